@@ -1,0 +1,50 @@
+# usaged: `make demo` shows the main job on the embedded store, `make test` passes the tests.
+# Both set up what is missing first. The target directory is outside the clone and has one
+# profile, because RocksDB is compiled from C++ source once per profile and directory.
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/usaged/target
+# ccache, where it is installed, makes a second build of RocksDB (another directory, another
+# profile) a matter of a minute. It is put in front by its own compiler names.
+export PATH := /usr/lib/ccache:$(PATH)
+
+CARGO := cargo
+FLAGS := --release --locked
+BIN   := $(CARGO_TARGET_DIR)/release/usaged
+
+.PHONY: help setup build demo test lint doc bench load soak clean
+
+help: ## Show this list.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
+
+setup: ## Install what is missing: a C++ compiler and libclang for RocksDB, Python for the test of a foreign client.
+	@deploy/setup.sh
+
+build: setup ## Build the program. The first build compiles RocksDB: about half an hour on two cores.
+	@test -e $(BIN) || echo "usaged: the first build compiles RocksDB from source, about half an hour on two cores; later ones take a minute."
+	$(CARGO) build $(FLAGS)
+
+demo: build ## Run the main job end to end on a temporary directory and loopback ports.
+	$(BIN) demo
+
+test: setup lint doc ## Check formatting, lints and docs, then run all tests and doctests.
+	$(CARGO) test $(FLAGS) --lib --bins --tests
+	$(CARGO) test $(FLAGS) --doc
+
+lint: setup
+	$(CARGO) fmt --check
+	$(CARGO) clippy $(FLAGS) --all-targets -- -D warnings
+
+doc: setup
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(FLAGS) --no-deps --document-private-items
+
+bench: setup ## Micro-benchmarks of sanitising, sealing, appending and draining.
+	$(CARGO) bench --profile release --locked --bench rooms
+
+load: build ## Measure a daemon of its own under load, beside its floor.
+	$(BIN) load
+
+soak: setup ## The long form of the fault tests: kill -9 for ten minutes under load.
+	USAGED_SOAK_SECONDS=600 $(CARGO) test $(FLAGS) --test it -- kill_ --nocapture
+
+clean: ## Remove what was built. The next build compiles RocksDB again.
+	rm -rf $(CARGO_TARGET_DIR)

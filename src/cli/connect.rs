@@ -1,0 +1,74 @@
+//! The way to a running collector, for every command that is a client.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::exit::Failure;
+use crate::grpc::client::{self, Channel, Code, Request, Status};
+use crate::grpc::proto;
+use crate::model::CustomerId;
+
+pub(super) type IngestClient = proto::ingest::ingest_service_client::IngestServiceClient<Channel>;
+pub(super) type DrainClient = proto::drain::drain_service_client::DrainServiceClient<Channel>;
+pub(super) type AdminClient = proto::admin::admin_service_client::AdminServiceClient<Channel>;
+
+/// The largest answer: a page of dead letters with their batches.
+const ANSWER_BYTES: usize = 64 << 20;
+
+/// Where the collector is.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Server {
+    /// The collector's gRPC address.
+    #[arg(long, value_name = "ADDRESS", env = "USAGED_SERVER", default_value = "127.0.0.1:7171")]
+    pub server: String,
+}
+
+impl Server {
+    /// Connects, or says where it tried.
+    pub async fn connect(&self) -> Result<Channel, Failure> {
+        let refused = |cause: String| {
+            let server = &self.server;
+            Failure::Unreachable(format!(
+                "connecting to {server}: {cause}; start a collector there with `usaged serve`, or name another \
+                 with --server"
+            ))
+        };
+        match tokio::time::timeout(Duration::from_secs(10), client::connect(&self.server)).await {
+            Ok(connected) => connected.map_err(|error| refused(error.to_string())),
+            Err(_) => Err(refused("no answer within 10 s".to_owned())),
+        }
+    }
+
+    pub async fn ingest(&self) -> Result<IngestClient, Failure> {
+        Ok(IngestClient::new(self.connect().await?))
+    }
+
+    pub async fn drain(&self) -> Result<DrainClient, Failure> {
+        Ok(DrainClient::new(self.connect().await?).max_decoding_message_size(ANSWER_BYTES))
+    }
+
+    pub async fn admin(&self) -> Result<AdminClient, Failure> {
+        Ok(AdminClient::new(self.connect().await?).max_decoding_message_size(ANSWER_BYTES))
+    }
+}
+
+/// A request in the name of a customer.
+pub(super) fn of_customer<T>(message: T, customer: &CustomerId) -> Result<Request<T>, Failure> {
+    client::of_customer(message, customer)
+        .ok_or_else(|| Failure::Usage("the customer id cannot be sent as metadata".to_owned()))
+}
+
+/// What a refused call means to the person who made it.
+pub(super) fn refused(status: &Status) -> Failure {
+    let message = status.message().to_owned();
+    match (status.code(), client::reason(status)) {
+        (Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled, reason) => {
+            let reason = reason.unwrap_or_else(|| "the connection was lost".to_owned());
+            Failure::Unreachable(format!("{message} [{reason}]"))
+        }
+        (Code::ResourceExhausted, Some(reason)) => Failure::Unreachable(format!("{message} [{reason}]")),
+        (_, Some(reason)) => Failure::Server { reason, message },
+        (code, None) => Failure::Server { reason: format!("{code:?}"), message },
+    }
+}

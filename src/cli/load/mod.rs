@@ -1,0 +1,205 @@
+//! `usaged load`: drives a collector in a process of its own with requests that were encoded before,
+//! reads what it costs from /proc, and measures the floor on the same bytes in the same run.
+
+mod drive;
+mod events;
+mod floor;
+mod gauge;
+mod register;
+mod report;
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use self::drive::{Drive, Measured};
+use self::events::Prepared;
+use self::floor::Floor;
+use self::report::Report;
+use super::child::Collector;
+use super::exit::Failure;
+use super::output::Output;
+use crate::config::Span;
+use crate::grpc;
+use crate::model::{CustomerId, LevelName, limits};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without --attach it starts a collector as a separate process, in a directory of its own. The standard event
+is vcenter's vm.inventory: 10 fields, about 300 bytes, 4 identifiers that `ceip` standard hashes. The floor is
+what the same bytes cost with no decision made: receiving with a handler that does nothing, four HMACs,
+compressing and sealing, and a bare append to RocksDB.
+
+Examples:
+  usaged load
+  usaged load --clients 64 --batch-size 10
+  usaged load --customers 1000000 --duration 30s --json
+  usaged load --attach 127.0.0.1:7171 --pid $(pidof usaged)")]
+pub(super) struct LoadArgs {
+    /// Requests under way at a time, each by a client of its own.
+    #[arg(long, default_value = "16")]
+    clients: NonZeroUsize,
+    /// Events in one request.
+    #[arg(long, default_value = "500", value_parser = batch_size)]
+    batch_size: usize,
+    /// Customers that are registered and take part in the load.
+    #[arg(long, default_value = "100")]
+    customers: NonZeroUsize,
+    /// Their level in `ceip`: standard or enhanced.
+    #[arg(long, default_value = "standard")]
+    level: LevelName,
+    /// How long to measure.
+    #[arg(long, default_value = "10s")]
+    duration: Span,
+    /// How long to run before that.
+    #[arg(long, default_value = "2s")]
+    warm_up: Span,
+    /// The same seed gives the same values.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Drive a collector that is running; its customers `load-0` and so on are set.
+    #[arg(long, value_name = "ADDRESS")]
+    attach: Option<String>,
+    /// The process id of that collector, for its CPU time and memory.
+    #[arg(long, requires = "attach")]
+    pid: Option<u32>,
+    /// Connections; when not given, one for a hundred clients and at least two.
+    #[arg(long)]
+    connections: Option<usize>,
+    /// The directory for the collector's data; a new one below it is made and removed.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// Leave the floor out.
+    #[arg(long)]
+    no_floor: bool,
+    /// An option for the collector's `serve --set`, such as store.group_records=64. Can be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "attach")]
+    sets: Vec<String>,
+}
+
+fn batch_size(text: &str) -> Result<usize, String> {
+    let bound = || format!("choose from 1 to {}", limits::EVENTS);
+    text.parse().ok().filter(|size| (1..=limits::EVENTS).contains(size)).ok_or_else(bound)
+}
+
+/// What is driven: a collector of our own, or one that runs already.
+struct Target {
+    own: Option<Collector>,
+    address: String,
+    pid: Option<u32>,
+}
+
+impl LoadArgs {
+    pub fn run(self, out: Output) -> Result<(), Failure> {
+        let dir = self.scratch()?;
+        let target = self.target(dir.path())?;
+        let now = jiff::Timestamp::now();
+        let prepared = Arc::new(Prepared::new(self.batch_size, self.seed, now));
+        let customers = customers(self.customers.get())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(Failure::io("starting the runtime"))?;
+        runtime.block_on(register::register(&target.address, &customers, &self.level, out))?;
+
+        let bar = out.progress(None, "measuring");
+        let drive = |address: &str, pid, customers, duration| {
+            let (clients, connections) = (self.clients.get(), self.connections);
+            let (prepared, warm_up) = (Arc::clone(&prepared), self.warm_up.0);
+            let drive = Drive { address, pid, customers, clients, connections, prepared, warm_up, duration };
+            runtime.block_on(drive.run())
+        };
+        let measured = drive(&target.address, target.pid, Arc::clone(&customers), self.duration.0)?;
+        let peak_rss = target.pid.map(gauge::peak_rss).transpose()?;
+        let records_per_sync = target.own.as_ref().and_then(|own| register::records_per_sync(&own.admin));
+        if let Some(own) = target.own {
+            runtime.block_on(own.end())?;
+        }
+
+        let floor = if self.no_floor {
+            None
+        } else {
+            bar.set_message("measuring the floor");
+            let group = records_per_sync.map_or(1, |records| format!("{records:.0}").parse().unwrap_or(1));
+            let floor = floor::measure(&prepared, &self.level, &dir.path().join("floor"), group)?;
+            let door = Collector::start(["floor-door"], &dir.path().join("floor.log"))?;
+            let nothing = drive(&door.grpc, Some(door.pid()), customers, floor_duration(self.duration.0))?;
+            runtime.block_on(door.end())?;
+            Some(Floor { receive: receive(&nothing), ..floor })
+        };
+        bar.finish_and_clear();
+        let report = Report {
+            machine: gauge::machine(),
+            clients: self.clients.get(),
+            batch_size: self.batch_size,
+            customers: self.customers.get(),
+            level: self.level.to_string(),
+            seed: self.seed,
+            event_bytes: prepared.event_bytes(),
+            measured,
+            peak_rss,
+            records_per_sync,
+            floor,
+        };
+        report.show(out)
+    }
+
+    fn scratch(&self) -> Result<tempfile::TempDir, Failure> {
+        let made = match &self.dir {
+            Some(dir) => tempfile::Builder::new().prefix("usaged-load-").tempdir_in(dir),
+            None => tempfile::Builder::new().prefix("usaged-load-").tempdir(),
+        };
+        made.map_err(Failure::io("making a directory for the collector's data"))
+    }
+
+    fn target(&self, dir: &Path) -> Result<Target, Failure> {
+        if let Some(address) = &self.attach {
+            return Ok(Target { own: None, address: address.clone(), pid: self.pid });
+        }
+        let data = dir.join("data").display().to_string();
+        let mut args =
+            vec!["serve", "--data-dir", &data, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        for set in &self.sets {
+            args.extend(["--set", set]);
+        }
+        let own = Collector::start(args, &dir.join("collector.log"))?;
+        Ok(Target { address: own.grpc.clone(), pid: Some(own.pid()), own: Some(own) })
+    }
+}
+
+fn customers(count: usize) -> Result<Arc<[CustomerId]>, Failure> {
+    let ids = (0..count).map(|number| CustomerId::new(&format!("load-{number}")));
+    ids.collect::<Result<_, _>>().map_err(|error| Failure::Failed(error.to_string()))
+}
+
+/// The floor's door is measured for a third of the time.
+fn floor_duration(duration: Duration) -> Duration {
+    (duration / 3).max(Duration::from_secs(2)).min(duration.max(Duration::from_secs(1)))
+}
+
+fn receive(nothing: &Measured) -> f64 {
+    nothing.cpu.map_or(0.0, |cpu| floor::per_event(cpu, nothing.events))
+}
+
+/// `usaged floor-door`: the door of the collector with a handler that does nothing.
+pub(super) fn floor_door() -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(Failure::io("starting the runtime"))?.block_on(async {
+        let failed = Failure::io("opening a door");
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(failed)?;
+        let address = listener.local_addr().map_err(Failure::io("opening a door"))?;
+        let shutdown = CancellationToken::new();
+        let door = grpc::serve_null(listener, grpc::Options::default(), shutdown.clone());
+        let door = tokio::spawn(door);
+        Output::new(false).line(&format!("usaged ready grpc={address}"))?;
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .map_err(Failure::io("listening to signals"))?;
+        terminate.recv().await;
+        shutdown.cancel();
+        let _ = door.await;
+        Ok(())
+    })
+}

@@ -1,0 +1,122 @@
+//! What a person types. Each command is a file or folder of its own; what they share is how they
+//! end (`exit`), what they show (`output`), the way to a collector (`connect`) and the text forms of
+//! events (`event_text`) and batches (`batch_text`).
+
+mod batch_text;
+mod child;
+mod connect;
+mod demo;
+mod drain;
+mod event_text;
+mod exit;
+mod load;
+mod output;
+mod participation;
+mod policy;
+mod send;
+mod serve;
+mod store;
+mod subscription;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use exit::Failure;
+use output::Output;
+
+const EXAMPLES: &str = "\
+Examples:
+  usaged demo
+  usaged serve
+  usaged participation set acme --level ceip=standard --reason 'ticket 4711'
+  usaged send --customer acme --product vcenter events.ndjson
+  usaged subscription create improve-team --purpose improve --recipient analytics --from-oldest
+  usaged drain improve-team";
+
+/// Usage-data collector: keeps, hashes, coarsens or drops every field as the customer's
+/// participation level demands, then queues it durably until analytics jobs drain it.
+#[derive(Debug, Parser)]
+#[command(name = "usaged", version, after_help = const_format())]
+struct Cli {
+    /// Results and errors as JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+fn const_format() -> String {
+    format!("{EXAMPLES}\n\n{}", exit::EXIT_CODES)
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the collector.
+    Serve(serve::ServeArgs),
+    /// Show the whole of it in seconds: a real collector, five customers, three products.
+    Demo(demo::DemoArgs),
+    /// Send events from a file or standard input.
+    Send(send::SendArgs),
+    /// Drain a subscription to standard output or files.
+    Drain(drain::DrainArgs),
+    /// Generate load, and measure throughput, latency, memory and the distance from the floor.
+    Load(load::LoadArgs),
+    /// Check a policy, or see what it does to an event.
+    Policy(policy::PolicyArgs),
+    /// Set, show and import what customers chose.
+    Participation(participation::ParticipationArgs),
+    /// Create and steer named drainers.
+    Subscription(subscription::SubscriptionArgs),
+    /// Look into a store that is not running.
+    Store(store::StoreArgs),
+    /// A door whose handler does nothing: what `load` measures the floor with.
+    #[command(hide = true)]
+    FloorDoor,
+}
+
+/// Runs the command that was typed.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command, Output::new(cli.json)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report(cli.json);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(command: Command, out: Output) -> Result<(), Failure> {
+    match command {
+        Command::Serve(args) => args.run(out),
+        Command::Policy(args) => args.run(out),
+        Command::Store(args) => args.run(out),
+        Command::Load(args) => args.run(out),
+        Command::FloorDoor => load::floor_door(),
+        Command::Demo(args) => block_on(args.run(out)),
+        Command::Send(args) => block_on(args.run(out)),
+        Command::Drain(args) => block_on(args.run(out)),
+        Command::Participation(args) => block_on(args.run(out)),
+        Command::Subscription(args) => block_on(args.run(out)),
+    }
+}
+
+/// Runs a client on this thread: what it waits for is the collector.
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Failure::io("starting the runtime"))?.block_on(work)
+}
+
+/// An error with all that led to it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

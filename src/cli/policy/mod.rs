@@ -1,0 +1,141 @@
+//! `usaged policy`: check a policy directory, and see what it does to an event. Works without a
+//! collector, from the code that ingest uses.
+
+pub(super) mod explain;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
+
+use super::exit::Failure;
+use super::output::{Output, pairs, right, table};
+use crate::daemon::read_policy_files;
+use crate::policy::{self, Policy, PolicyFile, Problem};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  usaged policy check /etc/usaged/policy
+  usaged policy explain --product vcenter event.ndjson
+  usaged policy explain --product vcenter --policy /etc/usaged/policy --region eea --why event.ndjson")]
+pub(super) struct PolicyArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Report every mistake of a policy directory at once, with file, line, key and remedy.
+    #[command(after_help = "\
+Ends with 0 if the policy is good and with 3 if it would be refused. What it proves: a higher level reveals at
+least what a lower one does, overlays only tighten, content, secrets and undeclared fields are dropped.
+
+Examples:
+  usaged policy check /etc/usaged/policy
+  usaged policy check --shipped --json")]
+    Check {
+        /// The directory, with programs/*.toml and products/*.toml.
+        #[arg(required_unless_present = "shipped")]
+        dir: Option<PathBuf>,
+        /// Check the policy that is inside the program.
+        #[arg(long, conflicts_with = "dir")]
+        shipped: bool,
+    },
+    /// Show field by field what every level would store of an event.
+    Explain(explain::ExplainArgs),
+}
+
+impl PolicyArgs {
+    pub fn run(self, out: Output) -> Result<(), Failure> {
+        match self.action {
+            Action::Check { dir, shipped: _ } => check(dir.as_deref(), out),
+            Action::Explain(args) => args.run(out),
+        }
+    }
+}
+
+/// The texts of a directory, or the shipped ones.
+fn files(dir: Option<&Path>) -> Result<Vec<PolicyFile>, Vec<Problem>> {
+    dir.map_or_else(|| Ok(policy::shipped()), read_policy_files)
+}
+
+fn problem_json(problem: &Problem) -> Json {
+    json!({
+        "severity": problem.severity.as_str(),
+        "file": problem.file,
+        "line": problem.line,
+        "key": problem.key,
+        "what": problem.what,
+        "remedy": problem.remedy,
+    })
+}
+
+fn check(dir: Option<&Path>, out: Output) -> Result<(), Failure> {
+    match files(dir).and_then(|files| policy::compile(&files)) {
+        Ok((policy, notes)) => good(&policy, &notes, out),
+        Err(problems) => {
+            if out.is_json() {
+                let all: Vec<_> = problems.iter().map(problem_json).collect();
+                out.json(&json!({ "ok": false, "problems": all }))?;
+            } else {
+                for problem in &problems {
+                    out.line(&format!("{}: {problem}", problem.severity.as_str()))?;
+                }
+            }
+            let errors =
+                problems.iter().filter(|problem| problem.severity == policy::Severity::Error).count();
+            let what = format!("the policy would be refused: {errors} mistakes");
+            Err(Failure::Refused { what, problems: Vec::new() })
+        }
+    }
+}
+
+fn good(policy: &Policy, notes: &[Problem], out: Output) -> Result<(), Failure> {
+    let fields = |product: &policy::Product| -> usize {
+        product.events().iter().map(|event| product.fields(event).count()).sum()
+    };
+    if out.is_json() {
+        let programs: serde_json::Map<_, _> = policy
+            .programs()
+            .iter()
+            .map(|program| {
+                let levels: Vec<_> = program.levels().iter().map(|level| level.name().as_str()).collect();
+                (program.name().to_string(), json!(levels))
+            })
+            .collect();
+        let products: Vec<_> = policy
+            .products()
+            .iter()
+            .map(|product| {
+                let (events, version) = (product.events().len(), product.version());
+                json!({ "name": product.name(), "version": version, "events": events, "fields": fields(product) })
+            })
+            .collect();
+        let notes: Vec<_> = notes.iter().map(problem_json).collect();
+        let version = policy.version();
+        return out.json(
+            &json!({ "ok": true, "version": version, "programs": programs, "products": products, "problems": notes }),
+        );
+    }
+    let ladders = policy.programs().iter().map(|program| {
+        let levels: Vec<_> = program.levels().iter().map(|level| level.name().as_str()).collect();
+        (format!("program {}", program.name()), levels.join(" < "))
+    });
+    out.table(&pairs(std::iter::once(("policy".to_owned(), policy.version().to_owned())).chain(ladders)))?;
+    let mut products = table(&["product", "dictionary", "events", "fields"]);
+    for product in policy.products() {
+        products.add_row([
+            product.name().to_string(),
+            product.version().to_string(),
+            product.events().len().to_string(),
+            fields(product).to_string(),
+        ]);
+    }
+    right(&mut products, 1..4);
+    out.table(&products)?;
+    for note in notes {
+        out.line(&format!("{}: {note}", note.severity.as_str()))?;
+    }
+    out.line("the policy is good: levels only reveal more as they rise, overlays only tighten")
+}

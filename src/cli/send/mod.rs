@@ -1,0 +1,163 @@
+//! `usaged send`: events from a file or standard input into a running collector, with durable receipts.
+
+mod input;
+mod submit;
+mod summary;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+pub(super) use self::input::new_batch_id;
+use self::input::{Head, Input};
+pub(super) use self::submit::{Outcome, Submitter};
+pub(super) use self::summary::Summary;
+use super::connect::Server;
+use super::event_text;
+use super::exit::Failure;
+use super::output::Output;
+use crate::config::Span;
+use crate::grpc::proto::ingest::{ProgramLevel, SubmitRequest};
+use crate::model::{CustomerId, LevelName, ProductName, ProgramName, RegionName, limits};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+An NDJSON line is one event; bytes are {\"$bytes\":\"<base64>\"}:
+  {\"name\":\"vm.inventory\",\"time\":\"2026-01-31T12:00:00Z\",\"fields\":{\"host\":\"esx-1\",\"vcpus\":8}}
+A protobuf file is a row of usaged.ingest.v1.SubmitRequest, each behind its length as a varint; they are
+sent as they are, so sending the file again stores nothing twice.
+
+Examples:
+  usaged send --customer acme --product vcenter events.ndjson
+  collect | usaged send --customer acme --product vcenter --batch-size 1000 -
+  usaged send --customer acme --format protobuf batches.pb --json")]
+pub(super) struct SendArgs {
+    /// The file, or - for standard input.
+    #[arg(default_value = "-")]
+    file: PathBuf,
+    /// The customer that reports.
+    #[arg(long, env = "USAGED_CUSTOMER")]
+    customer: CustomerId,
+    /// How the file is written.
+    #[arg(long, default_value = "ndjson")]
+    format: Format,
+    /// The product that reports, such as vcenter.
+    #[arg(long, required_unless_present_any = ["format"], required_if_eq("format", "ndjson"))]
+    product: Option<ProductName>,
+    /// The installation that reports.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    instance: String,
+    /// A region whose overlay applies too.
+    #[arg(long)]
+    region: Option<RegionName>,
+    /// The highest level that this installation agrees to. Can be given several times.
+    #[arg(long = "level-cap", value_name = "PROGRAM=LEVEL", value_parser = level_cap)]
+    level_caps: Vec<ProgramLevel>,
+    /// Events in one batch.
+    #[arg(long, default_value = "500", value_parser = batch_size)]
+    batch_size: usize,
+    /// Batches under way at a time.
+    #[arg(long, default_value = "8")]
+    in_flight: NonZeroUsize,
+    /// How long a batch that the collector cannot take now is tried again, with the same batch id.
+    #[arg(long, default_value = "60s")]
+    retry_for: Span,
+    #[command(flatten)]
+    server: Server,
+}
+
+/// How a file of events is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One event a line.
+    Ndjson,
+    /// Length-delimited `SubmitRequest` messages.
+    Protobuf,
+}
+
+fn level_cap(text: &str) -> Result<ProgramLevel, String> {
+    let (program, level) = text.split_once('=').ok_or("write it as PROGRAM=LEVEL, such as ceip=standard")?;
+    let program = ProgramName::new(program).map_err(|error| error.to_string())?;
+    let level = LevelName::new(level).map_err(|error| error.to_string())?;
+    Ok(ProgramLevel { program: program.to_string(), level: level.to_string() })
+}
+
+fn batch_size(text: &str) -> Result<usize, String> {
+    let bound = || format!("choose from 1 to {}", limits::EVENTS);
+    text.parse().ok().filter(|size| (1..=limits::EVENTS).contains(size)).ok_or_else(bound)
+}
+
+impl SendArgs {
+    pub async fn run(self, out: Output) -> Result<(), Failure> {
+        let submitter = Submitter::new(self.server.ingest().await?, self.customer.clone(), self.retry_for.0);
+        let head = Head {
+            product: self.product.as_ref().map(ToString::to_string).unwrap_or_default(),
+            instance: self.instance.clone(),
+            region: self.region.as_ref().map(ToString::to_string).unwrap_or_default(),
+            level_caps: self.level_caps.clone(),
+        };
+        let input = Input::open(&self.file)?;
+        let mut batches = match self.format {
+            Format::Ndjson => input.lines(head, self.batch_size),
+            Format::Protobuf => input.messages(),
+        };
+        let bar = out.progress(input_len(&self.file), "bytes read");
+        let mut summary = Summary::default();
+        let mut under_way = JoinSet::new();
+        let places = Arc::new(Semaphore::new(self.in_flight.get()));
+        // Reading a file blocks for moments only, and nothing else runs here but the batches under way.
+        let ended = loop {
+            let batch = match batches.next() {
+                Ok(Some(batch)) => batch,
+                Ok(None) => break Ok(()),
+                Err(failure) => break Err(failure),
+            };
+            bar.set_position(batches.bytes_read());
+            let Ok(place) = Arc::clone(&places).acquire_owned().await else { break Ok(()) };
+            let submitter = submitter.clone();
+            under_way.spawn(async move {
+                let outcome = submitter.submit(batch).await;
+                drop(place);
+                outcome
+            });
+            while let Some(done) = under_way.try_join_next() {
+                summary.add(joined(done));
+            }
+            if summary.is_hopeless() {
+                break Ok(());
+            }
+        };
+        while let Some(done) = under_way.join_next().await {
+            summary.add(joined(done));
+        }
+        bar.finish_and_clear();
+        summary.show(out)?;
+        ended.and_then(|()| summary.result())
+    }
+}
+
+fn joined(done: Result<Outcome, tokio::task::JoinError>) -> Outcome {
+    done.unwrap_or_else(|_| Outcome::lost("a task of the sender panicked"))
+}
+
+fn input_len(file: &std::path::Path) -> Option<u64> {
+    std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len())
+}
+
+/// Reads events for `policy explain`: one request of every event in the file.
+pub(super) fn read_request(file: &std::path::Path, product: &ProductName) -> Result<SubmitRequest, Failure> {
+    let head =
+        Head { product: product.to_string(), instance: "example-instance".to_owned(), ..Head::default() };
+    let mut batches = Input::open(file)?.lines(head, limits::EVENTS);
+    let nothing = || Failure::Usage("there is no event in the input".to_owned());
+    batches.next()?.ok_or_else(nothing)
+}
+
+/// Reads one event, for a command that makes its own events.
+pub(super) fn parse_event(line: &str) -> Result<crate::grpc::proto::ingest::Event, Failure> {
+    event_text::parse(line).map_err(Failure::Failed)
+}

@@ -1,0 +1,150 @@
+//! `usaged serve`: the daemon.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::exit::Failure;
+use super::output::Output;
+use crate::config::{self, Config, Override, Problem};
+use crate::daemon::{self, DaemonError};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Without any option it serves on 127.0.0.1:7171 (gRPC) and 127.0.0.1:7172 (/livez, /readyz, /metrics), stores
+in ./usaged-data and decides by the policy that is inside the program. When it is ready it writes one line
+to standard output:
+  usaged ready grpc=127.0.0.1:7171 admin=127.0.0.1:7172
+TERM or INT: what was accepted is finished, then it ends with 0. HUP: the policy is loaded again.
+
+Examples:
+  usaged serve
+  usaged serve --config /etc/usaged/usaged.toml
+  usaged serve --data-dir /var/lib/usaged --policy-dir /etc/usaged/policy --set store.retention_bytes=50GiB
+  usaged serve --check --config /etc/usaged/usaged.toml
+  usaged serve --print-config > usaged.toml")]
+pub(super) struct ServeArgs {
+    /// The configuration file. `deploy/usaged.toml` is a complete sample.
+    #[arg(long, value_name = "FILE", env = "USAGED_CONFIG")]
+    config: Option<PathBuf>,
+    /// The directory of the store.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// The gRPC address; a loopback address, port 0 takes a free port.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// The HTTP address of /livez, /readyz and /metrics.
+    #[arg(long, value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// The directory of the policy, in place of the shipped one.
+    #[arg(long, value_name = "DIR")]
+    policy_dir: Option<String>,
+    /// The file of the root key.
+    #[arg(long, value_name = "FILE")]
+    root_key_file: Option<String>,
+    /// `text` or `json`.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Any key of the configuration, such as store.segment_bytes=16MiB. Can be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
+    sets: Vec<Override>,
+    /// Start even though data that was acknowledged is missing: once, after reading what the refusal said.
+    #[arg(long)]
+    accept_data_loss: bool,
+    /// Check the configuration and the policy, and end: 0 if a start would go on, 3 with every mistake if not.
+    #[arg(long)]
+    check: bool,
+    /// Print the complete commented configuration with its defaults, and end.
+    #[arg(long)]
+    print_config: bool,
+}
+
+fn assignment(text: &str) -> Result<Override, String> {
+    let (key, value) =
+        text.split_once('=').ok_or("write it as KEY=VALUE, such as store.segment_bytes=16MiB")?;
+    Ok(Override { flag: "--set".to_owned(), key: key.trim().to_owned(), value: value.trim().to_owned() })
+}
+
+impl ServeArgs {
+    fn overrides(&self) -> Vec<Override> {
+        let flags = [
+            ("--data-dir", "data_dir", &self.data_dir),
+            ("--listen", "grpc.listen", &self.listen),
+            ("--admin-listen", "admin.listen", &self.admin_listen),
+            ("--policy-dir", "policy_dir", &self.policy_dir),
+            ("--root-key-file", "root_key_file", &self.root_key_file),
+            ("--log-format", "log.format", &self.log_format),
+            ("--log-level", "log.level", &self.log_level),
+        ];
+        let given = flags.into_iter().filter_map(|(flag, key, value)| {
+            let value = value.clone()?;
+            Some(Override { flag: flag.to_owned(), key: key.to_owned(), value })
+        });
+        let accept = self.accept_data_loss.then(|| Override {
+            flag: "--accept-data-loss".to_owned(),
+            key: "store.accept_data_loss".to_owned(),
+            value: "true".to_owned(),
+        });
+        self.sets.iter().cloned().chain(given).chain(accept).collect()
+    }
+
+    pub fn run(&self, out: Output) -> Result<(), Failure> {
+        if self.print_config {
+            return out.line(config::sample().trim_end());
+        }
+        let config =
+            config::load(self.config.as_deref(), &self.overrides()).map_err(|problems| refused(&problems))?;
+        if self.check {
+            return check(&config, out);
+        }
+        daemon::run(config).map_err(failure)
+    }
+}
+
+fn refused(problems: &[Problem]) -> Failure {
+    Failure::Refused {
+        what: "refused to start, the configuration has mistakes:".to_owned(),
+        problems: problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn check(config: &Config, out: Output) -> Result<(), Failure> {
+    let policy =
+        daemon::read_policy(config.policy_dir.as_deref()).map_err(|problems| policy_refused(&problems))?;
+    let (version, dir) = (policy.version(), config.store.dir.display().to_string());
+    if out.is_json() {
+        return out.json(&json!({ "ok": true, "policy_version": version, "data_dir": dir }));
+    }
+    out.line(&format!("configuration and policy are good: policy {version}, data in {dir}"))
+}
+
+fn policy_refused(problems: &[crate::policy::Problem]) -> Failure {
+    Failure::Refused {
+        what: "refused to start, the policy has mistakes:".to_owned(),
+        problems: problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// What a daemon that did not start, or did not end well, means to the person who started it.
+fn failure(error: DaemonError) -> Failure {
+    let told = super::with_causes(&error);
+    match error {
+        DaemonError::Policy(problems) => policy_refused(&problems),
+        DaemonError::RootKey(_) => {
+            Failure::Refused { what: "refused to start:".to_owned(), problems: vec![told] }
+        }
+        DaemonError::Store(_) => Failure::Store(format!("refused to start: {told}")),
+        DaemonError::NotLoopback(_) => {
+            Failure::Refused { what: "refused to start:".to_owned(), problems: vec![told] }
+        }
+        DaemonError::Listen { .. }
+        | DaemonError::Drain(_)
+        | DaemonError::Metrics(_)
+        | DaemonError::Runtime(_)
+        | DaemonError::StoreFailed => Failure::Failed(told),
+    }
+}

@@ -1,0 +1,79 @@
+//! `usaged store`: what a store holds, without changing it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::batch_text::millis_text;
+use super::exit::Failure;
+use super::output::{Output, grouped, pairs, right, table};
+use super::with_causes;
+use crate::store::{self, Inspection};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  usaged store inspect
+  usaged store inspect /var/lib/usaged --json")]
+pub(super) struct StoreArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show format, commits, segments and sizes of a store that no collector has open.
+    #[command(after_help = "\
+Nothing is changed and no batch is opened. While a collector runs, `usaged_store_*` in /metrics and
+usaged.admin.v1.AdminService/GetStatus tell the same.
+
+Examples:
+  usaged store inspect
+  usaged store inspect /var/lib/usaged --json")]
+    Inspect {
+        /// The data directory.
+        #[arg(default_value = "./usaged-data")]
+        dir: PathBuf,
+    },
+}
+
+impl StoreArgs {
+    pub fn run(self, out: Output) -> Result<(), Failure> {
+        let Action::Inspect { dir } = self.action;
+        let found = store::inspect(&dir).map_err(|error| Failure::Store(with_causes(&error)))?;
+        if out.is_json() { out.json(&found) } else { show(&found, out) }
+    }
+}
+
+fn show(found: &Inspection, out: Output) -> Result<(), Failure> {
+    let witness = found.witness.map_or_else(|| "cannot be read".to_owned(), |commit| commit.to_string());
+    out.table(&pairs([
+        ("format", found.format.to_string()),
+        ("store", found.id.clone()),
+        ("made", millis_text(found.created.0)),
+        ("last commit", found.head.to_string()),
+        ("oldest commit", found.oldest.to_string()),
+        ("witnessed commit", witness),
+        ("customers", grouped(found.customers)),
+        ("subscriptions", grouped(found.subscriptions)),
+        ("damaged records set aside", grouped(found.damaged)),
+        ("bytes on disk", grouped(found.bytes)),
+    ]))?;
+    let mut segments =
+        table(&["segment", "first", "last", "records", "bytes", "oldest", "newest", "state", "unreadable"]);
+    for one in &found.segments {
+        segments.add_row([
+            one.family.clone(),
+            one.first.to_string(),
+            one.last.to_string(),
+            grouped(one.records),
+            grouped(one.bytes),
+            millis_text(one.oldest.0),
+            millis_text(one.newest.0),
+            (if one.closed { "closed" } else { "open" }).to_owned(),
+            grouped(one.unreadable),
+        ]);
+    }
+    right(&mut segments, [1, 2, 3, 4, 8]);
+    out.table(&segments)
+}

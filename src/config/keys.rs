@@ -1,0 +1,215 @@
+//! Every key of the configuration, documented where it is defined. What a key means to its room is
+//! the room's business (`resolve` hands it over); here is what a person writes.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use super::table::{KeyDoc, Section, Source, keys, within};
+use super::value::{FullChoice, KeyValue, LogFormat, LogLevel, Size, Span};
+use crate::model::{LevelName, ProgramName};
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+keys! {
+    /// Where things are on disk.
+    RootKeys "" {
+        /// The directory of the store. Made at the first start.
+        data_dir: PathBuf = PathBuf::from("./usaged-data");
+        /// The file of the root key: 64 hexadecimal digits, readable by nobody else. It lies beside the
+        /// data directory and never inside it, because whoever has both can undo the pseudonyms. Made at
+        /// the first start: back it up, without it nothing that is stored can be read.
+        /// When not set: the data directory's name with `.key` after it. The environment variable
+        /// USAGED_ROOT_KEY goes before it.
+        root_key_file: Option<PathBuf> = None;
+        /// The directory of the policy. It is watched: a change takes effect at once if it has no mistake.
+        /// When not set: the policy that is shipped inside the program.
+        policy_dir: Option<PathBuf> = None;
+    }
+}
+
+keys! {
+    /// The log, on standard error. No line ever holds a value of the payload.
+    LogKeys "log" {
+        /// "text" for people or "json" for machines.
+        format: LogFormat = LogFormat::Text;
+        /// The least important line that is logged: "error", "warn", "info", "debug" or "trace".
+        level: LogLevel = LogLevel::Info;
+    }
+}
+
+keys! {
+    /// The gRPC door: senders, drainers and operators.
+    GrpcKeys "grpc" {
+        /// The address. Only a loopback address is accepted, because callers are not authenticated yet.
+        /// Port 0 takes a free port; the line `usaged ready` on standard output says which.
+        listen: SocketAddr = loopback(7171);
+        /// Open connections; further ones are closed at once.
+        max_connections: usize = 512, 1 => 65_536;
+        /// Open connections of one peer: an IPv4 address, or an IPv6 /64.
+        max_connections_per_peer: usize = 256, 1 => 65_536;
+        /// Calls in progress in all; further ones are refused with a hint when to come back.
+        max_requests: usize = 4_096, 1 => 1_000_000;
+        /// Calls in progress on one connection.
+        max_streams: u32 = 128, 1 => 1_024;
+        /// Pulls in progress at a time, each with up to 4 MiB of batches in memory.
+        max_pulls: usize = 32, 1 => 1_024;
+        /// Bytes of requests that may be in memory. They are reserved before a request is read; when they
+        /// are spent, requests are refused with a hint when to come back.
+        request_memory: Size = Size::mib(64), Size::mib(8) => Size::gib(2);
+        /// The part of it that one connection may take.
+        request_memory_per_connection: Size = Size::mib(16), Size::mib(4) => Size::gib(2);
+        /// How long a request may take to arrive and to be answered.
+        request_deadline: Span = Span::secs(15), Span::secs(1) => Span::secs(600);
+        /// How long a new connection may take to say that it speaks HTTP/2.
+        handshake_deadline: Span = Span::secs(5), Span::ms(100) => Span::secs(60);
+        /// How often a connection is asked whether it is still there ...
+        keepalive_interval: Span = Span::secs(30), Span::secs(1) => Span::hours(1);
+        /// ... and how long the answer may take.
+        keepalive_timeout: Span = Span::secs(10), Span::secs(1) => Span::hours(1);
+        /// How old a connection may get, give or take a tenth, before it is asked to go away: so that
+        /// senders behind a load balancer spread again.
+        connection_age: Span = Span::secs(30 * 60), Span::secs(10) => Span::days(7);
+        /// How long calls in progress may go on after that.
+        connection_age_grace: Span = Span::secs(30), Span::secs(1) => Span::hours(1);
+    }
+}
+
+keys! {
+    /// The HTTP door: /livez, /readyz and /metrics.
+    AdminKeys "admin" {
+        /// The address. Only a loopback address is accepted.
+        listen: SocketAddr = loopback(7172);
+    }
+}
+
+keys! {
+    /// How requests are decided.
+    IngestKeys "ingest" {
+        /// Customers whose participation and keys are kept in memory, about 2 KiB each. Any other costs one
+        /// read of the store.
+        cached_customers: usize = 16_384, 16 => 10_000_000;
+        /// How long a rotating pseudonym stays the same.
+        pseudonym_rotation: Span = Span::days(30), Span::hours(1) => Span::days(3_650);
+        /// The highest level of a program for every customer, such as { ceip = "standard" }.
+        level_caps: BTreeMap<ProgramName, LevelName> = BTreeMap::new();
+    }
+}
+
+keys! {
+    /// The store: a chain of segments on disk.
+    StoreKeys "store" {
+        /// A segment is closed when it has grown to this size, which is raised or lowered so that the disk
+        /// budget is between 8 and 48 segments ...
+        segment_bytes: Size = Size::mib(64), Size::mib(1) => Size::gib(4);
+        /// ... or to this age, raised so that the retention age is at most 48 segments. Segments are dropped
+        /// whole, so this is also the grain of retention.
+        segment_age: Span = Span::hours(1), Span::secs(1) => Span::days(30);
+        /// Batches older than this are dropped, drained or not.
+        retention_age: Span = Span::days(30), Span::secs(60) => Span::days(3_650);
+        /// The disk budget for stored batches. The write-ahead log (up to 64 MiB), the batch ids that are
+        /// remembered (up to an eighth of this) and the participations come on top.
+        retention_bytes: Size = Size::gib(10), Size::mib(16) => Size(1 << 50);
+        /// What happens when the budget is spent: "refuse" tells senders to come back later,
+        /// "drop-oldest" drops the oldest segment, drained or not.
+        when_full: FullChoice = FullChoice::Refuse;
+        /// Free space on the disk that ingest leaves alone, so that acknowledging, erasing and compacting
+        /// still work.
+        reserve_bytes: Size = Size::mib(256), Size::mib(1) => Size(1 << 50);
+        /// How long a batch id is remembered: a retry within this time is stored once.
+        dedup_window: Span = Span::hours(24), Span::secs(60) => Span::days(30);
+        /// Bytes that may share one sync.
+        group_bytes: Size = Size::mib(8), Size::kib(64) => Size::gib(1);
+        /// Records that may share one sync.
+        group_records: usize = 4_096, 1 => 65_536;
+        /// Appends that may wait for the writer; further ones are refused with a hint.
+        queue_depth: usize = 1_024, 1 => 65_536;
+        /// The witness file beside the database is at most so far behind the last acknowledged commit:
+        /// a loss of later ones is not noticed at the next start.
+        witness_lag: Span = Span::ms(250), Span::ms(0) => Span::secs(10);
+        /// Start even though data that was acknowledged is missing. For one start, after reading what the
+        /// refusal said.
+        accept_data_loss: bool = false;
+    }
+}
+
+keys! {
+    /// Subscriptions.
+    DrainKeys "drain" {
+        /// Batches that one subscription may have out without an acknowledgement.
+        max_outstanding: usize = 10_000, 1 => 100_000;
+        /// Subscriptions that there may be.
+        max_subscriptions: usize = 100, 1 => 1_000;
+        /// Dead letters of one subscription that are kept; beyond it the oldest gives way and counts as
+        /// expired.
+        max_dead: usize = 10_000, 1 => 100_000;
+    }
+}
+
+keys! {
+    /// The end.
+    ShutdownKeys "shutdown" {
+        /// After TERM, what was accepted is finished within this time.
+        grace: Span = Span::secs(20), Span::ms(100) => Span::secs(600);
+    }
+}
+
+/// What a person wrote, every value in its bounds; the rest at its default.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Settings {
+    /// Before the first section.
+    pub root: RootKeys,
+    /// `[log]`.
+    pub log: LogKeys,
+    /// `[grpc]`.
+    pub grpc: GrpcKeys,
+    /// `[admin]`.
+    pub admin: AdminKeys,
+    /// `[ingest]`.
+    pub ingest: IngestKeys,
+    /// `[store]`.
+    pub store: StoreKeys,
+    /// `[drain]`.
+    pub drain: DrainKeys,
+    /// `[shutdown]`.
+    pub shutdown: ShutdownKeys,
+}
+
+/// Reads one section and reports what it has too much.
+macro_rules! read {
+    ($source:ident, $root:ident, $keys:ty, $sections:expr) => {{
+        let mut section = $source.section(<$keys>::PATH, $root);
+        let keys = <$keys>::read(&mut section);
+        section.finish($sections);
+        keys
+    }};
+}
+
+impl Settings {
+    const SECTIONS: &'static [&'static str] = &[
+        LogKeys::PATH,
+        GrpcKeys::PATH,
+        AdminKeys::PATH,
+        IngestKeys::PATH,
+        StoreKeys::PATH,
+        DrainKeys::PATH,
+        ShutdownKeys::PATH,
+    ];
+
+    pub(super) fn read<'a>(source: &mut Source<'a>, root: &'a toml::de::DeTable<'a>) -> Self {
+        let settings = Self {
+            root: read!(source, root, RootKeys, Self::SECTIONS),
+            log: read!(source, root, LogKeys, &[]),
+            grpc: read!(source, root, GrpcKeys, &[]),
+            admin: read!(source, root, AdminKeys, &[]),
+            ingest: read!(source, root, IngestKeys, &[]),
+            store: read!(source, root, StoreKeys, &[]),
+            drain: read!(source, root, DrainKeys, &[]),
+            shutdown: read!(source, root, ShutdownKeys, &[]),
+        };
+        source.finish();
+        settings
+    }
+}

@@ -1,0 +1,83 @@
+//! The only room that knows configuration keys. What a person writes (defaults, then a TOML file,
+//! then flags) becomes the `Options` of each room, or every mistake in it at once, each with its
+//! place, key and remedy.
+//!
+//! - `keys`: every key, documented; `table`: the machinery under it; `value`: sizes, times, words
+//! - `check`: what only shows when keys are seen together
+//! - `resolve`: from keys to the rooms' options
+//! - `sample`: the complete commented file
+
+mod check;
+mod keys;
+mod problem;
+mod resolve;
+mod sample;
+mod table;
+mod value;
+
+use std::path::Path;
+
+use toml::de::DeTable;
+
+pub use keys::{
+    AdminKeys, DrainKeys, GrpcKeys, IngestKeys, LogKeys, RootKeys, Settings, ShutdownKeys, StoreKeys,
+};
+pub use problem::Problem;
+pub use resolve::{Config, RootKeySource};
+pub use sample::sample;
+pub use table::Override;
+pub use value::{FullChoice, KeyValue, LogFormat, LogLevel, Size, Span};
+
+/// The environment variable that holds the root key, as 64 hexadecimal digits.
+pub const ROOT_KEY_VARIABLE: &str = "USAGED_ROOT_KEY";
+
+/// Reads the configuration from `file`, if there is one, and the flags.
+///
+/// # Errors
+/// Every mistake.
+pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Config, Vec<Problem>> {
+    let (name, text) = match file {
+        None => (String::new(), String::new()),
+        Some(path) => {
+            let name = path.display().to_string();
+            match std::fs::read_to_string(path) {
+                Ok(text) => (name, text),
+                Err(error) => {
+                    let what = format!("cannot be read: {error}");
+                    let remedy = "name a readable file, or leave --config out for the defaults".to_owned();
+                    return Err(vec![Problem { place: name, line: 0, key: String::new(), what, remedy }]);
+                }
+            }
+        }
+    };
+    parse(&name, &text, overrides).map(|settings| resolve::resolve(&settings, root_key_variable()))
+}
+
+/// Reads and checks the text of a configuration file, which `name` names in problems.
+///
+/// # Errors
+/// Every mistake.
+pub fn parse(name: &str, text: &str, overrides: &[Override]) -> Result<Settings, Vec<Problem>> {
+    let mut source = table::Source::new(name, text, overrides);
+    let (root, mistakes) = DeTable::parse_recoverable(text);
+    if !mistakes.is_empty() {
+        let syntax = mistakes.into_iter().map(|mistake| {
+            let place = source.at(mistake.span().map_or(0, |span| span.start));
+            place.problem("", mistake.message().replace('\n', ", "), "correct the TOML")
+        });
+        return Err(syntax.collect());
+    }
+    let settings = Settings::read(&mut source, root.get_ref());
+    check::check(&settings, &mut source);
+    let mut problems = source.problems;
+    if problems.is_empty() {
+        return Ok(settings);
+    }
+    problems.sort_by(|a, b| (&a.place, a.line).cmp(&(&b.place, b.line)));
+    Err(problems)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the root key's variable is a configuration key")]
+fn root_key_variable() -> Option<String> {
+    std::env::var(ROOT_KEY_VARIABLE).ok().filter(|text| !text.is_empty())
+}

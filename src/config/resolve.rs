@@ -1,0 +1,136 @@
+//! From what a person wrote to the options of each room.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::check::root_key_file;
+use super::keys::{LogKeys, Settings};
+use super::value::{FullChoice, Size};
+use crate::ingest::Rotation;
+use crate::{drain, grpc, ingest, store};
+
+/// Where the root key comes from.
+pub enum RootKeySource {
+    /// The environment: 64 hexadecimal digits.
+    Given(Zeroizing<String>),
+    /// A file, made at the first start.
+    File(PathBuf),
+}
+
+/// Everything the daemon needs, each room's part as that room takes it.
+pub struct Config {
+    /// Where the root key comes from.
+    pub root_key: RootKeySource,
+    /// The directory of the policy; `None` for the shipped one.
+    pub policy_dir: Option<PathBuf>,
+    /// The log.
+    pub log: LogKeys,
+    /// The gRPC address, a loopback address.
+    pub grpc_listen: std::net::SocketAddr,
+    /// The HTTP address, a loopback address.
+    pub admin_listen: std::net::SocketAddr,
+    /// The gRPC door.
+    pub grpc: grpc::Options,
+    /// Admission.
+    pub ingest: ingest::Options,
+    /// Customers that are kept in memory.
+    pub cached_customers: usize,
+    /// The store.
+    pub store: store::Options,
+    /// Subscriptions.
+    pub drain: drain::Options,
+    /// How long the end may take.
+    pub grace: Duration,
+}
+
+pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
+    let root_key = match root_key {
+        Some(text) => RootKeySource::Given(Zeroizing::new(text)),
+        None => RootKeySource::File(root_key_file(settings)),
+    };
+    Config {
+        root_key,
+        policy_dir: settings.root.policy_dir.clone(),
+        log: settings.log.clone(),
+        grpc_listen: settings.grpc.listen,
+        admin_listen: settings.admin.listen,
+        grpc: grpc_options(settings),
+        ingest: ingest::Options {
+            level_caps: settings.ingest.level_caps.clone(),
+            rotation: Rotation::every(settings.ingest.pseudonym_rotation.0),
+        },
+        cached_customers: settings.ingest.cached_customers,
+        store: store_options(settings),
+        drain: drain::Options {
+            max_subscriptions: settings.drain.max_subscriptions,
+            max_outstanding: settings.drain.max_outstanding,
+            max_dead: settings.drain.max_dead,
+            global_caps: settings.ingest.level_caps.clone(),
+        },
+        grace: settings.shutdown.grace.0,
+    }
+}
+
+fn grpc_options(settings: &Settings) -> grpc::Options {
+    let keys = &settings.grpc;
+    let bytes = |size: Size| u32::try_from(size.0).unwrap_or(u32::MAX);
+    grpc::Options {
+        max_connections: keys.max_connections,
+        max_connections_per_peer: keys.max_connections_per_peer,
+        max_requests: keys.max_requests,
+        max_concurrent_streams: keys.max_streams,
+        max_pulls: keys.max_pulls,
+        request_bytes: bytes(keys.request_memory),
+        request_bytes_per_connection: bytes(keys.request_memory_per_connection),
+        request_deadline: keys.request_deadline.0,
+        preface_deadline: keys.handshake_deadline.0,
+        keepalive_interval: keys.keepalive_interval.0,
+        keepalive_timeout: keys.keepalive_timeout.0,
+        connection_age: keys.connection_age.0,
+        connection_age_grace: keys.connection_age_grace.0,
+        shutdown_grace: settings.shutdown.grace.0,
+        ..grpc::Options::default()
+    }
+}
+
+fn store_options(settings: &Settings) -> store::Options {
+    let keys = &settings.store;
+    store::Options {
+        dir: settings.root.data_dir.clone(),
+        segment_bytes: keys.segment_bytes.0,
+        segment_age: keys.segment_age.0,
+        retention_age: keys.retention_age.0,
+        retention_bytes: keys.retention_bytes.0,
+        when_full: match keys.when_full {
+            FullChoice::Refuse => store::WhenFull::Refuse,
+            FullChoice::DropOldest => store::WhenFull::DropOldest,
+        },
+        reserve_bytes: keys.reserve_bytes.0,
+        dedup_window: keys.dedup_window.0,
+        group_bytes: keys.group_bytes.0,
+        group_records: keys.group_records,
+        witness_lag: keys.witness_lag.0,
+        queue_depth: keys.queue_depth,
+        accept_data_loss: keys.accept_data_loss,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn without_a_file_every_room_gets_its_own_defaults() {
+        let config = resolve(&Settings::default(), None);
+        assert_eq!(config.grpc, grpc::Options::default());
+        let store = store::Options::new(Path::new("./usaged-data"));
+        assert_eq!(format!("{:?}", config.store), format!("{store:?}"));
+        assert_eq!(format!("{:?}", config.drain), format!("{:?}", drain::Options::default()));
+        assert_eq!(format!("{:?}", config.ingest), format!("{:?}", ingest::Options::default()));
+        assert!(matches!(config.root_key, RootKeySource::File(path) if path == Path::new("usaged-data.key")));
+    }
+}

@@ -1,0 +1,49 @@
+//! Why a collector does not start, or ends before it is told to.
+
+use std::net::SocketAddr;
+
+use super::root_key::RootKeyError;
+use crate::admin::InstallError;
+use crate::drain::DrainError;
+use crate::grpc::NotLoopback;
+use crate::policy::Problem;
+use crate::store::OpenError;
+
+/// Why a collector does not start, or ends before it is told to.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The policy has mistakes.
+    #[error("the policy has {} mistakes; `usaged policy check` names each", .0.len())]
+    Policy(Vec<Problem>),
+    /// The root key cannot be had.
+    #[error("the root key cannot be used")]
+    RootKey(#[from] RootKeyError),
+    /// The store does not open.
+    #[error("the store does not open")]
+    Store(#[from] OpenError),
+    /// The subscriptions cannot be read.
+    #[error("the subscriptions cannot be read")]
+    Drain(#[from] DrainError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}; stop what uses it, or choose another address")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The address may not be listened on.
+    #[error("the address may not be used")]
+    NotLoopback(#[from] NotLoopback),
+    /// Metrics cannot be recorded.
+    #[error("metrics cannot be recorded")]
+    Metrics(#[from] InstallError),
+    /// The system refused threads, signals or sockets.
+    #[error("the system refused what the program needs to run")]
+    Runtime(#[source] std::io::Error),
+    /// A write to the store failed.
+    #[error(
+        "a write to the store failed; look at the disk, then start again: what was acknowledged is there"
+    )]
+    StoreFailed,
+}

@@ -1,0 +1,176 @@
+//! The composition root: what a running collector is made of, in the order in which it is put
+//! together, and the order in which it is taken apart.
+
+mod end;
+mod error;
+mod logs;
+mod policy_files;
+mod process;
+mod reload;
+mod root_key;
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+pub use error::DaemonError;
+pub use policy_files::read_dir as read_policy_files;
+pub use reload::read_policy;
+pub use root_key::RootKeyError;
+
+use self::end::{Signals, Wish};
+use self::reload::PolicySource;
+use crate::admin::{self, Exposition, Readiness};
+use crate::config::Config;
+use crate::drain::Drain;
+use crate::grpc::{self, AdminDoor, DrainDoor, Ended, Identity, IngestDoor};
+use crate::ingest::Intake;
+use crate::observe::Clock;
+use crate::store::{Customers, Store};
+
+/// How long tasks that are left over may take after everything was finished or has failed.
+const LEFTOVERS: Duration = Duration::from_secs(2);
+
+/// Runs a collector until it is told to end.
+///
+/// # Errors
+/// If it cannot start, or the store fails while it runs. What was acknowledged is on disk either way.
+pub fn run(config: Config) -> Result<(), DaemonError> {
+    logs::start(&config.log);
+    process::quiet_panics();
+    process::forbid_core_dumps();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(DaemonError::Runtime)?;
+    let result = runtime.block_on(serve(config));
+    runtime.shutdown_timeout(LEFTOVERS);
+    if let Err(error) = &result {
+        tracing::error!(%error, "ended");
+    }
+    result
+}
+
+async fn serve(config: Config) -> Result<(), DaemonError> {
+    // What can be wrong without touching the store comes first.
+    let signals = Signals::listen().map_err(DaemonError::Runtime)?;
+    let exposition = Exposition::install()?;
+    let policy = PolicySource::load(config.policy_dir.clone()).map_err(DaemonError::Policy)?;
+    let grpc_listener = listen(config.grpc_listen).await?;
+    let admin_listener = listen(config.admin_listen).await?;
+    let addresses = (local(&grpc_listener)?, local(&admin_listener)?);
+
+    // Liveness and metrics are served while the store opens.
+    let (readiness, watched) = watch::channel(Readiness::Starting);
+    let pages = admin::pages(exposition.clone(), watched);
+    let close_admin = CancellationToken::new();
+    let admin =
+        admin::serve(admin_listener, pages, exposition, admin::Options::default(), close_admin.clone());
+    let admin = tokio::spawn(admin);
+
+    // The rooms, each with those below it.
+    let clock = Clock::system();
+    let root_key = Arc::new(root_key::get(&config.root_key, &config.store.dir)?);
+    let store = open_store(&config, &root_key, &clock).await?;
+    let customers = Customers::new(store.clone(), root_key, config.cached_customers);
+    let intake =
+        Intake::new(store.clone(), customers.clone(), policy.handle(), clock.clone(), config.ingest.clone());
+    let drain =
+        Drain::open(store.clone(), customers.clone(), policy.handle(), clock.clone(), config.drain.clone());
+    let drain = drain.await?;
+
+    // The doors.
+    let close_doors = CancellationToken::new();
+    let ingest_door = IngestDoor::new(intake, Identity::Loopback, &config.grpc);
+    let drain_door = DrainDoor::new(drain.clone(), clock.clone(), &config.grpc);
+    let rotation = config.ingest.rotation;
+    let admin_door =
+        AdminDoor::new(store.clone(), customers, policy.handle(), clock, rotation, policy.on_demand());
+    let (routes, health) = grpc::routes(ingest_door, drain_door, admin_door);
+    let doors = grpc::serve(grpc_listener, routes, config.grpc.clone(), close_doors.clone());
+    let mut doors = tokio::spawn(doors);
+    let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
+    let follow = tokio::spawn(policy.clone().follow());
+
+    health.set(true).await;
+    readiness.send_replace(Readiness::Ready);
+    announce(addresses);
+
+    let failed = until_the_end(signals, &policy, store.fatal()).await;
+
+    // The end: say so, take nothing new, finish what was accepted, and close what is below last.
+    follow.abort();
+    readiness.send_replace(if failed { Readiness::StoreFailed } else { Readiness::ShuttingDown });
+    health.set(false).await;
+    close_doors.cancel();
+    if failed {
+        doors.abort();
+        return Err(DaemonError::StoreFailed);
+    }
+    match (&mut doors).await {
+        Ok(Ended::Drained) => tracing::info!("every request in progress was answered"),
+        Ok(Ended::Cut(connections)) => tracing::warn!(connections, "grace period over, connections cut"),
+        Err(_) => tracing::error!("the gRPC door panicked"),
+    }
+    let _ = upkeep.await;
+    store.close().await;
+    close_admin.cancel();
+    let _ = admin.await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {
+    Identity::Loopback.check_listen(address)?;
+    TcpListener::bind(address).await.map_err(|source| DaemonError::Listen { address, source })
+}
+
+fn local(listener: &TcpListener) -> Result<SocketAddr, DaemonError> {
+    listener.local_addr().map_err(DaemonError::Runtime)
+}
+
+/// Opening replays the write-ahead log: that is disk work.
+async fn open_store(
+    config: &Config,
+    root_key: &crate::sanitize::RootKey,
+    clock: &Clock,
+) -> Result<Store, DaemonError> {
+    let (options, check, clock) = (config.store.clone(), root_key.check(), clock.clone());
+    let opened = tokio::task::spawn_blocking(move || Store::open(options, check, clock)).await;
+    Ok(opened.map_err(|panic| DaemonError::Runtime(std::io::Error::other(panic)))??)
+}
+
+/// Says where it listens: to the log, and in one line to the program that started it.
+fn announce((grpc, admin): (SocketAddr, SocketAddr)) {
+    tracing::info!(%grpc, %admin, version = env!("CARGO_PKG_VERSION"), "ready");
+    let mut out = std::io::stdout().lock();
+    // Nobody may be reading; the log has said it too.
+    let _ = writeln!(out, "usaged ready grpc={grpc} admin={admin}").and_then(|()| out.flush());
+}
+
+/// Serves until a signal asks for the end (`false`) or the store fails (`true`).
+async fn until_the_end(
+    mut signals: Signals,
+    policy: &PolicySource,
+    mut fatal: watch::Receiver<Option<Arc<str>>>,
+) -> bool {
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::End => {
+                    tracing::info!("asked to end, finishing what was accepted");
+                    return false;
+                }
+                Wish::Reload => policy.reload_aside().await,
+            },
+            failed = fatal.wait_for(Option::is_some) => {
+                let why = failed.ok().and_then(|why| why.clone()).unwrap_or_default();
+                tracing::error!(%why, "the store failed, ending: what was acknowledged is on disk");
+                return true;
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Taking over a changed policy: whole and at once, or not at all.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
+
+use super::policy_files;
+use crate::grpc::Reload;
+use crate::observe::Metric;
+use crate::policy::{self, Handle, Policy, PolicyFile, Problem};
+
+/// Editors write a file in several steps, and a checkout writes many: wait until it has been quiet
+/// for so long.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// The policy in force and the place that it comes from. Clones share both.
+#[derive(Clone)]
+pub(super) struct PolicySource {
+    dir: Option<Arc<Path>>,
+    handle: Handle,
+    /// Held over a whole reload, so that two of them cannot take over in the wrong order.
+    turn: Arc<Mutex<()>>,
+}
+
+/// What a reload did.
+pub(super) struct Reloaded {
+    /// The version in force.
+    pub version: String,
+    /// Whether it is another than before.
+    pub changed: bool,
+}
+
+impl PolicySource {
+    /// Loads the policy for the first time.
+    pub fn load(dir: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
+        let dir: Option<Arc<Path>> = dir.map(Into::into);
+        let policy = read_policy(dir.as_deref())?;
+        tracing::info!(version = policy.version(), dir = place(dir.as_deref()), "policy loaded");
+        Metric::PolicyLoads.add(&[("result", "loaded")], 1);
+        Ok(Self { dir, handle: Handle::new(Arc::new(policy)), turn: Arc::new(Mutex::new(())) })
+    }
+
+    /// The policy in force, for the rooms that decide by it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Reads the files again and puts them in force, if there is no mistake in them. Blocks.
+    pub fn reload(&self) -> Result<Reloaded, Vec<Problem>> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = read_policy(self.dir.as_deref());
+        let before = self.handle.load().version().to_owned();
+        match result {
+            Ok(policy) if policy.version() == before => {
+                Metric::PolicyLoads.add(&[("result", "unchanged")], 1);
+                tracing::info!(version = before, "policy unchanged");
+                Ok(Reloaded { version: before, changed: false })
+            }
+            Ok(policy) => {
+                let version = policy.version().to_owned();
+                self.handle.swap(Arc::new(policy));
+                Metric::PolicyLoads.add(&[("result", "loaded")], 1);
+                tracing::info!(version, before, "policy taken over");
+                Ok(Reloaded { version, changed: true })
+            }
+            Err(problems) => {
+                Metric::PolicyLoads.add(&[("result", "refused")], 1);
+                for problem in &problems {
+                    tracing::error!(%problem, "policy refused");
+                }
+                let mistakes = problems.len();
+                tracing::error!(
+                    mistakes,
+                    in_force = before,
+                    "policy refused as a whole, the one before stays"
+                );
+                Err(problems)
+            }
+        }
+    }
+
+    /// What the admin API calls: the version in force and whether it changed, or every problem.
+    pub fn on_demand(&self) -> Reload {
+        let source = self.clone();
+        Arc::new(move || match source.reload() {
+            Ok(reloaded) => Ok((reloaded.version, reloaded.changed)),
+            Err(problems) => {
+                let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                Err(lines.join("\n"))
+            }
+        })
+    }
+
+    /// Reloads whenever a file of the directory changes. Never returns; a shipped policy never changes.
+    pub async fn follow(self) {
+        let Some(dir) = self.dir.clone() else { return std::future::pending().await };
+        let changed = Arc::new(Notify::new());
+        let _watcher = match watch(&dir, Arc::clone(&changed)) {
+            Ok(watcher) => watcher,
+            Err(error) => {
+                tracing::warn!(%error, "policy directory cannot be watched, send SIGHUP after a change");
+                return std::future::pending().await;
+            }
+        };
+        loop {
+            changed.notified().await;
+            while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
+            self.reload_aside().await;
+        }
+    }
+
+    /// Reloads on a thread that may block.
+    pub async fn reload_aside(&self) {
+        let source = self.clone();
+        let done = tokio::task::spawn_blocking(move || source.reload().is_ok()).await;
+        if done.is_err() {
+            tracing::error!("policy reload panicked, the one before stays");
+        }
+    }
+}
+
+fn watch(dir: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| !event.kind.is_access()) {
+            changed.notify_one();
+        }
+    })?;
+    watcher.watch(dir, RecursiveMode::Recursive)?;
+    Ok(watcher)
+}
+
+fn place(dir: Option<&Path>) -> String {
+    dir.map_or_else(|| "shipped".to_owned(), |dir| dir.display().to_string())
+}
+
+/// Reads and compiles a policy directory, or the shipped policy. The notes of a good policy are for
+/// `policy check`, not for the log.
+///
+/// # Errors
+/// Every mistake.
+pub fn read_policy(dir: Option<&Path>) -> Result<Policy, Vec<Problem>> {
+    let files: Vec<PolicyFile> = dir.map_or_else(|| Ok(policy::shipped()), policy_files::read_dir)?;
+    policy::compile(&files).map(|(policy, _notes)| policy)
+}

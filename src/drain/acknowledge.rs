@@ -1,0 +1,184 @@
+//! What a drainer says about its leases: done, more time, not now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ack_id::AckId;
+use super::choice::policy_number;
+use super::counts::SkipReason;
+use super::drainer::{Drainer, Ticket};
+use super::lease::{Cargo, Lease};
+use super::recheck::{Verdict, recheck};
+use super::{Drain, DrainError, Shared, blocking, millis};
+use crate::model::{CommitNumber, Subscription, SubscriptionName};
+use crate::store::Entry;
+
+/// Why a lease could not be acknowledged or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AckFailure {
+    /// It has ended: its batch will be delivered again, or was done with before.
+    Expired,
+    /// Not the name of a lease of this subscription.
+    Unknown,
+    /// The customer's level was lowered since: what was received is to be deleted.
+    Withdrawn,
+}
+
+/// What became of acknowledgements or changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AckResult {
+    /// How many leases were acknowledged or changed.
+    pub done: usize,
+    /// The others.
+    pub failures: Vec<(String, AckFailure)>,
+}
+
+/// The leases of a request: a name that comes twice counts once.
+struct Named<'a> {
+    live: Vec<(&'a str, AckId, Lease)>,
+    failures: Vec<(String, AckFailure)>,
+}
+
+impl Drain {
+    /// Acknowledges leases: durable when it answers.
+    ///
+    /// # Errors
+    /// If there is no such subscription, or the store fails. Then nothing is promised, and the same
+    /// names may be sent again.
+    pub async fn acknowledge(
+        &self,
+        name: &SubscriptionName,
+        ack_ids: &[String],
+    ) -> Result<AckResult, DrainError> {
+        let drainer = self.shared.drainer(name)?;
+        let (shared, one, ids) = (Arc::clone(&self.shared), Arc::clone(&drainer), ack_ids.to_vec());
+        let (result, ticket) = blocking(move || shared.acknowledge(&one, &ids)).await??;
+        drainer.write(&self.shared.store, ticket, true).await?;
+        drainer.publish();
+        drainer.bell.notify_waiters();
+        Ok(result)
+    }
+
+    /// Lets leases last `lasting` from now, at most 600 s; 0 gives their batches back at once.
+    ///
+    /// # Errors
+    /// If there is no such subscription, `lasting` is too long, or the store fails.
+    pub async fn modify_deadline(
+        &self,
+        name: &SubscriptionName,
+        ack_ids: &[String],
+        lasting: Duration,
+    ) -> Result<AckResult, DrainError> {
+        if lasting > *Subscription::ACK_DEADLINE.end() {
+            return Err(DrainError::Invalid { field: "ack_deadline", rule: "a lease lasts at most 600 s" });
+        }
+        let drainer = self.shared.drainer(name)?;
+        let now = self.shared.clock.now();
+        let (result, ticket) = drainer.change(|queue| {
+            queue.expire(now);
+            let named =
+                name_leases(ack_ids, drainer.nonce, |commit, nonce| queue.lease_of(commit, nonce).ok());
+            for (_, id, _) in &named.live {
+                // Cannot fail: the lease was there a moment ago, under the same lock.
+                let _lives = queue.extend(id.commit, id.nonce, now, millis(lasting));
+            }
+            AckResult { done: named.live.len(), failures: named.failures }
+        })?;
+        drainer.write(&self.shared.store, ticket, false).await?;
+        drainer.publish();
+        if lasting.is_zero() {
+            drainer.bell.notify_waiters();
+        }
+        Ok(result)
+    }
+}
+
+fn name_leases(
+    ack_ids: &[String],
+    subscription: u64,
+    find: impl Fn(CommitNumber, u64) -> Option<Lease>,
+) -> Named<'_> {
+    let mut named = Named { live: Vec::with_capacity(ack_ids.len()), failures: Vec::new() };
+    let mut seen = BTreeSet::new();
+    for text in ack_ids {
+        if !seen.insert(text.as_str()) {
+            continue;
+        }
+        let failure = match AckId::parse(text).filter(|id| id.subscription == subscription) {
+            None => AckFailure::Unknown,
+            Some(id) => match find(id.commit, id.nonce) {
+                None => AckFailure::Expired,
+                Some(lease) => {
+                    named.live.push((text, id, lease));
+                    continue;
+                }
+            },
+        };
+        named.failures.push((text.clone(), failure));
+    }
+    named
+}
+
+impl Shared {
+    /// Reads the registry and, for customers who changed something, the store: not for a runtime thread.
+    fn acknowledge(&self, drainer: &Drainer, ids: &[String]) -> Result<(AckResult, Ticket), DrainError> {
+        let now = self.clock.now();
+        let (named, _) = drainer.change(|queue| {
+            queue.expire(now);
+            name_leases(ids, drainer.nonce, |commit, nonce| queue.lease_of(commit, nonce).ok())
+        })?;
+        let mut verdicts = Vec::with_capacity(named.live.len());
+        let mut unchanged = BTreeMap::new();
+        for (_, id, lease) in &named.live {
+            let Cargo { customer, revision, policy, .. } = lease.cargo;
+            let known = unchanged.get(&(customer, revision, policy)).copied();
+            let same = known.map_or_else(|| self.is_unchanged(&lease.cargo), Ok)?;
+            unchanged.insert((customer, revision, policy), same);
+            verdicts.push(if same { None } else { self.withdrawal(drainer, id.commit)? });
+        }
+        let (result, ticket) = drainer.change(|queue| {
+            let mut result = AckResult { done: 0, failures: named.failures };
+            for ((text, AckId { commit, nonce, .. }, _), withdrawal) in named.live.into_iter().zip(verdicts) {
+                let (ended, failure) = match withdrawal {
+                    None => (queue.acknowledge(commit, nonce), None),
+                    Some(reason) => (queue.withdraw(commit, nonce, reason), Some(AckFailure::Withdrawn)),
+                };
+                // The lease can have ended since it was looked up: a seek, or another acknowledgement.
+                match ended.err().map(|_| AckFailure::Expired).or(failure) {
+                    None => result.done += 1,
+                    Some(failure) => result.failures.push((text.to_owned(), failure)),
+                }
+            }
+            result
+        })?;
+        Ok((result, ticket))
+    }
+
+    /// Whether nothing that a re-check would look at has changed since the delivery.
+    fn is_unchanged(&self, cargo: &Cargo) -> Result<bool, DrainError> {
+        if policy_number(&self.policy.load()) != cargo.policy {
+            return Ok(false);
+        }
+        let customer = self.customers.get_by_key(cargo.customer)?;
+        Ok(customer.is_some_and(|customer| customer.change.revision == cargo.revision))
+    }
+
+    /// Why the drainer has to give a batch up again, if it has to. A pause or an audit that began
+    /// since the delivery is no reason: it was rightly received.
+    fn withdrawal(&self, drainer: &Drainer, commit: CommitNumber) -> Result<Option<SkipReason>, DrainError> {
+        let Some(Entry::Record(record)) = self.store.read_one(commit)? else { return Ok(None) };
+        let customer = self.customers.get_by_key(record.header.customer)?;
+        let now = customer.as_ref().map(|customer| &customer.change.participation);
+        let policy = self.policy.load();
+        let verdict = recheck(&record.header, &drainer.subscription, now, &policy, &self.options.global_caps);
+        Ok(match verdict {
+            Verdict::Deliver | Verdict::Skip(SkipReason::Held | SkipReason::Filter | SkipReason::Seek) => {
+                None
+            }
+            Verdict::Skip(
+                reason @ (SkipReason::Lowered | SkipReason::Purpose | SkipReason::UnknownCustomer),
+            ) => Some(reason),
+        })
+    }
+}

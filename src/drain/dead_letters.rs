@@ -1,0 +1,92 @@
+//! Looking at what was given up, and trying it again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::drainer::Drainer;
+use super::lease::{Dead, DeadReason};
+use super::pull::open;
+use super::recheck::{Verdict, recheck};
+use super::{Drain, DrainError, Shared, blocking};
+use crate::model::{CommitNumber, SubscriptionName, UnixMillis};
+use crate::store::Entry;
+
+/// A batch that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its place in the order.
+    pub commit: CommitNumber,
+    /// How many times it was delivered.
+    pub attempts: u32,
+    /// When it was given up.
+    pub at: UnixMillis,
+    /// Why.
+    pub reason: DeadReason,
+    /// The batch as far as the purpose allows, if it was asked for, is still there, can be read, and
+    /// may still go to this drainer.
+    pub body: Option<Bytes>,
+}
+
+impl Drain {
+    /// Dead letters after `after`, in the order of their commits, at most `limit`; with their bodies
+    /// if `include`.
+    ///
+    /// # Errors
+    /// If there is no such subscription, or the store cannot be read.
+    pub async fn dead_letters(
+        &self,
+        name: &SubscriptionName,
+        after: Option<CommitNumber>,
+        limit: usize,
+        include: bool,
+    ) -> Result<Vec<DeadLetter>, DrainError> {
+        let (shared, drainer) = (Arc::clone(&self.shared), self.shared.drainer(name)?);
+        blocking(move || {
+            let dead = drainer.look(|queue| queue.dead_letters(after, limit));
+            let letter = |(commit, dead): (CommitNumber, Dead)| {
+                let body = if include { shared.body(&drainer, commit)? } else { None };
+                let Dead { attempts, at, reason, .. } = dead;
+                Ok(DeadLetter { commit, attempts, at, reason, body })
+            };
+            dead.into_iter().map(letter).collect()
+        })
+        .await?
+    }
+
+    /// Puts the dead letters `commits` (all, if there are none) back into delivery with a fresh count
+    /// of attempts; at most as many as may be outstanding. Those that retention has dropped meanwhile
+    /// expire. Durable when it answers; gives how many will be delivered again.
+    ///
+    /// # Errors
+    /// If there is no such subscription, or the store fails.
+    pub async fn replay(
+        &self,
+        name: &SubscriptionName,
+        commits: &[CommitNumber],
+    ) -> Result<usize, DrainError> {
+        let drainer = self.shared.drainer(name)?;
+        let oldest = self.shared.store.oldest();
+        let chosen = (!commits.is_empty()).then_some(commits);
+        let (replayed, ticket) = drainer.change(|queue| queue.replay(chosen, oldest))?;
+        self.shared.release();
+        drainer.write(&self.shared.store, ticket, true).await?;
+        drainer.publish();
+        drainer.bell.notify_waiters();
+        tracing::info!(subscription = %name, batches = replayed, "dead letters put back");
+        Ok(replayed)
+    }
+}
+
+impl Shared {
+    fn body(&self, drainer: &Drainer, commit: CommitNumber) -> Result<Option<Bytes>, DrainError> {
+        let Some(Entry::Record(record)) = self.store.read_one(commit)? else { return Ok(None) };
+        let Some(customer) = self.customers.get_by_key(record.header.customer)? else { return Ok(None) };
+        let now = Some(&customer.change.participation);
+        let policy = self.policy.load();
+        match recheck(&record.header, &drainer.subscription, now, &policy, &self.options.global_caps) {
+            Verdict::Skip(_) => Ok(None),
+            Verdict::Deliver => Ok(open(&record, &customer, drainer.subscription.purpose).unwrap_or(None)),
+        }
+    }
+}

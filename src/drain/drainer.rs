@@ -1,0 +1,192 @@
+//! One subscription at work: its queue behind a lock, and the order in which its changes reach the store.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::DrainError;
+use super::counts::{Counts, SkipReason, Sum};
+use super::lease::Terms;
+use super::rows::Changes;
+use super::state::Queue;
+use super::table;
+use crate::model::{CommitNumber, Subscription, UnixMillis};
+use crate::observe::Metric;
+use crate::store::Store;
+
+/// The number of a change: changes of one subscription are written in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ticket(u64);
+
+/// One subscription.
+#[derive(Debug)]
+pub(super) struct Drainer {
+    /// What it is.
+    pub(super) subscription: Subscription,
+    /// Tells it from an earlier subscription of the same name.
+    pub(super) nonce: u64,
+    held: Mutex<Held>,
+    /// Only one pull at a time chooses batches; opening them is not under it.
+    pub(super) choosing: Arc<tokio::sync::Mutex<()>>,
+    written: tokio::sync::Mutex<Written>,
+    /// Rung when batches came back, room was made, the cursor moved, or it was deleted.
+    pub(super) bell: Notify,
+}
+
+#[derive(Debug)]
+struct Held {
+    queue: Queue,
+    changes: u64,
+    deleted: bool,
+    published: Counts,
+    /// When the batch at the cursor was received.
+    oldest: Option<(CommitNumber, UnixMillis)>,
+}
+
+/// Up to which change the store has the rows.
+#[derive(Debug, Default)]
+struct Written {
+    upto: u64,
+    synced: u64,
+}
+
+impl Drainer {
+    pub(super) fn new(subscription: Subscription, nonce: u64, queue: Queue) -> Arc<Self> {
+        let published = *queue.counts();
+        Arc::new(Self {
+            subscription,
+            nonce,
+            held: Mutex::new(Held { queue, changes: 0, deleted: false, published, oldest: None }),
+            choosing: Arc::default(),
+            written: tokio::sync::Mutex::default(),
+            bell: Notify::new(),
+        })
+    }
+
+    pub(super) fn terms(subscription: &Subscription, options: &super::Options) -> Terms {
+        Terms {
+            max_attempts: subscription.max_delivery_attempts,
+            max_outstanding: options.max_outstanding,
+            max_dead: options.max_dead,
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        // A panic under this lock is a bug in the pure queue; its state is then as good as any.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the queue.
+    pub(super) fn look<R>(&self, look: impl FnOnce(&Queue) -> R) -> R {
+        look(&self.held().queue)
+    }
+
+    /// Changes the queue. The change is not on disk before [`Self::write`] with the ticket returned.
+    ///
+    /// # Errors
+    /// If the subscription was deleted.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Queue) -> R) -> Result<(R, Ticket), DrainError> {
+        let mut held = self.held();
+        if held.deleted {
+            return Err(self.not_found());
+        }
+        let result = change(&mut held.queue);
+        held.changes = held.changes.saturating_add(1);
+        Ok((result, Ticket(held.changes)))
+    }
+
+    pub(super) fn not_found(&self) -> DrainError {
+        DrainError::NotFound { name: self.subscription.name.clone() }
+    }
+
+    /// Writes every change up to `ticket` and later ones that are ready, in one piece; `synced`
+    /// waits until they are on disk. Not cancelled with its caller: a half-done write would leave
+    /// memory ahead of the store.
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        store: &Store,
+        ticket: Ticket,
+        synced: bool,
+    ) -> Result<(), DrainError> {
+        let (drainer, store) = (Arc::clone(self), store.clone());
+        let task = tokio::spawn(async move { drainer.write_now(&store, ticket, synced).await });
+        task.await.map_err(|_| DrainError::Stopped)?
+    }
+
+    async fn write_now(&self, store: &Store, ticket: Ticket, synced: bool) -> Result<(), DrainError> {
+        let mut written = self.written.lock().await;
+        let done = if synced { written.synced } else { written.upto };
+        if done >= ticket.0 {
+            return Ok(());
+        }
+        let (changes, upto) = {
+            let mut held = self.held();
+            if held.deleted {
+                return Err(self.not_found());
+            }
+            if synced {
+                // Changes that were written without a sync become durable with any synced write.
+                held.queue.touch();
+            }
+            (held.queue.take_changes(), held.changes)
+        };
+        if !changes.is_empty() {
+            let commits = changes.commits();
+            if let Err(error) = store.write_meta(table::operations(self.nonce, changes), synced).await {
+                // The disk may be full for a while: the next write tries these rows again.
+                self.held().queue.put_back(commits);
+                return Err(error.into());
+            }
+        }
+        written.upto = upto;
+        if synced {
+            written.synced = upto;
+        }
+        Ok(())
+    }
+
+    /// Ends the subscription: no change after this is accepted. Gives the rows to delete, once no
+    /// write is under way.
+    pub(super) async fn delete(&self) -> Result<Changes, DrainError> {
+        let _written = self.written.lock().await;
+        let mut held = self.held();
+        if std::mem::replace(&mut held.deleted, true) {
+            return Err(self.not_found());
+        }
+        self.bell.notify_waiters();
+        Ok(held.queue.take_deletion())
+    }
+
+    /// Brings the counters up to the counts of the queue.
+    pub(super) fn publish(&self) {
+        let mut held = self.held();
+        let (now, then) = (*held.queue.counts(), held.published);
+        held.published = now;
+        drop(held);
+        let name = self.subscription.name.as_str();
+        let add = |outcome: &'static str, sum: Sum| {
+            let labels = [("subscription", name), ("outcome", outcome)];
+            Metric::SubscriptionBatches.add(&labels, sum.batches);
+            Metric::SubscriptionEvents.add(&labels, sum.events);
+        };
+        add("acknowledged", now.acknowledged.since(then.acknowledged));
+        add("dead", now.buried.since(then.buried));
+        add("expired", now.expired.since(then.expired));
+        for reason in SkipReason::ALL {
+            let sum = now.skipped_for(reason).since(then.skipped_for(reason));
+            add("skipped", sum);
+            Metric::SubscriptionSkips
+                .add(&[("subscription", name), ("reason", reason.as_str())], sum.batches);
+        }
+    }
+
+    /// When the batch at `cursor` was received, if that was noted.
+    pub(super) fn received_at(&self, cursor: CommitNumber) -> Option<UnixMillis> {
+        self.held().oldest.filter(|(commit, _)| *commit == cursor).map(|(_, received)| received)
+    }
+
+    /// Notes when the batch at `cursor` was received.
+    pub(super) fn note_received(&self, cursor: CommitNumber, received: UnixMillis) {
+        self.held().oldest = Some((cursor, received));
+    }
+}

@@ -1,0 +1,178 @@
+//! Subscriptions: named drainers with one purpose each, a cursor, leases and dead letters.
+//!
+//! [`state`] decides what happens, purely; [`rows`] says how it is written; `pull` and
+//! `acknowledge` move batches; `upkeep` notices what time and retention do. A batch leaves only
+//! after its customer's participation was looked at again ([`recheck`]) and after every field that the purpose
+//! does not allow was taken out.
+
+pub mod ack_id;
+pub mod counts;
+pub mod lease;
+pub mod recheck;
+pub mod rows;
+mod seek;
+pub mod state;
+
+mod acknowledge;
+mod choice;
+mod dead_letters;
+mod drainer;
+mod error;
+mod pull;
+mod subscriptions;
+mod table;
+mod upkeep;
+
+#[cfg(test)]
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test stops where it is wrong"
+)]
+mod model_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it is wrong")]
+mod recheck_tests;
+#[cfg(test)]
+#[expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test stops where it is wrong")]
+mod state_tests;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+pub use acknowledge::{AckFailure, AckResult};
+pub use counts::{Balance, SkipReason};
+pub use dead_letters::DeadLetter;
+pub use error::DrainError;
+pub use lease::DeadReason;
+pub use pull::Delivery;
+pub use subscriptions::{SeekTarget, SubscriptionState};
+
+use drainer::Drainer;
+use state::Queue;
+use table::Found;
+
+use crate::model::{LevelName, ProgramName, SubscriptionName};
+use crate::observe::Clock;
+use crate::policy;
+use crate::store::{Customers, MetaTable, Store};
+
+/// The bounds of the drain.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Subscriptions that there may be. Default 100.
+    pub max_subscriptions: usize,
+    /// Batches of one subscription that may be leased or wait to be delivered again. Default 10,000.
+    pub max_outstanding: usize,
+    /// Dead letters of one subscription that are kept; beyond it the oldest gives way and counts as
+    /// expired. Default 10,000.
+    pub max_dead: usize,
+    /// The highest level per program that the collector allows, whatever a customer chose; the same
+    /// as at ingest. Default none.
+    pub global_caps: BTreeMap<ProgramName, LevelName>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            max_subscriptions: 100,
+            max_outstanding: 10_000,
+            max_dead: 10_000,
+            global_caps: BTreeMap::new(),
+        }
+    }
+}
+
+/// Every subscription of the collector. Clones share them.
+#[derive(Clone)]
+pub struct Drain {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Drain {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Drain").field("options", &self.shared.options).finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    store: Store,
+    customers: Customers,
+    policy: policy::Handle,
+    clock: Clock,
+    options: Options,
+    drainers: RwLock<BTreeMap<SubscriptionName, Arc<Drainer>>>,
+    /// Held while a subscription is created or deleted.
+    naming: tokio::sync::Mutex<()>,
+}
+
+impl Drain {
+    /// Brings every subscription back as it was: cursors, leases, attempts and dead letters.
+    ///
+    /// # Errors
+    /// If the store cannot read its rows, or a row is damaged or of another version.
+    pub async fn open(
+        store: Store,
+        customers: Customers,
+        policy: policy::Handle,
+        clock: Clock,
+        options: Options,
+    ) -> Result<Self, DrainError> {
+        let reader = store.clone();
+        let found = blocking(move || {
+            let [subscriptions, leases, dead] =
+                [MetaTable::Subscriptions, MetaTable::Leases, MetaTable::Dead]
+                    .map(|table| reader.load_meta(table));
+            Found::read(subscriptions?, leases?, dead?)
+        });
+        let Found { definitions, mut rows } = found.await??;
+        let mut drainers = BTreeMap::new();
+        for definition in definitions {
+            let table::Definition { subscription, nonce } = definition;
+            let rows = rows.remove(&nonce).unwrap_or_default();
+            let terms = Drainer::terms(&subscription, &options);
+            let queue = Queue::recover(&rows, terms, rand::random(), store.head()).map_err(table::fault)?;
+            drainers.insert(subscription.name.clone(), Drainer::new(subscription, nonce, queue));
+        }
+        // Rows without a definition are what a crash left of a deletion.
+        let swept: Vec<_> = rows.iter().flat_map(|(nonce, rows)| table::sweep(*nonce, rows)).collect();
+        if !swept.is_empty() {
+            store.write_meta(swept, false).await?;
+        }
+        let (drainers, naming) = (RwLock::new(drainers), tokio::sync::Mutex::default());
+        let shared = Shared { store, customers, policy, clock, options, drainers, naming };
+        shared.release();
+        Ok(Self { shared: Arc::new(shared) })
+    }
+}
+
+impl Shared {
+    fn drainer(&self, name: &SubscriptionName) -> Result<Arc<Drainer>, DrainError> {
+        let drainers = self.drainers.read().unwrap_or_else(PoisonError::into_inner);
+        drainers.get(name).cloned().ok_or_else(|| DrainError::NotFound { name: name.clone() })
+    }
+
+    /// Tells the store up to where every subscription is done: what it may drop first when it has to.
+    fn release(&self) {
+        let drainers = self.all_drainers();
+        let lowest = drainers.iter().map(|drainer| drainer.look(Queue::cursor)).min();
+        self.store.release(lowest.unwrap_or_default());
+    }
+
+    fn all_drainers(&self) -> Vec<Arc<Drainer>> {
+        self.drainers.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+}
+
+/// Runs `work`, which reads the store or opens records, beside the runtime's own threads.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, DrainError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| DrainError::Stopped)
+}
+
+/// A duration as milliseconds; beyond the range, the longest.
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,154 @@
+//! Where the rows of subscriptions are: keys, and the row that defines a subscription.
+//!
+//! | store's table | key | value |
+//! |---|---|---|
+//! | subscriptions | `d`, name | version byte 1, then JSON: the subscription and its number |
+//! | subscriptions | `h`, number (8) | the head row of [`super::rows`] |
+//! | leases | number (8), commit (8) | a leased or returned row |
+//! | dead | number (8), commit (8) | a dead row |
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::DrainError;
+use super::rows::{Changes, RowFault, Rows};
+use crate::model::{CommitNumber, Subscription, SubscriptionName};
+use crate::store::{MetaOp, MetaTable};
+
+const VERSION: u8 = 1;
+const DEFINITION: u8 = b'd';
+const HEAD: u8 = b'h';
+
+/// What defines a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Definition {
+    pub(super) subscription: Subscription,
+    pub(super) nonce: u64,
+}
+
+/// Everything that was found about subscriptions.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) definitions: Vec<Definition>,
+    /// Rows by the number of their subscription.
+    pub(super) rows: BTreeMap<u64, Rows>,
+}
+
+impl Found {
+    /// Sorts out the contents of the three tables.
+    pub(super) fn read(
+        subscriptions: Vec<(Vec<u8>, Vec<u8>)>,
+        leases: Vec<(Vec<u8>, Vec<u8>)>,
+        dead: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Result<Self, DrainError> {
+        let mut found = Self::default();
+        for (key, value) in subscriptions {
+            match key.split_first() {
+                Some((&DEFINITION, _)) => found.definitions.push(definition(&value)?),
+                Some((&HEAD, number)) => {
+                    let (nonce, rest) = number.split_first_chunk().ok_or(damaged("subscriptions"))?;
+                    if !rest.is_empty() {
+                        return Err(damaged("subscriptions"));
+                    }
+                    found.rows.entry(u64::from_be_bytes(*nonce)).or_default().head = value;
+                }
+                Some(_) | None => return Err(damaged("subscriptions")),
+            }
+        }
+        for (key, value) in leases {
+            let (nonce, commit) = numbers(&key).ok_or(damaged("leases"))?;
+            found.rows.entry(nonce).or_default().outstanding.push((commit, value));
+        }
+        for (key, value) in dead {
+            let (nonce, commit) = numbers(&key).ok_or(damaged("dead"))?;
+            found.rows.entry(nonce).or_default().dead.push((commit, value));
+        }
+        Ok(found)
+    }
+}
+
+fn definition(value: &[u8]) -> Result<Definition, DrainError> {
+    match value.split_first() {
+        Some((&VERSION, json)) => serde_json::from_slice(json).map_err(|_| damaged("subscriptions")),
+        Some((&version, _)) => Err(DrainError::RowVersion { table: "subscriptions", version }),
+        None => Err(damaged("subscriptions")),
+    }
+}
+
+fn numbers(key: &[u8]) -> Option<(u64, CommitNumber)> {
+    let (nonce, rest) = key.split_first_chunk()?;
+    let commit: [u8; 8] = rest.try_into().ok()?;
+    Some((u64::from_be_bytes(*nonce), CommitNumber(u64::from_be_bytes(commit))))
+}
+
+const fn damaged(table: &'static str) -> DrainError {
+    DrainError::RowDamaged { table }
+}
+
+/// The error for a row of a queue.
+pub(super) const fn fault(fault: RowFault) -> DrainError {
+    match fault {
+        RowFault::Version(version) => {
+            DrainError::RowVersion { table: "subscriptions, leases or dead", version }
+        }
+        RowFault::Damaged => damaged("subscriptions, leases or dead"),
+    }
+}
+
+fn head_key(nonce: u64) -> Vec<u8> {
+    let mut key = vec![HEAD];
+    key.extend(nonce.to_be_bytes());
+    key
+}
+
+fn row_key(nonce: u64, commit: CommitNumber) -> Vec<u8> {
+    [nonce.to_be_bytes(), commit.0.to_be_bytes()].concat()
+}
+
+fn definition_key(name: &SubscriptionName) -> Vec<u8> {
+    let mut key = vec![DEFINITION];
+    key.extend(name.as_str().bytes());
+    key
+}
+
+/// The operation that defines a subscription. `None` only if it cannot be written as JSON, which
+/// its types do not allow to happen.
+pub(super) fn define(definition: &Definition) -> Option<MetaOp> {
+    let mut value = vec![VERSION];
+    serde_json::to_writer(&mut value, definition).ok()?;
+    let key = definition_key(&definition.subscription.name);
+    Some(MetaOp::Put { table: MetaTable::Subscriptions, key, value })
+}
+
+/// The operations of a change.
+pub(super) fn operations(nonce: u64, changes: Changes) -> Vec<MetaOp> {
+    let put_or_delete = |table, key, value: Option<Vec<u8>>| match value {
+        Some(value) => MetaOp::Put { table, key, value },
+        None => MetaOp::Delete { table, key },
+    };
+    let head = changes.head.map(|row| put_or_delete(MetaTable::Subscriptions, head_key(nonce), Some(row)));
+    let leases = changes.outstanding.into_iter().map(|(c, row)| (MetaTable::Leases, c, row));
+    let dead = changes.dead.into_iter().map(|(c, row)| (MetaTable::Dead, c, row));
+    let rows = leases.chain(dead).map(|(table, c, row)| put_or_delete(table, row_key(nonce, c), row));
+    head.into_iter().chain(rows).collect()
+}
+
+/// The operations that delete a subscription; `rows` are those of its queue.
+pub(super) fn undefine(name: &SubscriptionName, nonce: u64, rows: Changes) -> Vec<MetaOp> {
+    let table = MetaTable::Subscriptions;
+    let mut operations = operations(nonce, rows);
+    operations.push(MetaOp::Delete { table, key: head_key(nonce) });
+    operations.push(MetaOp::Delete { table, key: definition_key(name) });
+    operations
+}
+
+/// The operations that delete rows whose subscription is gone.
+pub(super) fn sweep(nonce: u64, rows: &Rows) -> Vec<MetaOp> {
+    let gone = |rows: &[(CommitNumber, Vec<u8>)]| rows.iter().map(|(commit, _)| (*commit, None)).collect();
+    let changes = Changes { head: None, outstanding: gone(&rows.outstanding), dead: gone(&rows.dead) };
+    let mut operations = operations(nonce, changes);
+    operations.push(MetaOp::Delete { table: MetaTable::Subscriptions, key: head_key(nonce) });
+    operations
+}

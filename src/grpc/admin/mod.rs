@@ -1,0 +1,199 @@
+//! `usaged.admin.v1.AdminService`: what an operator may ask.
+
+mod convert;
+mod registry;
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status, Streaming};
+
+use self::convert::{api_participation, customer};
+use self::registry::Registry;
+use super::page;
+use super::proto::admin as pb;
+use super::proto::admin::admin_service_server::AdminService;
+use super::status::{Cause, Fault};
+use super::times::timestamp;
+use crate::ingest::{Explain, LevelExplanation, Rotation};
+use crate::model::{CustomerId, RegionName, UnixMillis};
+use crate::observe::Clock;
+use crate::policy::Handle;
+use crate::store::{Customers, Store};
+
+/// Loads the policy directory again: the version now in force and whether it changed, or every
+/// problem with the files.
+pub type Reload = Arc<dyn Fn() -> Result<(String, bool), String> + Send + Sync>;
+
+/// The operators' door.
+pub struct AdminDoor {
+    registry: Registry,
+    customers: Customers,
+    clock: Clock,
+    rotation: Rotation,
+    reload: Reload,
+    started: UnixMillis,
+}
+
+impl AdminDoor {
+    /// Opens the door. `rotation` is that of ingest, so that explained pseudonyms are the stored ones.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        customers: Customers,
+        policy: Handle,
+        clock: Clock,
+        rotation: Rotation,
+        reload: Reload,
+    ) -> Self {
+        let started = clock.now();
+        Self { registry: Registry { store, policy }, customers, clock, rotation, reload, started }
+    }
+
+    fn explain(&self, request: &pb::ExplainEventRequest) -> Result<pb::ExplainEventResponse, Fault> {
+        let region = match request.region.as_str() {
+            "" => None,
+            name => Some(RegionName::new(name).map_err(|invalid| Fault::field("region", invalid.rule))?),
+        };
+        let (policy, now) = (self.registry.policy.load(), self.clock.now());
+        let policy_version = policy.version().to_owned();
+        if region.as_ref().is_some_and(|region| !policy.regions().contains(region)) {
+            return Err(Fault::field("region", "the policy has no such region"));
+        }
+        let explain = if request.customer.is_empty() {
+            Explain::for_anyone(policy, region, now)?
+        } else {
+            let id = customer("customer", &request.customer)?;
+            let entry = self.customers.get(&id)?.ok_or_else(no_participation)?;
+            let mut participation = entry.change.participation.clone();
+            participation.region = region.or(participation.region);
+            Explain::for_customer(policy, &participation, Arc::clone(&entry.secret), now, self.rotation)
+        };
+        let levels = explain.explain(&request.submit_request)?;
+        Ok(pb::ExplainEventResponse { levels: levels.into_iter().map(level).collect(), policy_version })
+    }
+}
+
+fn no_participation() -> Fault {
+    Fault::of(Cause::NoParticipation, "this customer never had a participation; set one first")
+}
+
+fn level(explained: LevelExplanation) -> pb::LevelExplanation {
+    pb::LevelExplanation {
+        program: explained.program.to_string(),
+        level: explained.level.to_string(),
+        batch: explained.batch.into(),
+        fields: explained
+            .fields
+            .into_iter()
+            .map(|f| pb::FieldExplanation { place: f.place, treatment: f.treatment.to_owned(), why: f.why })
+            .collect(),
+    }
+}
+
+/// Does work that takes long, or may wait for a disk, off the threads that serve requests.
+async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+    let failed = |_| Fault::of(Cause::Internal, "the collector failed on this request; it is logged");
+    tokio::task::spawn_blocking(work).await.map_err(failed)
+}
+
+#[tonic::async_trait]
+impl AdminService for Arc<AdminDoor> {
+    async fn set_participation(
+        &self,
+        request: Request<pb::SetParticipationRequest>,
+    ) -> Result<Response<pb::Participation>, Status> {
+        let change = self.registry.set(request.into_inner()).await?;
+        Ok(Response::new(api_participation(&change)))
+    }
+
+    async fn get_participation(
+        &self,
+        request: Request<pb::GetParticipationRequest>,
+    ) -> Result<Response<pb::Participation>, Status> {
+        let id = customer("customer", &request.into_inner().customer)?;
+        let known = self.registry.store.customer(&id).map_err(Fault::from)?.ok_or_else(no_participation)?;
+        Ok(Response::new(api_participation(&known.change)))
+    }
+
+    async fn list_participations(
+        &self,
+        request: Request<pb::ListParticipationsRequest>,
+    ) -> Result<Response<pb::ListParticipationsResponse>, Status> {
+        let request = request.into_inner();
+        let size = page::size(request.page_size)?;
+        let after = page::after(&request.page_token, |key| CustomerId::new(page::text(key)?).ok())?;
+        let store = self.registry.store.clone();
+        let changes =
+            aside(move || store.list_customers(after.as_ref(), size)).await?.map_err(Fault::from)?;
+        let last = changes.last().filter(|_| changes.len() >= size);
+        let next_page_token = last.map(|c| page::token(c.participation.customer.as_str().as_bytes()));
+        Ok(Response::new(pb::ListParticipationsResponse {
+            participations: changes.iter().map(api_participation).collect(),
+            next_page_token: next_page_token.unwrap_or_default(),
+        }))
+    }
+
+    async fn import_participations(
+        &self,
+        request: Request<Streaming<pb::ImportParticipationsRequest>>,
+    ) -> Result<Response<pb::ImportParticipationsResponse>, Status> {
+        Ok(Response::new(self.registry.import(request.into_inner()).await?))
+    }
+
+    async fn list_participation_changes(
+        &self,
+        request: Request<pb::ListParticipationChangesRequest>,
+    ) -> Result<Response<pb::ListParticipationChangesResponse>, Status> {
+        let request = request.into_inner();
+        let id = customer("customer", &request.customer)?;
+        let size = page::size(request.page_size)?;
+        let before = page::after(&request.page_token, page::number)?;
+        let store = self.registry.store.clone();
+        let changes = aside(move || store.history(&id, before, size)).await?.map_err(Fault::from)?;
+        if changes.is_empty() && before.is_none() {
+            return Err(no_participation().into());
+        }
+        let last = changes.last().filter(|c| changes.len() >= size && c.revision > 1);
+        let next_page_token = last.map(|c| page::token(&c.revision.to_be_bytes())).unwrap_or_default();
+        Ok(Response::new(pb::ListParticipationChangesResponse {
+            changes: changes.iter().map(api_participation).collect(),
+            next_page_token,
+        }))
+    }
+
+    async fn reload_policy(
+        &self,
+        _: Request<pb::ReloadPolicyRequest>,
+    ) -> Result<Response<pb::ReloadPolicyResponse>, Status> {
+        let reload = Arc::clone(&self.reload);
+        match aside(move || reload()).await? {
+            Ok((policy_version, changed)) => {
+                Ok(Response::new(pb::ReloadPolicyResponse { policy_version, changed }))
+            }
+            Err(problems) => Err(Fault::of(Cause::PolicyRefused, problems).into()),
+        }
+    }
+
+    async fn explain_event(
+        &self,
+        request: Request<pb::ExplainEventRequest>,
+    ) -> Result<Response<pb::ExplainEventResponse>, Status> {
+        let (door, request) = (Self::clone(self), request.into_inner());
+        Ok(Response::new(aside(move || door.explain(&request)).await??))
+    }
+
+    async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::Status>, Status> {
+        let status = self.registry.store.status();
+        Ok(Response::new(pb::Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            policy_version: self.registry.policy.load().version().to_owned(),
+            start_time: Some(timestamp(self.started)),
+            commit_number: status.head.0,
+            oldest_commit_number: status.oldest.0,
+            store_bytes: status.bytes,
+            segments: u32::try_from(status.segments).unwrap_or(u32::MAX),
+            damaged_records: status.damaged,
+            customers: status.customers,
+        }))
+    }
+}

@@ -1,0 +1,112 @@
+//! What a client of the collector needs, so that no other room names tonic or prost.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use tonic::client::Grpc;
+use tonic::metadata::MetadataValue;
+use tonic::transport::Endpoint;
+use tonic_types::StatusExt as _;
+
+use super::codec::Encoded;
+use super::identity::CUSTOMER_KEY;
+use super::proto::ingest::{SubmitResponse, SubmitStreamResponse};
+use crate::model::CustomerId;
+
+pub use prost::Message;
+pub use prost_types::{Duration as ProtoDuration, Timestamp};
+pub use tonic::transport::Channel;
+pub use tonic::{Code, Request, Status, Streaming};
+
+/// Bytes of one answer that a client takes: a pull is bounded by the server, and one batch may be
+/// larger than its request was.
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// An address that cannot be connected to.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Not an address.
+    #[error("not an address such as 127.0.0.1:7171")]
+    Address,
+    /// Nobody answers there.
+    #[error("nobody answers there")]
+    Refused(#[source] tonic::transport::Error),
+}
+
+/// Connects to `address`, such as `127.0.0.1:7171` or `http://127.0.0.1:7171`.
+///
+/// # Errors
+/// If it is not an address or nobody answers.
+pub async fn connect(address: &str) -> Result<Channel, ConnectError> {
+    let bare = address.strip_prefix("http://").unwrap_or(address);
+    let endpoint = Endpoint::from_shared(format!("http://{bare}")).map_err(|_| ConnectError::Address)?;
+    let endpoint = endpoint
+        .tcp_nodelay(true)
+        .connect_timeout(Duration::from_secs(5))
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20);
+    endpoint.connect().await.map_err(ConnectError::Refused)
+}
+
+/// A request in the name of `customer`; `None` if the id cannot be metadata (it always can).
+#[must_use]
+pub fn of_customer<T>(message: T, customer: &CustomerId) -> Option<Request<T>> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert(CUSTOMER_KEY, MetadataValue::try_from(customer.as_str()).ok()?);
+    Some(request)
+}
+
+/// The stable reason of a refusal, as in `google.rpc.ErrorInfo`.
+#[must_use]
+pub fn reason(status: &Status) -> Option<String> {
+    status.get_error_details().error_info().map(|info| info.reason.clone())
+}
+
+/// How long to wait before a retry, as in `google.rpc.RetryInfo`.
+#[must_use]
+pub fn retry_delay(status: &Status) -> Option<Duration> {
+    status.get_error_details().retry_info().and_then(|info| info.retry_delay)
+}
+
+/// Sends `SubmitRequest`s that are encoded already.
+#[derive(Debug, Clone)]
+pub struct EncodedIngest(Grpc<Channel>);
+
+impl EncodedIngest {
+    /// A client over `channel`.
+    #[must_use]
+    pub fn new(channel: Channel) -> Self {
+        Self(Grpc::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
+    }
+
+    /// `Submit`, with the wire bytes of a `SubmitRequest`.
+    ///
+    /// # Errors
+    /// The status of the call.
+    pub async fn submit(&mut self, request: Request<Bytes>) -> Result<SubmitResponse, Status> {
+        self.ready().await?;
+        let path = PathAndQuery::from_static("/usaged.ingest.v1.IngestService/Submit");
+        self.0.unary(request, path, Encoded::default()).await.map(tonic::Response::into_inner)
+    }
+
+    /// `SubmitStream`, with the wire bytes of `SubmitRequest`s.
+    ///
+    /// # Errors
+    /// The status of the call.
+    pub async fn submit_stream<S>(
+        &mut self,
+        requests: Request<S>,
+    ) -> Result<Streaming<SubmitStreamResponse>, Status>
+    where
+        S: tokio_stream::Stream<Item = Bytes> + Send + 'static,
+    {
+        self.ready().await?;
+        let path = PathAndQuery::from_static("/usaged.ingest.v1.IngestService/SubmitStream");
+        self.0.streaming(requests, path, Encoded::default()).await.map(tonic::Response::into_inner)
+    }
+
+    async fn ready(&mut self) -> Result<(), Status> {
+        self.0.ready().await.map_err(|_| Status::unavailable("the connection is gone"))
+    }
+}

@@ -1,0 +1,90 @@
+//! The bytes that requests may take before they are read: in all, and for one connection.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Bytes that requests of all connections share. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    all: Arc<Semaphore>,
+    per_connection: usize,
+}
+
+impl Budget {
+    /// A budget of `all` bytes, of which one connection may take `per_connection`.
+    #[must_use]
+    pub fn new(all: u32, per_connection: u32) -> Self {
+        let whole = |bytes: u32| usize::try_from(bytes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { all: Arc::new(Semaphore::new(whole(all))), per_connection: whole(per_connection) }
+    }
+
+    /// The share of one new connection.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        Share { all: Arc::clone(&self.all), own: Arc::new(Semaphore::new(self.per_connection)) }
+    }
+}
+
+/// What one connection may take of the budget. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Share {
+    all: Arc<Semaphore>,
+    own: Arc<Semaphore>,
+}
+
+/// Bytes that are taken; free again when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    _own: OwnedSemaphorePermit,
+    _all: OwnedSemaphorePermit,
+}
+
+impl Share {
+    /// Takes `bytes` if they are free now.
+    #[must_use]
+    pub fn take(&self, bytes: u32) -> Option<Reservation> {
+        let own = Arc::clone(&self.own).try_acquire_many_owned(bytes).ok()?;
+        let all = Arc::clone(&self.all).try_acquire_many_owned(bytes).ok()?;
+        Some(Reservation { _own: own, _all: all })
+    }
+
+    /// Takes `bytes` as soon as they are free. Never ready for more bytes than the whole budget.
+    pub async fn wait(&self, bytes: u32) -> Option<Reservation> {
+        let own = Arc::clone(&self.own).acquire_many_owned(bytes).await.ok()?;
+        let all = Arc::clone(&self.all).acquire_many_owned(bytes).await.ok()?;
+        Some(Reservation { _own: own, _all: all })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_connection_holds_cannot_starve_the_others() {
+        let budget = Budget::new(100, 60);
+        let (greedy, other) = (budget.share(), budget.share());
+        let held = greedy.take(60).unwrap();
+        assert!(greedy.take(1).is_none());
+        let _rest = other.take(40).unwrap();
+        assert!(other.take(1).is_none(), "the whole budget is spent");
+        drop(held);
+        assert!(other.take(20).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_waiter_gets_what_another_gives_back() {
+        let share = Budget::new(10, 10).share();
+        let held = share.take(10).unwrap();
+        let waiting = tokio::spawn({
+            let share = share.clone();
+            async move { share.wait(5).await.is_some() }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        drop(held);
+        assert!(waiting.await.unwrap());
+    }
+}

@@ -1,0 +1,116 @@
+//! One connection: its HTTP/2 limits, its deadlines, and its end.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use super::guarded::{Guarded, PREFACE_BYTES};
+use super::watch::watched;
+use super::{Budget, Options, Share};
+use crate::observe::Metric;
+
+/// What all connections share.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Inner>);
+
+struct Inner {
+    routes: Routes,
+    options: Options,
+    budget: Budget,
+    slots: Arc<Semaphore>,
+    http: http2::Builder<TokioExecutor>,
+}
+
+/// The connection that a request came over. Every request carries it in its extensions.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The address of the peer. Used for admission only: never stored, logged or counted.
+    pub peer: SocketAddr,
+    /// Cancelled when the connection is about to end: streams are to finish.
+    pub closing: CancellationToken,
+    /// The bytes that requests of this connection may take.
+    pub share: Share,
+}
+
+impl Shared {
+    pub(super) fn new(routes: Routes, options: Options, budget: Budget) -> Self {
+        let slots = Arc::new(Semaphore::new(options.max_requests.min(Semaphore::MAX_PERMITS)));
+        let http = http(&options);
+        Self(Arc::new(Inner { routes, options, budget, slots, http }))
+    }
+}
+
+fn http(options: &Options) -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(options.max_concurrent_streams)
+        .max_local_error_reset_streams(options.max_local_resets)
+        .max_pending_accept_reset_streams(options.max_pending_resets)
+        .max_header_list_size(options.max_header_bytes)
+        .keep_alive_interval(options.keepalive_interval)
+        .keep_alive_timeout(options.keepalive_timeout)
+        .initial_stream_window_size(options.stream_window_bytes)
+        .initial_connection_window_size(options.connection_window_bytes)
+        .max_frame_size(options.frame_bytes)
+        .max_send_buf_size(options.send_buffer_bytes.min(16 * 1024 * 1024))
+        .auto_date_header(false);
+    http
+}
+
+/// Serves one connection to its end. `closing` is cancelled at shutdown.
+pub(super) async fn drive(stream: TcpStream, peer: SocketAddr, shared: Shared, closing: CancellationToken) {
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let options = &shared.0.options;
+    let born = Instant::now();
+    let read = Arc::new(AtomicUsize::new(0));
+    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&read), options.write_deadline));
+    let caller = Caller { peer, closing: closing.clone(), share: shared.0.budget.share() };
+    let service = hyper::service::service_fn({
+        let shared = shared.clone();
+        move |mut request: http::Request<hyper::body::Incoming>| {
+            request.extensions_mut().insert(caller.clone());
+            let (routes, slots) = (shared.0.routes.clone(), Arc::clone(&shared.0.slots));
+            watched(routes, request, slots, shared.0.options.request_deadline)
+        }
+    });
+    let mut connection = pin!(shared.0.http.serve_connection(io, service));
+    let has_begun = || read.load(Ordering::Relaxed) >= PREFACE_BYTES;
+
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = sleep_until(born + options.preface_deadline) => {}
+        () = closing.cancelled() => {}
+    }
+    if !has_begun() {
+        if !closing.is_cancelled() {
+            Metric::ConnectionsRefused.add(&[("reason", "preface")], 1);
+        }
+        return;
+    }
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = sleep_until(born + around(options.connection_age)) => closing.cancel(),
+        () = closing.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    // At shutdown the accept loop cuts after its own grace; an aged connection ends here.
+    let grace = options.connection_age_grace.max(options.shutdown_grace);
+    let _finished = tokio::time::timeout(grace, connection).await;
+}
+
+/// `age`, give or take a tenth, so that connections that came together do not go together.
+fn around(age: Duration) -> Duration {
+    age.mul_f64(rand::random_range(0.9..1.1))
+}

@@ -1,0 +1,119 @@
+//! The methods of the door: the closed list that metrics name, and how long each may take.
+
+use std::time::Duration;
+
+/// Defines the list.
+macro_rules! methods {
+    ($($method:ident = $service:literal $name:literal $pace:ident,)+) => {
+        /// A method, or what stands for those that are none of ours.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Method { $($method,)+ Health, Reflection, Other }
+
+        impl Method {
+            /// The method that a request path names.
+            pub(super) fn of(path: &str) -> Self {
+                match path {
+                    $(concat!("/", $service, "/", $name) => Self::$method,)+
+                    _ if path.starts_with("/grpc.health.v1.Health/") => Self::Health,
+                    _ if path.starts_with("/grpc.reflection.") => Self::Reflection,
+                    _ => Self::Other,
+                }
+            }
+
+            /// The name as a metric label.
+            pub(super) const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$method => $name,)+
+                    Self::Health => "Health",
+                    Self::Reflection => "Reflection",
+                    Self::Other => "other",
+                }
+            }
+
+            const fn pace(self) -> Pace {
+                match self {
+                    $(Self::$method => Pace::$pace,)+
+                    Self::Other => Pace::Prompt,
+                    Self::Health | Self::Reflection => Pace::Stream,
+                }
+            }
+        }
+    };
+}
+
+/// How long a method takes by its nature.
+enum Pace {
+    /// As long as the work takes.
+    Prompt,
+    /// Up to a minute, because the caller waits for something to come.
+    Waits,
+    /// As long as the caller likes.
+    Stream,
+}
+
+methods! {
+    Submit = "usaged.ingest.v1.IngestService" "Submit" Prompt,
+    SubmitStream = "usaged.ingest.v1.IngestService" "SubmitStream" Stream,
+    Pull = "usaged.drain.v1.DrainService" "Pull" Waits,
+    StreamingPull = "usaged.drain.v1.DrainService" "StreamingPull" Stream,
+    Acknowledge = "usaged.drain.v1.DrainService" "Acknowledge" Prompt,
+    ModifyAckDeadline = "usaged.drain.v1.DrainService" "ModifyAckDeadline" Prompt,
+    CreateSubscription = "usaged.drain.v1.DrainService" "CreateSubscription" Prompt,
+    ListSubscriptions = "usaged.drain.v1.DrainService" "ListSubscriptions" Prompt,
+    GetSubscription = "usaged.drain.v1.DrainService" "GetSubscription" Prompt,
+    DeleteSubscription = "usaged.drain.v1.DrainService" "DeleteSubscription" Prompt,
+    Seek = "usaged.drain.v1.DrainService" "Seek" Prompt,
+    ListDeadLetters = "usaged.drain.v1.DrainService" "ListDeadLetters" Prompt,
+    ReplayDeadLetters = "usaged.drain.v1.DrainService" "ReplayDeadLetters" Prompt,
+    SetParticipation = "usaged.admin.v1.AdminService" "SetParticipation" Prompt,
+    GetParticipation = "usaged.admin.v1.AdminService" "GetParticipation" Prompt,
+    ListParticipations = "usaged.admin.v1.AdminService" "ListParticipations" Prompt,
+    ImportParticipations = "usaged.admin.v1.AdminService" "ImportParticipations" Stream,
+    ListParticipationChanges = "usaged.admin.v1.AdminService" "ListParticipationChanges" Prompt,
+    ReloadPolicy = "usaged.admin.v1.AdminService" "ReloadPolicy" Prompt,
+    ExplainEvent = "usaged.admin.v1.AdminService" "ExplainEvent" Prompt,
+    GetStatus = "usaged.admin.v1.AdminService" "GetStatus" Prompt,
+}
+
+impl Method {
+    /// How long a request of this method may take until its answer begins, if that is bounded.
+    pub(super) fn deadline(self, prompt: Duration) -> Option<Duration> {
+        match self.pace() {
+            Pace::Prompt => Some(prompt),
+            Pace::Waits => Some(prompt.saturating_add(Duration::from_secs(60))),
+            Pace::Stream => None,
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::grpc::proto;
+
+    #[test]
+    fn every_method_of_the_api_is_in_the_list() {
+        let files = prost_types::FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap();
+        let mut seen = 0;
+        for file in &files.file {
+            for service in &file.service {
+                for method in &service.method {
+                    let path = format!("/{}.{}/{}", file.package(), service.name(), method.name());
+                    assert_eq!(Method::of(&path).as_str(), method.name(), "{path}");
+                    seen += 1;
+                }
+            }
+        }
+        assert_eq!(seen, 21);
+    }
+
+    #[test]
+    fn what_a_caller_makes_up_is_counted_as_other() {
+        for path in ["", "/", "/usaged.ingest.v1.IngestService/Submit/x", "/a.b/C"] {
+            assert_eq!(Method::of(path).as_str(), "other");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The door: connections and requests, with a bound on each, before anything is read or decided.
+//! tonic's own server leaves most of these open (RELIABILITY, "The door"), so the loop is ours and
+//! only `Routes` is tonic's.
+
+mod accept;
+mod budget;
+mod connection;
+mod guarded;
+mod method;
+mod options;
+mod peers;
+mod watch;
+
+pub use accept::{Ended, serve};
+pub use budget::{Budget, Reservation, Share};
+pub use connection::Caller;
+pub use options::Options;

@@ -1,0 +1,178 @@
+//! Around each request: a slot, a deadline, a guard against panics, and the count by code.
+
+use std::any::Any;
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tower::Service as _;
+
+use super::method::Method;
+use crate::grpc::status::{Cause, Fault};
+use crate::observe::Metric;
+
+/// When a refused caller is asked to come back.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Answers `request` through `routes`, whatever happens inside.
+pub(super) async fn watched(
+    mut routes: Routes,
+    request: Request<Incoming>,
+    slots: Arc<Semaphore>,
+    prompt: Duration,
+) -> Result<Response<Watched>, Infallible> {
+    let mut count = Count { method: Method::of(request.uri().path()), is_counted: false };
+    let Ok(slot) = slots.try_acquire_owned() else {
+        let fault =
+            Fault::of(Cause::NoSlots, "too many requests are in flight; try again").retry_after(RETRY);
+        return Ok(refuse(&fault, count, None));
+    };
+    let deadline = count.method.deadline(prompt);
+    let call = Caught(Box::pin(async move { routes.call(request).await }));
+    let answered = match deadline {
+        Some(deadline) => tokio::time::timeout(deadline, call).await,
+        None => Ok(call.await),
+    };
+    Ok(match answered {
+        Ok(Ok(Ok(response))) => {
+            if let Some(code) = code_in(response.headers()) {
+                count.answered(code);
+            }
+            response.map(|body| Watched { body, count, _slot: Some(slot), is_over: false })
+        }
+        Ok(Err(_panic)) => refuse(&panicked(), count, Some(slot)),
+        Err(_elapsed) => {
+            let fault = Fault::of(Cause::Slow, "the request took too long; try again").retry_after(RETRY);
+            refuse(&fault, count, Some(slot))
+        }
+    })
+}
+
+fn refuse(fault: &Fault, mut count: Count, slot: Option<OwnedSemaphorePermit>) -> Response<Watched> {
+    count.answered(fault.cause().code());
+    let response: Response<Body> = fault.status().into_http();
+    response.map(|body| Watched { body, count, _slot: slot, is_over: false })
+}
+
+/// What is said of a panic: its text could hold anything and goes nowhere.
+fn panicked() -> Fault {
+    tracing::error!("a request made the collector fail; this is a mistake in the collector");
+    Fault::of(Cause::Internal, "the collector failed on this request; it is logged")
+}
+
+/// A future that ends with an error in place of a panic.
+struct Caught<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for Caught<F> {
+    type Output = Result<F::Output, Box<dyn Any + Send>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    }
+}
+
+/// Counts a request once, by its code; as cancelled if it never got one.
+struct Count {
+    method: Method,
+    is_counted: bool,
+}
+
+impl Count {
+    fn answered(&mut self, code: Code) {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            Metric::Requests.add(&[("method", self.method.as_str()), ("code", code_name(code))], 1);
+        }
+    }
+}
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.answered(Code::Cancelled);
+    }
+}
+
+fn code_in(headers: &HeaderMap) -> Option<Code> {
+    headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()))
+}
+
+const fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// The body of an answer. Holds the request's slot until it has gone out.
+pub(super) struct Watched {
+    body: Body,
+    count: Count,
+    _slot: Option<OwnedSemaphorePermit>,
+    is_over: bool,
+}
+
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.body).poll_frame(cx)));
+        let Ok(polled) = polled else {
+            self.is_over = true;
+            self.count.answered(Code::Internal);
+            let mut trailers = HeaderMap::new();
+            let written = panicked().status().add_header(&mut trailers);
+            return Poll::Ready(Some(written.map(|()| Frame::trailers(trailers))));
+        };
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(code) = frame.trailers_ref().and_then(code_in)
+        {
+            self.count.answered(code);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,251 @@
+//! `usaged.drain.v1.DrainService`: what a drainer may ask, checked and passed to the drain room.
+
+mod convert;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::door::{Caller, Options};
+use super::page;
+use super::proto::drain as pb;
+use super::proto::drain::drain_service_server::DrainService;
+use super::status::{Cause, Fault};
+use super::times::{duration, unix_millis};
+use crate::drain::{Drain, SeekTarget};
+use crate::model::{CommitNumber, SubscriptionName};
+use crate::observe::Clock;
+
+/// Bytes of batches in one answer to Pull: below the 4 MiB that gRPC clients take by default. One
+/// batch that is larger by itself still goes out alone.
+const PULL_BYTES: u64 = 4 * 1024 * 1024 - 64 * 1024;
+
+/// Bytes of one page of dead letters with their batches.
+const PAGE_BYTES: usize = 3 * 1024 * 1024;
+
+/// The longest long poll.
+const MAX_WAIT: Duration = Duration::from_secs(60);
+
+/// The longest lease.
+const MAX_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Batches that one Pull takes when it does not say, and at most.
+const PULL_BATCHES: (u32, u32) = (10, 1000);
+
+/// Leases that one request may name.
+const ACK_IDS: usize = 1000;
+
+/// The drainers' door.
+pub struct DrainDoor {
+    drain: Drain,
+    clock: Clock,
+    pulls: Arc<Semaphore>,
+}
+
+impl DrainDoor {
+    /// Opens the door to `drain`.
+    #[must_use]
+    pub fn new(drain: Drain, clock: Clock, options: &Options) -> Self {
+        let most = options.max_pulls.clamp(1, Semaphore::MAX_PERMITS);
+        Self { drain, clock, pulls: Arc::new(Semaphore::new(most)) }
+    }
+
+    /// A place among the calls that hold batches in memory.
+    fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        Arc::clone(&self.pulls).try_acquire_owned().map_err(|_| {
+            Fault::of(Cause::NoSlots, "too many pulls are in progress; try again")
+                .retry_after(Duration::from_secs(1))
+        })
+    }
+}
+
+/// Fails unless `ids` are few enough.
+fn check_ids(ids: &[String]) -> Result<(), Fault> {
+    if ids.len() > ACK_IDS {
+        return Err(Fault::field("ack_ids", "at most 1000 are allowed; send several requests"));
+    }
+    Ok(())
+}
+
+fn whole(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// The caller of a request: how the connection is doing.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Fault> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| Fault::of(Cause::Internal, "the request came by no connection"))
+}
+
+#[tonic::async_trait]
+impl DrainService for DrainDoor {
+    type StreamingPullStream = ReceiverStream<Result<pb::StreamingPullResponse, Status>>;
+
+    async fn pull(&self, request: Request<pb::PullRequest>) -> Result<Response<pb::PullResponse>, Status> {
+        let closing = caller(&request)?.closing;
+        let request = request.into_inner();
+        let name = convert::name("subscription", &request.subscription)?;
+        let wait = duration("max_wait", request.max_wait, MAX_WAIT)?;
+        let max = match request.max_batches {
+            0 => PULL_BATCHES.0,
+            n if n <= PULL_BATCHES.1 => n,
+            _ => return Err(Fault::field("max_batches", "must be from 1 to 1000").into()),
+        };
+        let place = self.place()?;
+        let max = usize::try_from(max).unwrap_or(1);
+        let pulling = self.drain.pull(&name, max, PULL_BYTES, wait);
+        let deliveries = tokio::select! {
+            biased;
+            pulled = pulling => pulled.map_err(Fault::from)?,
+            () = closing.cancelled() => Vec::new(),
+        };
+        let batches = deliveries.into_iter().map(convert::received).collect();
+        let mut response = Response::new(pb::PullResponse { batches });
+        // Held until the answer is encoded.
+        response.extensions_mut().insert(Arc::new(place));
+        Ok(response)
+    }
+
+    async fn streaming_pull(
+        &self,
+        request: Request<Streaming<pb::StreamingPullRequest>>,
+    ) -> Result<Response<Self::StreamingPullStream>, Status> {
+        let closing = caller(&request)?.closing;
+        let place = self.place()?;
+        let answers = stream::begin(self.drain.clone(), request.into_inner(), closing, place);
+        Ok(Response::new(answers))
+    }
+
+    async fn acknowledge(
+        &self,
+        request: Request<pb::AcknowledgeRequest>,
+    ) -> Result<Response<pb::AcknowledgeResponse>, Status> {
+        let request = request.into_inner();
+        let name = convert::name("subscription", &request.subscription)?;
+        check_ids(&request.ack_ids)?;
+        let result = self.drain.acknowledge(&name, &request.ack_ids).await.map_err(Fault::from)?;
+        let failures = convert::failures(result.failures);
+        Ok(Response::new(pb::AcknowledgeResponse { acknowledged: whole(result.done), failures }))
+    }
+
+    async fn modify_ack_deadline(
+        &self,
+        request: Request<pb::ModifyAckDeadlineRequest>,
+    ) -> Result<Response<pb::ModifyAckDeadlineResponse>, Status> {
+        let request = request.into_inner();
+        let name = convert::name("subscription", &request.subscription)?;
+        let deadline = duration("ack_deadline", request.ack_deadline, MAX_DEADLINE)?;
+        check_ids(&request.ack_ids)?;
+        let modified = self.drain.modify_deadline(&name, &request.ack_ids, deadline).await;
+        let result = modified.map_err(Fault::from)?;
+        let failures = convert::failures(result.failures);
+        Ok(Response::new(pb::ModifyAckDeadlineResponse { modified: whole(result.done), failures }))
+    }
+
+    async fn create_subscription(
+        &self,
+        request: Request<pb::CreateSubscriptionRequest>,
+    ) -> Result<Response<pb::Subscription>, Status> {
+        let given = request.into_inner().subscription;
+        let given = given.ok_or_else(|| Fault::field("subscription", "describe the subscription"))?;
+        let subscription = convert::subscription(&given, self.clock.now())?;
+        let state = self.drain.create(subscription, given.from_oldest).await.map_err(Fault::from)?;
+        Ok(Response::new(convert::api_subscription(&state)))
+    }
+
+    async fn list_subscriptions(
+        &self,
+        request: Request<pb::ListSubscriptionsRequest>,
+    ) -> Result<Response<pb::ListSubscriptionsResponse>, Status> {
+        let request = request.into_inner();
+        let size = page::size(request.page_size)?;
+        let after = page::after(&request.page_token, |key| SubscriptionName::new(page::text(key)?).ok())?;
+        let states = self.drain.list(after.as_ref(), size).await.map_err(Fault::from)?;
+        let last = states.last().filter(|_| states.len() >= size);
+        let next_page_token =
+            last.map(|s| page::token(s.subscription.name.as_str().as_bytes())).unwrap_or_default();
+        let subscriptions = states.iter().map(convert::api_subscription).collect();
+        Ok(Response::new(pb::ListSubscriptionsResponse { subscriptions, next_page_token }))
+    }
+
+    async fn get_subscription(
+        &self,
+        request: Request<pb::GetSubscriptionRequest>,
+    ) -> Result<Response<pb::Subscription>, Status> {
+        let name = convert::name("name", &request.into_inner().name)?;
+        let state = self.drain.get(&name).await.map_err(Fault::from)?;
+        Ok(Response::new(convert::api_subscription(&state)))
+    }
+
+    async fn delete_subscription(
+        &self,
+        request: Request<pb::DeleteSubscriptionRequest>,
+    ) -> Result<Response<()>, Status> {
+        let name = convert::name("name", &request.into_inner().name)?;
+        self.drain.delete(&name).await.map_err(Fault::from)?;
+        Ok(Response::new(()))
+    }
+
+    async fn seek(&self, request: Request<pb::SeekRequest>) -> Result<Response<pb::SeekResponse>, Status> {
+        use pb::seek_request::Target;
+        let request = request.into_inner();
+        let name = convert::name("subscription", &request.subscription)?;
+        let target = match request.target {
+            Some(Target::Time(time)) => SeekTarget::Time(unix_millis(&time)),
+            Some(Target::CommitNumber(commit)) => SeekTarget::Commit(CommitNumber(commit)),
+            Some(Target::Oldest(true)) => SeekTarget::Oldest,
+            Some(Target::Oldest(false)) => SeekTarget::Newest,
+            None => return Err(Fault::field("target", "give a time, a commit number or oldest").into()),
+        };
+        let cursor = self.drain.seek(&name, target).await.map_err(Fault::from)?;
+        Ok(Response::new(pb::SeekResponse { cursor: cursor.0 }))
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<pb::ListDeadLettersRequest>,
+    ) -> Result<Response<pb::ListDeadLettersResponse>, Status> {
+        let request = request.into_inner();
+        let name = convert::name("subscription", &request.subscription)?;
+        let size = page::size(request.page_size)?;
+        let after = page::after(&request.page_token, page::number)?.map(CommitNumber);
+        let place = self.place()?;
+        let listed = self.drain.dead_letters(&name, after, size, request.include_batches).await;
+        let mut letters = listed.map_err(Fault::from)?;
+        let is_last = letters.len() < size;
+        let fits = that_fit(&letters);
+        let is_cut = fits < letters.len();
+        letters.truncate(fits);
+        let last = letters.last().filter(|_| is_cut || !is_last);
+        let next_page_token = last.map(|l| page::token(&l.commit.0.to_be_bytes())).unwrap_or_default();
+        let dead_letters = letters.into_iter().map(convert::dead_letter).collect();
+        let mut response = Response::new(pb::ListDeadLettersResponse { dead_letters, next_page_token });
+        response.extensions_mut().insert(Arc::new(place));
+        Ok(response)
+    }
+
+    async fn replay_dead_letters(
+        &self,
+        request: Request<pb::ReplayDeadLettersRequest>,
+    ) -> Result<Response<pb::ReplayDeadLettersResponse>, Status> {
+        let request = request.into_inner();
+        let name = convert::name("subscription", &request.subscription)?;
+        let commits: Vec<CommitNumber> = request.commit_numbers.into_iter().map(CommitNumber).collect();
+        let replayed = self.drain.replay(&name, &commits).await.map_err(Fault::from)?;
+        Ok(Response::new(pb::ReplayDeadLettersResponse { replayed: whole(replayed) }))
+    }
+}
+
+/// How many of `letters` fit into one page: at least one.
+fn that_fit(letters: &[crate::drain::DeadLetter]) -> usize {
+    let mut bytes = 0_usize;
+    let fits = letters.iter().take_while(|letter| {
+        bytes = bytes.saturating_add(letter.body.as_ref().map_or(0, bytes::Bytes::len));
+        bytes <= PAGE_BYTES
+    });
+    fits.count().max(1).min(letters.len())
+}

@@ -1,0 +1,109 @@
+//! Tests of reading messages off a body.
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use tonic::Status;
+
+use super::*;
+use crate::grpc::door::Budget;
+
+const DEADLINE: Duration = Duration::from_secs(5);
+
+fn framed(message: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0];
+    bytes.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    bytes.extend(message);
+    bytes
+}
+
+/// `bytes` in frames of `size`.
+fn body(bytes: &[u8], size: usize) -> Body {
+    let frames: Vec<Result<Frame<Bytes>, Status>> =
+        bytes.chunks(size).map(|chunk| Ok(Frame::data(Bytes::copy_from_slice(chunk)))).collect();
+    Body::new(StreamBody::new(tokio_stream::iter(frames)))
+}
+
+fn share(bytes: u32) -> Share {
+    Budget::new(bytes, bytes).share()
+}
+
+#[tokio::test]
+async fn messages_are_read_however_they_are_cut_into_frames() {
+    let sent: Vec<Vec<u8>> = vec![vec![], b"a".to_vec(), (0..=255).collect(), vec![], vec![7; 70_000]];
+    let bytes: Vec<u8> = sent.iter().flat_map(|m| framed(m)).collect();
+    for size in [1, 2, 3, 5, 6, 7, 300, 16_384, 1 << 20] {
+        let mut messages = Messages::new(body(&bytes, size), share(100_000), DEADLINE);
+        for expected in &sent {
+            let message = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
+            assert_eq!(&*message.bytes, &**expected, "frames of {size}");
+        }
+        assert!(messages.next(WhenSpent::Refuse).await.unwrap().is_none());
+        messages.end().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_came_in_one_frame_is_not_copied() {
+    let frame = Bytes::from(framed(b"hello"));
+    let inside = frame.as_ptr().wrapping_add(PREFIX_BYTES);
+    let whole = Body::new(Full::new(frame).map_err(|never| match never {}));
+    let mut messages = Messages::new(whole, share(100), DEADLINE);
+    let message = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
+    assert_eq!(message.bytes.as_ptr(), inside);
+}
+
+#[tokio::test]
+async fn what_is_too_large_is_passed_over_and_the_next_is_read() {
+    let mut bytes = framed(&vec![1; limits::REQUEST_BYTES + 1]);
+    bytes.extend(framed(b"next"));
+    let mut messages = Messages::new(body(&bytes, 65_536), share(u32::MAX), DEADLINE);
+    let refused = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(refused.cause(), Cause::TooLarge);
+    let next = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
+    assert_eq!(&*next.bytes, b"next");
+}
+
+#[tokio::test]
+async fn a_spent_budget_refuses_before_the_message_is_read_and_says_when_to_retry() {
+    let share = share(10);
+    let held = share.take(8).unwrap();
+    let bytes: Vec<u8> = [framed(b"abc"), framed(b"de")].concat();
+    let mut messages = Messages::new(body(&bytes, 4), share.clone(), DEADLINE);
+    let refused = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap_err();
+    assert_eq!(refused.cause(), Cause::NoBytes);
+    assert!(refused.batch_error().retry_delay_ms > 0);
+    let next = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
+    assert_eq!(&*next.bytes, b"de");
+    assert!(share.take(1).is_none(), "a message holds its bytes until it is dropped");
+    drop((next, held));
+    assert!(share.take(10).is_some());
+}
+
+#[tokio::test]
+async fn what_is_not_grpc_ends_the_body() {
+    let cases: [(&[u8], Cause); 5] = [
+        (&[1, 0, 0, 0, 1, 9], Cause::Compressed),
+        (&[9, 0, 0, 0, 1, 9], Cause::Malformed),
+        (&[0, 0, 0], Cause::Malformed),
+        (&[0, 0, 0, 0, 9, 1], Cause::Malformed),
+        (b"POST / HTTP/1.1", Cause::Malformed),
+    ];
+    for (bytes, cause) in cases {
+        let mut messages = Messages::new(body(bytes, 2), share(1 << 30), DEADLINE);
+        let fault = messages.next(WhenSpent::Refuse).await.unwrap_err();
+        assert_eq!(fault.cause(), cause, "{bytes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_stops_half_way_gives_its_bytes_back() {
+    let share = share(10);
+    let begun = tokio_stream::iter([Ok::<_, Status>(Frame::data(Bytes::from_static(&[0, 0, 0, 0, 10, 1])))]);
+    let stalled = tokio_stream::StreamExt::chain(begun, tokio_stream::pending());
+    let mut messages =
+        Messages::new(Body::new(StreamBody::new(stalled)), share.clone(), Duration::from_millis(20));
+    let fault = messages.next(WhenSpent::Refuse).await.unwrap_err();
+    assert_eq!(fault.cause(), Cause::Slow);
+    assert!(share.take(10).is_some());
+}

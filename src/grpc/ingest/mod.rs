@@ -1,0 +1,197 @@
+//! `usaged.ingest.v1.IngestService`, by hand: a request stays the bytes it came in, and nothing
+//! decodes it before `sanitize` does.
+
+mod message;
+mod receipt;
+mod reply;
+mod stream;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::server::NamedService;
+
+use self::message::{Message, Messages, WhenSpent};
+use super::codec::varint;
+use super::door::{Caller, Options};
+use super::identity::Identity;
+use super::proto::ingest::SubmitResponse;
+use super::status::{Cause, Fault};
+use crate::ingest::Intake;
+use crate::model::{BatchId, CustomerId};
+
+/// The senders' door. Clones share it.
+#[derive(Clone)]
+pub struct IngestDoor(Arc<Ingest>);
+
+struct Ingest {
+    store: Store,
+    identity: Identity,
+    request_deadline: Duration,
+    stream_batches: usize,
+}
+
+/// Where batches go.
+enum Store {
+    /// To be sanitised and stored.
+    Intake(Intake),
+    /// Nowhere: what receiving costs by itself is measured with this.
+    Nowhere,
+}
+
+impl IngestDoor {
+    /// Opens the door to `intake`.
+    #[must_use]
+    pub fn new(intake: Intake, identity: Identity, options: &Options) -> Self {
+        Self::onto(Store::Intake(intake), identity, options)
+    }
+
+    /// A door behind which every batch is dropped and answered with an empty receipt: the floor
+    /// that `usaged load` measures against.
+    #[must_use]
+    pub fn to_nowhere(options: &Options) -> Self {
+        Self::onto(Store::Nowhere, Identity::Loopback, options)
+    }
+
+    fn onto(store: Store, identity: Identity, options: &Options) -> Self {
+        let Options { request_deadline, stream_batches, .. } = *options;
+        Self(Arc::new(Ingest { store, identity, request_deadline, stream_batches: stream_batches.max(1) }))
+    }
+}
+
+impl Ingest {
+    async fn submit(&self, customer: &CustomerId, message: Message) -> Result<SubmitResponse, Fault> {
+        let Message { bytes, reservation } = message;
+        let answered = match &self.store {
+            Store::Intake(intake) => {
+                intake.submit(customer, bytes).await.map(|r| receipt::response(&r)).map_err(Fault::from)
+            }
+            Store::Nowhere => Ok(SubmitResponse::default()),
+        };
+        drop(reservation);
+        answered
+    }
+
+    async fn unary(&self, customer: CustomerId, mut messages: Messages) -> Result<SubmitResponse, Fault> {
+        let message = match messages.next(WhenSpent::Refuse).await? {
+            Some(next) => next?,
+            None => return Err(Fault::of(Cause::Malformed, "the request is empty; send a SubmitRequest")),
+        };
+        messages.end().await?;
+        self.submit(&customer, message).await
+    }
+}
+
+async fn answer(ingest: Arc<Ingest>, request: Request<Body>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let opened = (|| {
+        let method = parts.uri.path().rsplit_once('/').map(|(_, method)| method);
+        let is_stream = match method {
+            Some("Submit") => false,
+            Some("SubmitStream") => true,
+            _ => return Err(Fault::of(Cause::NoSuchMethod, "the service has Submit and SubmitStream")),
+        };
+        let encoding = parts.headers.get("grpc-encoding");
+        if encoding.is_some_and(|name| name != "identity") {
+            return Err(Fault::of(Cause::Compressed, "send the request uncompressed"));
+        }
+        let caller = parts.extensions.get::<Caller>().cloned();
+        let caller = caller.ok_or_else(|| Fault::of(Cause::Internal, "the request came by no connection"))?;
+        let customer = ingest.identity.customer(&parts.headers)?;
+        Ok((is_stream, caller, customer))
+    })();
+    let (is_stream, caller, customer) = match opened {
+        Ok(opened) => opened,
+        Err(fault) => return reply::refusal(&fault),
+    };
+    let messages = Messages::new(body, caller.share, ingest.request_deadline);
+    if is_stream {
+        let answers = stream::begin(ingest, customer, messages, caller.closing);
+        return reply::with_body(Body::new(answers));
+    }
+    match ingest.unary(customer, messages).await {
+        Ok(response) => reply::answer(&response),
+        Err(fault) => reply::refusal(&fault),
+    }
+}
+
+impl NamedService for IngestDoor {
+    const NAME: &'static str = "usaged.ingest.v1.IngestService";
+}
+
+impl tower::Service<Request<Body>> for IngestDoor {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let ingest = Arc::clone(&self.0);
+        Box::pin(async move { Ok(answer(ingest, request).await) })
+    }
+}
+
+/// The batch id of a request, to name the batch in the answer to its sender; empty if it has none
+/// that is valid. The last one counts, as everywhere in protobuf.
+fn batch_id(request: &Bytes) -> String {
+    let mut rest: &[u8] = request;
+    let mut found: &[u8] = &[];
+    while let Some(tag) = varint(&mut rest) {
+        let length = match tag & 7 {
+            0 => varint(&mut rest).map(|_| 0),
+            1 => Some(8),
+            2 => varint(&mut rest),
+            5 => Some(4),
+            _ => None,
+        };
+        let Some((value, after)) =
+            length.and_then(|n| usize::try_from(n).ok()).and_then(|n| rest.split_at_checked(n))
+        else {
+            break;
+        };
+        if tag == (1 << 3 | 2) {
+            found = value;
+        }
+        rest = after;
+    }
+    match (BatchId::parse(found), std::str::from_utf8(found)) {
+        (Ok(_), Ok(text)) => text.to_owned(),
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+
+    use super::*;
+    use crate::grpc::proto::ingest::{Event, SubmitRequest};
+
+    #[test]
+    fn only_a_valid_batch_id_is_handed_back() {
+        let id = "0190a3c2-7b1e-7c55-9d2f-0123456789ab";
+        let request = |batch_id: &str| SubmitRequest {
+            batch_id: batch_id.into(),
+            product: "vcenter".into(),
+            events: vec![Event::default(); 3],
+            ..SubmitRequest::default()
+        };
+        assert_eq!(batch_id(&request(id).encode_to_vec().into()), id);
+        assert_eq!(batch_id(&request("someone@example.com").encode_to_vec().into()), "");
+        assert_eq!(batch_id(&request("").encode_to_vec().into()), "");
+        let mut torn = request(id).encode_to_vec();
+        torn.truncate(20);
+        assert_eq!(batch_id(&torn.into()), "");
+        assert_eq!(batch_id(&Bytes::from_static(&[0xff; 40])), "");
+    }
+}

@@ -1,0 +1,80 @@
+//! The only room that knows tonic and prost: the door, and the three services behind it. Requests
+//! are checked and passed on here; nothing is decided.
+
+mod admin;
+pub mod carrier;
+pub mod client;
+pub mod codec;
+mod door;
+mod drain;
+mod identity;
+mod ingest;
+mod page;
+pub mod proto;
+mod status;
+mod times;
+
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::{HealthReporter, health_reporter};
+
+pub use self::admin::{AdminDoor, Reload};
+pub use self::door::{Budget, Caller, Ended, Options, Reservation, Share, serve};
+pub use self::drain::DrainDoor;
+pub use self::identity::{CUSTOMER_KEY, Identity, NotLoopback};
+pub use self::ingest::IngestDoor;
+pub use self::status::{Cause, DOMAIN, Fault};
+
+use self::proto::admin::admin_service_server::AdminServiceServer;
+use self::proto::drain::drain_service_server::DrainServiceServer;
+
+/// Bytes of one request to a drainer's or operator's method.
+const TYPED_REQUEST_BYTES: usize = 1024 * 1024;
+
+/// The names under which health is told; the empty one is the collector as a whole.
+const SERVICES: [&str; 4] =
+    ["", "usaged.ingest.v1.IngestService", "usaged.drain.v1.DrainService", "usaged.admin.v1.AdminService"];
+
+/// The health that `grpc.health.v1` tells. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Health(HealthReporter);
+
+impl Health {
+    /// Says whether the collector serves.
+    pub async fn set(&self, serves: bool) {
+        let status = if serves { ServingStatus::Serving } else { ServingStatus::NotServing };
+        for service in SERVICES {
+            self.0.set_service_status(service, status).await;
+        }
+    }
+}
+
+/// The routes of a collector: its three services, health and reflection. Health is "not serving"
+/// until it is set.
+#[must_use]
+pub fn routes(ingest: IngestDoor, drain: DrainDoor, admin: AdminDoor) -> (Routes, Health) {
+    let (reporter, health) = health_reporter();
+    let drain = DrainServiceServer::new(drain).max_decoding_message_size(TYPED_REQUEST_BYTES);
+    let admin = AdminServiceServer::new(Arc::new(admin)).max_decoding_message_size(TYPED_REQUEST_BYTES);
+    let mut routes = Routes::new(ingest).add_service(drain).add_service(admin).add_service(health);
+    // The descriptors are made by `build.rs` and a test reads them, so this does not fail.
+    if let Ok(reflection) = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+    {
+        routes = routes.add_service(reflection);
+    }
+    (routes, Health(reporter))
+}
+
+/// Serves `Submit` and `SubmitStream` as [`serve`] does, and drops what comes: the floor that
+/// `usaged load` measures against.
+pub async fn serve_null(listener: TcpListener, options: Options, shutdown: CancellationToken) -> Ended {
+    let routes = Routes::new(IngestDoor::to_nowhere(&options));
+    serve(listener, routes, options, shutdown).await
+}

@@ -1,0 +1,261 @@
+//! The one table from what went wrong to a gRPC status. A status says which place and which
+//! remedy, never a value and never a name that a sender made.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use super::proto::ingest::BatchError;
+use crate::store::StoreError;
+
+/// Bytes of one message. It goes out up to three times, twice in base64, and clients take 8 KiB of
+/// trailers.
+const MESSAGE_BYTES: usize = 1536;
+
+/// The domain of every `google.rpc.ErrorInfo`.
+pub const DOMAIN: &str = "usaged";
+
+/// Defines the table.
+macro_rules! causes {
+    ($($(#[$doc:meta])* $cause:ident = $code:ident $reason:literal,)+) => {
+        /// What went wrong, as a client can branch on it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Cause { $($(#[$doc])* $cause,)+ }
+
+        impl Cause {
+            /// Every row of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$cause,)+];
+
+            /// The gRPC status code.
+            #[must_use]
+            pub const fn code(self) -> Code {
+                match self { $(Self::$cause => Code::$code,)+ }
+            }
+
+            /// The stable reason, as in `google.rpc.ErrorInfo`.
+            #[must_use]
+            pub const fn reason(self) -> &'static str {
+                match self { $(Self::$cause => $reason,)+ }
+            }
+        }
+    };
+}
+
+causes! {
+    /// A field of the request does not follow its rule.
+    InvalidField = InvalidArgument "INVALID_FIELD",
+    /// The bytes of the request are not what the API declares.
+    Malformed = InvalidArgument "MALFORMED_REQUEST",
+    /// The request is larger than the limit.
+    TooLarge = InvalidArgument "REQUEST_TOO_LARGE",
+    /// The same batch id came with another body.
+    BatchIdReused = InvalidArgument "BATCH_ID_REUSED",
+    /// The request is compressed.
+    Compressed = Unimplemented "COMPRESSION_NOT_SUPPORTED",
+    /// There is no such method.
+    NoSuchMethod = Unimplemented "NO_SUCH_METHOD",
+    /// The caller does not say which customer it reports for.
+    NoCustomer = Unauthenticated "CUSTOMER_MISSING",
+    /// What the caller says is not a customer id.
+    BadCustomer = Unauthenticated "CUSTOMER_INVALID",
+    /// There is no such subscription.
+    NoSubscription = NotFound "SUBSCRIPTION_NOT_FOUND",
+    /// There is a subscription of that name.
+    SubscriptionExists = AlreadyExists "SUBSCRIPTION_EXISTS",
+    /// There are as many subscriptions as there may be.
+    TooManySubscriptions = FailedPrecondition "TOO_MANY_SUBSCRIPTIONS",
+    /// The customer never had a participation.
+    NoParticipation = NotFound "PARTICIPATION_NOT_FOUND",
+    /// The participation has another revision than the caller expects.
+    RevisionChanged = Aborted "REVISION_CHANGED",
+    /// The policy on disk has a mistake; the one in force stays.
+    PolicyRefused = FailedPrecondition "POLICY_REFUSED",
+    /// The disk budget is spent.
+    StoreFull = ResourceExhausted "STORE_FULL",
+    /// Every queue before the store is full.
+    Busy = ResourceExhausted "BUSY",
+    /// The bytes that requests in flight may take are spent.
+    NoBytes = ResourceExhausted "REQUEST_BYTES_SPENT",
+    /// As many requests are in flight as there may be.
+    NoSlots = ResourceExhausted "TOO_MANY_REQUESTS",
+    /// The collector cannot store anything now.
+    Unavailable = Unavailable "STORE_UNAVAILABLE",
+    /// The connection is about to close.
+    Closing = Unavailable "CONNECTION_CLOSING",
+    /// The request did not arrive, or was not answered, in time.
+    Slow = Unavailable "REQUEST_TOO_SLOW",
+    /// The caller went away.
+    Cancelled = Cancelled "CANCELLED",
+    /// A stored record failed its checks.
+    Damaged = DataLoss "RECORD_DAMAGED",
+    /// A mistake in the collector.
+    Internal = Internal "INTERNAL",
+}
+
+/// A refusal: its row, what to say, the field it is about and when to try again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    cause: Cause,
+    message: Cow<'static, str>,
+    field: Cow<'static, str>,
+    retry: Option<Duration>,
+}
+
+impl Fault {
+    /// A refusal for `cause`. `message` says what is wrong and what to do; a long one is cut.
+    pub fn of(cause: Cause, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { cause, message: bounded(message.into()), field: Cow::Borrowed(""), retry: None }
+    }
+
+    /// A field that does not follow its rule.
+    pub fn field(field: impl Into<Cow<'static, str>>, rule: impl Into<Cow<'static, str>>) -> Self {
+        Self::of(Cause::InvalidField, rule).at(field)
+    }
+
+    /// Names the field of the request that is wrong.
+    #[must_use]
+    pub fn at(mut self, field: impl Into<Cow<'static, str>>) -> Self {
+        self.field = field.into();
+        self
+    }
+
+    /// Says when to try again.
+    #[must_use]
+    pub const fn retry_after(mut self, delay: Duration) -> Self {
+        self.retry = Some(delay);
+        self
+    }
+
+    /// The row of the table.
+    #[must_use]
+    pub const fn cause(&self) -> Cause {
+        self.cause
+    }
+
+    fn text(&self) -> String {
+        if self.field.is_empty() {
+            self.message.to_string()
+        } else {
+            format!("{}: {}", self.field, self.message)
+        }
+    }
+
+    /// As the status of a call, with the google.rpc details.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let mut details = ErrorDetails::new();
+        details.set_error_info(self.cause.reason(), DOMAIN, HashMap::new());
+        if !self.field.is_empty() {
+            details.add_bad_request_violation(self.field.as_ref(), self.message.as_ref());
+        }
+        if let Some(delay) = self.retry {
+            details.set_retry_info(Some(delay));
+        }
+        Status::with_error_details(self.cause.code(), self.text(), details)
+    }
+
+    /// As the answer to one batch of a stream.
+    #[must_use]
+    pub fn batch_error(&self) -> BatchError {
+        let delay = self.retry.map_or(0, |d| d.as_millis().max(1));
+        BatchError {
+            code: i32::from(self.cause.code()),
+            message: self.text(),
+            reason: self.cause.reason().to_owned(),
+            field: self.field.to_string(),
+            retry_delay_ms: u32::try_from(delay).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+fn bounded(message: Cow<'static, str>) -> Cow<'static, str> {
+    if message.len() <= MESSAGE_BYTES {
+        return message;
+    }
+    let end = (0..=MESSAGE_BYTES).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+    Cow::Owned(format!("{} …", message.get(..end).unwrap_or_default()))
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        let soon = Duration::from_secs(1);
+        match error {
+            StoreError::Database { .. } => {
+                tracing::error!(%error, "the store did not answer");
+                Self::of(Cause::Unavailable, "the store cannot be read or written now; try again")
+                    .retry_after(soon)
+            }
+            StoreError::Damaged { .. } => {
+                tracing::error!(%error, "a row of the store is damaged");
+                Self::of(Cause::Damaged, "what was asked for is damaged on disk; the operator has to act")
+            }
+            StoreError::Full => Self::of(Cause::StoreFull, error.to_string()).retry_after(soon),
+            StoreError::Failed | StoreError::Closed | StoreError::Entropy => {
+                Self::of(Cause::Unavailable, "the store cannot be written now; try again").retry_after(soon)
+            }
+        }
+    }
+}
+
+impl From<Fault> for Status {
+    fn from(fault: Fault) -> Self {
+        fault.status()
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_stable_upper_snake_and_its_own() {
+        let reasons: std::collections::BTreeSet<_> = Cause::ALL.iter().map(|c| c.reason()).collect();
+        assert_eq!(reasons.len(), Cause::ALL.len());
+        for reason in reasons {
+            assert!(reason.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'), "{reason}");
+        }
+    }
+
+    #[test]
+    fn a_status_carries_the_field_the_reason_and_the_delay() {
+        let fault =
+            Fault::field("events", "at least one is required").retry_after(Duration::from_millis(250));
+        let status = fault.status();
+        assert_eq!(status.code(), Code::InvalidArgument);
+        assert_eq!(status.message(), "events: at least one is required");
+        let details = status.get_error_details();
+        let info = details.error_info().unwrap();
+        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_FIELD", "usaged"));
+        let violation = details.bad_request().unwrap().field_violations.first().unwrap();
+        assert_eq!(
+            (violation.field.as_str(), violation.description.as_str()),
+            ("events", "at least one is required")
+        );
+        assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn the_longest_message_fits_into_what_clients_take_of_trailers() {
+        let mut trailers = http::HeaderMap::new();
+        Fault::field("participation", "é ".repeat(10_000)).status().add_header(&mut trailers).unwrap();
+        let bytes: usize = trailers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(bytes < 16 * 1024, "{bytes}");
+        let mut plain = http::HeaderMap::new();
+        Fault::field("participation", "word ".repeat(10_000)).status().add_header(&mut plain).unwrap();
+        let bytes: usize = plain.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(bytes < 8 * 1024, "{bytes}");
+    }
+
+    #[test]
+    fn the_answer_in_a_stream_says_what_the_status_says() {
+        let fault = Fault::of(Cause::Busy, "try again").retry_after(Duration::from_micros(10));
+        let (status, error) = (fault.status(), fault.batch_error());
+        assert_eq!((error.code, error.message.as_str()), (i32::from(status.code()), status.message()));
+        assert_eq!((error.reason.as_str(), error.retry_delay_ms), ("BUSY", 1));
+        assert_eq!(Fault::of(Cause::Internal, "").batch_error().retry_delay_ms, 0);
+    }
+}

@@ -1,0 +1,309 @@
+//! Admission: one request in, one receipt out, in the order head, customer, permit, pass, seal,
+//! commit. Everything before the commit is CPU work on borrowed bytes.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::receipt::{Receipt, State};
+use crate::model::{
+    CommitNumber, CustomerId, Delivery, Fate, LevelName, ProgramName, Reason, UnixMillis, WireError, limits,
+};
+use crate::observe::{Clock, Metric};
+use crate::policy::{Handle, Policy};
+use crate::sanitize::wire::{Head, HeadError, ProtoReader};
+use crate::sanitize::{Applicant, Permit, Sanitized, Scratch, sanitize, withheld};
+use crate::store::{Append, AppendError, Appended, CustomerEntry, Customers, Dedup, SealedRecord, Store};
+
+/// Requests of at most so many bytes are sanitised on the thread that received them: about 4 ms of
+/// work. Larger ones go to a thread that may block, so that they do not hold up others.
+const INLINE_BYTES: usize = 1 << 20;
+
+/// What an operator can set about admission.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Levels that no customer's can exceed here, per program.
+    pub level_caps: BTreeMap<ProgramName, LevelName>,
+    /// How long a rotating pseudonym stays the same.
+    pub rotation: Rotation,
+}
+
+/// The length of a rotation epoch of pseudonyms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation(Duration);
+
+impl Default for Rotation {
+    fn default() -> Self {
+        Self(Duration::from_secs(30 * 24 * 3600))
+    }
+}
+
+impl Rotation {
+    /// A rotation of this length, of at least one hour; shorter ones are taken as one hour.
+    #[must_use]
+    pub fn every(length: Duration) -> Self {
+        Self(length.max(Duration::from_secs(3600)))
+    }
+
+    /// The length.
+    #[must_use]
+    pub const fn length(self) -> Duration {
+        self.0
+    }
+
+    /// The number of the epoch at a time: epochs are counted from 1970.
+    #[must_use]
+    pub fn epoch(self, at: UnixMillis) -> u32 {
+        let length = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX).max(1);
+        u32::try_from(at.0.div_euclid(length)).unwrap_or(0)
+    }
+}
+
+/// Why a batch was not taken. Nothing of it was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// More bytes than a request may have.
+    #[error(
+        "the request has {bytes} bytes; at most {} are taken, send smaller batches",
+        limits::REQUEST_BYTES
+    )]
+    TooLarge {
+        /// How many it had.
+        bytes: usize,
+    },
+    /// The bytes are not a `SubmitRequest`, or pass a bound.
+    #[error("the request cannot be read: {0}")]
+    Malformed(WireError),
+    /// A field of the head is missing or wrong.
+    #[error("{field}: {rule}")]
+    Head {
+        /// The field of `SubmitRequest`.
+        field: &'static str,
+        /// What it has to be.
+        rule: &'static str,
+    },
+    /// The batch id was used before, for other bytes.
+    #[error("batch_id: another batch was stored under this id; make a new id for new data")]
+    Conflict,
+    /// The disk budget is spent.
+    #[error("the disk budget of the collector is spent; retry later")]
+    Full {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Too much is on its way already.
+    #[error("the collector is busy; retry later")]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The store has failed or is closing.
+    #[error("the collector cannot store now; retry later")]
+    Unavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+}
+
+/// Takes requests.
+#[derive(Clone)]
+pub struct Intake(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    customers: Customers,
+    policy: Handle,
+    clock: Clock,
+    options: Options,
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Intake")
+    }
+}
+
+/// A request after the pass: what goes to the store, and what the sender will be told.
+struct Prepared {
+    append: Option<Append>,
+    receipt: Receipt,
+    programs: Vec<(ProgramName, u32)>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Intake {
+    /// An intake into `store`, under the policy that `policy` holds at each moment.
+    #[must_use]
+    pub fn new(store: Store, customers: Customers, policy: Handle, clock: Clock, options: Options) -> Self {
+        Self(Arc::new(Inner { store, customers, policy, clock, options }))
+    }
+
+    /// Takes one request of `customer` and answers when what may be kept of it is on disk.
+    ///
+    /// # Errors
+    /// If it was not taken; then nothing of it was stored, and other requests are not touched.
+    pub async fn submit(&self, customer: &CustomerId, request: Bytes) -> Result<Receipt, Refusal> {
+        let started = Instant::now();
+        if request.len() > limits::REQUEST_BYTES {
+            return Err(Refusal::TooLarge { bytes: request.len() });
+        }
+        let entry =
+            self.0.customers.get(customer).map_err(|_| Refusal::Unavailable { retry_after: RETRY })?;
+        let prepared = if request.len() <= INLINE_BYTES {
+            self.0.prepare(entry.as_deref(), &request)?
+        } else {
+            let (inner, entry) = (Arc::clone(&self.0), entry.clone());
+            let work = tokio::task::spawn_blocking(move || inner.prepare(entry.as_deref(), &request));
+            work.await.map_err(|_| Refusal::Unavailable { retry_after: RETRY })??
+        };
+        let receipt = self.0.commit(prepared).await?;
+        Metric::AckSeconds.record(&[], started.elapsed().as_secs_f64());
+        Ok(receipt)
+    }
+}
+
+/// How long a sender waits before it retries what failed for a reason that has no better answer.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Inner {
+    fn prepare(&self, entry: Option<&CustomerEntry>, request: &[u8]) -> Result<Prepared, Refusal> {
+        let head = Head::read(request).map_err(|error| match error {
+            HeadError::Wire(wire) => Refusal::Malformed(wire),
+            HeadError::Field { field, rule } => Refusal::Head { field, rule },
+        })?;
+        // One snapshot decides the whole batch.
+        let policy = self.policy.load();
+        let Some(entry) = entry.filter(|entry| entry.change.participation.delivery != Delivery::Paused)
+        else {
+            return Ok(Prepared::disabled(&policy, &head));
+        };
+        let now = self.clock.now();
+        let applicant = Applicant {
+            participation: &entry.change.participation,
+            secret: &entry.secret,
+            caps: &self.options.level_caps,
+            received: now,
+            epoch: self.options.rotation.epoch(now),
+        };
+        let permit = Permit::grant(Arc::clone(&policy), &applicant, &head);
+        let sanitized = SCRATCH
+            .with_borrow_mut(|scratch| sanitize(&permit, &head, ProtoReader::new(request), scratch))
+            .map_err(Refusal::Malformed)?;
+        Prepared::new(&permit, entry, &head, request, sanitized)
+    }
+
+    async fn commit(&self, prepared: Prepared) -> Result<Receipt, Refusal> {
+        let Prepared { append, mut receipt, programs } = prepared;
+        if let Some(append) = append {
+            match self.store.append(append).await {
+                Ok(Appended::Stored { last }) => receipt.commit = last,
+                Ok(Appended::Duplicate { last, receipt: short }) => {
+                    Metric::Duplicates.add(&[], 1);
+                    let first = Receipt::from_short(&short, last);
+                    let first = first.ok_or(Refusal::Unavailable { retry_after: RETRY })?;
+                    let (places, places_truncated) = (receipt.places, receipt.places_truncated);
+                    return Ok(Receipt { places, places_truncated, ..first });
+                }
+                Ok(Appended::Conflict) => return Err(Refusal::Conflict),
+                Err(AppendError::Full { retry_after }) => return Err(Refusal::Full { retry_after }),
+                Err(AppendError::Busy { retry_after }) => return Err(Refusal::Busy { retry_after }),
+                Err(AppendError::Failed | AppendError::Closed) => {
+                    return Err(Refusal::Unavailable { retry_after: RETRY });
+                }
+            }
+        }
+        count(&receipt, &programs);
+        Ok(receipt)
+    }
+}
+
+impl Prepared {
+    fn new(
+        permit: &Permit,
+        entry: &CustomerEntry,
+        head: &Head<'_>,
+        request: &[u8],
+        sanitized: Sanitized,
+    ) -> Result<Self, Refusal> {
+        let effective = permit.effective();
+        let all_none = effective.iter().all(|(_, level)| level.is_none());
+        let state = match (sanitized.batches.is_empty(), all_none || stopped(&sanitized)) {
+            (false, _) => State::Stored,
+            (true, true) => State::Disabled,
+            (true, false) => State::NothingStored,
+        };
+        let receipt = Receipt {
+            state,
+            commit: CommitNumber::default(),
+            tally: sanitized.tally,
+            effective,
+            policy_version: permit.policy().version().into(),
+            places: sanitized.places,
+            places_truncated: sanitized.places_truncated,
+        };
+        let mut prepared =
+            Self { append: None, receipt, programs: Vec::with_capacity(sanitized.batches.len()) };
+        if sanitized.batches.is_empty() {
+            return Ok(prepared);
+        }
+        let mut records = Vec::with_capacity(sanitized.batches.len());
+        for batch in &sanitized.batches {
+            prepared.programs.push((batch.program().clone(), batch.events()));
+            let keys = permit.keys(batch.program());
+            records.push(
+                SealedRecord::seal(batch, keys.seal())
+                    .map_err(|_| Refusal::Unavailable { retry_after: RETRY })?,
+            );
+        }
+        let dedup = Dedup {
+            id: entry.secret.batch_token(&head.batch_id),
+            digest: entry.secret.body_token(&head.batch_id, request),
+        };
+        prepared.append = Some(Append { records, dedup, receipt: prepared.receipt.to_short() });
+        Ok(prepared)
+    }
+
+    /// Of a customer who takes part in nothing, or is paused.
+    fn disabled(policy: &Arc<Policy>, head: &Head<'_>) -> Self {
+        let none = withheld(head.events, Reason::NotParticipating);
+        let receipt = Receipt {
+            state: State::Disabled,
+            commit: CommitNumber::default(),
+            tally: none.tally,
+            effective: Vec::new(),
+            policy_version: policy.version().into(),
+            places: Vec::new(),
+            places_truncated: false,
+        };
+        Self { append: None, receipt, programs: Vec::new() }
+    }
+}
+
+/// Whether every event was withheld because the customer does not take part in its program.
+fn stopped(sanitized: &Sanitized) -> bool {
+    let tally = &sanitized.tally;
+    tally.received > 0 && tally.withheld.get(Reason::NotParticipating.index()) == Some(&tally.received)
+}
+
+fn count(receipt: &Receipt, programs: &[(ProgramName, u32)]) {
+    let tally = &receipt.tally;
+    Metric::EventsReceived.add(&[], tally.received.into());
+    for (program, events) in programs {
+        Metric::EventsAccepted.add(&[("program", program.as_str())], (*events).into());
+    }
+    for (reason, count) in Reason::ALL.iter().zip(tally.withheld) {
+        Metric::EventsWithheld.add(&[("reason", reason.as_str())], count.into());
+    }
+    for (fate, count) in Fate::ALL.iter().zip(tally.fields) {
+        Metric::FieldsStored.add(&[("fate", fate.as_str())], count.into());
+    }
+    for (reason, count) in Reason::ALL.iter().zip(tally.fields_withheld) {
+        Metric::FieldsWithheld.add(&[("reason", reason.as_str())], count.into());
+    }
+}

@@ -1,0 +1,10 @@
+//! From request to receipt: admission, the one pass, sealing and the store's group commit. What
+//! this room answers is durable.
+
+mod explain;
+mod intake;
+mod receipt;
+
+pub use explain::{Explain, FieldFate, LevelExplanation};
+pub use intake::{Intake, Options, Refusal, Rotation};
+pub use receipt::{Receipt, State};

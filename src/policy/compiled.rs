@@ -1,0 +1,262 @@
+//! The policy itself: immutable, shared, and asked once per request.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use quick_cache::sync::Cache;
+
+use super::decide::Decision;
+use super::dictionary::Product;
+use super::planner;
+use super::program::Program;
+use super::raw_index::RawIndex;
+use super::{Action, Plan};
+use crate::model::{LevelName, ProductName, ProgramName, Purposes, Raw, RawText, Reason, RegionName};
+
+/// Plans that are kept compiled. A plan of a dictionary of 100 fields takes some tens of KiB, and making
+/// one some 40 µs, so a policy with more combinations in use than this still works.
+const PLANS: usize = 512;
+
+/// What joins the names of two regions that apply together. No region of a policy has it in its name.
+pub const REGION_JOINT: char = '-';
+
+/// Which plan: positions in one policy. Made by [`Decision::plan_key`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PlanKey {
+    /// The position of the product.
+    pub product: usize,
+    /// The position of the program.
+    pub program: usize,
+    /// The rank of the level, from 1.
+    pub rank: u8,
+    /// The position of the overlay in [`Policy::overlays`], if one applies.
+    pub region: Option<usize>,
+    /// The dictionary version that the customer accepted, if it is older than the dictionary.
+    pub accepted: Option<u32>,
+    /// The purposes that the customer switched off.
+    pub purposes_off: Purposes,
+}
+
+/// One region, or two that apply together.
+#[derive(Debug)]
+pub struct Overlay {
+    pub(super) name: RegionName,
+    /// Positions in [`Policy::regions`]: one, or two in rising order.
+    pub(super) members: Vec<usize>,
+}
+
+impl Overlay {
+    /// The name of the region, or of both, joined by [`REGION_JOINT`].
+    #[must_use]
+    pub const fn name(&self) -> &RegionName {
+        &self.name
+    }
+}
+
+/// A policy: programs, dictionaries and regions, proved, and the plans compiled from them.
+pub struct Policy {
+    version: Arc<str>,
+    programs: Vec<Program>,
+    products: Vec<Product>,
+    product_index: RawIndex,
+    regions: Vec<RegionName>,
+    overlays: Vec<Overlay>,
+    plans: Cache<PlanKey, Arc<Plan>, quick_cache::UnitWeighter, FixedState>,
+    /// The plan of every key that this policy did not make: nothing is stored.
+    nothing: Arc<Plan>,
+    none: LevelName,
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+impl Policy {
+    /// `None` if there is no program or no product, which the compiler has refused before.
+    pub(super) fn new(
+        version: String,
+        programs: Vec<Program>,
+        products: Vec<Product>,
+        regions: Vec<RegionName>,
+    ) -> Option<Self> {
+        let version: Arc<str> = version.into();
+        let none = LevelName::new("none").ok()?;
+        let nothing = nothing(&version, programs.first()?, products.first()?, &none);
+        let overlays = overlays(&regions)?;
+        let product_index = RawIndex::new(products.iter().map(|product| product.name().as_str()));
+        let plans = Cache::with(
+            PLANS,
+            u64::try_from(PLANS).unwrap_or(u64::MAX),
+            quick_cache::UnitWeighter,
+            FixedState::default(),
+            quick_cache::sync::DefaultLifecycle::default(),
+        );
+        Some(Self {
+            version,
+            programs,
+            products,
+            product_index,
+            regions,
+            overlays,
+            plans,
+            nothing: Arc::new(nothing),
+            none,
+        })
+    }
+
+    /// A digest of the files it was compiled from: 16 hexadecimal digits.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub(super) const fn shared_version(&self) -> &Arc<str> {
+        &self.version
+    }
+
+    /// The programs, in the order of their names.
+    #[must_use]
+    pub fn programs(&self) -> &[Program] {
+        &self.programs
+    }
+
+    /// The position of a program.
+    #[must_use]
+    pub fn program_index<N: Borrow<str> + ?Sized>(&self, name: &N) -> Option<usize> {
+        self.programs.iter().position(|program| program.name.as_str() == name.borrow())
+    }
+
+    /// The program of this name.
+    #[must_use]
+    pub fn program<N: Borrow<str> + ?Sized>(&self, name: &N) -> Option<&Program> {
+        self.programs.get(self.program_index(name)?)
+    }
+
+    /// The rank of a level of the program at this position: 0 for `none`, and `None` if it has no such level.
+    #[must_use]
+    pub fn rank(&self, program: usize, level: RawText<'_>) -> Option<u8> {
+        self.programs.get(program)?.rank_of(level)
+    }
+
+    /// Every program with its levels, `none` first.
+    pub fn ladders(&self) -> impl Iterator<Item = (ProgramName, Vec<LevelName>)> + '_ {
+        self.programs.iter().map(|program| {
+            let levels = program.levels().iter().map(|level| level.name.clone());
+            (program.name.clone(), std::iter::once(self.none.clone()).chain(levels).collect())
+        })
+    }
+
+    /// The level in force for each program that the product's dictionary has events of; of no
+    /// program if the product is not known.
+    #[must_use]
+    pub fn effective(&self, decision: &Decision) -> Vec<(ProgramName, LevelName)> {
+        let Some(product) = decision.product.and_then(|at| self.products.get(at)) else { return Vec::new() };
+        let concerned = |at: &usize| product.events().iter().any(|event| event.program() == *at);
+        let in_force = |(at, program): (usize, &Program)| {
+            let level = program.level(decision.rank(at)).map_or(&self.none, |level| &level.name);
+            (program.name.clone(), level.clone())
+        };
+        self.programs.iter().enumerate().filter(|(at, _)| concerned(at)).map(in_force).collect()
+    }
+
+    /// The products, in the order of their names.
+    #[must_use]
+    pub fn products(&self) -> &[Product] {
+        &self.products
+    }
+
+    /// The position of a product.
+    #[must_use]
+    pub fn product_index(&self, name: RawText<'_>) -> Option<usize> {
+        self.product_index.get(name)
+    }
+
+    /// The product at this position.
+    #[must_use]
+    pub fn product_at(&self, position: usize) -> Option<&Product> {
+        self.products.get(position)
+    }
+
+    /// The product of this name.
+    #[must_use]
+    pub fn product(&self, name: &ProductName) -> Option<&Product> {
+        self.products.get(self.product_index(Raw::new(name.as_str().as_bytes()))?)
+    }
+
+    /// The regions, in the order of their names.
+    #[must_use]
+    pub fn regions(&self) -> &[RegionName] {
+        &self.regions
+    }
+
+    /// The regions, and then every two of them together.
+    #[must_use]
+    pub fn overlays(&self) -> &[Overlay] {
+        &self.overlays
+    }
+
+    /// The name of an overlay.
+    #[must_use]
+    pub fn overlay_name(&self, region: usize) -> Option<&RegionName> {
+        self.overlays.get(region).map(Overlay::name)
+    }
+
+    /// The overlay of two regions together, or of one with itself.
+    pub(super) fn overlay_of(&self, a: usize, b: usize) -> Option<usize> {
+        let members = [a.min(b), a.max(b)];
+        let members = if a == b { members.get(..1)? } else { members.as_slice() };
+        self.overlays.iter().position(|overlay| overlay.members == members)
+    }
+
+    /// The compiled plan: from the cache, or made now. A key that this policy did not make gets a
+    /// plan without events, by which nothing is stored.
+    #[must_use]
+    pub fn plan(&self, key: PlanKey) -> Arc<Plan> {
+        if let Some(plan) = self.plans.get(&key) {
+            return plan;
+        }
+        // Two threads may make the same plan at once: both are the same, and the last one stays.
+        let Some(plan) = planner::plan(self, key) else { return Arc::clone(&self.nothing) };
+        let plan = Arc::new(plan);
+        self.plans.insert(key, Arc::clone(&plan));
+        plan
+    }
+}
+
+fn nothing(version: &Arc<str>, program: &Program, product: &Product, none: &LevelName) -> Plan {
+    Plan {
+        policy_version: Arc::clone(version),
+        product: product.name().clone(),
+        dictionary_version: product.version(),
+        program: program.name.clone(),
+        program_index: 0,
+        level: none.clone(),
+        rank: 0,
+        region: None,
+        purposes: Purposes::NONE,
+        customer: Action::Withhold(Reason::NotParticipating),
+        instance: Action::Withhold(Reason::NotParticipating),
+        events: Vec::new(),
+        fields: Vec::new(),
+    }
+}
+
+fn overlays(regions: &[RegionName]) -> Option<Vec<Overlay>> {
+    let mut overlays: Vec<Overlay> = regions
+        .iter()
+        .enumerate()
+        .map(|(at, name)| Overlay { name: name.clone(), members: vec![at] })
+        .collect();
+    for (a, first) in regions.iter().enumerate() {
+        for (b, second) in regions.iter().enumerate().skip(a + 1) {
+            // The compiler has bounded and checked the names so that this is one too.
+            let name = RegionName::new(&format!("{first}{REGION_JOINT}{second}")).ok()?;
+            overlays.push(Overlay { name, members: vec![a, b] });
+        }
+    }
+    Some(overlays)
+}

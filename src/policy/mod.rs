@@ -1,0 +1,49 @@
+//! Levels, classes, treatments and dictionaries: parsed from TOML, proved, compiled into plans and
+//! explained. Pure: it is given the texts of files and never reads one.
+
+mod compile;
+mod compiled;
+mod decide;
+mod dictionary;
+mod document;
+mod explain;
+mod field_file;
+mod field_path;
+mod field_type;
+mod handle;
+mod name_table;
+mod nearest;
+mod participation_check;
+mod plan;
+mod planner;
+mod problem;
+mod product_file;
+mod program;
+mod program_file;
+mod proof;
+mod raw_index;
+mod rule_entry;
+mod shipped;
+mod treatment;
+
+#[cfg(test)]
+mod decisions;
+#[cfg(test)]
+mod mistakes;
+#[cfg(test)]
+mod plans;
+#[cfg(test)]
+mod sample;
+
+pub use compile::{PolicyFile, compile};
+pub use compiled::{Overlay, PlanKey, Policy, REGION_JOINT};
+pub use decide::{Ask, Decision, ProgramDecision};
+pub use dictionary::{Event, EventIndex, EventRef, Field, Product};
+pub use explain::{EventExplanation, FieldExplanation};
+pub use handle::Handle;
+pub use name_table::NameTable;
+pub use plan::{Action, EventPlan, FieldPlan, FieldSpec, Form, Kind, Plan, Shape};
+pub use problem::{Problem, Severity};
+pub use program::{Level, Program};
+pub use shipped::shipped;
+pub use treatment::{Epoch, Generalise, Rule, Treatment};

@@ -1,0 +1,243 @@
+//! Compiles plans: what the terms of one key do to every event and field of a product. The same
+//! judgement serves ingest and explain.
+
+use std::sync::Arc;
+
+use super::compiled::{PlanKey, Policy};
+use super::dictionary::{DeclaredForm, Event, Field, Node, Part, Product};
+use super::program::{Level, Program};
+use super::treatment::Treatment;
+use super::{Action, EventPlan, FieldPlan, FieldSpec, Form, Plan, Shape};
+use crate::model::{Category, IdentifierClass, Purposes, Reason, limits};
+
+/// What a plan key stands for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms<'p> {
+    pub(super) product: &'p Product,
+    pub(super) program: &'p Program,
+    pub(super) program_index: usize,
+    pub(super) level: &'p Level,
+    pub(super) rank: u8,
+    /// The regions whose overlays apply.
+    pub(super) regions: &'p [usize],
+    pub(super) accepted: Option<u32>,
+    pub(super) purposes_off: Purposes,
+}
+
+/// What becomes of a field, and which rule says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// The class is never stored.
+    Forbidden,
+    /// The level does not include the category.
+    Category,
+    /// The level allows no purpose that the field has.
+    PurposeOfLevel,
+    /// The customer switched off every purpose that is left.
+    PurposeOff,
+    /// Newer than what the customer accepted.
+    TooNew,
+    /// The class's treatment applies.
+    Treat(Treatment),
+}
+
+impl<'p> Terms<'p> {
+    /// `None` if the policy did not make this key.
+    pub(super) fn new(policy: &'p Policy, key: PlanKey) -> Option<Self> {
+        let program = policy.programs().get(key.program)?;
+        let regions = match key.region {
+            Some(at) => policy.overlays().get(at)?.members.as_slice(),
+            None => &[],
+        };
+        Some(Self {
+            product: policy.products().get(key.product)?,
+            program,
+            program_index: key.program,
+            level: program.level(key.rank)?,
+            rank: key.rank,
+            regions,
+            accepted: key.accepted,
+            purposes_off: key.purposes_off,
+        })
+    }
+
+    /// The purposes of a field that are left.
+    pub(super) fn purposes(&self, field: &Field) -> Purposes {
+        field.purposes.and(self.level.purposes).without(self.purposes_off)
+    }
+
+    /// Whether something this new may be stored.
+    pub(super) fn is_accepted(&self, since: u32) -> bool {
+        self.accepted.is_none_or(|accepted| since <= accepted)
+    }
+
+    pub(super) fn treatment(&self, class: IdentifierClass, asked: bool) -> Treatment {
+        self.program.treatment(self.rank, self.regions, class, asked)
+    }
+
+    /// What becomes of a field. The first rule that withholds it is the one that is told.
+    pub(super) fn judge(&self, field: &Field) -> Judgement {
+        if field.class.is_forbidden() {
+            Judgement::Forbidden
+        } else if !self.level.categories.contains(&field.category) {
+            Judgement::Category
+        } else if field.purposes.and(self.level.purposes).is_empty() {
+            Judgement::PurposeOfLevel
+        } else if self.purposes(field).is_empty() {
+            Judgement::PurposeOff
+        } else if !self.is_accepted(field.since) {
+            Judgement::TooNew
+        } else {
+            Judgement::Treat(self.treatment(field.class, field.pseudonym))
+        }
+    }
+
+    /// Why an event is not stored, if it is not. An event says that something happened, so it
+    /// needs a field whose category and purpose the level allows, whatever becomes of the value.
+    pub(super) fn withhold_event(&self, event: &Event) -> Option<Reason> {
+        if event.program() != self.program_index {
+            return Some(Reason::NotParticipating);
+        }
+        if !self.is_accepted(event.since()) {
+            return Some(Reason::NotYetAccepted);
+        }
+        let judgements = || self.product.fields(event).map(|(_, field)| self.judge(field));
+        if judgements().any(|judgement| matches!(judgement, Judgement::Treat(_))) {
+            return None;
+        }
+        // In the order from what the customer could still accept to what the level rules out.
+        [Judgement::TooNew, Judgement::PurposeOff, Judgement::PurposeOfLevel, Judgement::Category]
+            .into_iter()
+            .find(|reason| judgements().any(|judgement| judgement == *reason))
+            .map_or(Some(Reason::Forbidden), Judgement::reason)
+    }
+}
+
+impl Judgement {
+    /// The reason for which nothing is stored, unless a treatment has the say.
+    const fn reason(self) -> Option<Reason> {
+        match self {
+            Self::Forbidden => Some(Reason::Forbidden),
+            Self::Category => Some(Reason::Level),
+            Self::PurposeOfLevel | Self::PurposeOff => Some(Reason::Purpose),
+            Self::TooNew => Some(Reason::NotYetAccepted),
+            Self::Treat(_) => None,
+        }
+    }
+
+    /// What the one pass does with the value.
+    pub(super) fn action(self, field: &Field) -> Action {
+        match (self.reason(), self) {
+            (Some(reason), _) => Action::Withhold(reason),
+            (None, Self::Treat(treatment)) => treat(treatment, field),
+            (None, _) => Action::Withhold(Reason::Level),
+        }
+    }
+}
+
+fn treat(treatment: Treatment, field: &Field) -> Action {
+    let vocabulary = || field.vocabulary.clone().unwrap_or_default();
+    match treatment {
+        // Redaction needs detectors that find identifiers in text; until they exist it drops.
+        Treatment::Drop | Treatment::Redact { .. } => Action::Withhold(Reason::Level),
+        Treatment::Pseudonym(epoch) => Action::Pseudonym { class: field.class, epoch },
+        Treatment::Generalise(to) => Action::Generalise(to),
+        Treatment::Vocabulary => Action::Vocabulary(vocabulary()),
+        Treatment::Keep => Action::Keep(match field.form {
+            DeclaredForm::Any => Form::Any { max_bytes: field.max_bytes },
+            DeclaredForm::Version => Form::Version,
+            DeclaredForm::Vocabulary => Form::Vocabulary(vocabulary()),
+            DeclaredForm::Bucket(width) => Form::Bucket(width),
+        }),
+    }
+}
+
+/// What becomes of an id that no dictionary declares: the customer's and the instance's.
+pub(super) fn treat_id(terms: &Terms<'_>, class: IdentifierClass) -> Action {
+    match terms.treatment(class, false) {
+        Treatment::Pseudonym(epoch) => Action::Pseudonym { class, epoch },
+        Treatment::Keep => {
+            Action::Keep(Form::Any { max_bytes: u32::try_from(limits::INSTANCE_BYTES).unwrap_or(0) })
+        }
+        Treatment::Generalise(to) => Action::Generalise(to),
+        Treatment::Vocabulary => Action::Vocabulary(Arc::default()),
+        Treatment::Drop | Treatment::Redact { .. } => Action::Withhold(Reason::Level),
+    }
+}
+
+/// Compiles a plan; `None` if the policy did not make this key.
+pub(super) fn plan(policy: &Policy, key: PlanKey) -> Option<Plan> {
+    let terms = Terms::new(policy, key)?;
+    let product = terms.product;
+    let events = product.events().iter().map(|event| match terms.withhold_event(event) {
+        Some(reason) => EventPlan::Withhold(reason),
+        None => EventPlan::Store { name: event.name.clone(), fields: event.top.clone() },
+    });
+    Some(Plan {
+        policy_version: Arc::clone(policy.shared_version()),
+        product: product.name().clone(),
+        dictionary_version: product.version(),
+        program: terms.program.name.clone(),
+        program_index: key.program,
+        level: terms.level.name.clone(),
+        rank: key.rank,
+        region: key.region.and_then(|at| policy.overlay_name(at)).cloned(),
+        purposes: terms.level.purposes.without(terms.purposes_off),
+        customer: treat_id(&terms, IdentifierClass::CustomerId),
+        instance: treat_id(&terms, IdentifierClass::InstanceId),
+        events: events.collect(),
+        fields: fields(&terms, &product.nodes),
+    })
+}
+
+/// The purposes that are stored in a node, and its category.
+type Held = (Purposes, Option<Category>);
+
+fn fields(terms: &Terms<'_>, nodes: &[Node]) -> Vec<FieldPlan> {
+    let mut held: Vec<Held> = vec![(Purposes::NONE, None); nodes.len()];
+    let mut plans: Vec<FieldPlan> = Vec::with_capacity(nodes.len());
+    // What a container holds comes after it, so from the end every part is known before its whole.
+    for (at, node) in nodes.iter().enumerate().rev() {
+        let inner =
+            |at: &u32| usize::try_from(*at).ok().and_then(|at| held.get(at)).copied().unwrap_or_default();
+        let (class, (purposes, category), shape) = match &node.part {
+            Part::Field(field) => {
+                let action = terms.judge(field).action(field);
+                let stored = if matches!(action, Action::Withhold(_)) {
+                    Purposes::NONE
+                } else {
+                    terms.purposes(field)
+                };
+                (field.class, (stored, Some(field.category)), Shape::Scalar { kind: field.kind, action })
+            }
+            Part::Record { names, children } => (
+                IdentifierClass::NotIdentifying,
+                sum(children.iter().map(inner)),
+                Shape::Record(names.clone()),
+            ),
+            Part::List { item } => {
+                (IdentifierClass::NotIdentifying, inner(item), Shape::List { item: *item })
+            }
+            Part::Map { key, value } => {
+                let held = sum([key, value].into_iter().map(inner));
+                (IdentifierClass::NotIdentifying, held, Shape::Map { key: *key, value: *value })
+            }
+        };
+        if let Some(slot) = held.get_mut(at) {
+            *slot = (purposes, category);
+        }
+        let category = category.unwrap_or(Category::Configuration);
+        plans.push(FieldPlan {
+            spec: FieldSpec { path: node.path.clone(), class, category, purposes },
+            shape,
+        });
+    }
+    plans.reverse();
+    plans
+}
+
+fn sum(parts: impl Iterator<Item = Held>) -> Held {
+    parts.fold((Purposes::NONE, None), |(purposes, category), (more, first)| {
+        (purposes.or(more), category.or(first))
+    })
+}

@@ -1,0 +1,383 @@
+//! The proofs: a higher level reveals at least what a lower one does, an overlay reveals at most
+//! what its level does, and whatever has to be compared can be. A policy that breaks one is refused.
+
+use super::problem::{Place, Problems};
+use super::program_file::{LevelDraft, ProgramDraft, RegionDraft};
+use super::rule_entry::PlacedRule;
+use super::treatment::{Rule, Treatment};
+use crate::model::{Category, IdentifierClass, Purpose};
+
+/// Whether a field asks for a pseudonym: every proof holds for both.
+const ASKED: [bool; 2] = [false, true];
+
+/// Proves one program, or reports every step of the proof that fails.
+pub(super) fn prove(program: &ProgramDraft, problems: &mut Problems) {
+    for (lower, higher) in program.levels.iter().zip(program.levels.iter().skip(1)) {
+        ladder(lower, higher, problems);
+    }
+    for (name, region) in &program.regions {
+        overlay(program, name.as_str(), region, problems);
+        if !region.mistaken {
+            overlaid_ladder(program, name.as_str(), region, problems);
+        }
+    }
+    for (at, (name, region)) in program.regions.iter().enumerate() {
+        for (other_name, other) in program.regions.iter().skip(at + 1) {
+            together(program, (name.as_str(), region), (other_name.as_str(), other), problems);
+        }
+    }
+    redactions(program, problems);
+}
+
+/// The two treatments of a comparison that failed, and how.
+struct Broken {
+    less: Treatment,
+    more: Treatment,
+    comparable: bool,
+}
+
+impl Broken {
+    /// `None` if `less` reveals at most what `more` does, asked or not.
+    fn find(less: Rule, more: Rule) -> Option<Self> {
+        ASKED.into_iter().find_map(|asked| {
+            let (less, more) = (less.resolve(asked), more.resolve(asked));
+            match less.reveals_at_most(more) {
+                Some(true) => None,
+                Some(false) => Some(Self { less, more, comparable: true }),
+                None => Some(Self { less, more, comparable: false }),
+            }
+        })
+    }
+}
+
+/// Whether `less` reveals at most what `more` does, for fields that ask and for fields that do not.
+fn holds(less: Rule, more: Rule) -> bool {
+    Broken::find(less, more).is_none()
+}
+
+fn ladder(lower: &LevelDraft, higher: &LevelDraft, problems: &mut Problems) {
+    let lost: Vec<&str> = lower
+        .categories
+        .iter()
+        .filter(|category| !higher.categories.contains(category))
+        .map(|category| Category::as_str(*category))
+        .collect();
+    include(&lost, "category", lower, higher, &higher.categories_place, problems);
+    let lost: Vec<&str> = lower.purposes.without(higher.purposes).iter().map(Purpose::as_str).collect();
+    include(&lost, "purpose", lower, higher, &higher.purposes_place, problems);
+    for (class, rule) in &higher.rules {
+        let Some(below) = lower.rules.get(class) else { continue };
+        let Some(broken) = Broken::find(below.rule, rule.rule) else { continue };
+        let (low, high) = (&lower.name, &higher.name);
+        let what = if broken.comparable {
+            format!(
+                "`{high}` has `{}` and reveals less than `{low}`, which has `{}`",
+                broken.more, broken.less
+            )
+        } else {
+            format!("`{}` of `{high}` cannot be compared with `{}` of `{low}`", broken.more, broken.less)
+        };
+        problems.error(&rule.place, what, reveal_more(broken.less));
+    }
+}
+
+fn include(
+    lost: &[&str],
+    what: &str,
+    lower: &LevelDraft,
+    higher: &LevelDraft,
+    place: &Place,
+    problems: &mut Problems,
+) {
+    if !lost.is_empty() {
+        let names = lost.join(", ");
+        let what = format!("the {what} {names} of the lower level `{}` is missing", lower.name);
+        problems.error(place, what, format!("add {names} to `{}`", higher.name));
+    }
+}
+
+fn reveal_more(than: Treatment) -> String {
+    format!(
+        "choose a treatment that reveals at least what `{than}` does, or a stricter one for the lower level"
+    )
+}
+
+fn overlay(program: &ProgramDraft, region: &str, draft: &RegionDraft, problems: &mut Problems) {
+    for (at, rules) in &draft.levels {
+        let Some(level) = program.levels.get(*at) else { continue };
+        for (class, rule) in rules {
+            let Some(base) = level.rules.get(class) else { continue };
+            let Some(broken) = Broken::find(rule.rule, base.rule) else { continue };
+            let what = if broken.comparable {
+                let (less, more) = (broken.less, broken.more);
+                format!(
+                    "an overlay only tightens, and `{less}` reveals more than `{more}` of `{}`",
+                    level.name
+                )
+            } else {
+                let (less, more) = (broken.less, broken.more);
+                format!(
+                    "`{less}` of the region `{region}` cannot be compared with `{more}` of `{}`",
+                    level.name
+                )
+            };
+            problems.error(
+                &rule.place,
+                what,
+                format!("choose `{}`, `drop`, or something between them", broken.more),
+            );
+        }
+    }
+}
+
+/// What a region makes of a class at a level: its overlay, or else the level's own rule.
+fn effective<'d>(
+    program: &'d ProgramDraft,
+    region: &'d RegionDraft,
+    at: usize,
+    class: IdentifierClass,
+) -> Option<&'d PlacedRule> {
+    region
+        .levels
+        .get(&at)
+        .and_then(|rules| rules.get(&class))
+        .or_else(|| program.levels.get(at)?.rules.get(&class))
+}
+
+/// The ladder has to hold inside a region too, so that what is stored can be brought down there.
+fn overlaid_ladder(program: &ProgramDraft, region: &str, draft: &RegionDraft, problems: &mut Problems) {
+    for (at, level) in program.levels.iter().enumerate().skip(1) {
+        let below = at - 1;
+        for class in level.rules.keys() {
+            let overlaid =
+                [below, at].iter().any(|at| draft.levels.get(at).is_some_and(|r| r.contains_key(class)));
+            let (Some(low), Some(high)) =
+                (effective(program, draft, below, *class), effective(program, draft, at, *class))
+            else {
+                continue;
+            };
+            if !overlaid || holds(low.rule, high.rule) {
+                continue;
+            }
+            let lower = program.levels.get(below).map_or("", |level| level.name.as_str());
+            let what = format!(
+                "in the region `{region}`, `{}` does not reveal at least what `{lower}` does for `{class}`",
+                level.name
+            );
+            problems.error(&high.place, what, format!("tighten `{class}` in [regions.{region}.{lower}] too"));
+        }
+    }
+}
+
+/// Two regions can apply at once, the customer's and the sender's: the stricter of the two has to exist.
+fn together(
+    program: &ProgramDraft,
+    (name, region): (&str, &RegionDraft),
+    (other_name, other): (&str, &RegionDraft),
+    problems: &mut Problems,
+) {
+    for (at, rules) in &region.levels {
+        for (class, rule) in rules {
+            let Some(second) = other.levels.get(at).and_then(|rules| rules.get(class)) else { continue };
+            let comparable = ASKED
+                .into_iter()
+                .all(|asked| rule.rule.resolve(asked).reveals_at_most(second.rule.resolve(asked)).is_some());
+            if !comparable {
+                let level = program.levels.get(*at).map_or("", |level| level.name.as_str());
+                let what = format!(
+                    "at `{level}`, `{class}` of the region `{other_name}` cannot be compared with that of \
+                     `{name}`, and both can apply to one batch"
+                );
+                problems.error(
+                    &second.place,
+                    what,
+                    "choose treatments of which one is the stricter, such as `drop`",
+                );
+            }
+        }
+    }
+}
+
+/// Says where `redact` stands, as long as it drops.
+fn redactions(program: &ProgramDraft, problems: &mut Problems) {
+    let levels = program.levels.iter().map(|level| (level.name.as_str(), &level.rules));
+    let overlays = program.regions.values().flat_map(|region| {
+        region.levels.iter().filter_map(|(at, rules)| Some((program.levels.get(*at)?.name.as_str(), rules)))
+    });
+    for (level, rules) in levels.chain(overlays) {
+        for (class, rule) in rules {
+            if let Rule::Always(Treatment::Redact { .. }) = rule.rule {
+                problems.note(
+                    &rule.place,
+                    format!("this version has no detectors, so `redact` drops `{class}` at `{level}`"),
+                    "nothing to do: nothing more than the level allows is stored",
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::super::sample::{Edit, edited};
+    use super::super::{Severity, compile, shipped};
+
+    const CEIP: &str = "programs/ceip.toml";
+    const STANDARD: &str = "name = \"standard\"";
+    const ENHANCED: &str = "name = \"enhanced\"";
+
+    /// An edit of the shipped policy that breaks a proof, the key that is named, and a part of what is said.
+    type Broken = (&'static str, &'static str, &'static str, &'static str, &'static str);
+
+    const BROKEN: [Broken; 14] = [
+        // A higher level reveals at least what a lower one does.
+        (
+            ENHANCED,
+            "host_name = \"pseudonym\"",
+            "host_name = \"drop\"",
+            "levels[1].treatments.host_name",
+            "reveals less",
+        ),
+        (
+            ENHANCED,
+            "mac_address = \"pseudonym\"",
+            "mac_address = { treatment = \"pseudonym\", epoch = \"rotating\" }",
+            "levels[1].treatments.mac_address",
+            "reveals less",
+        ),
+        (
+            ENHANCED,
+            "object_name = \"pseudonym\"",
+            "object_name = \"redact\"",
+            "levels[1].treatments.object_name",
+            "cannot be compared",
+        ),
+        (ENHANCED, "url = \"redact\"", "url = \"drop\"", "levels[1].treatments.url", "reveals less"),
+        (
+            ENHANCED,
+            "url = \"redact\"",
+            "url = \"pseudonym\"",
+            "levels[1].treatments.url",
+            "cannot be compared",
+        ),
+        (
+            ENHANCED,
+            "customer_id = \"keep\"",
+            "customer_id = \"pseudonym_if_asked\"",
+            "levels[1].treatments.customer_id",
+            "reveals less",
+        ),
+        (ENHANCED, "location_region", "location_country", "", ""),
+        (
+            ENHANCED,
+            "categories = [\"configuration\", \"feature_usage\", \"performance\", \"product_log\"]",
+            "categories = [\"configuration\", \"product_log\"]",
+            "levels[1].categories",
+            "feature_usage, performance",
+        ),
+        (
+            ENHANCED,
+            "purposes = [\"improve\", \"recommend\"]",
+            "purposes = [\"recommend\"]",
+            "levels[1].purposes",
+            "improve",
+        ),
+        // An overlay only tightens.
+        (
+            "[regions.eea.standard]",
+            "ip_address = \"drop\"",
+            "ip_address = \"keep\"",
+            "regions.eea.standard.ip_address",
+            "only tightens",
+        ),
+        (
+            "[regions.eea.enhanced]",
+            "phone = \"drop\"",
+            "phone = \"pseudonym\"",
+            "regions.eea.enhanced.phone",
+            "only tightens",
+        ),
+        (
+            "[regions.eea.standard]",
+            "location = { treatment = \"generalise\", to = \"location_country\" }",
+            "location = \"vocabulary\"",
+            "regions.eea.standard.location",
+            "cannot be compared",
+        ),
+        // The ladder holds inside a region.
+        (
+            "[regions.eea.standard]",
+            "mac_address = \"drop\"",
+            "",
+            "regions.eea.enhanced.mac_address",
+            "in the region `eea`",
+        ),
+        // No file speaks of what is never stored.
+        (
+            STANDARD,
+            "customer_id = \"pseudonym\"",
+            "customer_id = \"pseudonym\"\nsecret = \"drop\"",
+            "levels[0].treatments.secret",
+            "dropped at every level",
+        ),
+    ];
+
+    #[test]
+    fn every_proof_refuses_what_breaks_it_and_names_the_key() {
+        // covers: P2
+        for (after, old, new, key, what) in BROKEN {
+            let (files, _) = edited(shipped(), Edit { path: CEIP, after, old, new });
+            match compile(&files) {
+                Ok(_) => assert_eq!(key, "", "{old} -> {new} was not refused"),
+                Err(problems) => {
+                    let errors: Vec<_> =
+                        problems.into_iter().filter(|problem| problem.severity == Severity::Error).collect();
+                    let named = errors.iter().any(|error| {
+                        error.file == CEIP
+                            && error.key == key
+                            && error.what.contains(what)
+                            && !error.remedy.is_empty()
+                    });
+                    assert!(named, "{old} -> {new}: {errors:#?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_broken_proof_is_told_with_its_line() {
+        let edit =
+            Edit { path: CEIP, after: ENHANCED, old: "vm_id = \"pseudonym\"", new: "vm_id = \"drop\"" };
+        let (files, line) = edited(shipped(), edit);
+        let problems = compile(&files).map(|_| ()).unwrap_err();
+        let told: Vec<_> =
+            problems.iter().filter(|p| p.severity == Severity::Error).map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [format!(
+                "programs/ceip.toml:{line}: levels[1].treatments.vm_id: `enhanced` has `drop` and reveals less than \
+                 `standard`, which has `pseudonym, rotating`; choose a treatment that reveals at least what \
+                 `pseudonym, rotating` does, or a stricter one for the lower level"
+            )]
+        );
+    }
+
+    #[test]
+    fn two_regions_that_can_apply_together_have_to_be_comparable() {
+        let path = "programs/operational.toml";
+        let eea = "[regions.eea.operational]";
+        let uk = "[regions.uk.operational]\ncustomer_id = \"vocabulary\"\n\n[regions.eea.operational]\ncustomer_id = \"pseudonym\"";
+        let (files, line) = edited(shipped(), Edit { path, after: eea, old: eea, new: uk });
+        let ceip = "[regions.eea.standard]";
+        let both = "[regions.uk]\n\n[regions.eea.standard]";
+        let (files, _) = edited(files, Edit { path: CEIP, after: ceip, old: ceip, new: both });
+        let problems = compile(&files).map(|_| ()).unwrap_err();
+        let told: Vec<_> = problems
+            .iter()
+            .filter(|p| p.severity == Severity::Error && p.file == path)
+            .map(|p| (p.line, p.key.as_str()))
+            .collect();
+        assert_eq!(told, [(line + 1, "regions.uk.operational.customer_id")], "{problems:#?}");
+    }
+}

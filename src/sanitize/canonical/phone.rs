@@ -1,0 +1,108 @@
+//! Telephone numbers: `+` and digits as in E.164, or the digits of a number without its country.
+
+use super::{Found, digest, known};
+
+/// Digits of the shortest number (an extension of a private exchange) and of the longest (E.164).
+const DIGITS: std::ops::RangeInclusive<usize> = 3..=15;
+
+/// What people put between digits.
+const fn is_separator(c: char) -> bool {
+    matches!(
+        c,
+        ' ' | '-' | '.' | '/' | '(' | ')' | '\u{a0}' | '\u{202f}' | '\u{2009}' | '\u{2010}'..='\u{2013}'
+    )
+}
+
+#[inline]
+pub(super) fn canonical<'t>(text: &'t str, out: &mut Vec<u8>) -> Found<'t> {
+    if let Some(word) = known::placeholder(text.as_bytes()) {
+        return Found::Known(word);
+    }
+    match number(text, out) {
+        Some(found) => found,
+        None => digest::any(text.as_bytes(), out).unwrap_or(Found::Malformed),
+    }
+}
+
+fn number<'t>(text: &'t str, out: &mut Vec<u8>) -> Option<Found<'t>> {
+    let scheme = text.get(..4).is_some_and(|scheme| scheme.eq_ignore_ascii_case("tel:"));
+    let number = if scheme { text.get(4..)? } else { text };
+    let mut rest = number.trim_start_matches(is_separator);
+    // 00 is the international prefix that the ITU recommends; some countries have another, and a
+    // number that was dialled with one of those stays a national number.
+    let international = ["+", "00"].iter().find_map(|prefix| rest.strip_prefix(prefix));
+    if let Some(after) = international {
+        out.push(b'+');
+        rest = after;
+    }
+    let start = out.len();
+    // The trunk prefix is not dialled after a country's code: +44 (0)20 7946 0000.
+    let trunk = international.and(rest.find("(0)"));
+    for (at, c) in rest.char_indices() {
+        match c {
+            '0' if trunk.is_some_and(|trunk| trunk + 1 == at) => {}
+            '0'..='9' => super::text::push(c, out),
+            c if is_separator(c) => {}
+            _ => return None,
+        }
+    }
+    let digits = out.get(start..)?;
+    if digits.iter().all(|digit| *digit == b'0') && !digits.is_empty() {
+        return Some(Found::Known(known::ZERO));
+    }
+    // No country's code begins with 0.
+    let begins = international.is_none() || digits.first() != Some(&b'0');
+    let fits = DIGITS.contains(&digits.len()) && begins;
+    fits.then(
+        || if out.as_slice() == text.as_bytes() { Found::AsIs(text.as_bytes()) } else { Found::Written },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::IdentifierClass::Phone;
+    use crate::sanitize::canonical::checks::{cases, malformed};
+
+    #[test]
+    fn punctuation_does_not_matter() {
+        cases(
+            Phone,
+            &[
+                ("+15551234567", "+15551234567"),
+                ("+1 (555) 123-4567", "+15551234567"),
+                ("+1.555.123.4567", "+15551234567"),
+                ("001 555 123 4567", "+15551234567"),
+                ("tel:+1-555-123-4567", "+15551234567"),
+                ("(555) 123-4567", "5551234567"),
+                ("+44 (0)20 7946 0000", "+442079460000"),
+                ("+44\u{a0}20\u{a0}7946\u{2011}0000", "+442079460000"),
+                ("(0)20 7946 0000", "02079460000"),
+                ("030/123456", "030123456"),
+                ("112", "112"),
+                ("000-0000", "=zero"),
+                ("(000) 000-0000", "=zero"),
+                ("n/a", "=placeholder"),
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_no_number_is_malformed() {
+        for text in [
+            "bob",
+            "12",
+            "+",
+            "+1",
+            "++15551234567",
+            "+1+5551234567",
+            "1234567890123456",
+            "555-1234 ext. 5",
+            "555-1234x5",
+            "1-800-FLOWERS",
+            "+0151234567",
+            "\u{664}\u{664}\u{664}\u{664}",
+        ] {
+            malformed(Phone, text);
+        }
+    }
+}

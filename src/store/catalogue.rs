@@ -1,0 +1,207 @@
+//! The live segments, in memory: which commits, which times, how many bytes. Rows of the closed
+//! ones are in the metadata family.
+
+use super::chain::Chain;
+use super::layout::{open_row, row};
+use super::retention::Closed;
+use crate::model::UnixMillis;
+
+/// One segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// Its number; the family is named after it.
+    pub(super) number: u32,
+    /// Its first commit, or the one it will begin with.
+    pub(super) first: u64,
+    /// The last commit before `first` that exists; less than `first - 1` only after data loss was accepted.
+    pub(super) follows: u64,
+    /// The running hash before its first record.
+    pub(super) chain_before: Chain,
+    /// When it was begun.
+    pub(super) created: UnixMillis,
+    /// Whether it is written to no more. What follows was not stored before it is closed.
+    pub(super) closed: bool,
+    /// What is in it.
+    pub(super) content: Content,
+}
+
+/// What is in a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Content {
+    /// The last commit; `first - 1` while it is empty.
+    pub(super) last: u64,
+    /// The running hash after the last record.
+    pub(super) chain: Chain,
+    /// The earliest time a record of it was received.
+    pub(super) oldest: UnixMillis,
+    /// The latest.
+    pub(super) newest: UnixMillis,
+    /// Records.
+    pub(super) records: u64,
+    /// Bytes of records.
+    pub(super) bytes: u64,
+}
+
+impl Content {
+    /// Takes in one more record.
+    pub(super) fn add(&mut self, commit: u64, chain: Chain, received: UnixMillis, bytes: u64) {
+        self.oldest = if self.records == 0 { received } else { self.oldest.min(received) };
+        self.newest = if self.records == 0 { received } else { self.newest.max(received) };
+        self.last = commit;
+        self.chain = chain;
+        self.records += 1;
+        self.bytes += bytes;
+    }
+}
+
+impl Segment {
+    /// A new one, empty, after `last` with the running hash `chain`.
+    pub(super) fn begin(number: u32, last: u64, follows: u64, chain: Chain, now: UnixMillis) -> Self {
+        let content = Content { last, chain, oldest: now, newest: now, records: 0, bytes: 0 };
+        Self { number, first: last + 1, follows, chain_before: chain, created: now, closed: false, content }
+    }
+
+    /// Its row in the metadata family. Of a segment that is not closed, the content is found by
+    /// reading it.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        row(|out| {
+            let content = self.content;
+            out.push(u8::from(self.closed));
+            out.extend_from_slice(&self.number.to_be_bytes());
+            out.extend_from_slice(&self.first.to_be_bytes());
+            out.extend_from_slice(&self.follows.to_be_bytes());
+            out.extend_from_slice(&self.chain_before.0);
+            out.extend_from_slice(&self.created.0.to_be_bytes());
+            out.extend_from_slice(&content.last.to_be_bytes());
+            out.extend_from_slice(&content.chain.0);
+            out.extend_from_slice(&content.oldest.0.to_be_bytes());
+            out.extend_from_slice(&content.newest.0.to_be_bytes());
+            out.extend_from_slice(&content.records.to_be_bytes());
+            out.extend_from_slice(&content.bytes.to_be_bytes());
+        })
+    }
+
+    /// Reads a row.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = open_row(bytes)?;
+        let closed = match input.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        Some(Self {
+            closed,
+            number: input.u32()?,
+            first: input.u64().filter(|first| *first > 0)?,
+            follows: input.u64()?,
+            chain_before: Chain(input.array()?),
+            created: UnixMillis(input.i64()?),
+            content: Content {
+                last: input.u64()?,
+                chain: Chain(input.array()?),
+                oldest: UnixMillis(input.i64()?),
+                newest: UnixMillis(input.i64()?),
+                records: input.u64()?,
+                bytes: input.u64()?,
+            },
+        })
+    }
+}
+
+/// Where a read continues: a segment and the commits of it that may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    /// The segment.
+    pub(super) number: u32,
+    /// The first commit to read.
+    pub(super) from: u64,
+    /// The last commit that may be read.
+    pub(super) to: u64,
+}
+
+/// All live segments, oldest first; the last is the one written to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Catalogue {
+    pub(super) segments: Vec<Segment>,
+}
+
+impl Catalogue {
+    /// The segment that is written to.
+    pub(super) fn active(&self) -> Option<&Segment> {
+        self.segments.last()
+    }
+
+    /// The first commit that may still be there.
+    pub(super) fn oldest(&self) -> u64 {
+        self.segments.first().map_or(1, |segment| segment.first)
+    }
+
+    /// The last commit of all.
+    pub(super) fn head(&self) -> u64 {
+        self.segments.last().map_or(0, |segment| segment.content.last)
+    }
+
+    /// Bytes of all records.
+    pub(super) fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.content.bytes).sum()
+    }
+
+    /// The segment that holds the first existing commit at or after `from`.
+    pub(super) fn span(&self, from: u64) -> Option<Span> {
+        let at = self.segments.partition_point(|segment| segment.content.last < from);
+        let segment = self.segments.get(at).filter(|segment| segment.content.records > 0)?;
+        Some(Span { number: segment.number, from: from.max(segment.first), to: segment.content.last })
+    }
+
+    /// The closed segments, as retention sees them.
+    pub(super) fn closed(&self) -> Vec<Closed> {
+        let closed = self.segments.iter().filter(|segment| segment.closed);
+        closed
+            .map(|Segment { number, content, .. }| Closed {
+                number: *number,
+                last: content.last,
+                newest_ms: content.newest.0,
+                bytes: content.bytes,
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(number: u32, first: u64, last: u64) -> Segment {
+        let mut segment = Segment::begin(number, first - 1, first - 1, Chain::default(), UnixMillis(5));
+        for commit in first..=last {
+            segment.content.add(commit, Chain([1; 16]), UnixMillis(5), 10);
+        }
+        segment
+    }
+
+    #[test]
+    fn a_read_finds_its_segment_by_number() {
+        let catalogue =
+            Catalogue { segments: vec![segment(3, 11, 20), segment(4, 25, 30), segment(5, 31, 30)] };
+        let span = |number, from, to| Some(Span { number, from, to });
+        let table = [
+            (0, span(3, 11, 20)),
+            (11, span(3, 11, 20)),
+            (20, span(3, 20, 20)),
+            (21, span(4, 25, 30)),
+            (30, span(4, 30, 30)),
+            (31, None),
+            (u64::MAX, None),
+        ];
+        for (from, expected) in table {
+            assert_eq!(catalogue.span(from), expected, "{from}");
+        }
+        assert_eq!((catalogue.oldest(), catalogue.head(), catalogue.bytes()), (11, 30, 160));
+    }
+
+    #[test]
+    fn a_row_reads_back() {
+        let segment = Segment { closed: true, ..segment(3, 11, 20) };
+        assert_eq!(Segment::decode(&segment.encode()), Some(segment));
+    }
+}

@@ -1,0 +1,90 @@
+//! A bounded cache over the registry: what `ingest` and `drain` ask for with every batch.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+
+use super::fault::StoreError;
+use super::{Customer, Store};
+use crate::model::{Change, CustomerId, CustomerKey};
+use crate::observe::Metric;
+use crate::sanitize::{CustomerSecret, RootKey};
+
+/// A customer with what is derived from its salt.
+#[derive(Debug)]
+pub struct CustomerEntry {
+    /// The collector's own number for it.
+    pub key: CustomerKey,
+    /// What it chose, and when.
+    pub change: Change,
+    /// Its secret; its keys are derived from it.
+    pub secret: Arc<CustomerSecret>,
+}
+
+/// An entry and the stamp of its customer from before it was read.
+#[derive(Debug, Clone)]
+struct Stamped {
+    entry: Arc<CustomerEntry>,
+    stamp: u64,
+}
+
+/// The cache. Cheap to clone. An entry never outlives a change: each is checked against a stamp
+/// that the writer moves after a change is on disk and before it is answered. Customers that do
+/// not exist are not remembered, so unknown ids cost no memory.
+#[derive(Debug, Clone)]
+pub struct Customers {
+    store: Store,
+    root: Arc<RootKey>,
+    keys: Arc<Cache<CustomerId, CustomerKey>>,
+    entries: Arc<Cache<CustomerKey, Stamped>>,
+}
+
+impl Customers {
+    /// Holds at most `capacity` customers, about 2 KiB each.
+    #[must_use]
+    pub fn new(store: Store, root: Arc<RootKey>, capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        Self { store, root, keys: Arc::new(Cache::new(capacity)), entries: Arc::new(Cache::new(capacity)) }
+    }
+
+    /// A customer by its id; `None` if it has no participation.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn get(&self, id: &CustomerId) -> Result<Option<Arc<CustomerEntry>>, StoreError> {
+        // The key of an id never changes.
+        if let Some(key) = self.keys.get(id) {
+            return self.get_by_key(key);
+        }
+        let Some(key) = self.store.customer_key(id)? else { return Ok(None) };
+        self.keys.insert(id.clone(), key);
+        self.get_by_key(key)
+    }
+
+    /// A customer by its key; `None` if it has no participation.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn get_by_key(&self, key: CustomerKey) -> Result<Option<Arc<CustomerEntry>>, StoreError> {
+        // Read before the row: a change in between makes the entry stale, never wrongly fresh.
+        let stamp = self.store.stamp(key);
+        if let Some(found) = self.entries.get(&key).filter(|found| found.stamp == stamp) {
+            return Ok(Some(found.entry));
+        }
+        Metric::CustomerCacheMisses.add(&[], 1);
+        let Some(Customer { key, change, salt }) = self.store.customer_by_key(key)? else {
+            self.entries.remove(&key);
+            return Ok(None);
+        };
+        let secret = Arc::new(CustomerSecret::derive(&self.root, &salt, key));
+        let entry = Arc::new(CustomerEntry { key, change, secret });
+        self.entries.insert(key, Stamped { entry: Arc::clone(&entry), stamp });
+        Ok(Some(entry))
+    }
+
+    /// The store behind it.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+}

@@ -1,0 +1,189 @@
+//! Which batches are stored already: rows by batch id, in families that are dropped whole when
+//! they are older than the window.
+
+use super::bytes::{Bytes, length};
+use super::fault::StoreError;
+use super::layout::{dedup_family, open_row, row};
+use super::rocks::Db;
+use crate::model::{CommitNumber, UnixMillis};
+
+/// Names a batch. Both parts are keyed hashes that `sanitize` makes; they say nothing about the sender.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dedup {
+    /// Stands for the customer and the batch id.
+    pub id: [u8; 16],
+    /// Stands for the content, so that another batch under the same id is noticed.
+    pub digest: [u8; 16],
+}
+
+/// What is remembered of a stored batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remembered {
+    /// Stands for its content.
+    pub(super) digest: [u8; 16],
+    /// Its last commit.
+    pub(super) last: CommitNumber,
+    /// Its receipt, as the caller gave it.
+    pub(super) receipt: Vec<u8>,
+}
+
+const VERSION: u8 = 1;
+/// Bytes of a row besides the receipt: key, version, digest, commit.
+const FIXED: u64 = 16 + 1 + 16 + 8;
+
+impl Remembered {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(25 + self.receipt.len());
+        out.push(VERSION);
+        out.extend_from_slice(&self.digest);
+        out.extend_from_slice(&self.last.0.to_be_bytes());
+        out.extend_from_slice(&self.receipt);
+        out
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Bytes(bytes);
+        if input.u8()? != VERSION {
+            return None;
+        }
+        Some(Self { digest: input.array()?, last: CommitNumber(input.u64()?), receipt: input.0.to_vec() })
+    }
+
+    /// Bytes that it adds to its family.
+    pub(super) fn bytes(&self) -> u64 {
+        FIXED + length(&self.receipt)
+    }
+}
+
+/// One family.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Generation {
+    /// Its number.
+    pub(super) number: u32,
+    /// Its column family.
+    pub(super) family: String,
+    /// When it was begun.
+    pub(super) begun: UnixMillis,
+    /// Bytes of its rows.
+    pub(super) bytes: u64,
+}
+
+impl Generation {
+    pub(super) fn begin(number: u32, now: UnixMillis) -> Self {
+        Self { number, family: dedup_family(number), begun: now, bytes: 0 }
+    }
+
+    /// Its row in the metadata family.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        row(|out| out.extend_from_slice(&self.begun.0.to_be_bytes()))
+    }
+
+    /// Reads when it was begun.
+    pub(super) fn decode(bytes: &[u8]) -> Option<UnixMillis> {
+        open_row(bytes)?.i64().map(UnixMillis)
+    }
+}
+
+/// The terms of forgetting.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct DedupTerms {
+    /// Milliseconds that a row is kept at least.
+    pub(super) window_ms: i64,
+    /// Bytes of all rows.
+    pub(super) bytes: u64,
+}
+
+/// Generations in a window: the more, the less is kept beyond it, and the more are looked at.
+const PARTS: u8 = 3;
+
+impl DedupTerms {
+    /// Whether the newest generation is old or large enough for a new one.
+    pub(super) fn is_due(&self, newest: &Generation, now: UnixMillis) -> bool {
+        newest.bytes > 0
+            && (now.ms_since(newest.begun) >= self.window_ms / i64::from(PARTS)
+                || newest.bytes >= self.bytes / u64::from(PARTS + 1))
+    }
+
+    /// How many of the oldest may be dropped. A generation ends when the next one begins; it may go
+    /// when that is longer ago than the window, or when the rows outgrow their budget.
+    pub(super) fn forgotten(&self, generations: &[Generation], now: UnixMillis) -> usize {
+        let mut bytes: u64 = generations.iter().map(|generation| generation.bytes).sum();
+        let mut drop = 0;
+        for pair in generations.windows(2) {
+            let [old, next] = pair else { break };
+            if now.ms_since(next.begun) < self.window_ms && bytes <= self.bytes {
+                break;
+            }
+            bytes = bytes.saturating_sub(old.bytes);
+            drop += 1;
+        }
+        drop
+    }
+}
+
+/// Looks a batch up, in the newest generation first.
+pub(super) fn recall(
+    db: &Db,
+    generations: &[Generation],
+    id: &[u8; 16],
+) -> Result<Option<Remembered>, StoreError> {
+    const WHAT: &str = "a deduplication row";
+    for generation in generations.iter().rev() {
+        let family = db.cf_handle(&generation.family).ok_or(StoreError::Damaged { what: WHAT })?;
+        let found =
+            db.get_pinned_cf(&family, id).map_err(StoreError::database("read a deduplication row"))?;
+        if let Some(row) = found {
+            return Remembered::decode(&row).map(Some).ok_or(StoreError::Damaged { what: WHAT });
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TERMS: DedupTerms = DedupTerms { window_ms: 300, bytes: 1_000 };
+
+    fn generation(begun: i64, bytes: u64) -> Generation {
+        Generation { bytes, ..Generation::begin(0, UnixMillis(begun)) }
+    }
+
+    #[test]
+    fn a_generation_ends_on_a_third_of_the_window_or_a_quarter_of_the_budget() {
+        let table = [
+            (0, 99, 1, false),
+            (0, 100, 1, true),
+            (0, 1_000, 0, false),
+            (0, 0, 249, false),
+            (0, 0, 250, true),
+        ];
+        for (begun, now, bytes, due) in table {
+            assert_eq!(TERMS.is_due(&generation(begun, bytes), UnixMillis(now)), due, "{now} {bytes}");
+        }
+    }
+
+    // covers: D3
+    #[test]
+    fn no_row_is_forgotten_within_the_window_unless_the_rows_outgrow_their_budget() {
+        let table: [(&[(i64, u64)], i64, usize); 6] = [
+            (&[(0, 10)], 10_000, 0),
+            (&[(0, 10), (100, 10)], 399, 0),
+            (&[(0, 10), (100, 10)], 400, 1),
+            (&[(0, 10), (100, 10), (200, 10)], 10_000, 2),
+            (&[(0, 600), (100, 600)], 100, 1),
+            (&[(0, 600), (100, 600), (110, 600)], 110, 2),
+        ];
+        for (rows, now, expected) in table {
+            let generations: Vec<_> = rows.iter().map(|(begun, bytes)| generation(*begun, *bytes)).collect();
+            assert_eq!(TERMS.forgotten(&generations, UnixMillis(now)), expected, "{rows:?} at {now}");
+        }
+    }
+
+    #[test]
+    fn a_row_reads_back() {
+        let remembered = Remembered { digest: [4; 16], last: CommitNumber(9), receipt: b"receipt".to_vec() };
+        assert_eq!(Remembered::decode(&remembered.encode()), Some(remembered.clone()));
+        assert_eq!(Remembered::decode(b"\x02"), None);
+    }
+}

@@ -1,0 +1,336 @@
+//! Everything that can go wrong with a store, each with the remedy.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::CommitNumber;
+
+/// What is wrong with one stored record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RecordFault {
+    /// Shorter than a record can be.
+    #[error("the record is cut short")]
+    Short,
+    /// The checksum does not match.
+    #[error("the checksum of the record does not match")]
+    Checksum,
+    /// The record belongs to another commit than the one it was found under.
+    #[error("the record was found under the commit number of another")]
+    Misplaced,
+    /// The version is not one that this program reads.
+    #[error("the record has format version {0}, which this program does not read")]
+    Version(u8),
+    /// The header is not one.
+    #[error("the header of the record cannot be read")]
+    Header,
+    /// The sealed body does not open.
+    #[error("the record does not open: it was changed, or its key is gone")]
+    Seal,
+    /// The body opens but does not decompress to its length.
+    #[error("the body of the record does not decompress")]
+    Compression,
+    /// There is no record where one must be.
+    #[error("the record is missing")]
+    Missing,
+    /// The database could not read the block that holds it.
+    #[error("the block that holds the record is damaged")]
+    Block,
+}
+
+impl RecordFault {
+    /// A number for the family of records set aside.
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Short => 1,
+            Self::Checksum => 2,
+            Self::Misplaced => 3,
+            Self::Version(_) => 4,
+            Self::Header => 5,
+            Self::Seal => 6,
+            Self::Compression => 7,
+            Self::Missing => 8,
+            Self::Block => 9,
+        }
+    }
+}
+
+/// What RocksDB said. Its messages name files, never values: `allow_data_in_errors` is off.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DatabaseFault(pub(super) String);
+
+impl From<rocksdb::Error> for DatabaseFault {
+    fn from(error: rocksdb::Error) -> Self {
+        Self(error.into_string())
+    }
+}
+
+/// Acknowledged data is missing, or cannot be shown to be all there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loss {
+    /// Commits that were acknowledged are not in the database.
+    Commits {
+        /// The first that is missing.
+        first: CommitNumber,
+        /// The last that is missing.
+        last: CommitNumber,
+    },
+    /// The records up to `commit` are other ones than those that were acknowledged.
+    Differs {
+        /// Where it was found.
+        commit: CommitNumber,
+    },
+    /// There is no database, although there was one.
+    Database,
+    /// Synced writes without records are missing: participations, subscriptions, acknowledgements.
+    Metadata {
+        /// How many.
+        writes: u64,
+    },
+    /// A segment is gone.
+    Segment {
+        /// Its column family.
+        family: String,
+        /// Its first commit.
+        first: CommitNumber,
+        /// Its last commit.
+        last: CommitNumber,
+    },
+    /// The family that keeps which batches were stored is gone: retries may be stored twice.
+    Dedup {
+        /// Its column family.
+        family: String,
+    },
+    /// The witness file is gone, and so the proof.
+    WitnessMissing,
+    /// Both slots of the witness file are damaged.
+    WitnessDamaged,
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Commits { first, last } => {
+                let records = last.0.saturating_sub(first.0).saturating_add(1);
+                write!(f, "commits {first} to {last} ({records} records) are missing")
+            }
+            Self::Differs { commit } => {
+                write!(f, "the records up to commit {commit} are not those that were acknowledged")
+            }
+            Self::Database => f.write_str("the database is missing"),
+            Self::Metadata { writes } => {
+                write!(
+                    f,
+                    "{writes} writes of metadata (participations, subscriptions, acknowledgements) are missing"
+                )
+            }
+            Self::Segment { family, first, last } => {
+                write!(f, "segment {family} is missing, with commits {first} to {last}")
+            }
+            Self::Dedup { family } => {
+                write!(f, "{family} is missing: batches that are sent again may be stored twice")
+            }
+            Self::WitnessMissing => {
+                f.write_str("the witness file is missing: the database cannot be checked")
+            }
+            Self::WitnessDamaged => {
+                f.write_str("the witness file is damaged: the database cannot be checked")
+            }
+        }
+    }
+}
+
+/// Why a store does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A file or directory could not be used.
+    #[error("cannot {what} {path}; check that the directory exists and that this user may write to it", path = path.display())]
+    File {
+        /// What was tried.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The file system cannot be written to.
+    #[error("{path} is on a read-only file system; mount it writable or choose another data directory", path = path.display())]
+    ReadOnly {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// Another process has it open.
+    #[error("the store in {path} is in use by another process; stop that process first", path = path.display())]
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// It was written by another version of the program.
+    #[error("the store in {path} has format version {found}, and this program reads version {known}; use the program that wrote it, or another data directory", path = path.display())]
+    UnknownVersion {
+        /// The data directory.
+        path: PathBuf,
+        /// The version that was found.
+        found: String,
+        /// The version that this program reads.
+        known: u32,
+    },
+    /// The database has a column family that this program does not know.
+    #[error("the store in {path} has a column family that this program does not know ({family}); use the program that wrote it", path = path.display())]
+    UnknownFamily {
+        /// The data directory.
+        path: PathBuf,
+        /// The family.
+        family: String,
+    },
+    /// There is a database, but the file that says what it is does not say so.
+    #[error("{path} cannot be read as the format file of a store; restore it from a backup, or choose an empty data directory", path = path.display())]
+    NotAStore {
+        /// The format file.
+        path: PathBuf,
+    },
+    /// There is no store.
+    #[error("there is no store in {path}; check the data directory", path = path.display())]
+    Absent {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// It was written under another root key.
+    #[error("the store in {path} was written with another root key; start with that key, or choose another data directory", path = path.display())]
+    WrongRootKey {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// Parts of two stores are mixed.
+    #[error("{part} in {path} belongs to another store; put back the parts that belong together", path = path.display())]
+    Foreign {
+        /// The part that does not belong.
+        part: &'static str,
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// A part of the database cannot be read, and cannot be set aside.
+    #[error("{part} in {path} is damaged; restore the data directory from a backup", path = path.display())]
+    Damaged {
+        /// The part.
+        part: String,
+        /// The data directory.
+        path: PathBuf,
+        /// What RocksDB said, if it was RocksDB that found it.
+        source: Option<DatabaseFault>,
+    },
+    /// The database does not open for another reason.
+    #[error("cannot open the database in {path}; see the cause, and free what it names", path = path.display())]
+    Database {
+        /// The data directory.
+        path: PathBuf,
+        /// What RocksDB said.
+        source: DatabaseFault,
+    },
+    /// Data that was acknowledged is missing.
+    #[error("acknowledged data is missing from {path}: {loss}; {recovered} of {witnessed} acknowledged commits can be accounted for; restore the data directory from a backup, or go on without that data with --accept-data-loss", path = path.display())]
+    Amnesia {
+        /// The data directory.
+        path: PathBuf,
+        /// What is missing.
+        loss: Loss,
+        /// The last commit that the database holds.
+        recovered: CommitNumber,
+        /// The last commit that is known to have been acknowledged.
+        witnessed: CommitNumber,
+    },
+    /// The operating system gave no randomness or no thread.
+    #[error("the operating system did not give {what}; free its resources and start again")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+    },
+}
+
+/// Why a store that is open did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database could not be read or written.
+    #[error(
+        "cannot {what} in the store; see the cause, and `usaged store inspect` once the daemon is stopped"
+    )]
+    Database {
+        /// What was tried.
+        what: &'static str,
+        /// What RocksDB said.
+        source: DatabaseFault,
+    },
+    /// A row is damaged.
+    #[error("{what} in the store is damaged; restore the data directory from a backup")]
+    Damaged {
+        /// The kind of row.
+        what: &'static str,
+    },
+    /// There is no space for metadata.
+    #[error("the disk is full; free space, then try again")]
+    Full,
+    /// An earlier write failed, so nothing can be written until a restart.
+    #[error("an earlier write to the store failed; restart the daemon")]
+    Failed,
+    /// The store is closed.
+    #[error("the store is closed; start the daemon again")]
+    Closed,
+    /// The operating system gave no randomness for a salt.
+    #[error("the operating system gave no randomness; try again")]
+    Entropy,
+}
+
+impl StoreError {
+    pub(super) fn database(what: &'static str) -> impl FnOnce(rocksdb::Error) -> Self {
+        move |error| Self::Database { what, source: error.into() }
+    }
+}
+
+/// Why a batch was not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The disk budget or the free space is spent.
+    #[error("the store is full; send again after the hint")]
+    Full {
+        /// When to send again.
+        retry_after: Duration,
+    },
+    /// Too much waits for the writer.
+    #[error("the store is busy; send again after the hint")]
+    Busy {
+        /// When to send again.
+        retry_after: Duration,
+    },
+    /// A write failed, or it could not be checked whether the batch is there already. What became of the
+    /// batch is open: sending it again with the same id is safe.
+    #[error("the store could not write; restart the daemon, then send again")]
+    Failed,
+    /// The store is closed.
+    #[error("the store is closed; send again when the daemon is back")]
+    Closed,
+}
+
+/// Why a participation was not set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    /// The customer has another revision than the one the change was made from.
+    #[error("the participation is at revision {present}, not {expected}; read it again, then change that")]
+    Revision {
+        /// The revision that the caller expected.
+        expected: u64,
+        /// The present one; 0 if there is none.
+        present: u64,
+    },
+    /// A text is too long.
+    #[error("{what} is longer than {most} bytes; shorten it")]
+    TooLong {
+        /// Which text.
+        what: &'static str,
+        /// The bound, in bytes.
+        most: usize,
+    },
+    /// The stored row cannot be read.
+    #[error("the stored participation is damaged; restore the data directory from a backup")]
+    Damaged,
+}

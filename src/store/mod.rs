@@ -1,0 +1,146 @@
+//! The store: a durable queue of sealed records, the registry of customers, and the rows of
+//! drainers, in one RocksDB with one writer thread. This page is the specification of what is on
+//! disk. All numbers are big-endian; "text" is a length in one byte, then UTF-8.
+//!
+//! # Promises
+//!
+//! - What was acknowledged is on disk: every group of commands is one synced write, and is answered after it.
+//! - A batch is whole or absent, and is stored once per deduplication id within the window.
+//! - Damaged bytes are never served: a record is set aside and counted, anything else refuses to open by name.
+//! - Acknowledged data that is gone is noticed at open. Of records and synced metadata from before the last
+//!   `witness_lag` (250 ms) this always holds. Of later ones it holds unless the write-ahead log was cut off
+//!   cleanly: behind damaged bytes in it, later groups prove that earlier ones were acknowledged.
+//! - Memory is bounded: 40 MiB of memtables, 24 MiB of blocks, 64 MiB of waiting records, 512 open
+//!   files; none of it grows with the backlog or the number of customers.
+//!
+//! # The directory
+//!
+//! | file | what |
+//! |---|---|
+//! | `FORMAT` | two lines: `usaged store, format 1` and `id ` with 32 hexadecimal digits, the random id of the store. Written first, replaced never |
+//! | `LOCK` | empty; held with an exclusive `flock` by whoever has the store open |
+//! | `witness` | two slots of 62 bytes at the offsets 0 and 4096, written in turn, each followed by `fdatasync` |
+//! | `db/` | the database |
+//!
+//! A slot of the witness: magic `usgd-wit` (8), version 1 (2), store id (16), turn (8), last acknowledged
+//! commit (8), running hash (16), synced groups (8), CRC-32 of all that (4). The readable slot with the higher
+//! turn holds; a torn write leaves the other. The witness is written at most `witness_lag` after a commit,
+//! and at close.
+//!
+//! # Column families
+//!
+//! | family | key | value |
+//! |---|---|---|
+//! | `seg.` + 8 hex digits | commit number (8) | a record |
+//! | `dedup.` + 8 hex digits | deduplication id (16) | version 1 (1), digest (16), last commit (8), receipt |
+//! | `meta` | see below | a row |
+//! | `customers` | `i` + customer id; `k` + customer key (8) | customer key (8); version 1 (1), JSON of the change |
+//! | `changes` | customer key (8), revision (8) | version 1 (1), JSON of the change |
+//! | `salts` | customer key (8) | version 1 (1), salt (32) |
+//! | `aside` | commit number (8) | row: fault (1), time in Unix ms (8), the first 256 KiB of what was found |
+//! | `default` | | empty |
+//!
+//! A **row** is version 1 (1), fields, CRC-32 of both (4). Rows of `meta`:
+//!
+//! | key | fields |
+//! |---|---|
+//! | `01` `store` | format (4), store id (16), root key check (16), time of creation (8) |
+//! | `01` `usaged-commit-head` | last commit (8), running hash (16), synced groups (8); part of every synced group |
+//! | `01` `registry` | next customer key (8), customers (8) |
+//! | `02`, segment number (4) | closed (1), number (4), first commit (8), last commit before it (8), running hash before it (16), begun (8), last commit (8), running hash (16), earliest and latest time received (8, 8), records (8), bytes (8); of a segment that is not closed, what follows "begun" is found by reading it |
+//! | `03`, family number (4) | begun (8) |
+//! | `10`, `11`, `12`, then a key | rows of subscriptions, leases, dead letters: values of `drain`, without this form |
+//!
+//! # Segments
+//!
+//! Commit numbers are dense, from 1. A segment is closed by size, age or restart ([`Options`]): the family of
+//! the next is made, then one synced write closes the row of the old and writes that of the new, then the
+//! old is flushed so that it does not pin the write-ahead log. Dropping takes the row away in a synced write
+//! and then drops the family, which frees its files at once. So a family without a row is either empty or
+//! older than every row, and is dropped at open; a row without a family is a loss.
+//!
+//! # A record
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 1 | magic `D5` |
+//! | 1 | 1 | version: 1 |
+//! | 2 | 1 | codec of the body: 0 as it is, 1 LZ4 block |
+//! | 3 | 1 | purposes: 1 deliver, 2 recommend, 4 improve |
+//! | 4 | 2 | length of the header, nonce counted |
+//! | 6 | 4 | length of the body, opened and decompressed |
+//! | 10 | 4 | events |
+//! | 14 | 8 | customer key |
+//! | 22 | 8 | time received, Unix ms |
+//! | 30 | 4 | version of the product's dictionary |
+//! | 34 | 4 | dictionary version that the customer had accepted |
+//! | 38 | | texts: program, product, level, region |
+//! | | 12 | nonce, random |
+//! | | | body, compressed, then sealed with AES-256-GCM under the key of customer and program; everything before it is authenticated with it |
+//! | | 16 | tag |
+//! | | 8 | commit number |
+//! | | 16 | running hash after it: the first 128 bits of SHA-256 over the running hash before, the commit number and the tag |
+//! | | 4 | CRC-32 of all before |
+//!
+//! # When something is wrong
+//!
+//! | what | then |
+//! |---|---|
+//! | unknown format version, unknown family, other root key, parts of two stores | refused by name |
+//! | a record fails its checksum, is of another version, does not open, is missing, or its block cannot be read | set aside, counted once, never served; reading goes on behind it |
+//! | a row, the manifest or a needed file is damaged | refused by name |
+//! | the write-ahead log ends in damaged bytes | what comes before counts; refused as amnesia if that is less than the witness, or a later group in the log, proves |
+//! | commits are missing, differ, or the witness file is gone | amnesia: refused with what is missing, unless `accept_data_loss`; then numbers go on behind the lost ones |
+//! | the disk is full | appends refused with a hint, before that at `reserve_bytes`; metadata as long as it fits; goes on by itself when space is freed |
+//! | a sync or write fails otherwise | the store has failed ([`Store::fatal`]); nothing more is written or acknowledged |
+//!
+//! `RocksDB`'s own repair is never run, and the live directory is never opened twice.
+
+mod aside;
+mod bytes;
+mod catalogue;
+mod chain;
+mod command;
+mod customers;
+mod dedup;
+mod directory;
+mod evidence;
+mod fault;
+pub mod floor;
+mod group;
+mod inspect;
+mod layout;
+mod open;
+mod options;
+mod pending;
+mod reader;
+mod record;
+mod registry;
+mod retention;
+mod rocks;
+mod roll;
+mod salvage;
+mod segments;
+mod shared;
+#[expect(clippy::module_inception, reason = "the handle has the name of the room")]
+mod store;
+mod survey;
+mod upkeep;
+mod witness;
+mod writer;
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod record_tests;
+
+pub use command::{Append, Appended, MetaOp};
+pub use customers::{CustomerEntry, Customers};
+pub use dedup::Dedup;
+pub use fault::{AppendError, DatabaseFault, Loss, OpenError, RecordFault, SetError, StoreError};
+pub use inspect::{DedupInspection, Inspection, SegmentInspection, inspect};
+pub use layout::MetaTable;
+pub use options::{Options, WhenFull};
+pub use reader::{Entry, ReadLimits};
+pub use record::{RecordHeader, SealedRecord, StoredRecord};
+pub use registry::{Customer, NewChange, SetOutcome};
+pub use store::{MetaRow, Status, Store};

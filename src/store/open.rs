@@ -1,0 +1,246 @@
+//! Opening: which store is this, is everything there that was acknowledged, and where does it go on.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use rocksdb::WriteBatch;
+
+use super::aside;
+use super::bytes::count;
+use super::catalogue::{Catalogue, Segment};
+use super::dedup::Generation;
+use super::directory::{Directory, Format, failed};
+use super::fault::{DatabaseFault, Loss, OpenError};
+use super::layout::{FORMAT_VERSION, Head, KEY_HEAD, KEY_REGISTRY, KEY_STORE, META, RegistryRow, StoreRow};
+use super::options::Options;
+use super::rocks::{Db, Setup, write_options};
+use super::roll::is_due_at_open;
+use super::salvage;
+use super::segments::begin;
+use super::shared::{Parts, Shared};
+use super::survey::{self, Survey};
+use super::upkeep::{active, roll_bounds};
+use super::witness::{self, Said, Witness};
+use crate::model::CommitNumber;
+use crate::observe::Clock;
+
+/// A store that is open, and what its writer goes on from.
+pub(super) struct Opened {
+    pub(super) shared: Shared,
+    pub(super) head: Head,
+    pub(super) registry: RegistryRow,
+    pub(super) generations: Vec<Generation>,
+}
+
+/// What is done when something is missing: refused, or written down and accepted.
+pub(super) struct Judge<'a> {
+    pub(super) path: &'a Path,
+    pub(super) accept: bool,
+    pub(super) witnessed: Head,
+}
+
+impl Judge<'_> {
+    /// Something that was acknowledged is missing.
+    pub(super) fn lost(&self, loss: Loss, recovered: Head) -> Result<(), OpenError> {
+        if self.accept {
+            tracing::error!(%loss, "acknowledged data is missing; going on without it, as was asked for");
+            return Ok(());
+        }
+        Err(OpenError::Amnesia {
+            path: self.path.to_owned(),
+            loss,
+            recovered: CommitNumber(recovered.commit),
+            witnessed: CommitNumber(self.witnessed.commit.max(recovered.commit)),
+        })
+    }
+
+    /// Something cannot be read.
+    pub(super) fn damaged(&self, part: &str, source: Option<DatabaseFault>) -> OpenError {
+        OpenError::Damaged { part: part.to_owned(), path: self.path.to_owned(), source }
+    }
+
+    /// A read of RocksDB failed.
+    pub(super) fn unreadable(&self, part: &'static str) -> impl FnOnce(rocksdb::Error) -> OpenError {
+        let path = self.path.to_owned();
+        move |error| OpenError::Damaged { part: part.to_owned(), path, source: Some(error.into()) }
+    }
+}
+
+/// Opens what is there, or makes what is not.
+pub(super) fn recover(options: Options, key_check: [u8; 16], clock: Clock) -> Result<Opened, OpenError> {
+    let directory = Directory::claim(&options.dir)?;
+    let format = directory.format()?;
+    let said = witness::read(&directory.witness()).map_err(|e| failed("read", &directory.witness(), e))?;
+    let id = identify(&directory, format, said)?;
+    let (turn, witnessed) = match said {
+        Said::Head(testimony) => (testimony.turn, testimony.head),
+        Said::Absent | Said::Damaged => (0, Head::default()),
+    };
+    let judge = Judge { path: &options.dir, accept: options.accept_data_loss, witnessed };
+    let fresh = !directory.has_database();
+    if fresh && matches!(said, Said::Head(_) | Said::Damaged) {
+        judge.lost(Loss::Database, Head::default())?;
+    }
+    let setup = Setup::new();
+    let db = salvage::open(&setup, &directory, fresh, &judge)?;
+    let now = clock.now();
+    let store = StoreRow { format: FORMAT_VERSION, id, key_check, created: now };
+    check_store(&db, &store, fresh, &judge)?;
+    let survey = survey::take(&db, &setup, &judge, now)?;
+    let head = weigh(&db, &survey, said, &judge)?;
+    let registry = row(&db, KEY_REGISTRY, &judge)?;
+    let registry = registry.map_or(Some(RegistryRow::START), |row| RegistryRow::decode(&row));
+    let registry = registry.ok_or_else(|| judge.damaged("the row of the registry", None))?;
+    let Survey { mut catalogue, generations, aside, .. } = survey;
+    go_on(&db, &setup, &mut catalogue, head, &options, now)
+        .map_err(|source| OpenError::Database { path: options.dir.clone(), source })?;
+    let witness = Witness::begin(&directory.witness(), id, turn, head);
+    let witness = witness.map_err(|source| failed("write", &directory.witness(), source))?;
+    let customers = registry.customers;
+    tracing::info!(head = head.commit, segments = catalogue.segments.len(), customers, "opened the store");
+    let parts = Parts { db, setup, directory, options, clock, witness, catalogue, head, customers, aside };
+    Ok(Opened { shared: Shared::new(parts), head, registry, generations })
+}
+
+/// The id of the store; a new one is written down first of all.
+fn identify(directory: &Directory, format: Format, said: Said) -> Result<[u8; 16], OpenError> {
+    let id = match (format, said) {
+        (Format::Known(id), _) => id,
+        (Format::Absent, Said::Absent) => {
+            let mut id = [0; 16];
+            SysRng.try_fill_bytes(&mut id).map_err(|_| OpenError::System { what: "randomness" })?;
+            directory.write_format(id)?;
+            id
+        }
+        (Format::Absent, Said::Damaged | Said::Head(_)) => {
+            return Err(OpenError::NotAStore { path: directory.path().join("FORMAT") });
+        }
+    };
+    match said {
+        Said::Head(testimony) if testimony.store != id => {
+            Err(OpenError::Foreign { part: "the witness file", path: directory.path().to_owned() })
+        }
+        Said::Head(_) | Said::Absent | Said::Damaged => Ok(id),
+    }
+}
+
+/// A row of the metadata family.
+pub(super) fn row(db: &Db, key: &[u8], judge: &Judge<'_>) -> Result<Option<Vec<u8>>, OpenError> {
+    const PART: &str = "the metadata family";
+    let meta = db.cf_handle(META).ok_or_else(|| judge.damaged(PART, None))?;
+    db.get_cf(&meta, key).map_err(judge.unreadable(PART))
+}
+
+/// The row with the head; before the first write there is none.
+pub(super) fn head_row(db: &Db, judge: &Judge<'_>) -> Result<Head, OpenError> {
+    let found = row(db, KEY_HEAD, judge)?;
+    let head = found.map_or(Some(Head::default()), |row| Head::decode(&row));
+    head.ok_or_else(|| judge.damaged("the row of the last commit", None))
+}
+
+/// Is this the database of this store, written under this root key? A new one is told what it is.
+fn check_store(db: &Db, expected: &StoreRow, fresh: bool, judge: &Judge<'_>) -> Result<(), OpenError> {
+    const PART: &str = "the row that says what the store is";
+    let path = judge.path.to_owned();
+    let Some(found) = row(db, KEY_STORE, judge)? else {
+        // It is the first write of all. If others are there, it was lost; if not, a crash came before it.
+        if !fresh && head_row(db, judge)? != Head::default() {
+            return Err(judge.damaged(PART, None));
+        }
+        let meta = db.cf_handle(META).ok_or_else(|| judge.damaged(PART, None))?;
+        let mut batch = WriteBatch::default();
+        batch.put_cf(&meta, KEY_STORE, expected.encode());
+        let written = db.write_opt(batch, &write_options(true));
+        return written.map_err(|error| OpenError::Database { path, source: error.into() });
+    };
+    let found = StoreRow::decode(&found).ok_or_else(|| judge.damaged(PART, None))?;
+    if found.format != FORMAT_VERSION {
+        return Err(OpenError::UnknownVersion {
+            path,
+            found: found.format.to_string(),
+            known: FORMAT_VERSION,
+        });
+    }
+    if found.id != expected.id {
+        return Err(OpenError::Foreign { part: "the database", path });
+    }
+    if found.key_check != expected.key_check {
+        return Err(OpenError::WrongRootKey { path });
+    }
+    Ok(())
+}
+
+/// Does the database reach what the witness saw, and is it the same? Gives the head to go on from; no
+/// commit number is ever given twice, not even after a loss.
+fn weigh(db: &Db, survey: &Survey, said: Said, judge: &Judge<'_>) -> Result<Head, OpenError> {
+    let head = survey.head;
+    let witnessed = match said {
+        Said::Head(testimony) => testimony.head,
+        Said::Absent | Said::Damaged if head.writes == 0 => return Ok(head),
+        Said::Absent => {
+            judge.lost(Loss::WitnessMissing, head)?;
+            return Ok(head);
+        }
+        Said::Damaged => {
+            judge.lost(Loss::WitnessDamaged, head)?;
+            return Ok(head);
+        }
+    };
+    if head.commit < witnessed.commit {
+        let (first, last) = (CommitNumber(head.commit + 1), CommitNumber(witnessed.commit));
+        judge.lost(Loss::Commits { first, last }, head)?;
+    } else if head.writes < witnessed.writes {
+        judge.lost(Loss::Metadata { writes: witnessed.writes - head.writes }, head)?;
+    } else if survey.chain_at(db, witnessed.commit).is_some_and(|chain| chain != witnessed.chain) {
+        judge.lost(Loss::Differs { commit: CommitNumber(witnessed.commit) }, head)?;
+    }
+    let (commit, writes) = (head.commit.max(witnessed.commit), head.writes.max(witnessed.writes));
+    Ok(Head { commit, writes, ..head })
+}
+
+/// Begins a segment where one is due, so that the next recovery has little to read.
+fn go_on(
+    db: &Db,
+    setup: &Setup,
+    catalogue: &mut Catalogue,
+    head: Head,
+    options: &Options,
+    now: crate::model::UnixMillis,
+) -> Result<(), DatabaseFault> {
+    let live = catalogue.segments.len();
+    let follows = catalogue.active().map_or(head.commit, |segment| segment.content.last);
+    let number = catalogue.active().map_or(1, |segment| segment.number + 1);
+    // After an accepted loss the numbers jump; they do so between segments only.
+    let keep = catalogue.active().is_some_and(|segment| {
+        !segment.closed
+            && segment.content.last == head.commit
+            && !is_due_at_open(active(segment, live, now), roll_bounds(options))
+    });
+    if keep {
+        return Ok(());
+    }
+    if let Some(meta) = db.cf_handle(META).filter(|_| head.writes > 0) {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(&meta, KEY_HEAD, head.encode());
+        db.write_opt(batch, &write_options(true))?;
+    }
+    let next = Segment::begin(number, head.commit, follows, head.chain, now);
+    let closed = catalogue.segments.last_mut().filter(|segment| !segment.closed).map(|segment| {
+        segment.closed = true;
+        segment.clone()
+    });
+    begin(db, setup, closed.as_ref(), &next)?;
+    catalogue.segments.push(next);
+    Ok(())
+}
+
+/// The records set aside.
+pub(super) fn aside(db: &Db, judge: &Judge<'_>) -> Result<BTreeSet<u64>, OpenError> {
+    let known = aside::load(db).map_err(judge.unreadable("the family of damaged records"))?;
+    if count(known.len()) > 0 {
+        tracing::warn!(records = known.len(), "damaged records are set aside");
+    }
+    Ok(known)
+}

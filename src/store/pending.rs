@@ -1,0 +1,206 @@
+//! One group on its way to the disk: its write batch, what will be true after it, and who waits.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rocksdb::WriteBatch;
+
+use super::catalogue::Content;
+use super::command::{Append, AppendReply, Appended, MetaOp, MetaReply, SetReply};
+use super::dedup::{Remembered, recall};
+use super::fault::{AppendError, SetError, StoreError};
+use super::group::GroupSize;
+use super::layout::{Head, META, segment_family};
+use super::registry::{NewChange, Revisions, SetOutcome};
+use super::retention::retry_after;
+use super::rocks::Db;
+use super::writer::Writer;
+use crate::model::{CommitNumber, UnixMillis};
+
+/// When to come back after the disk was found full: RocksDB resumes about five seconds after space
+/// was freed.
+const AFTER_FULL: Duration = Duration::from_secs(5);
+
+/// Who waits for what.
+enum Waiter {
+    Append(AppendReply, Result<Appended, AppendError>),
+    Meta(MetaReply),
+    Set(SetReply, Vec<Result<SetOutcome, SetError>>),
+}
+
+/// Why a whole group is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The disk is full.
+    Full,
+    /// The store has failed.
+    Failed,
+}
+
+/// The group.
+pub(super) struct Pending {
+    pub(super) batch: WriteBatch,
+    /// Whether anybody needs it synced.
+    pub(super) sync: bool,
+    /// The head after it.
+    pub(super) head: Head,
+    /// The active segment after it.
+    pub(super) content: Content,
+    pub(super) revisions: Revisions,
+    pub(super) records: u64,
+    pub(super) events: u64,
+    pub(super) dedup_bytes: u64,
+    /// The names of the families that are written to.
+    segment: String,
+    generation: String,
+    /// Batches of this group by their id.
+    seen: HashMap<[u8; 16], Remembered>,
+    waiters: Vec<Waiter>,
+    /// Bytes of records that may still be taken in.
+    room: u64,
+    full: AppendError,
+    now: UnixMillis,
+}
+
+impl Pending {
+    pub(super) fn new(writer: &Writer, size: GroupSize, room: u64, now: UnixMillis) -> Self {
+        let catalogue = writer.shared.catalogue();
+        let active = catalogue.active();
+        let content = active.map_or_else(
+            || Content {
+                last: writer.head.commit,
+                chain: writer.head.chain,
+                oldest: now,
+                newest: now,
+                records: 0,
+                bytes: 0,
+            },
+            |segment| segment.content,
+        );
+        let full = if room < size.bytes {
+            let terms = writer.terms(now);
+            AppendError::Full { retry_after: retry_after(catalogue.closed().first(), &terms) }
+        } else {
+            AppendError::Full { retry_after: AFTER_FULL }
+        };
+        Self {
+            batch: Writer::batch(size),
+            sync: false,
+            head: writer.head,
+            content,
+            revisions: Revisions::new(writer.registry),
+            records: 0,
+            events: 0,
+            dedup_bytes: 0,
+            segment: active.map(|segment| segment_family(segment.number)).unwrap_or_default(),
+            generation: writer.generations.last().map(|newest| newest.family.clone()).unwrap_or_default(),
+            seen: HashMap::new(),
+            waiters: Vec::with_capacity(size.records),
+            room,
+            full,
+            now,
+        }
+    }
+
+    /// Takes in a batch, or finds that it was stored before.
+    pub(super) fn append(&mut self, writer: &Writer, append: Append, reply: AppendReply) {
+        let outcome = self.place(writer, append);
+        self.waiters.push(Waiter::Append(reply, outcome));
+    }
+
+    fn place(&mut self, writer: &Writer, append: Append) -> Result<Appended, AppendError> {
+        let Append { records, dedup, receipt } = append;
+        let before = match self.seen.get(&dedup.id) {
+            Some(seen) => Some(seen.clone()),
+            None => recall(&writer.shared.db, &writer.generations, &dedup.id).map_err(|error| {
+                // Better one batch refused than one stored twice.
+                tracing::error!(%error, "cannot tell whether a batch is stored already; it is refused");
+                AppendError::Failed
+            })?,
+        };
+        if let Some(Remembered { digest, last, receipt }) = before {
+            return Ok(if digest == dedup.digest {
+                Appended::Duplicate { last, receipt }
+            } else {
+                Appended::Conflict
+            });
+        }
+        let families =
+            (writer.shared.db.cf_handle(&self.segment), writer.shared.db.cf_handle(&self.generation));
+        let (Some(segment), Some(generation)) = families else { return Err(AppendError::Failed) };
+        let bytes: usize = records.iter().map(super::record::SealedRecord::stored_len).sum();
+        self.room = self.room.checked_sub(super::bytes::count(bytes)).ok_or(self.full)?;
+        for record in records {
+            let (received, events) = (record.received(), record.events());
+            let commit = self.head.commit + 1;
+            let (bytes, chain) = record.bind(commit, self.head.chain);
+            self.batch.put_cf(&segment, commit.to_be_bytes(), &bytes);
+            self.head.commit = commit;
+            self.head.chain = chain;
+            self.content.add(commit, chain, received, super::bytes::length(&bytes));
+            self.records += 1;
+            self.events += u64::from(events);
+        }
+        let last = CommitNumber(self.head.commit);
+        let remembered = Remembered { digest: dedup.digest, last, receipt };
+        self.batch.put_cf(&generation, dedup.id, remembered.encode());
+        self.dedup_bytes += remembered.bytes();
+        self.seen.insert(dedup.id, remembered);
+        self.sync = true;
+        Ok(Appended::Stored { last })
+    }
+
+    /// Takes in changes of metadata.
+    pub(super) fn meta(&mut self, db: &Db, ops: Vec<MetaOp>, durable: bool, reply: MetaReply) {
+        if let Some(meta) = db.cf_handle(META) {
+            for op in ops {
+                match op {
+                    MetaOp::Put { table, key, value } => self.batch.put_cf(&meta, table.key(&key), value),
+                    MetaOp::Delete { table, key } => self.batch.delete_cf(&meta, table.key(&key)),
+                }
+            }
+        }
+        self.sync |= durable;
+        self.waiters.push(Waiter::Meta(reply));
+    }
+
+    /// Takes in changes of participations. If one cannot be read, none of this command is made: what it has
+    /// put into the group by then is complete rows, and the caller is told that it failed.
+    pub(super) fn set(&mut self, db: &Db, changes: &[NewChange], reply: SetReply) {
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for change in changes {
+            match self.revisions.apply(db, &mut self.batch, change, self.now) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) => return drop(reply.send(Err(error))),
+            }
+        }
+        self.sync = true;
+        self.waiters.push(Waiter::Set(reply, outcomes));
+    }
+
+    /// Tells everyone what became of it. Who does not wait any more is not told.
+    pub(super) fn answer(self) {
+        for waiter in self.waiters {
+            match waiter {
+                Waiter::Append(reply, outcome) => drop(reply.send(outcome)),
+                Waiter::Meta(reply) => drop(reply.send(Ok(()))),
+                Waiter::Set(reply, outcomes) => drop(reply.send(Ok(outcomes))),
+            }
+        }
+    }
+
+    /// Tells everyone that nothing of it was written, or that it is not known.
+    pub(super) fn refuse(self, refusal: Refusal) {
+        let (append, meta): (_, fn() -> StoreError) = match refusal {
+            Refusal::Full => (AppendError::Full { retry_after: AFTER_FULL }, || StoreError::Full),
+            Refusal::Failed => (AppendError::Failed, || StoreError::Failed),
+        };
+        for waiter in self.waiters {
+            match waiter {
+                Waiter::Append(reply, _) => drop(reply.send(Err(append))),
+                Waiter::Meta(reply) => drop(reply.send(Err(meta()))),
+                Waiter::Set(reply, _) => drop(reply.send(Err(meta()))),
+            }
+        }
+    }
+}

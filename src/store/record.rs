@@ -1,0 +1,321 @@
+//! The form of one stored record: the plaintext header, the sealed body, the trailer that binds it
+//! to its commit. The byte table is in the module documentation of [`super`].
+
+use std::cell::RefCell;
+
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+use rand::Rng;
+
+use super::bytes::Bytes;
+use super::chain::Chain;
+use super::fault::RecordFault;
+use crate::model::{CommitNumber, CustomerKey, Purposes, UnixMillis};
+use crate::sanitize::{SanitizedBatch, SealBroken, SealKey};
+
+const MAGIC: u8 = 0xD5;
+/// The version of the record format that this program writes. It reads no other.
+pub(super) const RECORD_VERSION: u8 = 1;
+const CODEC_PLAIN: u8 = 0;
+const CODEC_LZ4: u8 = 1;
+const NONCE: usize = 12;
+const TAG: usize = 16;
+/// Commit number, running hash and CRC-32.
+pub(super) const TRAILER: usize = 8 + Chain::BYTES + 4;
+/// No body is longer; a longer length in a header is damage. A request has at most 4 MiB, and
+/// what it becomes grows at most by its field table and tokens.
+const MAX_BODY: u32 = 64 * 1024 * 1024;
+
+/// The plaintext part of a record. It is authenticated together with the body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// Whose batch it is.
+    pub customer: CustomerKey,
+    /// The program that the events belong to.
+    pub program: String,
+    /// The product that reported.
+    pub product: String,
+    /// The level in force when it was stored.
+    pub level: String,
+    /// The region overlay that was applied; empty for none.
+    pub region: String,
+    /// When the request was received.
+    pub received: UnixMillis,
+    /// Events in the body.
+    pub events: u32,
+    /// The purposes that some part of the body may be used for.
+    pub purposes: Purposes,
+    /// The version of the product's dictionary.
+    pub dictionary_version: u32,
+    /// The dictionary version that the customer had accepted.
+    pub accepted_version: u32,
+    /// Bytes of the body when it is opened.
+    pub body_len: u32,
+}
+
+/// A record that is compressed and sealed, and not yet bound to a commit.
+#[derive(Debug)]
+pub struct SealedRecord {
+    /// Header, nonce, sealed body and tag, with room for the trailer.
+    bytes: Vec<u8>,
+    crc: crc32fast::Hasher,
+    tag: [u8; TAG],
+    events: u32,
+    received: UnixMillis,
+}
+
+struct Scratch {
+    table: CompressTable,
+    output: Vec<u8>,
+}
+
+thread_local! {
+    /// The compressor's table and output, kept between records of a thread.
+    static SCRATCH: RefCell<Scratch> =
+        RefCell::new(Scratch { table: CompressTable::default(), output: Vec::new() });
+}
+
+impl SealedRecord {
+    /// Compresses and seals a batch under the key of its customer and program. Runs in the
+    /// caller's thread.
+    ///
+    /// # Errors
+    /// If the body is longer than a record may be. No batch of a bounded request is.
+    pub fn seal(batch: &SanitizedBatch, key: &SealKey) -> Result<Self, SealBroken> {
+        let header = RecordHeader {
+            customer: batch.customer(),
+            program: batch.program().to_string(),
+            product: batch.product().to_string(),
+            level: batch.level().to_string(),
+            region: batch.region().map(ToString::to_string).unwrap_or_default(),
+            received: batch.received(),
+            events: batch.events(),
+            purposes: batch.purposes(),
+            dictionary_version: batch.dictionary_version(),
+            accepted_version: batch.accepted_version(),
+            body_len: 0,
+        };
+        Self::encode(&header, batch.body(), key)
+    }
+
+    /// Makes the record; `header.body_len` is ignored.
+    pub(super) fn encode(header: &RecordHeader, body: &[u8], key: &SealKey) -> Result<Self, SealBroken> {
+        let body_len = u32::try_from(body.len()).ok().filter(|n| *n <= MAX_BODY).ok_or(SealBroken)?;
+        let mut nonce = [0; NONCE];
+        rand::rng().fill_bytes(&mut nonce);
+        let (bytes, aad) = SCRATCH
+            .with_borrow_mut(|scratch| {
+                let packed = scratch.compress(body);
+                let (codec, packed) = packed.map_or((CODEC_PLAIN, body), |packed| (CODEC_LZ4, packed));
+                let aad = header.encode(codec, body_len, &nonce)?;
+                let mut bytes = Vec::with_capacity(aad.len() + packed.len() + TAG + TRAILER);
+                bytes.extend_from_slice(&aad);
+                bytes.extend_from_slice(packed);
+                Some((bytes, aad))
+            })
+            .ok_or(SealBroken)?;
+        let mut bytes = bytes;
+        key.seal(&nonce, &aad, &mut bytes, aad.len())?;
+        let tag = *bytes.last_chunk::<TAG>().ok_or(SealBroken)?;
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&bytes);
+        Ok(Self { bytes, crc, tag, events: header.events, received: header.received })
+    }
+
+    /// How many events it holds.
+    #[must_use]
+    pub const fn events(&self) -> u32 {
+        self.events
+    }
+
+    /// How many bytes it will take in a segment, its trailer counted.
+    #[must_use]
+    pub fn stored_len(&self) -> usize {
+        self.bytes.len() + TRAILER
+    }
+
+    /// Header, sealed body and tag.
+    pub(super) fn sealed(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// When its request was received.
+    pub(super) const fn received(&self) -> UnixMillis {
+        self.received
+    }
+
+    /// Appends the trailer that binds it to `commit`; `before` is the running hash up to there.
+    /// Gives the whole record and the running hash after it.
+    pub(super) fn bind(mut self, commit: u64, before: Chain) -> (Vec<u8>, Chain) {
+        let chain = before.link(commit, &self.tag);
+        self.bytes.extend_from_slice(&commit.to_be_bytes());
+        self.bytes.extend_from_slice(&chain.0);
+        self.crc.update(&commit.to_be_bytes());
+        self.crc.update(&chain.0);
+        self.bytes.extend_from_slice(&self.crc.finalize().to_be_bytes());
+        (self.bytes, chain)
+    }
+}
+
+impl Scratch {
+    /// The LZ4 block of `body`, or `None` if it would not be shorter.
+    fn compress(&mut self, body: &[u8]) -> Option<&[u8]> {
+        let most = get_maximum_output_size(body.len());
+        if self.output.len() < most {
+            self.output.resize(most, 0);
+        }
+        let length = compress_into_with_table(body, &mut self.output, &mut self.table).ok()?;
+        self.output.get(..length).filter(|packed| packed.len() < body.len())
+    }
+}
+
+impl RecordHeader {
+    fn encode(&self, codec: u8, body_len: u32, nonce: &[u8; NONCE]) -> Option<Vec<u8>> {
+        let texts = [&self.program, &self.product, &self.level, &self.region];
+        let length = 38 + texts.iter().map(|text| text.len() + 1).sum::<usize>() + NONCE;
+        let mut out = Vec::with_capacity(length);
+        out.extend_from_slice(&[MAGIC, RECORD_VERSION, codec, self.purposes.bits()]);
+        out.extend_from_slice(&u16::try_from(length).ok()?.to_be_bytes());
+        out.extend_from_slice(&body_len.to_be_bytes());
+        out.extend_from_slice(&self.events.to_be_bytes());
+        out.extend_from_slice(&self.customer.0.to_be_bytes());
+        out.extend_from_slice(&self.received.0.to_be_bytes());
+        out.extend_from_slice(&self.dictionary_version.to_be_bytes());
+        out.extend_from_slice(&self.accepted_version.to_be_bytes());
+        for text in texts {
+            out.push(u8::try_from(text.len()).ok()?);
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(nonce);
+        Some(out)
+    }
+
+    /// Reads a header: itself, the codec and the nonce.
+    fn decode(bytes: &[u8]) -> Option<(Self, u8, [u8; NONCE])> {
+        let mut input = Bytes(bytes);
+        input.take(2)?;
+        let codec = input.u8().filter(|codec| [CODEC_PLAIN, CODEC_LZ4].contains(codec))?;
+        let purposes = Purposes::from_bits(input.u8()?);
+        input.u16()?;
+        let body_len = input.u32().filter(|n| *n <= MAX_BODY)?;
+        let events = input.u32()?;
+        let customer = CustomerKey(input.u64()?);
+        let received = UnixMillis(input.i64()?);
+        let dictionary_version = input.u32()?;
+        let accepted_version = input.u32()?;
+        let [program, product, level, region] =
+            [input.short_text()?, input.short_text()?, input.short_text()?, input.short_text()?]
+                .map(str::to_owned);
+        let nonce = input.array()?;
+        let header = Self {
+            customer,
+            program,
+            product,
+            level,
+            region,
+            received,
+            events,
+            purposes,
+            dictionary_version,
+            accepted_version,
+            body_len,
+        };
+        input.0.is_empty().then_some((header, codec, nonce))
+    }
+}
+
+/// A record as it was read back, its checksum and its place in the order verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRecord {
+    /// Its place in the order.
+    pub commit: CommitNumber,
+    /// Its plaintext part.
+    pub header: RecordHeader,
+    bytes: Vec<u8>,
+    header_len: usize,
+    codec: u8,
+    nonce: [u8; NONCE],
+    chain: Chain,
+}
+
+impl StoredRecord {
+    /// Checks what was found under the key of `commit`.
+    pub(super) fn read(commit: u64, bytes: &[u8]) -> Result<Self, RecordFault> {
+        let (sealed, trailer) = bytes
+            .len()
+            .checked_sub(TRAILER)
+            .and_then(|at| bytes.split_at_checked(at))
+            .ok_or(RecordFault::Short)?;
+        let mut input = Bytes(trailer);
+        let bound = input.u64().ok_or(RecordFault::Short)?;
+        let chain = Chain(input.array().ok_or(RecordFault::Short)?);
+        let crc = input.u32().ok_or(RecordFault::Short)?;
+        let covered = bytes.get(..bytes.len() - 4).ok_or(RecordFault::Short)?;
+        if crc32fast::hash(covered) != crc {
+            return Err(RecordFault::Checksum);
+        }
+        if bound != commit {
+            return Err(RecordFault::Misplaced);
+        }
+        let mut input = Bytes(sealed);
+        match (input.u8(), input.u8()) {
+            (Some(MAGIC), Some(RECORD_VERSION)) => {}
+            (Some(MAGIC), Some(other)) => return Err(RecordFault::Version(other)),
+            _ => return Err(RecordFault::Header),
+        }
+        input.take(2);
+        let header_len = usize::from(input.u16().ok_or(RecordFault::Header)?);
+        let header = sealed.get(..header_len).and_then(RecordHeader::decode);
+        let (header, codec, nonce) = header.ok_or(RecordFault::Header)?;
+        if sealed.len() < header_len + TAG {
+            return Err(RecordFault::Short);
+        }
+        let bytes = sealed.to_vec();
+        Ok(Self { commit: CommitNumber(commit), header, bytes, header_len, codec, nonce, chain })
+    }
+
+    /// Bytes of the sealed body, its tag counted.
+    #[must_use]
+    pub fn sealed_len(&self) -> usize {
+        self.bytes.len() - self.header_len
+    }
+
+    /// Opens the body: the wire bytes of a `usaged.drain.v1.Batch`.
+    ///
+    /// # Errors
+    /// If it does not open under this key, or what opens is not of the length that the header
+    /// says. The caller should then have the record set aside: [`super::Store::set_aside`].
+    pub fn open(&self, key: &SealKey) -> Result<Vec<u8>, RecordFault> {
+        let (aad, sealed) = self.bytes.split_at_checked(self.header_len).ok_or(RecordFault::Header)?;
+        let mut packed = sealed.to_vec();
+        key.open(&self.nonce, aad, &mut packed).map_err(|_| RecordFault::Seal)?;
+        let length = usize::try_from(self.header.body_len).map_err(|_| RecordFault::Header)?;
+        if self.codec == CODEC_PLAIN {
+            return if packed.len() == length { Ok(packed) } else { Err(RecordFault::Compression) };
+        }
+        let mut body = vec![0; length];
+        match lz4_flex::block::decompress_into(&packed, &mut body) {
+            Ok(n) if n == length => Ok(body),
+            Ok(_) | Err(_) => Err(RecordFault::Compression),
+        }
+    }
+
+    /// Header, sealed body and tag, as they are stored.
+    pub(super) fn sealed(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The running hash after it, as its trailer has it.
+    pub(super) const fn chain(&self) -> Chain {
+        self.chain
+    }
+
+    /// The running hash after it, computed from the one before.
+    pub(super) fn link(&self, before: Chain) -> Option<Chain> {
+        Some(before.link(self.commit.0, self.bytes.last_chunk::<TAG>()?))
+    }
+
+    /// Bytes in the segment, the trailer counted.
+    pub(super) fn stored_len(&self) -> usize {
+        self.bytes.len() + TRAILER
+    }
+}

@@ -1,0 +1,277 @@
+//! Customers: their key, their salt, what they chose now and ever. Rows and lookups; the writer
+//! thread makes the changes.
+
+use std::collections::HashMap;
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+use rocksdb::WriteBatch;
+use zeroize::Zeroizing;
+
+use super::fault::{SetError, StoreError};
+use super::layout::{CHANGES, CUSTOMERS, RegistryRow, SALTS};
+use super::rocks::{Db, between};
+use crate::model::{Change, CustomerId, CustomerKey, Participation, UnixMillis};
+use crate::sanitize::CustomerSalt;
+
+const VERSION: u8 = 1;
+const BY_ID: u8 = b'i';
+const BY_KEY: u8 = b'k';
+/// The longest name of who asked for a change, in bytes.
+const BY_BYTES: usize = 256;
+/// The longest reason, in bytes.
+const REASON_BYTES: usize = 1024;
+
+/// A change that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewChange {
+    /// The participation after it.
+    pub participation: Participation,
+    /// Who asks for it: at most 256 bytes.
+    pub by: String,
+    /// Why: at most 1,024 bytes.
+    pub reason: String,
+    /// The revision that it was made from (0: none yet); the change is refused if there is another one by now.
+    pub if_revision: Option<u64>,
+}
+
+/// What became of a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetOutcome {
+    /// What holds now.
+    pub change: Change,
+    /// Whether it is new. The same participation again makes no new revision.
+    pub changed: bool,
+    /// The customer's key.
+    pub key: CustomerKey,
+}
+
+/// A customer as the store knows it.
+#[derive(Debug, Clone)]
+pub struct Customer {
+    /// The collector's own number for it.
+    pub key: CustomerKey,
+    /// What it chose, and when.
+    pub change: Change,
+    /// Its salt.
+    pub salt: CustomerSalt,
+}
+
+fn id_key(id: &CustomerId) -> Vec<u8> {
+    let mut key = vec![BY_ID];
+    key.extend_from_slice(id.as_str().as_bytes());
+    key
+}
+
+fn key_key(key: CustomerKey) -> Vec<u8> {
+    let mut full = vec![BY_KEY];
+    full.extend_from_slice(&key.0.to_be_bytes());
+    full
+}
+
+fn change_key(key: CustomerKey, revision: u64) -> Vec<u8> {
+    let mut full = key.0.to_be_bytes().to_vec();
+    full.extend_from_slice(&revision.to_be_bytes());
+    full
+}
+
+fn encode(change: &Change) -> Result<Vec<u8>, StoreError> {
+    let mut row = vec![VERSION];
+    serde_json::to_writer(&mut row, change).map_err(|_| DAMAGED)?;
+    Ok(row)
+}
+
+const DAMAGED: StoreError = StoreError::Damaged { what: "a row of the customer registry" };
+
+fn decode(row: &[u8]) -> Result<Change, StoreError> {
+    let json = row.strip_prefix(&[VERSION]).ok_or(DAMAGED)?;
+    serde_json::from_slice(json).map_err(|_| DAMAGED)
+}
+
+fn get(db: &Db, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    let family = db.cf_handle(family).ok_or(DAMAGED)?;
+    db.get_cf(&family, key).map_err(StoreError::database("read the customer registry"))
+}
+
+/// The key of a customer.
+pub(super) fn key_of(db: &Db, id: &CustomerId) -> Result<Option<CustomerKey>, StoreError> {
+    let row = get(db, CUSTOMERS, &id_key(id))?;
+    row.map(|row| Ok(CustomerKey(u64::from_be_bytes(row.try_into().map_err(|_| DAMAGED)?)))).transpose()
+}
+
+/// What a customer chose.
+pub(super) fn present(db: &Db, key: CustomerKey) -> Result<Option<Change>, StoreError> {
+    get(db, CUSTOMERS, &key_key(key))?.map(|row| decode(&row)).transpose()
+}
+
+/// A customer with its salt; `None` if it has no participation or its salt is gone.
+pub(super) fn customer(db: &Db, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
+    let Some(change) = present(db, key)? else { return Ok(None) };
+    let Some(row) = get(db, SALTS, &key.0.to_be_bytes())?.map(Zeroizing::new) else { return Ok(None) };
+    let bytes: [u8; 32] =
+        row.strip_prefix(&[VERSION]).and_then(|salt| salt.try_into().ok()).ok_or(DAMAGED)?;
+    Ok(Some(Customer { key, change, salt: CustomerSalt::new(bytes) }))
+}
+
+/// Customers in the order of their ids, after `after`.
+pub(super) fn list(db: &Db, after: Option<&CustomerId>, limit: usize) -> Result<Vec<Change>, StoreError> {
+    let lower = after.map_or_else(
+        || vec![BY_ID],
+        |id| {
+            let mut key = id_key(id);
+            key.push(0);
+            key
+        },
+    );
+    let family = db.cf_handle(CUSTOMERS).ok_or(DAMAGED)?;
+    let mut rows = db.raw_iterator_cf_opt(&family, between(lower, vec![BY_ID + 1]));
+    rows.seek_to_first();
+    let mut found = Vec::new();
+    while let Some(row) = rows.value().filter(|_| found.len() < limit) {
+        let key = CustomerKey(u64::from_be_bytes(row.try_into().map_err(|_| DAMAGED)?));
+        found.push(present(db, key)?.ok_or(DAMAGED)?);
+        rows.next();
+    }
+    rows.status().map_err(StoreError::database("list customers"))?;
+    Ok(found)
+}
+
+/// The changes of a customer below `before`, newest first.
+pub(super) fn history(
+    db: &Db,
+    key: CustomerKey,
+    before: Option<u64>,
+    limit: usize,
+) -> Result<Vec<Change>, StoreError> {
+    let family = db.cf_handle(CHANGES).ok_or(DAMAGED)?;
+    let bounds = between(change_key(key, 0), change_key(key, before.unwrap_or(u64::MAX)));
+    let mut rows = db.raw_iterator_cf_opt(&family, bounds);
+    rows.seek_to_last();
+    let mut found = Vec::new();
+    while let Some(row) = rows.value().filter(|_| found.len() < limit) {
+        found.push(decode(row)?);
+        rows.prev();
+    }
+    rows.status().map_err(StoreError::database("read the history of a customer"))?;
+    Ok(found)
+}
+
+/// What a change makes of the present state: the new revision, or `None` if nothing changes. Pure.
+fn revise(present: Option<&Change>, new: &NewChange, now: UnixMillis) -> Result<Option<Change>, SetError> {
+    let revision = present.map_or(0, |change| change.revision);
+    for (what, text, most) in [("by", &new.by, BY_BYTES), ("reason", &new.reason, REASON_BYTES)] {
+        if text.len() > most {
+            return Err(SetError::TooLong { what, most });
+        }
+    }
+    if let Some(expected) = new.if_revision.filter(|expected| *expected != revision) {
+        return Err(SetError::Revision { expected, present: revision });
+    }
+    if present.is_some_and(|change| change.participation == new.participation) {
+        return Ok(None);
+    }
+    Ok(Some(Change {
+        participation: new.participation.clone(),
+        revision: revision + 1,
+        by: new.by.clone(),
+        reason: new.reason.clone(),
+        at: now,
+    }))
+}
+
+/// Changes of one group, on top of what is stored.
+#[derive(Debug)]
+pub(super) struct Revisions {
+    /// The counters after them.
+    pub(super) row: RegistryRow,
+    /// Customers that changed.
+    pub(super) touched: Vec<CustomerKey>,
+    changed: HashMap<CustomerId, (CustomerKey, Change)>,
+}
+
+impl Revisions {
+    pub(super) fn new(row: RegistryRow) -> Self {
+        Self { row, touched: Vec::new(), changed: HashMap::new() }
+    }
+
+    /// Applies one change: writes its rows into `batch`. A customer that is seen for the first time gets
+    /// a key and a salt.
+    pub(super) fn apply(
+        &mut self,
+        db: &Db,
+        batch: &mut WriteBatch,
+        new: &NewChange,
+        now: UnixMillis,
+    ) -> Result<Result<SetOutcome, SetError>, StoreError> {
+        let id = &new.participation.customer;
+        let known = match self.changed.get(id) {
+            Some((key, change)) => Some((*key, Some(change.clone()))),
+            None => match key_of(db, id)? {
+                Some(key) => Some((key, present(db, key)?)),
+                None => None,
+            },
+        };
+        let (key, present) = known.map_or((None, None), |(key, change)| (Some(key), change));
+        let change = match revise(present.as_ref(), new, now) {
+            Err(error) => return Ok(Err(error)),
+            Ok(None) => match (key, present) {
+                (Some(key), Some(change)) => return Ok(Ok(SetOutcome { change, changed: false, key })),
+                (_, _) => return Ok(Err(SetError::Damaged)),
+            },
+            Ok(Some(change)) => change,
+        };
+        let families = (db.cf_handle(CUSTOMERS), db.cf_handle(CHANGES), db.cf_handle(SALTS));
+        let (Some(customers), Some(changes), Some(salts)) = families else { return Err(DAMAGED) };
+        let key = if let Some(key) = key {
+            key
+        } else {
+            let key = self.row.next;
+            let mut salt = Zeroizing::new([VERSION; 33]);
+            if let Some(random) = salt.get_mut(1..) {
+                SysRng.try_fill_bytes(random).map_err(|_| StoreError::Entropy)?;
+            }
+            batch.put_cf(&salts, key.0.to_be_bytes(), salt.as_slice());
+            batch.put_cf(&customers, id_key(id), key.0.to_be_bytes());
+            self.row = RegistryRow { next: CustomerKey(key.0 + 1), customers: self.row.customers + 1 };
+            key
+        };
+        let row = encode(&change)?;
+        batch.put_cf(&customers, key_key(key), &row);
+        batch.put_cf(&changes, change_key(key, change.revision), &row);
+        self.touched.push(key);
+        self.changed.insert(id.clone(), (key, change.clone()));
+        Ok(Ok(SetOutcome { change, changed: true, key }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Delivery;
+
+    fn new(delivery: Delivery, if_revision: Option<u64>) -> NewChange {
+        let customer = CustomerId::new("acme").unwrap();
+        let participation = Participation { delivery, ..Participation::none(customer) };
+        NewChange { participation, by: "ops".into(), reason: "asked".into(), if_revision }
+    }
+
+    #[test]
+    fn a_change_makes_one_revision_and_the_same_again_makes_none() {
+        let now = UnixMillis(5);
+        let first = revise(None, &new(Delivery::Deliver, None), now).unwrap().unwrap();
+        assert_eq!((first.revision, first.at), (1, now));
+        assert_eq!(revise(Some(&first), &new(Delivery::Deliver, None), now), Ok(None));
+        let second = revise(Some(&first), &new(Delivery::Paused, Some(1)), now).unwrap().unwrap();
+        assert_eq!(second.revision, 2);
+    }
+
+    #[test]
+    fn a_change_from_another_revision_or_with_a_long_text_is_refused() {
+        let now = UnixMillis(5);
+        let first = revise(None, &new(Delivery::Deliver, Some(0)), now).unwrap().unwrap();
+        let expected = Err(SetError::Revision { expected: 0, present: 1 });
+        assert_eq!(revise(Some(&first), &new(Delivery::Paused, Some(0)), now), expected);
+        let long = NewChange { by: "x".repeat(257), ..new(Delivery::Paused, None) };
+        assert_eq!(revise(None, &long, now), Err(SetError::TooLong { what: "by", most: 256 }));
+    }
+}

@@ -1,0 +1,140 @@
+//! What the writer thread, the witness thread and readers share.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tokio::sync::watch;
+
+use super::catalogue::Catalogue;
+use super::directory::Directory;
+use super::layout::Head;
+use super::options::Options;
+use super::rocks::{Db, Setup};
+use super::witness::Witness;
+use crate::model::{CommitNumber, CustomerKey};
+use crate::observe::Clock;
+
+/// Customers share stamps by their key modulo this: a change of one reloads 1 / 4096 of the cache.
+const STAMPS: usize = 4096;
+
+/// The state of an open store. The database is named first, so that it is closed before the
+/// directory is let go.
+pub(super) struct Shared {
+    pub(super) db: Db,
+    pub(super) setup: Setup,
+    pub(super) directory: Directory,
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    pub(super) witness: Mutex<Witness>,
+    pub(super) head: watch::Sender<CommitNumber>,
+    pub(super) oldest: watch::Sender<CommitNumber>,
+    /// Why the store failed, once it has.
+    pub(super) fatal: watch::Sender<Option<Arc<str>>>,
+    pub(super) customers: AtomicU64,
+    /// Records set aside, ever.
+    pub(super) damaged: AtomicU64,
+    /// Bytes on disk when they were last counted.
+    pub(super) disk_bytes: AtomicU64,
+    /// Every subscription is past what is below this commit.
+    pub(super) released: AtomicU64,
+    catalogue: RwLock<Catalogue>,
+    acknowledged: Mutex<Head>,
+    aside: Mutex<BTreeSet<u64>>,
+    stamps: Box<[AtomicU64]>,
+}
+
+/// What [`Shared::new`] is made from.
+pub(super) struct Parts {
+    pub(super) db: Db,
+    pub(super) setup: Setup,
+    pub(super) directory: Directory,
+    pub(super) options: Options,
+    pub(super) clock: Clock,
+    pub(super) witness: Witness,
+    pub(super) catalogue: Catalogue,
+    pub(super) head: Head,
+    pub(super) customers: u64,
+    pub(super) aside: BTreeSet<u64>,
+}
+
+impl Shared {
+    pub(super) fn new(parts: Parts) -> Self {
+        let disk_bytes = AtomicU64::new(parts.directory.bytes());
+        Self {
+            db: parts.db,
+            setup: parts.setup,
+            directory: parts.directory,
+            options: parts.options,
+            clock: parts.clock,
+            witness: Mutex::new(parts.witness),
+            head: watch::Sender::new(CommitNumber(parts.head.commit)),
+            oldest: watch::Sender::new(CommitNumber(parts.catalogue.oldest())),
+            fatal: watch::Sender::new(None),
+            customers: AtomicU64::new(parts.customers),
+            damaged: AtomicU64::new(super::bytes::count(parts.aside.len())),
+            disk_bytes,
+            released: AtomicU64::new(0),
+            catalogue: RwLock::new(parts.catalogue),
+            acknowledged: Mutex::new(parts.head),
+            aside: Mutex::new(parts.aside),
+            stamps: std::iter::repeat_with(AtomicU64::default).take(STAMPS).collect(),
+        }
+    }
+
+    pub(super) fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
+        self.catalogue.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn catalogue_mut(&self) -> RwLockWriteGuard<'_, Catalogue> {
+        self.catalogue.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Commits that are known to be damaged.
+    pub(super) fn aside(&self) -> MutexGuard<'_, BTreeSet<u64>> {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of what is on disk now. The witness may say so from here on.
+    pub(super) fn acknowledge(&self, head: Head) {
+        *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner) = head;
+    }
+
+    /// Brings the witness up to what was acknowledged. A failure is fatal: after a failed sync the
+    /// kernel may have thrown the bytes away.
+    pub(super) fn testify(&self) -> bool {
+        let head = *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        let written = self.witness.lock().unwrap_or_else(PoisonError::into_inner).advance(head);
+        written.map_err(|error| self.fail(&format!("cannot write the witness file: {error}"))).is_ok()
+    }
+
+    /// Marks the store as failed, for good. The daemon watches for it and ends.
+    pub(super) fn fail(&self, why: &str) {
+        tracing::error!(why, "the store has failed; the process must be restarted");
+        self.fatal.send_if_modified(|present| {
+            let first = present.is_none();
+            if first {
+                *present = Some(why.into());
+            }
+            first
+        });
+    }
+
+    /// Whether it has failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.fatal.borrow().is_some()
+    }
+
+    /// Changes whenever one of the customers that share it changes.
+    pub(super) fn stamp(&self, key: CustomerKey) -> Option<&AtomicU64> {
+        let at = usize::try_from(key.0 % super::bytes::count(STAMPS)).ok()?;
+        self.stamps.get(at)
+    }
+
+    /// Makes every cached entry of `key` stale.
+    pub(super) fn restamp(&self, key: CustomerKey) {
+        if let Some(stamp) = self.stamp(key) {
+            stamp.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}

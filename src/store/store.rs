@@ -1,0 +1,422 @@
+//! The store as the other rooms see it: a handle, and what can be asked of it.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::command::{Append, Appended, Command, MetaOp};
+use super::fault::{AppendError, OpenError, RecordFault, SetError, StoreError};
+use super::layout::{META, MetaTable};
+use super::open::{Opened, recover};
+use super::options::Options;
+use super::reader::{self, Damage, Entry, ReadLimits};
+use super::record::{SealedRecord, StoredRecord};
+use super::registry::{self, Customer, NewChange, SetOutcome};
+use super::rocks::between;
+use super::shared::Shared;
+use super::writer::Writer;
+use crate::model::{Change, CommitNumber, CustomerId, CustomerKey, UnixMillis};
+use crate::observe::Clock;
+
+/// How often retention and gauges are looked after.
+const UPKEEP: Duration = Duration::from_millis(500);
+/// How long an append waits for its turn before it is refused.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// When to come back after that.
+const AFTER_BUSY: Duration = Duration::from_secs(1);
+/// The unit in which queued bytes are counted.
+const SHARE: usize = 1024;
+
+/// An open store. Cheap to clone; it is closed by [`Store::close`], or when the last clone is dropped.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    sender: Mutex<Option<mpsc::Sender<Command>>>,
+    /// Bytes that may wait for the writer.
+    shares: Arc<Semaphore>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    stop: Arc<AtomicBool>,
+}
+
+/// The key and the value of a metadata row.
+pub type MetaRow = (Vec<u8>, Vec<u8>);
+
+/// How a store stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// Bytes of all its files when they were last counted, at most half a second ago.
+    pub bytes: u64,
+    /// Bytes of queued records, as the disk budget counts them.
+    pub queued_bytes: u64,
+    /// Live segments.
+    pub segments: usize,
+    /// Damaged records that are set aside.
+    pub damaged: u64,
+    /// Customers that have a participation.
+    pub customers: u64,
+    /// The last commit; 0 before the first.
+    pub head: CommitNumber,
+    /// The first commit that is still there, or the next one if there is none.
+    pub oldest: CommitNumber,
+    /// Whether a write failed and the process must be restarted.
+    pub failed: bool,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("dir", &self.0.shared.directory.path()).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the store in `options.dir`, or makes one. `key_check` tells the root key from another
+    /// ([`crate::sanitize::RootKey::check`]). Blocks; the time depends on the last segment, not on the
+    /// backlog.
+    ///
+    /// # Errors
+    /// If the directory, the format or the root key are wrong, if another process holds it, or if
+    /// acknowledged data is missing ([`OpenError::Amnesia`]).
+    pub fn open(options: Options, key_check: [u8; 16], clock: Clock) -> Result<Self, OpenError> {
+        let depth = options.queue_depth.max(1);
+        let Opened { shared, head, registry, generations } = recover(options, key_check, clock)?;
+        let shared = Arc::new(shared);
+        let (sender, receiver) = mpsc::channel(depth);
+        let writer = Writer { shared: Arc::clone(&shared), receiver, head, registry, generations };
+        let stop = Arc::new(AtomicBool::new(false));
+        let ticker = ticker(Arc::clone(&shared), sender.downgrade(), Arc::clone(&stop));
+        let thread = |name: &str, body: Box<dyn FnOnce() + Send>| {
+            let builder = thread::Builder::new().name(name.to_owned());
+            builder.spawn(body).map_err(|_| OpenError::System { what: "a thread" })
+        };
+        let threads = vec![
+            thread("store-writer", Box::new(move || writer.run()))?,
+            thread("store-witness", Box::new(ticker))?,
+        ];
+        Ok(Self(Arc::new(Inner {
+            shared,
+            sender: Mutex::new(Some(sender)),
+            shares: Arc::new(Semaphore::new(Options::QUEUE_BYTES / SHARE)),
+            threads: Mutex::new(threads),
+            stop,
+        })))
+    }
+
+    fn sender(&self) -> Option<mpsc::Sender<Command>> {
+        self.0.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Stores a batch: all its records or none, once per [`super::Dedup::id`]. Answers when it is on disk.
+    ///
+    /// # Errors
+    /// If there is no room, too much waits, or the store has failed or is closed.
+    pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        let bytes: usize = append.records.iter().map(SealedRecord::stored_len).sum();
+        let shares = (bytes / SHARE + 1).min(Options::QUEUE_BYTES / SHARE);
+        let shares = u32::try_from(shares).unwrap_or(u32::MAX);
+        let sender = self.sender().ok_or(AppendError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        let enter = async {
+            let share = Arc::clone(&self.0.shares).acquire_many_owned(shares).await;
+            let share = share.map_err(|_| AppendError::Closed)?;
+            sender
+                .send(Command::Append { append, _share: share, reply })
+                .await
+                .map_err(|_| AppendError::Closed)
+        };
+        let busy = AppendError::Busy { retry_after: AFTER_BUSY };
+        tokio::time::timeout(PATIENCE, enter).await.map_err(|_| busy)??;
+        answer.await.map_err(|_| AppendError::Closed)?
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, StoreError> {
+        let sender = self.sender().ok_or(StoreError::Closed)?;
+        let (reply, answer) = oneshot::channel();
+        sender.send(command(reply)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)
+    }
+
+    /// Changes participations, in order, with one sync. Each change has its own outcome. For an import, give
+    /// some thousands at a time.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written; changes before the one that failed may have been made.
+    pub async fn set_participation(
+        &self,
+        changes: Vec<NewChange>,
+    ) -> Result<Vec<Result<SetOutcome, SetError>>, StoreError> {
+        self.ask(|reply| Command::Set { changes, reply }).await?
+    }
+
+    /// Changes metadata rows: all of them or none, in order. With `durable` it answers after a sync; without,
+    /// a power cut may take the change back, a crash of the process does not.
+    ///
+    /// # Errors
+    /// If the store cannot be written.
+    pub async fn write_meta(&self, ops: Vec<MetaOp>, durable: bool) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Meta { ops, durable, reply }).await?
+    }
+
+    /// All rows of a table, in the order of their keys.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn load_meta(&self, table: MetaTable) -> Result<Vec<MetaRow>, StoreError> {
+        let db = &self.0.shared.db;
+        let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
+        let (lower, upper) = table.bounds();
+        let mut rows = db.raw_iterator_cf_opt(&meta, between(lower.to_vec(), upper.to_vec()));
+        rows.seek_to_first();
+        let mut found = Vec::new();
+        while let Some((key, value)) = rows.item() {
+            found.push((key.get(1..).unwrap_or_default().to_vec(), value.to_vec()));
+            rows.next();
+        }
+        rows.status().map_err(StoreError::database("read metadata"))?;
+        Ok(found)
+    }
+
+    /// A customer by its id; `None` if it has no participation.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn customer(&self, id: &CustomerId) -> Result<Option<Customer>, StoreError> {
+        self.customer_key(id)?.map_or(Ok(None), |key| self.customer_by_key(key))
+    }
+
+    /// The key of a customer; `None` if it never had a participation.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn customer_key(&self, id: &CustomerId) -> Result<Option<CustomerKey>, StoreError> {
+        registry::key_of(&self.0.shared.db, id)
+    }
+
+    /// A customer by its key; `None` if it has no participation.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn customer_by_key(&self, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
+        registry::customer(&self.0.shared.db, key)
+    }
+
+    /// Customers in the order of their ids, after `after`, at most `limit`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn list_customers(
+        &self,
+        after: Option<&CustomerId>,
+        limit: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        registry::list(&self.0.shared.db, after, limit)
+    }
+
+    /// The changes of a customer below revision `before`, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn history(
+        &self,
+        id: &CustomerId,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Change>, StoreError> {
+        let key = self.customer_key(id)?;
+        key.map_or(Ok(Vec::new()), |key| registry::history(&self.0.shared.db, key, before, limit))
+    }
+
+    /// How many customers have a participation.
+    #[must_use]
+    pub fn customers_count(&self) -> u64 {
+        self.0.shared.customers.load(Ordering::Acquire)
+    }
+
+    /// Changes with every change of this customer, and with some of others.
+    pub(super) fn stamp(&self, key: CustomerKey) -> u64 {
+        self.0.shared.stamp(key).map_or(0, |stamp| stamp.load(Ordering::Acquire))
+    }
+
+    /// The last commit; 0 before the first.
+    #[must_use]
+    pub fn head(&self) -> CommitNumber {
+        *self.0.shared.head.borrow()
+    }
+
+    /// The first commit that is still there, or the next one if there is none.
+    #[must_use]
+    pub fn oldest(&self) -> CommitNumber {
+        *self.0.shared.oldest.borrow()
+    }
+
+    /// Tells of every new head.
+    #[must_use]
+    pub fn watch_head(&self) -> watch::Receiver<CommitNumber> {
+        self.0.shared.head.subscribe()
+    }
+
+    /// Tells of every drop of old segments.
+    #[must_use]
+    pub fn watch_oldest(&self) -> watch::Receiver<CommitNumber> {
+        self.0.shared.oldest.subscribe()
+    }
+
+    /// Tells why the store has failed, once it has. Then the process must end with an error.
+    #[must_use]
+    pub fn fatal(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.0.shared.fatal.subscribe()
+    }
+
+    /// Reads from `from` on, or from the oldest commit if that is later: in order, at least one entry if there
+    /// is one. Blocks on the disk.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn read(&self, from: CommitNumber, limits: ReadLimits) -> Result<Vec<Entry>, StoreError> {
+        let (entries, damages) = reader::read(&self.0.shared, from.0, limits)?;
+        self.report(damages);
+        Ok(entries)
+    }
+
+    /// Reads one commit; `None` if it is not, or no longer, in the queue.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn read_one(&self, commit: CommitNumber) -> Result<Option<Entry>, StoreError> {
+        Ok(reader::read_one(&self.0.shared, commit.0)?.map(|(entry, damage)| {
+            self.report(damage);
+            entry
+        }))
+    }
+
+    /// The first commit that was received at or after `time`, as far as records are in the order of their
+    /// times; the one after the head if there is none.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn seek_time(&self, time: UnixMillis) -> Result<CommitNumber, StoreError> {
+        reader::seek_time(&self.0.shared, time)
+    }
+
+    /// Sets a record aside that its checksum did not give away: one that does not open. From then on reads
+    /// give [`Entry::Damaged`] in its place.
+    pub fn set_aside(&self, record: &StoredRecord, fault: RecordFault) {
+        self.report([record.damage(fault)]);
+    }
+
+    /// Has damage set aside by the writer. If too much waits there, the next read finds it again.
+    fn report(&self, damages: impl IntoIterator<Item = Damage>) {
+        let mut damages = damages.into_iter().peekable();
+        if damages.peek().is_some()
+            && let Some(sender) = self.sender()
+        {
+            damages.for_each(|damage| drop(sender.try_send(Command::SetAside(damage))));
+        }
+    }
+
+    /// Every subscription is past what is below `commit`. What is released is dropped first when the disk
+    /// budget is spent, also where it would otherwise refuse.
+    pub fn release(&self, commit: CommitNumber) {
+        self.0.shared.released.store(commit.0, Ordering::Release);
+    }
+
+    /// Looks after retention now, and not only every half second.
+    ///
+    /// # Errors
+    /// If the store is closed.
+    pub async fn maintain(&self) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Maintain(Some(reply))).await
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let shared = &self.0.shared;
+        let (queued_bytes, segments) = {
+            let catalogue = shared.catalogue();
+            (catalogue.bytes(), catalogue.segments.len())
+        };
+        Status {
+            bytes: shared.disk_bytes.load(Ordering::Acquire),
+            queued_bytes,
+            segments,
+            damaged: shared.damaged.load(Ordering::Acquire),
+            customers: self.customers_count(),
+            head: self.head(),
+            oldest: self.oldest(),
+            failed: shared.has_failed(),
+        }
+    }
+
+    /// Finishes what waits, brings the witness up to date and stops the writer. Other clones can still read;
+    /// the directory is let go with the last of them.
+    pub async fn close(self) {
+        // The writer may be gone already, after a failure.
+        let _closed = self.ask(Command::Close).await;
+        self.0.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.sender.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        for thread in self.threads.get_mut().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            thread.thread().unpark();
+            // A panic of the thread was reported by the panic hook.
+            let _ended = thread.join();
+        }
+    }
+}
+
+/// The witness thread: brings the witness up to date at the stated lag, and has the writer look after
+/// retention.
+fn ticker(
+    shared: Arc<Shared>,
+    sender: mpsc::WeakSender<Command>,
+    stop: Arc<AtomicBool>,
+) -> impl FnOnce() + Send {
+    move || {
+        let lag = shared.options.witness_lag;
+        let pause = if lag.is_zero() { UPKEEP } else { lag.min(UPKEEP) };
+        let mut upkeep = Instant::now();
+        while !stop.load(Ordering::Acquire) {
+            thread::park_timeout(pause);
+            if shared.has_failed() || (!lag.is_zero() && !shared.testify()) {
+                return;
+            }
+            if upkeep.elapsed() >= UPKEEP
+                && let Some(sender) = sender.upgrade()
+            {
+                upkeep = Instant::now();
+                // A full queue means that the writer is at work; it is asked again.
+                drop(sender.try_send(Command::Maintain(None)));
+            }
+        }
+    }
+}
+
+impl StoredRecord {
+    fn damage(&self, fault: RecordFault) -> Damage {
+        Damage { commit: self.commit.0, fault, bytes: self.sealed().to_vec() }
+    }
+}
+
+const _: () = assert!(Options::QUEUE_BYTES / SHARE <= Semaphore::MAX_PERMITS);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_can_be_shared_between_threads() {
+        fn shared<T: Send + Sync + Clone>() {}
+        shared::<Store>();
+    }
+}

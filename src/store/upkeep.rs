@@ -1,0 +1,213 @@
+//! What the writer does besides writing groups: rolling and dropping segments, forgetting old batch
+//! ids, and telling how things stand.
+
+use std::sync::atomic::Ordering;
+
+use rocksdb::WriteBatch;
+
+use super::aside;
+use super::catalogue::Segment;
+use super::dedup::{DedupTerms, Generation};
+use super::layout::{META, dedup_family, dedup_key, segment_family};
+use super::options::{Options, millis};
+use super::retention::{Cause, Terms, expired, make_room};
+use super::rocks::{is_no_space, write_options};
+use super::roll::{Active, RollBounds, is_due};
+use super::segments::{Begin, begin, drop_families, unlist};
+use super::writer::Writer;
+use crate::model::{CommitNumber, UnixMillis};
+use crate::observe::Metric;
+
+/// When a segment of these options is closed.
+pub(super) fn roll_bounds(options: &Options) -> RollBounds {
+    RollBounds { bytes: options.segment_limit(), age_ms: options.segment_age_limit() }
+}
+
+/// What the roll decider wants to know of a segment.
+pub(super) fn active(segment: &Segment, live: usize, now: UnixMillis) -> Active {
+    let content = segment.content;
+    Active { bytes: content.bytes, records: content.records, age_ms: now.ms_since(segment.created), live }
+}
+
+impl Writer {
+    /// Retention, rotation and gauges.
+    pub(super) fn maintain(&mut self) {
+        let now = self.shared.clock.now();
+        if !self.shared.has_failed() {
+            self.roll_if_due(now);
+            let old = expired(&self.shared.catalogue().closed(), &self.terms(now));
+            self.drop_segments(&old, Cause::Age);
+            self.rotate(now);
+        }
+        let disk = self.shared.directory.bytes();
+        self.shared.disk_bytes.store(disk, Ordering::Release);
+        let segments = self.shared.catalogue().segments.len();
+        Metric::StoreBytes.set(&[], gauge(disk));
+        Metric::StoreSegments.set(&[], gauge(super::bytes::count(segments)));
+        Metric::Customers.set(&[], gauge(self.registry.customers));
+        Metric::CommitNumber.set(&[], gauge(self.head.commit));
+    }
+
+    /// The terms of retention now.
+    pub(super) fn terms(&self, now: UnixMillis) -> Terms {
+        let options = &self.shared.options;
+        Terms {
+            now_ms: now.0,
+            age_ms: millis(options.retention_age),
+            bytes: options.retention_bytes,
+            when_full: options.when_full,
+            released: self.shared.released.load(Ordering::Acquire),
+        }
+    }
+
+    /// Closes the active segment and begins the next, if it is time. If that cannot be done, the
+    /// active one is written to further.
+    pub(super) fn roll_if_due(&mut self, now: UnixMillis) {
+        let due = {
+            let catalogue = self.shared.catalogue();
+            let live = catalogue.segments.len();
+            let segment = catalogue
+                .active()
+                .filter(|segment| is_due(active(segment, live, now), roll_bounds(&self.shared.options)));
+            segment.cloned()
+        };
+        let Some(mut closed) = due else { return };
+        closed.closed = true;
+        let head = self.head;
+        let next = Segment::begin(closed.number + 1, head.commit, head.commit, head.chain, now);
+        match begin(&self.shared.db, &self.shared.setup, Some(&closed), &next) {
+            Ok(()) => {
+                let mut catalogue = self.shared.catalogue_mut();
+                catalogue.segments.pop();
+                catalogue.segments.extend([closed, next]);
+            }
+            Err(Begin::Database(error)) if is_no_space(&error) => {
+                tracing::warn!(%error, "no space to begin a segment; the present one is written to further");
+            }
+            Err(Begin::Database(error)) => self.shared.fail(&format!("cannot begin a segment: {error}")),
+            Err(Begin::Options(fault)) => self.shared.fail(&format!("cannot begin a segment: {fault}")),
+        }
+    }
+
+    /// Makes room for `wanted` bytes of records, and says how many may be taken in.
+    pub(super) fn room(&mut self, wanted: u64, now: UnixMillis) -> u64 {
+        let shared = &self.shared;
+        // If the file system does not say, RocksDB will, when it is full.
+        let free = shared.directory.free_bytes().unwrap_or(u64::MAX);
+        let free = free.saturating_sub(shared.options.reserve_bytes);
+        let (used, closed) = {
+            let catalogue = shared.catalogue();
+            let used = catalogue.bytes();
+            if used.saturating_add(wanted) <= shared.options.retention_bytes {
+                return free;
+            }
+            (used, catalogue.closed())
+        };
+        let room = make_room(&closed, used, wanted, &self.terms(now));
+        self.drop_segments(&room.drop, Cause::Size);
+        room.bytes.min(free)
+    }
+
+    /// Drops whole segments, the oldest ones.
+    pub(super) fn drop_segments(&mut self, numbers: &[u32], cause: Cause) {
+        if numbers.is_empty() {
+            return;
+        }
+        let shared = &self.shared;
+        let oldest = {
+            let catalogue = shared.catalogue();
+            let left = catalogue.segments.iter().find(|segment| !numbers.contains(&segment.number));
+            left.map_or(self.head.commit + 1, |segment| segment.first)
+        };
+        let mut batch = WriteBatch::default();
+        unlist(&shared.db, &mut batch, numbers);
+        aside::forget(&shared.db, &mut batch, &shared.aside(), oldest);
+        if let Err(error) = shared.db.write_opt(batch, &write_options(true)) {
+            if is_no_space(&error) {
+                tracing::warn!(%error, "no space to drop a segment");
+            } else {
+                shared.fail(&format!("cannot drop a segment: {error}"));
+            }
+            return;
+        }
+        shared.catalogue_mut().segments.retain(|segment| !numbers.contains(&segment.number));
+        {
+            let mut known = shared.aside();
+            *known = known.split_off(&oldest);
+        }
+        shared.oldest.send_replace(CommitNumber(oldest));
+        if let Err(error) = drop_families(&shared.db, numbers.iter().map(|number| segment_family(*number))) {
+            // Its row is gone, so it is dropped at the next open.
+            tracing::warn!(%error, "cannot drop the family of a segment; it goes at the next start");
+        }
+        Metric::SegmentsDropped.add(&[("reason", cause.as_str())], super::bytes::count(numbers.len()));
+        tracing::info!(
+            segments = numbers.len(),
+            reason = cause.as_str(),
+            oldest,
+            "dropped the oldest segments"
+        );
+    }
+
+    /// Begins a new family of deduplication rows when it is time, and drops old ones.
+    fn rotate(&mut self, now: UnixMillis) {
+        let options = &self.shared.options;
+        let terms = DedupTerms { window_ms: millis(options.dedup_window), bytes: options.dedup_limit() };
+        let due = self.generations.last().is_none_or(|newest| terms.is_due(newest, now));
+        if due && let Err(error) = self.begin_generation(now) {
+            tracing::warn!(
+                error,
+                "cannot begin a family of deduplication rows; the present one is written to further"
+            );
+        }
+        let count = terms.forgotten(&self.generations, now);
+        let forgotten: Vec<Generation> = self.generations.drain(..count).collect();
+        let Some(newest) = forgotten.last() else { return };
+        let kept = self.generations.first().map_or(now, |oldest| oldest.begun);
+        if now.ms_since(kept) < terms.window_ms {
+            tracing::warn!(
+                batches_until = newest.begun.0,
+                "batch ids outgrew their budget; old ones are forgotten early"
+            );
+        }
+        let mut batch = WriteBatch::default();
+        if let Some(meta) = self.shared.db.cf_handle(META) {
+            for old in &forgotten {
+                batch.delete_cf(&meta, dedup_key(old.number));
+            }
+        }
+        let names = forgotten.iter().map(|old| old.family.clone());
+        let dropped = self.shared.db.write_opt(batch, &write_options(true));
+        if let Err(error) = dropped.and_then(|()| drop_families(&self.shared.db, names)) {
+            tracing::warn!(%error, "cannot drop old deduplication rows; they go after the next start");
+        }
+    }
+
+    fn begin_generation(&mut self, now: UnixMillis) -> Result<(), String> {
+        let number = self.generations.last().map_or(1, |newest| newest.number + 1);
+        let next = Generation::begin(number, now);
+        let name = dedup_family(number);
+        let shared = &self.shared;
+        let options = shared.setup.family(&name).map_err(|fault| fault.to_string())?;
+        if shared.db.cf_handle(&name).is_none() {
+            shared.db.create_cf(&name, &options).map_err(|error| error.to_string())?;
+        }
+        let mut batch = WriteBatch::default();
+        if let Some(meta) = shared.db.cf_handle(META) {
+            batch.put_cf(&meta, dedup_key(number), next.encode());
+        }
+        shared.db.write_opt(batch, &write_options(true)).map_err(|error| error.to_string())?;
+        self.generations.push(next);
+        Ok(())
+    }
+}
+
+/// A number for a gauge. Beyond 2^53 it is rounded.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "a gauge is a float; there is no other way"
+)]
+fn gauge(n: u64) -> f64 {
+    n as f64
+}

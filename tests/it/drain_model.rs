@@ -1,0 +1,329 @@
+//! Subscriptions over a real store against a model that is plainly right: one fate for each batch.
+//! The process ends without a shutdown now and then; nothing of what was answered may be forgotten.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use usaged::drain::{AckFailure, Options, SeekTarget};
+use usaged::ingest::State;
+use usaged::model::{CommitNumber, Purpose};
+
+use crate::drain_world::{LEASE, MAX_ATTEMPTS, World, at_level, event, jobs, subscription};
+
+const MAX_OUTSTANDING: usize = 5;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    New,
+    Returned(u32),
+    /// Attempts, deadline, number of the lease.
+    Leased(u32, i64, usize),
+    Acknowledged,
+    Skipped,
+    Dead(u32),
+    Expired,
+}
+
+impl Fate {
+    fn waits(self) -> bool {
+        matches!(self, Self::New | Self::Returned(_) | Self::Leased(..))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Store(u8),
+    Duplicate,
+    Pull(usize),
+    Acknowledge(usize),
+    Return(usize),
+    Extend(usize, u8),
+    /// Seconds.
+    Advance(u8),
+    /// Retention: time passes until segments go.
+    Retire,
+    Seek(u64),
+    Replay,
+    Lower,
+    Raise,
+    Crash,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1..4u8).prop_map(Step::Store),
+        1 => Just(Step::Duplicate),
+        10 => (1..4usize).prop_map(Step::Pull),
+        8 => (0..20usize).prop_map(Step::Acknowledge),
+        3 => (0..20usize).prop_map(Step::Return),
+        1 => (0..20usize, 1..20u8).prop_map(|(pick, seconds)| Step::Extend(pick, seconds)),
+        4 => (1..12u8).prop_map(Step::Advance),
+        1 => Just(Step::Retire),
+        1 => (0..30u64).prop_map(Step::Seek),
+        1 => Just(Step::Replay),
+        1 => Just(Step::Lower),
+        2 => Just(Step::Raise),
+        2 => Just(Step::Crash),
+    ]
+}
+
+struct Pair {
+    world: World,
+    fates: Vec<Fate>,
+    last: Option<u8>,
+    oldest: u64,
+    participates: bool,
+    /// Every lease ever given: batch and name.
+    given: Vec<(u64, String)>,
+}
+
+impl Pair {
+    async fn new() -> Self {
+        let world =
+            World::new(Options { max_outstanding: MAX_OUTSTANDING, ..Options::default() }, |options| {
+                options.retention_age = Duration::from_secs(7_200);
+                options.segment_age = Duration::from_secs(600);
+            })
+            .await;
+        world.drain().create(subscription(&jobs(), Purpose::Improve), true).await.unwrap();
+        let (fates, given) = (Vec::new(), Vec::new());
+        Self { world, fates, last: None, oldest: 1, participates: true, given }
+    }
+
+    fn fate(&mut self, commit: u64) -> &mut Fate {
+        &mut self.fates[usize::try_from(commit - 1).unwrap()]
+    }
+
+    fn find(&self, wanted: impl Fn(Fate) -> bool) -> Vec<u64> {
+        (1..).zip(&self.fates).filter(|(_, fate)| wanted(**fate)).map(|(commit, _)| commit).collect()
+    }
+
+    fn head(&self) -> u64 {
+        u64::try_from(self.fates.len()).unwrap()
+    }
+
+    fn now(&self) -> i64 {
+        self.world.clock.now().0
+    }
+
+    fn end(&mut self, commit: u64, attempts: u32) {
+        let dead = attempts >= MAX_ATTEMPTS;
+        *self.fate(commit) = if dead { Fate::Dead(attempts) } else { Fate::Returned(attempts) };
+    }
+
+    fn expire(&mut self) {
+        for commit in 1..=self.head() {
+            if let Fate::Leased(attempts, deadline, _) = *self.fate(commit)
+                && deadline <= self.now()
+            {
+                self.end(commit, attempts);
+            }
+        }
+    }
+
+    async fn store(&mut self, batches: u8) {
+        for number in 0..batches {
+            let receipt = self.world.send(&[event("vm.inventory", "vcpus", number)]).await;
+            self.last = self.participates.then_some(number);
+            if self.participates {
+                self.fates.push(Fate::New);
+                assert_eq!(receipt.commit.0, self.head());
+            }
+        }
+    }
+
+    async fn duplicate(&mut self) {
+        if let (Some(number), true) = (self.last, self.participates) {
+            let receipt = self.world.send_again(&[event("vm.inventory", "vcpus", number)]).await;
+            assert_eq!((receipt.state, receipt.commit.0), (State::Duplicate, self.head()));
+        }
+    }
+
+    async fn pull(&mut self, max: usize) {
+        self.expire();
+        let mut expected = Vec::new();
+        let returned = self.find(|fate| matches!(fate, Fate::Returned(_)));
+        let mut out = returned.len() + self.find(|fate| matches!(fate, Fate::Leased(..))).len();
+        if self.participates {
+            expected.extend(returned);
+            for commit in self.find(|fate| fate == Fate::New) {
+                if out < MAX_OUTSTANDING {
+                    expected.push(commit);
+                    out += 1;
+                }
+            }
+            expected.truncate(max);
+        } else {
+            for commit in &returned {
+                *self.fate(*commit) = Fate::Skipped;
+            }
+            if out - returned.len() < MAX_OUTSTANDING {
+                for commit in self.find(|fate| fate == Fate::New) {
+                    *self.fate(commit) = Fate::Skipped;
+                }
+            }
+        }
+        let pulled = self.world.drain().pull(&jobs(), max, u64::MAX, Duration::ZERO).await.unwrap();
+        assert_eq!(pulled.iter().map(|delivery| delivery.commit.0).collect::<Vec<_>>(), expected);
+        for delivery in pulled {
+            let commit = delivery.commit.0;
+            let attempts = match *self.fate(commit) {
+                Fate::Returned(attempts) => attempts + 1,
+                _ => 1,
+            };
+            assert_eq!(delivery.attempt, attempts);
+            let deadline = self.now() + i64::try_from(LEASE.as_millis()).unwrap();
+            *self.fate(commit) = Fate::Leased(attempts, deadline, self.given.len());
+            self.given.push((commit, delivery.ack_id));
+        }
+    }
+
+    /// A lease ever given: its batch, its name, and its attempts if it is live.
+    fn pick(&mut self, pick: usize) -> Option<(usize, u64, String, Option<u32>)> {
+        self.expire();
+        let number = pick.checked_rem(self.given.len())?;
+        // The newest ones are the most likely to be live.
+        let number = self.given.len() - 1 - number;
+        let (commit, id) = self.given[number].clone();
+        let live = match *self.fate(commit) {
+            Fate::Leased(attempts, _, current) if current == number => Some(attempts),
+            _ => None,
+        };
+        Some((number, commit, id, live))
+    }
+
+    async fn acknowledge(&mut self, pick: usize) {
+        let Some((_, commit, id, live)) = self.pick(pick) else { return };
+        let result = self.world.drain().acknowledge(&jobs(), std::slice::from_ref(&id)).await.unwrap();
+        let failure = match (live, self.participates) {
+            (None, _) => Some(AckFailure::Expired),
+            (Some(_), true) => {
+                *self.fate(commit) = Fate::Acknowledged;
+                None
+            }
+            (Some(_), false) => {
+                *self.fate(commit) = Fate::Skipped;
+                Some(AckFailure::Withdrawn)
+            }
+        };
+        assert_eq!(result.failures, failure.map(|why| (id, why)).into_iter().collect::<Vec<_>>());
+        assert_eq!(result.done, usize::from(failure.is_none()));
+    }
+
+    async fn extend(&mut self, pick: usize, seconds: u8) {
+        let Some((number, commit, id, live)) = self.pick(pick) else { return };
+        let lasting = Duration::from_secs(seconds.into());
+        let result = self.world.drain().modify_deadline(&jobs(), &[id], lasting).await.unwrap();
+        assert_eq!(result.done, usize::from(live.is_some()));
+        let Some(attempts) = live else { return };
+        if seconds == 0 {
+            self.end(commit, attempts);
+        } else {
+            let deadline = self.now() + i64::from(seconds) * 1_000;
+            *self.fate(commit) = Fate::Leased(attempts, deadline, number);
+        }
+    }
+
+    async fn retire(&mut self) {
+        for _ in 0..4 {
+            self.world.clock.advance_ms(2_500_000);
+            self.world.live.store.maintain().await.unwrap();
+        }
+        self.oldest = self.world.live.store.oldest().0;
+        self.world.drain().tick().await.unwrap();
+        for commit in self.find(Fate::waits) {
+            if commit < self.oldest {
+                *self.fate(commit) = Fate::Expired;
+            }
+        }
+        self.expire();
+    }
+
+    async fn seek(&mut self, to: u64) {
+        let to = to.max(self.oldest).min(self.head() + 1);
+        let target = SeekTarget::Commit(CommitNumber(to));
+        assert_eq!(self.world.drain().seek(&jobs(), target).await.unwrap().0, to);
+        for commit in 1..=self.head() {
+            let fate = self.fate(commit);
+            if commit >= to {
+                *fate = Fate::New;
+            } else if fate.waits() {
+                *fate = Fate::Skipped;
+            }
+        }
+    }
+
+    async fn replay(&mut self) {
+        let mut expected = 0;
+        for commit in self.find(|fate| matches!(fate, Fate::Dead(_))) {
+            let out = self.find(|fate| matches!(fate, Fate::Returned(_) | Fate::Leased(..))).len();
+            if commit < self.oldest {
+                *self.fate(commit) = Fate::Expired;
+            } else if out < MAX_OUTSTANDING {
+                *self.fate(commit) = Fate::Returned(0);
+                expected += 1;
+            } else {
+                break;
+            }
+        }
+        assert_eq!(self.world.drain().replay(&jobs(), &[]).await.unwrap(), expected);
+    }
+
+    async fn apply(mut self, step: Step) -> Self {
+        match step {
+            Step::Store(batches) => self.store(batches).await,
+            Step::Duplicate => self.duplicate().await,
+            Step::Pull(max) => self.pull(max).await,
+            Step::Acknowledge(pick) => self.acknowledge(pick).await,
+            Step::Return(pick) => self.extend(pick, 0).await,
+            Step::Extend(pick, seconds) => self.extend(pick, seconds).await,
+            Step::Advance(seconds) => self.world.clock.advance_ms(i64::from(seconds) * 1_000),
+            Step::Retire => self.retire().await,
+            Step::Seek(to) => self.seek(to).await,
+            Step::Replay => self.replay().await,
+            Step::Lower | Step::Raise => {
+                self.participates = matches!(step, Step::Raise);
+                let level = if self.participates { "enhanced" } else { "none" };
+                self.world.participate(at_level(level)).await;
+            }
+            Step::Crash => self.world = self.world.restart().await,
+        }
+        self
+    }
+
+    async fn agree(&self) {
+        let state = self.world.drain().get(&jobs()).await.unwrap();
+        let waiting = self.find(Fate::waits);
+        assert_eq!(state.cursor.0, waiting.first().copied().unwrap_or(self.head() + 1));
+        assert_eq!(state.waiting, u64::try_from(waiting.len()).unwrap());
+        let sum = state.acknowledged + state.waiting + state.dead + state.expired + state.skipped;
+        assert_eq!(state.stored, sum, "{state:?}");
+        assert_eq!(state.stored, self.head() + state.repeated);
+        let letters = self.world.drain().dead_letters(&jobs(), None, 99, false).await.unwrap();
+        let letters: Vec<(u64, u32)> = letters.iter().map(|one| (one.commit.0, one.attempts)).collect();
+        let dead = (1..).zip(&self.fates).filter_map(|(commit, fate)| match fate {
+            Fate::Dead(attempts) => Some((commit, *attempts)),
+            _ => None,
+        });
+        assert_eq!(letters, dead.collect::<Vec<_>>());
+    }
+}
+
+async fn run(steps: Vec<Step>) {
+    let mut pair = Pair::new().await;
+    for step in steps {
+        pair = pair.apply(step).await;
+        pair.agree().await;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    // covers: D4, D3
+    #[test]
+    fn a_subscription_agrees_with_the_model_through_crashes(steps in prop::collection::vec(step(), 1..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(run(steps));
+    }
+}

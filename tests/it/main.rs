@@ -1,0 +1,28 @@
+//! Every test that goes through the public surface, in one binary: the crate is linked once.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that cannot go on should stop"
+)]
+
+mod architecture;
+mod door_limits;
+mod door_raw;
+mod drain_flow;
+mod drain_model;
+mod drain_world;
+mod grpc_collector;
+mod grpc_ingest;
+mod grpc_proto;
+mod grpc_services;
+mod store_queue;
+mod store_recovery;
+mod store_registry;
+mod store_samples;
+mod vectors_idna;
