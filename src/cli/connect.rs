@@ -5,22 +5,24 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::Failure;
-use crate::grpc::client::{self, Channel, Code, Request, Status};
+use crate::grpc::client::{self, Channel, Code, EncodedIngest, MAX_ANSWER_BYTES, Request, Status};
 use crate::grpc::proto;
 use crate::model::CustomerId;
 
-pub(super) type IngestClient = proto::ingest::ingest_service_client::IngestServiceClient<Channel>;
 pub(super) type DrainClient = proto::drain::drain_service_client::DrainServiceClient<Channel>;
 pub(super) type AdminClient = proto::admin::admin_service_client::AdminServiceClient<Channel>;
-
-/// The largest answer: a page of dead letters with their batches.
-const ANSWER_BYTES: usize = 64 << 20;
 
 /// Where the collector is.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Server {
     /// The collector's gRPC address.
-    #[arg(long, value_name = "ADDRESS", env = "USAGED_SERVER", default_value = "127.0.0.1:7171")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDRESS",
+        env = "USAGED_SERVER",
+        default_value = "127.0.0.1:7171"
+    )]
     pub server: String,
 }
 
@@ -40,16 +42,16 @@ impl Server {
         }
     }
 
-    pub async fn ingest(&self) -> Result<IngestClient, Failure> {
-        Ok(IngestClient::new(self.connect().await?))
+    pub async fn ingest(&self) -> Result<EncodedIngest, Failure> {
+        Ok(EncodedIngest::new(self.connect().await?))
     }
 
     pub async fn drain(&self) -> Result<DrainClient, Failure> {
-        Ok(DrainClient::new(self.connect().await?).max_decoding_message_size(ANSWER_BYTES))
+        Ok(DrainClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     pub async fn admin(&self) -> Result<AdminClient, Failure> {
-        Ok(AdminClient::new(self.connect().await?).max_decoding_message_size(ANSWER_BYTES))
+        Ok(AdminClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 }
 

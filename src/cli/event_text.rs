@@ -57,19 +57,18 @@ fn value(json: Json, place: &str) -> Result<Value, String> {
             let values: Result<_, _> = items.into_iter().map(|item| value(item, place)).collect();
             Kind::ListValue(List { values: values? })
         }
-        Json::Object(fields) => match bytes(&fields) {
-            Some(Some(bytes)) => Kind::BytesValue(bytes),
-            Some(None) => return Err(format!("{place}: {BYTES_KEY} must be a text in base64")),
+        Json::Object(fields) => match fields.get(BYTES_KEY).filter(|_| fields.len() == 1) {
+            Some(bytes) => {
+                let bytes =
+                    bytes.as_str().and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok());
+                Kind::BytesValue(
+                    bytes.ok_or_else(|| format!("{place}: {BYTES_KEY} must be a text in base64"))?,
+                )
+            }
             None => Kind::RecordValue(Record { fields: record(fields, place)? }),
         },
     };
     Ok(Value { kind: Some(kind) })
-}
-
-/// The bytes of `{"$bytes":"..."}`: nothing if it is another object, and nothing inside if it is malformed.
-fn bytes(fields: &serde_json::Map<String, Json>) -> Option<Option<Vec<u8>>> {
-    let given = fields.get(BYTES_KEY).filter(|_| fields.len() == 1)?;
-    Some(given.as_str().and_then(|text| data_encoding::BASE64.decode(text.as_bytes()).ok()))
 }
 
 /// Shows a value of a request as JSON, the way it would be typed.

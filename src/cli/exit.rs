@@ -1,6 +1,8 @@
 //! How a command ends: one list of exit codes, shown by `usaged --help`, and the failures that lead
 //! to them. A failure says what was tried and what to do; never a value of a payload.
 
+use std::io::Write as _;
+
 use serde_json::json;
 
 /// The exit codes, as `usaged --help` shows them.
@@ -95,9 +97,14 @@ impl Failure {
             if let (Self::Server { reason, .. }, Some(object)) = (self, error.as_object_mut()) {
                 object.insert("reason".to_owned(), json!(reason));
             }
-            eprintln!("{}", json!({ "error": error }));
+            say(&json!({ "error": error }).to_string());
         } else {
-            eprintln!("usaged: {self}");
+            say(&format!("usaged: {self}"));
         }
     }
+}
+
+/// Writes one line to standard error. When even that fails, nobody is left to tell.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }

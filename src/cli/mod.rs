@@ -37,7 +37,7 @@ Examples:
 /// Usage-data collector: keeps, hashes, coarsens or drops every field as the customer's
 /// participation level demands, then queues it durably until analytics jobs drain it.
 #[derive(Debug, Parser)]
-#[command(name = "usaged", version, after_help = const_format())]
+#[command(name = "usaged", bin_name = "usaged", version, max_term_width = 100, after_help = after_help())]
 struct Cli {
     /// Results and errors as JSON.
     #[arg(long, global = true)]
@@ -46,7 +46,7 @@ struct Cli {
     command: Command,
 }
 
-fn const_format() -> String {
+fn after_help() -> String {
     format!("{EXAMPLES}\n\n{}", exit::EXIT_CODES)
 }
 

@@ -36,6 +36,7 @@ impl Output {
     }
 
     /// Writes one line.
+    #[expect(clippy::unused_self, reason = "whoever writes has been told where to")]
     pub fn line(self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         let written =
@@ -69,6 +70,7 @@ impl Output {
 }
 
 /// What to say when standard output fails. A reader that went away is not worth a message.
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
 pub(super) fn stdout_failed(error: io::Error) -> Failure {
     if error.kind() == io::ErrorKind::BrokenPipe {
         // As `head` closing a pipe: nobody is left to tell.
@@ -110,7 +112,7 @@ pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -49,7 +49,7 @@ pub(super) struct ServeArgs {
     /// `error`, `warn`, `info`, `debug` or `trace`.
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// Any key of the configuration, such as store.segment_bytes=16MiB. Can be given several times.
+    /// Any key of the configuration, such as `store.segment_bytes=16MiB`. Can be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = assignment)]
     sets: Vec<Override>,
     /// Start even though data that was acknowledged is missing: once, after reading what the refusal said.
@@ -134,13 +134,10 @@ fn failure(error: DaemonError) -> Failure {
     let told = super::with_causes(&error);
     match error {
         DaemonError::Policy(problems) => policy_refused(&problems),
-        DaemonError::RootKey(_) => {
+        DaemonError::RootKey(_) | DaemonError::NotLoopback(_) => {
             Failure::Refused { what: "refused to start:".to_owned(), problems: vec![told] }
         }
         DaemonError::Store(_) => Failure::Store(format!("refused to start: {told}")),
-        DaemonError::NotLoopback(_) => {
-            Failure::Refused { what: "refused to start:".to_owned(), problems: vec![told] }
-        }
         DaemonError::Listen { .. }
         | DaemonError::Drain(_)
         | DaemonError::Metrics(_)

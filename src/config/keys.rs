@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::table::{KeyDoc, Section, Source, keys, within};
-use super::value::{FullChoice, KeyValue, LogFormat, LogLevel, Size, Span};
+use super::value::{KeyValue, Size, Span};
+use super::word::{FullChoice, LogFormat, LogLevel};
 use crate::model::{LevelName, ProgramName};
 
 const fn loopback(port: u16) -> SocketAddr {
@@ -22,7 +23,7 @@ keys! {
         /// data directory and never inside it, because whoever has both can undo the pseudonyms. Made at
         /// the first start: back it up, without it nothing that is stored can be read.
         /// When not set: the data directory's name with `.key` after it. The environment variable
-        /// USAGED_ROOT_KEY goes before it.
+        /// `USAGED_ROOT_KEY` goes before it.
         root_key_file: Option<PathBuf> = None;
         /// The directory of the policy. It is watched: a change takes effect at once if it has no mistake.
         /// When not set: the policy that is shipped inside the program.

@@ -2,7 +2,7 @@
 //! then flags) becomes the `Options` of each room, or every mistake in it at once, each with its
 //! place, key and remedy.
 //!
-//! - `keys`: every key, documented; `table`: the machinery under it; `value`: sizes, times, words
+//! - `keys`: every key, documented; `table`: the machinery under it; `value`, `word`: sizes, times, words
 //! - `check`: what only shows when keys are seen together
 //! - `resolve`: from keys to the rooms' options
 //! - `sample`: the complete commented file
@@ -14,6 +14,7 @@ mod resolve;
 mod sample;
 mod table;
 mod value;
+mod word;
 
 use std::path::Path;
 
@@ -26,7 +27,8 @@ pub use problem::Problem;
 pub use resolve::{Config, RootKeySource};
 pub use sample::sample;
 pub use table::Override;
-pub use value::{FullChoice, KeyValue, LogFormat, LogLevel, Size, Span};
+pub use value::{KeyValue, Size, Span};
+pub use word::{FullChoice, LogFormat, LogLevel};
 
 /// The environment variable that holds the root key, as 64 hexadecimal digits.
 pub const ROOT_KEY_VARIABLE: &str = "USAGED_ROOT_KEY";

@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 
 use super::check::root_key_file;
 use super::keys::{LogKeys, Settings};
-use super::value::{FullChoice, Size};
+use super::value::Size;
+use super::word::FullChoice;
 use crate::ingest::Rotation;
 use crate::{drain, grpc, ingest, store};
 

@@ -67,8 +67,10 @@ impl std::str::FromStr for Size {
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (unit, factor) =
-            UNITS.iter().find(|(_, factor)| self.0 >= *factor && self.0 % factor == 0).unwrap_or(&("B", 1));
+        let (unit, factor) = UNITS
+            .iter()
+            .find(|(_, factor)| self.0 >= *factor && self.0.is_multiple_of(*factor))
+            .unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }
 }
@@ -130,8 +132,10 @@ impl std::str::FromStr for Span {
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
-        let (unit, factor) =
-            TIMES.iter().find(|(_, factor)| ms >= *factor && ms % factor == 0).unwrap_or(&("ms", 1));
+        let (unit, factor) = TIMES
+            .iter()
+            .find(|(_, factor)| ms >= *factor && ms.is_multiple_of(*factor))
+            .unwrap_or(&("ms", 1));
         write!(f, "{}{unit}", ms / factor)
     }
 }
@@ -239,66 +243,6 @@ impl KeyValue for BTreeMap<ProgramName, LevelName> {
         let pairs: Vec<String> =
             self.iter().map(|(program, level)| format!("{program} = \"{level}\"")).collect();
         Some(if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) })
-    }
-}
-
-/// Defines a closed list of words as a value.
-macro_rules! word_value {
-    ($(#[$meta:meta])* $name:ident, $form:literal { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$doc])* $variant,)+ }
-
-        impl KeyValue for $name {
-            const FORM: &'static str = $form;
-
-            fn read(value: &DeValue<'_>) -> Option<Self> {
-                match value.as_str()? {
-                    $($text => Some(Self::$variant),)+
-                    _ => None,
-                }
-            }
-
-            fn write(&self) -> Option<String> {
-                Some(format!("\"{}\"", match self { $(Self::$variant => $text,)+ }))
-            }
-        }
-    };
-}
-
-word_value! {
-    /// How a log line is written.
-    LogFormat, "\"text\" or \"json\"" {
-        /// For people.
-        Text = "text",
-        /// One JSON object a line.
-        Json = "json",
-    }
-}
-
-word_value! {
-    /// The least important line that is logged.
-    LogLevel, "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"" {
-        /// Data lost, or an operator must act.
-        Error = "error",
-        /// Something is not as it should be.
-        Warn = "warn",
-        /// Starts, stops, changes.
-        Info = "info",
-        /// For finding faults.
-        Debug = "debug",
-        /// Everything.
-        Trace = "trace",
-    }
-}
-
-word_value! {
-    /// What happens when the disk budget is spent.
-    FullChoice, "\"refuse\" or \"drop-oldest\"" {
-        /// Senders are told to try later.
-        Refuse = "refuse",
-        /// The oldest segment goes, whether or not it was drained.
-        DropOldest = "drop-oldest",
     }
 }
 

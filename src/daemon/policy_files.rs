@@ -85,7 +85,7 @@ impl Reader {
         match std::fs::read_to_string(path) {
             Ok(text) => self.files.push(PolicyFile { path: shown, text }),
             Err(error) => {
-                self.refuse(&shown, format!("cannot be read: {error}"), "make it readable UTF-8 text")
+                self.refuse(&shown, format!("cannot be read: {error}"), "make it readable UTF-8 text");
             }
         }
     }

@@ -23,6 +23,15 @@ pub(super) struct PolicySource {
     handle: Handle,
     /// Held over a whole reload, so that two of them cannot take over in the wrong order.
     turn: Arc<Mutex<()>>,
+    watch: Option<Watch>,
+}
+
+/// A directory that is watched from before it was read first, so that no change falls in between.
+#[derive(Clone)]
+struct Watch {
+    changed: Arc<Notify>,
+    /// Watches as long as it lives.
+    _watcher: Arc<RecommendedWatcher>,
 }
 
 /// What a reload did.
@@ -37,10 +46,11 @@ impl PolicySource {
     /// Loads the policy for the first time.
     pub fn load(dir: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
         let dir: Option<Arc<Path>> = dir.map(Into::into);
+        let watch = dir.as_deref().and_then(Watch::begin);
         let policy = read_policy(dir.as_deref())?;
         tracing::info!(version = policy.version(), dir = place(dir.as_deref()), "policy loaded");
         Metric::PolicyLoads.add(&[("result", "loaded")], 1);
-        Ok(Self { dir, handle: Handle::new(Arc::new(policy)), turn: Arc::new(Mutex::new(())) })
+        Ok(Self { dir, handle: Handle::new(Arc::new(policy)), turn: Arc::default(), watch })
     }
 
     /// The policy in force, for the rooms that decide by it.
@@ -96,15 +106,7 @@ impl PolicySource {
 
     /// Reloads whenever a file of the directory changes. Never returns; a shipped policy never changes.
     pub async fn follow(self) {
-        let Some(dir) = self.dir.clone() else { return std::future::pending().await };
-        let changed = Arc::new(Notify::new());
-        let _watcher = match watch(&dir, Arc::clone(&changed)) {
-            Ok(watcher) => watcher,
-            Err(error) => {
-                tracing::warn!(%error, "policy directory cannot be watched, send SIGHUP after a change");
-                return std::future::pending().await;
-            }
-        };
+        let Some(Watch { changed, .. }) = self.watch.clone() else { return std::future::pending().await };
         loop {
             changed.notified().await;
             while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
@@ -122,14 +124,26 @@ impl PolicySource {
     }
 }
 
-fn watch(dir: &Path, changed: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            changed.notify_one();
+impl Watch {
+    /// Begins to watch; `None`, and a line in the log, if the system cannot.
+    fn begin(dir: &Path) -> Option<Self> {
+        let changed = Arc::new(Notify::new());
+        let ring = Arc::clone(&changed);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access()) {
+                ring.notify_one();
+            }
+        });
+        let watching =
+            watcher.and_then(|mut watcher| watcher.watch(dir, RecursiveMode::Recursive).map(|()| watcher));
+        match watching {
+            Ok(watcher) => Some(Self { changed, _watcher: Arc::new(watcher) }),
+            Err(error) => {
+                tracing::warn!(%error, "policy directory cannot be watched, send SIGHUP after a change");
+                None
+            }
         }
-    })?;
-    watcher.watch(dir, RecursiveMode::Recursive)?;
-    Ok(watcher)
+    }
 }
 
 fn place(dir: Option<&Path>) -> String {

@@ -7,7 +7,7 @@ use super::counts::SkipReason;
 use super::drainer::{Drainer, Ticket};
 use super::lease::{Cargo, DeadReason, Lease};
 use super::recheck::{Verdict, recheck, unwanted};
-use super::state::Queue;
+use super::state::{Queue, wide};
 use super::{DrainError, Shared, millis};
 use crate::model::{CommitNumber, UnixMillis};
 use crate::policy::Policy;
@@ -17,6 +17,8 @@ use crate::store::{CustomerEntry, Entry, ReadLimits, StoredRecord};
 const SCAN_RECORDS: usize = 4_096;
 /// Records that are read at a time while everything is passed over.
 const SCAN_CHUNK: usize = 256;
+/// Records that are read one by one. Beyond it, a walk costs less for each.
+const FEW: usize = 4;
 /// Bytes of records that are read at a time.
 const SCAN_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -153,7 +155,7 @@ impl Chooser<'_> {
                 break;
             }
             let bytes = self.want.bytes.saturating_sub(self.bytes).clamp(1, SCAN_BYTES);
-            let entries = self.shared.store.read(from, ReadLimits { records, bytes })?;
+            let entries = self.read(from, ReadLimits { records, bytes })?;
             if entries.is_empty() {
                 break;
             }
@@ -168,6 +170,21 @@ impl Chooser<'_> {
             records = if self.chosen.is_empty() { (records * 2).min(SCAN_CHUNK).max(left) } else { left };
         }
         Ok(scanned > 0)
+    }
+
+    /// Reads new records. A few are read one by one: that is cheaper than to begin a walk.
+    fn read(&self, from: CommitNumber, limits: ReadLimits) -> Result<Vec<Entry>, DrainError> {
+        let store = &self.shared.store;
+        let (mut entries, mut bytes, mut next) = (Vec::new(), 0, from);
+        while limits.records <= FEW && entries.len() < limits.records && bytes < limits.bytes {
+            let Some(entry) = store.read_one(next)? else { break };
+            if let Entry::Record(record) = &entry {
+                bytes = bytes.saturating_add(wide(record.sealed_len()));
+            }
+            entries.push(entry);
+            next = next.next();
+        }
+        if entries.is_empty() { Ok(store.read(from, limits)?) } else { Ok(entries) }
     }
 
     /// Puts judgements into effect, in order. `from` is where new batches were read from: if the

@@ -40,6 +40,7 @@ mod recheck_tests;
 mod state_tests;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -107,6 +108,8 @@ struct Shared {
     drainers: RwLock<BTreeMap<SubscriptionName, Arc<Drainer>>>,
     /// Held while a subscription is created or deleted.
     naming: tokio::sync::Mutex<()>,
+    /// Nothing more is leased: the collector is shutting down.
+    stopping: AtomicBool,
 }
 
 impl Drain {
@@ -143,7 +146,8 @@ impl Drain {
             store.write_meta(swept, false).await?;
         }
         let (drainers, naming) = (RwLock::new(drainers), tokio::sync::Mutex::default());
-        let shared = Shared { store, customers, policy, clock, options, drainers, naming };
+        let stopping = AtomicBool::new(false);
+        let shared = Shared { store, customers, policy, clock, options, drainers, naming, stopping };
         shared.release();
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -160,6 +164,14 @@ impl Shared {
         let drainers = self.all_drainers();
         let lowest = drainers.iter().map(|drainer| drainer.look(Queue::cursor)).min();
         self.store.release(lowest.unwrap_or_default());
+    }
+
+    /// Ends every pull that waits, and refuses new ones. Acknowledgements are still taken.
+    fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        for drainer in self.all_drainers() {
+            drainer.bell.notify_waiters();
+        }
     }
 
     fn all_drainers(&self) -> Vec<Arc<Drainer>> {

@@ -3,6 +3,7 @@
 //! is not.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,7 +58,7 @@ impl Drain {
     /// If the future is dropped, what it leased comes back when the leases end.
     ///
     /// # Errors
-    /// If there is no such subscription, or the store fails.
+    /// If there is no such subscription, the store fails, or the collector is shutting down.
     pub async fn pull(
         &self,
         name: &SubscriptionName,
@@ -74,6 +75,9 @@ impl Drain {
             // Armed before the queue is looked at, so that nothing falls between.
             let mut bell = std::pin::pin!(drainer.bell.notified());
             bell.as_mut().enable();
+            if shared.stopping.load(Ordering::SeqCst) {
+                return Err(DrainError::Stopped);
+            }
             head.borrow_and_update();
             let (now, oldest) = (shared.clock.now(), shared.store.oldest());
             let mut more = false;

@@ -14,14 +14,15 @@ use crate::observe::Metric;
 const ROUND: Duration = Duration::from_secs(1);
 
 impl Drain {
-    /// Looks after every subscription, about once a second, until `shutdown`.
+    /// Looks after every subscription, about once a second, until `shutdown`. Then pulls end with
+    /// [`DrainError::Stopped`], while acknowledgements are still taken.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = &mut shutdown => return,
+                () = &mut shutdown => return self.shared.stop(),
                 _ = rounds.tick() => {}
             }
             if let Err(error) = self.tick().await {

@@ -24,11 +24,16 @@ pub(super) struct Buffers {
     seen: Vec<u32>,
 }
 
-/// A batch that grows.
+/// A batch that grows, with the plan and the keys that it grows by.
 pub(super) struct Builder {
     pub(super) key: PlanKey,
     pub(super) plan: Arc<Plan>,
     pub(super) keys: Arc<ProgramKeys>,
+    pub(super) growth: Growth,
+}
+
+/// The part of a batch that grows.
+pub(super) struct Growth {
     pub(super) buffers: Buffers,
     spec_count: u32,
     name_count: u32,
@@ -46,7 +51,12 @@ pub(super) struct Origin<'a> {
 }
 
 impl Builder {
-    pub(super) fn new(key: PlanKey, plan: Arc<Plan>, keys: Arc<ProgramKeys>, mut buffers: Buffers) -> Self {
+    pub(super) fn new(
+        key: PlanKey,
+        plan: Arc<Plan>,
+        keys: Arc<ProgramKeys>,
+        mut buffers: Buffers,
+    ) -> Self {
         buffers.events.clear();
         buffers.specs.clear();
         buffers.names.clear();
@@ -58,19 +68,76 @@ impl Builder {
             numbers.clear();
             numbers.resize(len, 0);
         }
-        Self {
-            key,
-            plan,
-            keys,
+        let growth = Growth {
             buffers,
             spec_count: 0,
             name_count: 0,
             event_count: 0,
             record_serial: 0,
             purposes: Purposes::NONE,
-        }
+        };
+        Self { key, plan, keys, growth }
     }
 
+    /// The finished batch, and the buffers for the next one.
+    pub(super) fn finish(self, origin: &Origin<'_>, scratch: &mut Scratch) -> (SanitizedBatch, Buffers) {
+        let plan = &self.plan;
+        let buffers = &self.growth.buffers;
+        let mut body =
+            Vec::with_capacity(256 + buffers.specs.len() + buffers.names.len() + buffers.events.len());
+        encode::text_field(&mut body, 1, plan.product.as_str());
+        encode::text_field(&mut body, 2, plan.program.as_str());
+        encode::text_field(&mut body, 3, plan.level.as_str());
+        encode::text_field(&mut body, 4, plan.region.as_ref().map_or("", |region| region.as_str()));
+        encode::text_field(&mut body, 5, &plan.policy_version);
+        encode::varint_field(&mut body, 6, u64::from(plan.dictionary_version));
+        write_timestamp(&mut body, 7, origin.received);
+        self.write_party(&mut body, (8, 14), &plan.customer, origin.customer.as_str().as_bytes(), scratch);
+        self.write_party(&mut body, (9, 15), &plan.instance, origin.instance.expose(), scratch);
+        write_purposes(&mut body, 13, plan.purposes);
+        body.extend_from_slice(&buffers.specs);
+        body.extend_from_slice(&buffers.names);
+        body.extend_from_slice(&buffers.events);
+        let batch = SanitizedBatch {
+            customer: origin.secret.customer(),
+            product: plan.product.clone(),
+            program: plan.program.clone(),
+            level: plan.level.clone(),
+            region: plan.region.clone(),
+            policy_version: Arc::clone(&plan.policy_version),
+            dictionary_version: plan.dictionary_version,
+            accepted_version: self.key.accepted.unwrap_or(plan.dictionary_version),
+            purposes: self.growth.purposes.or(plan.purposes),
+            received: origin.received,
+            events: self.growth.event_count,
+            body,
+        };
+        (batch, self.growth.buffers)
+    }
+
+    /// Writes the customer or the instance, as the level treats it.
+    fn write_party(
+        &self,
+        body: &mut Vec<u8>,
+        (value, prefix): (u8, u8),
+        action: &Action,
+        raw: &[u8],
+        scratch: &mut Scratch,
+    ) {
+        if raw.is_empty() {
+            return;
+        }
+        let scalar = Scalar::text(Raw::new(raw));
+        if let Ok((treated, _)) = scalar.and_then(|scalar| treat(action, scalar, &self.keys, scratch)) {
+            treated.write_field(body, value);
+            if let Treated::Token(_) = treated {
+                encode::text_field(body, prefix, &token_prefix(action, self.keys.epoch()));
+            }
+        }
+    }
+}
+
+impl Growth {
     /// A number for a record that begins, to tell a repeated field from one of another record.
     pub(super) const fn next_record(&mut self) -> u32 {
         self.record_serial = self.record_serial.wrapping_add(1);
@@ -101,22 +168,22 @@ impl Builder {
 
     /// The number of a field in the table of this batch. Lists and maps go by what they hold.
     #[inline]
-    pub(super) fn spec_number(&mut self, field: u32) -> u32 {
+    pub(super) fn spec_number(&mut self, plan: &Plan, epoch: u32, field: u32) -> u32 {
         let slot = usize::try_from(field).ok().and_then(|at| self.buffers.spec_numbers.get(at));
         match slot {
             Some(number) if *number > 0 => *number - 1,
-            _ => self.add_spec(field),
+            _ => self.add_spec(plan, epoch, field),
         }
     }
 
-    fn add_spec(&mut self, field: u32) -> u32 {
-        let plan = Arc::clone(&self.plan);
-        let (leaf, key) = describe(&plan, field);
-        let key_number = key.map_or(0, |key| self.spec_number(key) + 1);
+    #[cold]
+    fn add_spec(&mut self, plan: &Plan, epoch: u32, field: u32) -> u32 {
+        let (leaf, key) = describe(plan, field);
+        let key_number = key.map_or(0, |key| self.spec_number(plan, epoch, key) + 1);
         let mut spec = Vec::with_capacity(96);
         if let Some(leaf) = leaf {
             self.purposes = self.purposes.or(leaf.spec.purposes);
-            write_spec(&mut spec, &leaf.spec, &leaf.shape, key_number, self.keys.epoch());
+            write_spec(&mut spec, &leaf.spec, &leaf.shape, key_number, epoch);
         }
         encode::bytes_field(&mut self.buffers.specs, 10, &spec);
         self.spec_count += 1;
@@ -125,63 +192,6 @@ impl Builder {
             *number = self.spec_count;
         }
         self.spec_count - 1
-    }
-
-    /// The finished batch, and the buffers for the next one.
-    pub(super) fn finish(self, origin: &Origin<'_>, scratch: &mut Scratch) -> (SanitizedBatch, Buffers) {
-        let plan = &self.plan;
-        let buffers = &self.buffers;
-        let mut body =
-            Vec::with_capacity(256 + buffers.specs.len() + buffers.names.len() + buffers.events.len());
-        encode::text_field(&mut body, 1, plan.product.as_str());
-        encode::text_field(&mut body, 2, plan.program.as_str());
-        encode::text_field(&mut body, 3, plan.level.as_str());
-        encode::text_field(&mut body, 4, plan.region.as_ref().map_or("", |region| region.as_str()));
-        encode::text_field(&mut body, 5, &plan.policy_version);
-        encode::varint_field(&mut body, 6, u64::from(plan.dictionary_version));
-        write_timestamp(&mut body, 7, origin.received);
-        self.write_party(&mut body, (8, 14), &plan.customer, origin.customer.as_str().as_bytes(), scratch);
-        self.write_party(&mut body, (9, 15), &plan.instance, origin.instance.expose(), scratch);
-        write_purposes(&mut body, 13, plan.purposes);
-        body.extend_from_slice(&buffers.specs);
-        body.extend_from_slice(&buffers.names);
-        body.extend_from_slice(&buffers.events);
-        let batch = SanitizedBatch {
-            customer: origin.secret.customer(),
-            product: plan.product.clone(),
-            program: plan.program.clone(),
-            level: plan.level.clone(),
-            region: plan.region.clone(),
-            policy_version: Arc::clone(&plan.policy_version),
-            dictionary_version: plan.dictionary_version,
-            accepted_version: self.key.accepted.unwrap_or(plan.dictionary_version),
-            purposes: self.purposes.or(plan.purposes),
-            received: origin.received,
-            events: self.event_count,
-            body,
-        };
-        (batch, self.buffers)
-    }
-
-    /// Writes the customer or the instance, as the level treats it.
-    fn write_party(
-        &self,
-        body: &mut Vec<u8>,
-        (value, prefix): (u8, u8),
-        action: &Action,
-        raw: &[u8],
-        scratch: &mut Scratch,
-    ) {
-        if raw.is_empty() {
-            return;
-        }
-        let scalar = Scalar::text(Raw::new(raw));
-        if let Ok((treated, _)) = scalar.and_then(|scalar| treat(action, scalar, &self.keys, scratch)) {
-            treated.write_field(body, value);
-            if let Treated::Token(_) = treated {
-                encode::text_field(body, prefix, &token_prefix(action, self.keys.epoch()));
-            }
-        }
     }
 }
 

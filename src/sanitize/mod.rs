@@ -18,6 +18,7 @@ mod permit;
 mod seal;
 mod treat;
 mod value;
+mod walk;
 
 pub mod canonical;
 pub mod wire;

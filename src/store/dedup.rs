@@ -166,7 +166,8 @@ mod tests {
     // covers: D3
     #[test]
     fn no_row_is_forgotten_within_the_window_unless_the_rows_outgrow_their_budget() {
-        let table: [(&[(i64, u64)], i64, usize); 6] = [
+        type Case<'a> = (&'a [(i64, u64)], i64, usize);
+        let table: [Case<'_>; 6] = [
             (&[(0, 10)], 10_000, 0),
             (&[(0, 10), (100, 10)], 399, 0),
             (&[(0, 10), (100, 10)], 400, 1),

@@ -54,6 +54,7 @@ fn search(file: &mut impl Read, mut found: impl FnMut(Head)) -> io::Result<()> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
     use crate::store::chain::Chain;

@@ -49,7 +49,9 @@ mod tests {
         ];
         for (commands, closed) in table {
             let mut size = GroupSize::default();
-            commands.iter().for_each(|(bytes, records)| size.add(*bytes, *records));
+            for (bytes, records) in commands {
+                size.add(*bytes, *records);
+            }
             assert_eq!(size.is_closed(bounds), closed, "{commands:?}");
         }
     }

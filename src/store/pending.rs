@@ -77,7 +77,8 @@ impl Pending {
             },
             |segment| segment.content,
         );
-        let full = if room < size.bytes {
+        let spent = catalogue.bytes().saturating_add(size.bytes) > writer.shared.options.retention_bytes;
+        let full = if spent {
             let terms = writer.terms(now);
             AppendError::Full { retry_after: retry_after(catalogue.closed().first(), &terms) }
         } else {

@@ -7,9 +7,9 @@ use rocksdb::ErrorKind;
 use super::catalogue::Span;
 use super::fault::{RecordFault, StoreError};
 use super::layout::segment_family;
-use super::record::StoredRecord;
 use super::rocks::{Db, between};
 use super::shared::Shared;
+use super::stored::StoredRecord;
 use crate::model::{CommitNumber, UnixMillis};
 
 /// How much one read gives.

@@ -2,7 +2,8 @@
 
 use super::chain::Chain;
 use super::fault::RecordFault;
-use super::record::{RecordHeader, SealedRecord, StoredRecord};
+use super::record::{RecordHeader, SealedRecord};
+use super::stored::StoredRecord;
 use crate::model::{CustomerKey, ProgramName, Purpose, Purposes, UnixMillis};
 use crate::sanitize::{CustomerSalt, CustomerSecret, RootKey, SealKey};
 

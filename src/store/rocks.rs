@@ -92,7 +92,14 @@ impl Setup {
         )?;
         options.set_compression_type(rocksdb::DBCompressionType::None);
         match family(name) {
-            Some(Family::Segment(_)) => self.segment(&mut options),
+            Some(Family::Segment(_)) => {
+                self.segment(&mut options);
+                // A read is of one place in one of many files that do not overlap. With the first key of each block
+                // in the index, the others need not load a block to know that they are not meant.
+                options = options.get_options_from_string(
+                    "block_based_table_factory={index_type=kBinarySearchWithFirstKey}",
+                )?;
+            }
             Some(Family::Dedup(_)) => self.dedup(&mut options),
             Some(Family::Fixed) | None => self.rows(&mut options, name),
         }

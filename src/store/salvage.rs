@@ -3,8 +3,9 @@
 
 use super::directory::Directory;
 use super::evidence::acknowledged_after;
-use super::fault::{DatabaseFault, Loss, OpenError};
+use super::fault::{DatabaseFault, OpenError};
 use super::layout::{FIXED, Head, family};
+use super::loss::Loss;
 use super::open::{Judge, head_row};
 use super::rocks::{Db, Recovery, Setup, families, is_damage};
 use crate::model::CommitNumber;

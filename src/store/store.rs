@@ -4,27 +4,24 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::command::{Append, Appended, Command, MetaOp};
-use super::fault::{AppendError, OpenError, RecordFault, SetError, StoreError};
+use super::fault::{AppendError, OpenError, SetError, StoreError};
 use super::layout::{META, MetaTable};
 use super::open::{Opened, recover};
 use super::options::Options;
-use super::reader::{self, Damage, Entry, ReadLimits};
-use super::record::{SealedRecord, StoredRecord};
+use super::record::SealedRecord;
 use super::registry::{self, Customer, NewChange, SetOutcome};
 use super::rocks::between;
 use super::shared::Shared;
+use super::ticker::ticker;
 use super::writer::Writer;
-use crate::model::{Change, CommitNumber, CustomerId, CustomerKey, UnixMillis};
+use crate::model::{Change, CustomerId, CustomerKey};
 use crate::observe::Clock;
 
-/// How often retention and gauges are looked after.
-const UPKEEP: Duration = Duration::from_millis(500);
 /// How long an append waits for its turn before it is refused.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// When to come back after that.
@@ -47,27 +44,6 @@ struct Inner {
 
 /// The key and the value of a metadata row.
 pub type MetaRow = (Vec<u8>, Vec<u8>);
-
-/// How a store stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Status {
-    /// Bytes of all its files when they were last counted, at most half a second ago.
-    pub bytes: u64,
-    /// Bytes of queued records, as the disk budget counts them.
-    pub queued_bytes: u64,
-    /// Live segments.
-    pub segments: usize,
-    /// Damaged records that are set aside.
-    pub damaged: u64,
-    /// Customers that have a participation.
-    pub customers: u64,
-    /// The last commit; 0 before the first.
-    pub head: CommitNumber,
-    /// The first commit that is still there, or the next one if there is none.
-    pub oldest: CommitNumber,
-    /// Whether a write failed and the process must be restarted.
-    pub failed: bool,
-}
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,7 +84,11 @@ impl Store {
         })))
     }
 
-    fn sender(&self) -> Option<mpsc::Sender<Command>> {
+    pub(super) fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
+    pub(super) fn sender(&self) -> Option<mpsc::Sender<Command>> {
         self.0.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -243,87 +223,10 @@ impl Store {
         self.0.shared.stamp(key).map_or(0, |stamp| stamp.load(Ordering::Acquire))
     }
 
-    /// The last commit; 0 before the first.
-    #[must_use]
-    pub fn head(&self) -> CommitNumber {
-        *self.0.shared.head.borrow()
-    }
-
-    /// The first commit that is still there, or the next one if there is none.
-    #[must_use]
-    pub fn oldest(&self) -> CommitNumber {
-        *self.0.shared.oldest.borrow()
-    }
-
-    /// Tells of every new head.
-    #[must_use]
-    pub fn watch_head(&self) -> watch::Receiver<CommitNumber> {
-        self.0.shared.head.subscribe()
-    }
-
-    /// Tells of every drop of old segments.
-    #[must_use]
-    pub fn watch_oldest(&self) -> watch::Receiver<CommitNumber> {
-        self.0.shared.oldest.subscribe()
-    }
-
     /// Tells why the store has failed, once it has. Then the process must end with an error.
     #[must_use]
     pub fn fatal(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.0.shared.fatal.subscribe()
-    }
-
-    /// Reads from `from` on, or from the oldest commit if that is later: in order, at least one entry if there
-    /// is one. Blocks on the disk.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn read(&self, from: CommitNumber, limits: ReadLimits) -> Result<Vec<Entry>, StoreError> {
-        let (entries, damages) = reader::read(&self.0.shared, from.0, limits)?;
-        self.report(damages);
-        Ok(entries)
-    }
-
-    /// Reads one commit; `None` if it is not, or no longer, in the queue.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn read_one(&self, commit: CommitNumber) -> Result<Option<Entry>, StoreError> {
-        Ok(reader::read_one(&self.0.shared, commit.0)?.map(|(entry, damage)| {
-            self.report(damage);
-            entry
-        }))
-    }
-
-    /// The first commit that was received at or after `time`, as far as records are in the order of their
-    /// times; the one after the head if there is none.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn seek_time(&self, time: UnixMillis) -> Result<CommitNumber, StoreError> {
-        reader::seek_time(&self.0.shared, time)
-    }
-
-    /// Sets a record aside that its checksum did not give away: one that does not open. From then on reads
-    /// give [`Entry::Damaged`] in its place.
-    pub fn set_aside(&self, record: &StoredRecord, fault: RecordFault) {
-        self.report([record.damage(fault)]);
-    }
-
-    /// Has damage set aside by the writer. If too much waits there, the next read finds it again.
-    fn report(&self, damages: impl IntoIterator<Item = Damage>) {
-        let mut damages = damages.into_iter().peekable();
-        if damages.peek().is_some()
-            && let Some(sender) = self.sender()
-        {
-            damages.for_each(|damage| drop(sender.try_send(Command::SetAside(damage))));
-        }
-    }
-
-    /// Every subscription is past what is below `commit`. What is released is dropped first when the disk
-    /// budget is spent, also where it would otherwise refuse.
-    pub fn release(&self, commit: CommitNumber) {
-        self.0.shared.released.store(commit.0, Ordering::Release);
     }
 
     /// Looks after retention now, and not only every half second.
@@ -332,26 +235,6 @@ impl Store {
     /// If the store is closed.
     pub async fn maintain(&self) -> Result<(), StoreError> {
         self.ask(|reply| Command::Maintain(Some(reply))).await
-    }
-
-    /// How it stands.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        let shared = &self.0.shared;
-        let (queued_bytes, segments) = {
-            let catalogue = shared.catalogue();
-            (catalogue.bytes(), catalogue.segments.len())
-        };
-        Status {
-            bytes: shared.disk_bytes.load(Ordering::Acquire),
-            queued_bytes,
-            segments,
-            damaged: shared.damaged.load(Ordering::Acquire),
-            customers: self.customers_count(),
-            head: self.head(),
-            oldest: self.oldest(),
-            failed: shared.has_failed(),
-        }
     }
 
     /// Finishes what waits, brings the witness up to date and stops the writer. Other clones can still read;
@@ -372,39 +255,6 @@ impl Drop for Inner {
             // A panic of the thread was reported by the panic hook.
             let _ended = thread.join();
         }
-    }
-}
-
-/// The witness thread: brings the witness up to date at the stated lag, and has the writer look after
-/// retention.
-fn ticker(
-    shared: Arc<Shared>,
-    sender: mpsc::WeakSender<Command>,
-    stop: Arc<AtomicBool>,
-) -> impl FnOnce() + Send {
-    move || {
-        let lag = shared.options.witness_lag;
-        let pause = if lag.is_zero() { UPKEEP } else { lag.min(UPKEEP) };
-        let mut upkeep = Instant::now();
-        while !stop.load(Ordering::Acquire) {
-            thread::park_timeout(pause);
-            if shared.has_failed() || (!lag.is_zero() && !shared.testify()) {
-                return;
-            }
-            if upkeep.elapsed() >= UPKEEP
-                && let Some(sender) = sender.upgrade()
-            {
-                upkeep = Instant::now();
-                // A full queue means that the writer is at work; it is asked again.
-                drop(sender.try_send(Command::Maintain(None)));
-            }
-        }
-    }
-}
-
-impl StoredRecord {
-    fn damage(&self, fault: RecordFault) -> Damage {
-        Damage { commit: self.commit.0, fault, bytes: self.sealed().to_vec() }
     }
 }
 

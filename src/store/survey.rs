@@ -10,11 +10,12 @@ use super::aside;
 use super::catalogue::{Catalogue, Segment, Span};
 use super::chain::Chain;
 use super::dedup::Generation;
-use super::fault::{Loss, OpenError, RecordFault};
+use super::fault::{OpenError, RecordFault};
 use super::layout::{
     DEDUP_BOUNDS, Family, Head, META, SEGMENT_BOUNDS, dedup_family, dedup_key, family, key_number,
     segment_family,
 };
+use super::loss::Loss;
 use super::open::{self, Judge};
 use super::reader::{Damage, at, walk};
 use super::rocks::{Db, Setup, between, families, write_options};
@@ -177,7 +178,7 @@ fn measure(
     let span = Span { number: segment.number, from: segment.first, to: head.commit };
     let mut visit = |found: Result<_, Damage>| match found {
         Ok(record) => {
-            let record: super::record::StoredRecord = record;
+            let record: super::stored::StoredRecord = record;
             let commit = record.commit.0;
             let right = chain.is_none_or(|before| record.link(before) == Some(record.chain()));
             chain = Some(record.chain());

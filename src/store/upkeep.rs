@@ -39,10 +39,8 @@ impl Writer {
             self.drop_segments(&old, Cause::Age);
             self.rotate(now);
         }
-        let disk = self.shared.directory.bytes();
-        self.shared.disk_bytes.store(disk, Ordering::Release);
         let segments = self.shared.catalogue().segments.len();
-        Metric::StoreBytes.set(&[], gauge(disk));
+        Metric::StoreBytes.set(&[], gauge(self.shared.disk_bytes.load(Ordering::Acquire)));
         Metric::StoreSegments.set(&[], gauge(super::bytes::count(segments)));
         Metric::Customers.set(&[], gauge(self.registry.customers));
         Metric::CommitNumber.set(&[], gauge(self.head.commit));

@@ -339,8 +339,8 @@ async fn subscriptions_are_checked_counted_and_listed_in_order() {
 #[tokio::test]
 async fn what_retention_dropped_is_counted_as_expired() {
     let mut world = World::new(Options::default(), |options| {
-        options.retention_age = Duration::from_secs(3_600);
-        options.segment_age = Duration::from_secs(600);
+        options.retention_age = Duration::from_hours(1);
+        options.segment_age = Duration::from_mins(10);
     })
     .await;
     world.drain().create(subscription(&jobs(), Purpose::Improve), false).await.unwrap();
@@ -356,4 +356,20 @@ async fn what_retention_dropped_is_counted_as_expired() {
     assert_eq!((state.expired, state.waiting, state.cursor.0), (3, 1, 4));
     let late = world.drain().acknowledge(&jobs(), &ids(&given)).await.unwrap();
     assert_eq!(late.failures[0].1, AckFailure::Expired);
+}
+
+// covers: S1
+#[tokio::test]
+async fn a_shutdown_ends_waiting_pulls_and_still_takes_acknowledgements() {
+    let mut world = with_subscription().await;
+    store(&mut world, 2).await;
+    let given = pull(&world, 1).await;
+    pull(&world, 1).await;
+    let waiter = world.drain().clone();
+    let waiting = tokio::spawn(async move { waiter.pull(&jobs(), 1, ALL, Duration::from_secs(30)).await });
+    tokio::task::yield_now().await;
+    world.drain().clone().run(async {}).await;
+    assert!(matches!(waiting.await, Ok(Err(DrainError::Stopped))));
+    assert!(matches!(world.drain().pull(&jobs(), 1, ALL, NOW).await, Err(DrainError::Stopped)));
+    assert_eq!(world.drain().acknowledge(&jobs(), &ids(&given)).await.unwrap().done, 1);
 }

@@ -81,8 +81,8 @@ impl Pair {
     async fn new() -> Self {
         let world =
             World::new(Options { max_outstanding: MAX_OUTSTANDING, ..Options::default() }, |options| {
-                options.retention_age = Duration::from_secs(7_200);
-                options.segment_age = Duration::from_secs(600);
+                options.retention_age = Duration::from_hours(2);
+                options.segment_age = Duration::from_mins(10);
             })
             .await;
         world.drain().create(subscription(&jobs(), Purpose::Improve), true).await.unwrap();

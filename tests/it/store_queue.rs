@@ -79,7 +79,7 @@ async fn of_a_hundred_copies_at_once_one_is_stored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_id_is_remembered_across_rotations_for_the_whole_window() {
     let mut bench = Bench::new();
-    bench.options.dedup_window = Duration::from_secs(60);
+    bench.options.dedup_window = Duration::from_mins(1);
     let store = bench.open();
     fill(&store, &bench.clock, 1..=1).await;
     for n in 2..=12 {

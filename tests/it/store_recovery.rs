@@ -9,6 +9,9 @@ use usaged::store::{AppendError, Entry, Loss, OpenError, ReadLimits, RecordFault
 
 use crate::store_samples::{Bench, START, append, drain, fill, put, readable, root_key};
 
+/// What is done to a file.
+type Damage = Box<dyn Fn(&Path)>;
+
 /// Records in every damaged store.
 const ALL: u64 = 120;
 
@@ -49,10 +52,8 @@ fn log(bench: &Bench) -> PathBuf {
 }
 
 fn missing(error: &OpenError) -> Option<(u64, u64)> {
-    match error {
-        OpenError::Amnesia { loss: Loss::Commits { first, last }, .. } => Some((first.0, last.0)),
-        _ => None,
-    }
+    let OpenError::Amnesia { loss: Loss::Commits { first, last }, .. } = error else { return None };
+    Some((first.0, last.0))
 }
 
 // covers: D6
@@ -100,7 +101,7 @@ async fn a_flipped_bit_in_the_write_ahead_log_is_amnesia_and_looking_changes_not
 #[tokio::test(flavor = "multi_thread")]
 async fn groups_behind_the_damage_prove_a_loss_that_the_witness_is_too_old_to_see() {
     let mut bench = Bench::new();
-    bench.options.witness_lag = Duration::from_secs(3_600);
+    bench.options.witness_lag = Duration::from_hours(1);
     let store = bench.open();
     fill(&store, &bench.clock, 1..=50).await;
     let crashed = bench.crashed();
@@ -114,7 +115,7 @@ async fn groups_behind_the_damage_prove_a_loss_that_the_witness_is_too_old_to_se
 #[tokio::test(flavor = "multi_thread")]
 async fn a_torn_tail_that_was_never_acknowledged_is_no_loss() {
     let mut bench = Bench::new();
-    bench.options.witness_lag = Duration::from_secs(3_600);
+    bench.options.witness_lag = Duration::from_hours(1);
     let store = bench.open();
     fill(&store, &bench.clock, 1..=10).await;
     let crashed = bench.crashed();
@@ -223,7 +224,7 @@ async fn wherever_a_file_of_records_is_damaged_what_is_served_is_what_was_stored
         flip(&records(&bench), size / 24 * part + 5);
         match bench.try_open() {
             Err(OpenError::Damaged { .. } | OpenError::Database { .. } | OpenError::Amnesia { .. }) => {
-                refused += 1
+                refused += 1;
             }
             Err(other) => panic!("{other:?}"),
             Ok(store) => {
@@ -284,7 +285,7 @@ async fn a_damaged_manifest_never_loses_anything_in_silence() {
         files.filter(|path| path.to_string_lossy().contains("MANIFEST")).max().unwrap()
     };
     let size = length(&manifest(&whole));
-    let mut cases: Vec<Box<dyn Fn(&Path)>> = vec![Box::new(|path| fs::remove_file(path).unwrap())];
+    let mut cases: Vec<Damage> = vec![Box::new(|path| fs::remove_file(path).unwrap())];
     for part in 0..12 {
         cases.push(Box::new(move |path| flip(path, size / 12 * part + 3)));
         cases.push(Box::new(move |path| cut(path, size / 12 * part)));
@@ -315,7 +316,7 @@ async fn another_version_another_key_another_process_and_foreign_files_are_refus
         let error = refusal(&bench);
         match (&error, found) {
             (OpenError::UnknownVersion { found, known: 1, .. }, Some(expected)) => {
-                assert_eq!(found, expected)
+                assert_eq!(found, expected);
             }
             (OpenError::NotAStore { .. }, None) => {}
             (_, _) => panic!("{error:?}"),
@@ -355,8 +356,9 @@ async fn a_failed_write_ends_the_store_and_nothing_more_is_acknowledged() {
     let mut fatal = store.fatal();
     assert!(fatal.borrow().is_none());
     let crashed = bench.crashed();
-    // RocksDB finds its files gone when it begins the next one.
-    fs::remove_dir_all(bench.path.join("db")).unwrap();
+    // RocksDB finds a file where its directory was when it begins the next segment.
+    fs::rename(bench.path.join("db"), bench.path.join("moved")).unwrap();
+    fs::write(bench.path.join("db"), b"").unwrap();
     let mut n = 3;
     let error = loop {
         match store.append(append(n, START)).await {

@@ -39,17 +39,17 @@ pub fn seal_key() -> SealKey {
 }
 
 fn message(number: u8, bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(number << 3 | 2);
-    varint(bytes.len() as u64, out);
+    out.push((number << 3) | 2);
+    varint(bytes.len(), out);
     out.extend_from_slice(bytes);
 }
 
-fn varint(mut n: u64, out: &mut Vec<u8>) {
+fn varint(mut n: usize, out: &mut Vec<u8>) {
     while n >= 0x80 {
-        out.push(n as u8 | 0x80);
+        out.push(n.to_le_bytes()[0] | 0x80);
         n >>= 7;
     }
-    out.push(n as u8);
+    out.push(n.to_le_bytes()[0]);
 }
 
 /// A request with [`HOSTS`] events whose content depends on `n`.
@@ -109,12 +109,13 @@ pub fn append(n: u64, received: UnixMillis) -> Append {
 pub fn dedup(n: u64) -> Dedup {
     let mut id = [0; 16];
     id[8..].copy_from_slice(&n.to_be_bytes());
-    Dedup { id, digest: [n as u8; 16] }
+    Dedup { id, digest: [n.to_le_bytes()[0]; 16] }
 }
 
 /// A data directory, and the options and clock to open a store in it.
 pub struct Bench {
-    _dir: Option<TempDir>,
+    /// Removed when the bench is dropped.
+    home: Option<TempDir>,
     pub path: PathBuf,
     pub options: Options,
     pub clock: Clock,
@@ -124,7 +125,7 @@ impl Bench {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut bench = Self::at(&dir.path().join("data"));
-        bench._dir = Some(dir);
+        bench.home = Some(dir);
         bench
     }
 
@@ -133,7 +134,7 @@ impl Bench {
         let mut options = Options::new(path);
         options.witness_lag = std::time::Duration::ZERO;
         options.reserve_bytes = 0;
-        Self { _dir: None, path: path.to_owned(), options, clock: Clock::manual(START) }
+        Self { home: None, path: path.to_owned(), options, clock: Clock::manual(START) }
     }
 
     /// Small segments, so that few batches make many.
@@ -157,7 +158,7 @@ impl Bench {
         let path = dir.path().join("data");
         copy(&self.path, &path);
         let options = Options { dir: path.clone(), ..self.options.clone() };
-        Self { _dir: Some(dir), path, options, clock: self.clock.clone() }
+        Self { home: Some(dir), path, options, clock: self.clock.clone() }
     }
 
     /// The files of the database whose names end so, oldest first.

@@ -83,17 +83,8 @@ enum Step<'p> {
 fn steps(path: &str) -> Vec<Step<'_>> {
     let mut steps = Vec::new();
     for part in path.split('.') {
-        let mut rest = match part.find(['[', '{']) {
-            Some(at) => {
-                let (name, rest) = part.split_at(at);
-                steps.push(Step::Name(name));
-                rest
-            }
-            None => {
-                steps.push(Step::Name(part));
-                continue;
-            }
-        };
+        let (name, mut rest) = part.split_at(part.find(['[', '{']).unwrap_or(part.len()));
+        steps.push(Step::Name(name));
         for (sign, step) in
             [("[]", Step::Item), ("{key}", Step::MapKey), ("{}", Step::MapValue)].iter().cycle()
         {
@@ -189,7 +180,7 @@ fn value(field: &Field, random: &mut StdRng, sent: &mut Sent) -> Json {
 
 fn text(field: &Field, random: &mut StdRng) -> String {
     let own: u64 = random.random_range(1 << 40..1 << 44);
-    let [_, _, _, a, b, c, d, e] = own.to_be_bytes();
+    let [_, _, _, top, high, mid, low, end] = own.to_be_bytes();
     match field.class() {
         IdentifierClass::NotIdentifying
         | IdentifierClass::CustomerId
@@ -199,9 +190,7 @@ fn text(field: &Field, random: &mut StdRng) -> String {
             let word = words.get(random.random_range(0..words.len().max(1)));
             word.cloned().unwrap_or_else(|| field.example().to_owned())
         }
-        IdentifierClass::LicenceKey => {
-            format!("{own:011X}-{:05X}-{:05X}", a, u32::from(b) << 8 | u32::from(c))
-        }
+        IdentifierClass::LicenceKey => format!("{own:011X}-{top:05X}-{high:05X}"),
         IdentifierClass::InstanceId
         | IdentifierClass::ClusterId
         | IdentifierClass::VmId
@@ -212,9 +201,11 @@ fn text(field: &Field, random: &mut StdRng) -> String {
         }
         IdentifierClass::HostName => format!("esx-{own:x}.corp.example.com"),
         IdentifierClass::ObjectName => format!("payroll-db-{own:x}"),
-        IdentifierClass::IpAddress if d & 1 == 0 => format!("10.{}.{}.{}", b | 128, c | 128, e | 128),
-        IdentifierClass::IpAddress => format!("2001:db8:{a:x}{b:02x}:{c:x}{d:02x}::{e:x}7"),
-        IdentifierClass::MacAddress => format!("00:50:56:{c:02x}:{d:02x}:{e:02x}"),
+        IdentifierClass::IpAddress if low & 1 == 0 => {
+            format!("10.{}.{}.{}", high | 128, mid | 128, end | 128)
+        }
+        IdentifierClass::IpAddress => format!("2001:db8:{top:x}{high:02x}:{mid:x}{low:02x}::{end:x}7"),
+        IdentifierClass::MacAddress => format!("00:50:56:{mid:02x}:{low:02x}:{end:02x}"),
         IdentifierClass::SerialNumber => format!("SN{own:X}"),
         IdentifierClass::Email => format!("jane.{own:x}@example.com"),
         IdentifierClass::Phone => format!("+4930{:09}", own % 1_000_000_000),

@@ -3,12 +3,11 @@
 
 mod cast;
 mod events;
+mod hunt;
 mod search;
 mod show;
 mod stage;
 
-use std::io::Write as _;
-use std::path::Path;
 use std::time::Instant;
 
 use clap::Args;
@@ -18,14 +17,13 @@ use serde_json::{Value as Json, json};
 
 use self::cast::CAST;
 use self::events::Sent;
-use self::search::Search;
+use self::hunt::{Hunt, hunt, write_drained};
 use self::show::Showcase;
-use super::batch_text::lines;
 use super::child::Collector;
 use super::connect::Server;
 use super::exit::Failure;
 use super::output::{Output, grouped};
-use super::send::{Summary, new_batch_id, parse_event};
+use super::send::{Batch as Sending, Summary, new_batch_id, parse_event};
 use crate::grpc::proto::drain::Batch;
 use crate::grpc::proto::ingest::SubmitRequest;
 use crate::model::Purpose;
@@ -58,7 +56,7 @@ pub(super) struct DemoArgs {
 
 /// What is to be sent, and what to look for afterwards.
 struct Script<'p> {
-    batches: Vec<(usize, SubmitRequest)>,
+    batches: Vec<(usize, Sending)>,
     sent: Sent,
     showcases: Vec<Showcase<'p>>,
 }
@@ -175,7 +173,7 @@ impl DemoArgs {
     async fn play(
         &self,
         server: &Server,
-        batches: Vec<(usize, SubmitRequest)>,
+        batches: Vec<(usize, Sending)>,
         out: Output,
     ) -> Result<Played, Failure> {
         stage::import(server).await?;
@@ -185,8 +183,7 @@ impl DemoArgs {
             stage::subscribe(&mut drain, Purpose::Deliver).await?,
         ];
 
-        let events: u64 =
-            batches.iter().map(|(_, batch)| u64::try_from(batch.events.len()).unwrap_or(0)).sum();
+        let events: u64 = batches.iter().map(|(_, batch)| u64::try_from(batch.events).unwrap_or(0)).sum();
         let bar = out.progress(Some(events), "sending, until the receipts are here");
         let begun = Instant::now();
         let sums = stage::send(server, batches, &bar).await?;
@@ -204,13 +201,13 @@ impl DemoArgs {
 
         let commits = server.admin().await?.get_status(crate::grpc::proto::admin::GetStatusRequest {}).await;
         let commits = commits.map_err(|status| super::connect::refused(&status))?.into_inner().commit_number;
-        let (mut balances, mut balanced) = (Vec::new(), true);
+        let (mut told, mut balanced) = (Vec::new(), true);
         for name in &names {
             let (even, text) = show::balance(commits, &stage::standing(&mut drain, name).await?);
             balanced &= even;
-            balances.push(text);
+            told.push(text);
         }
-        Ok(Played { sums, drained, send_seconds, drain_seconds, commits, balanced, balances })
+        Ok(Played { sums, drained, send_seconds, drain_seconds, commits, balanced, balances: told })
     }
 }
 
@@ -221,7 +218,7 @@ impl Script<'_> {
         round: u64,
         size: u64,
         random: &mut StdRng,
-    ) -> Result<SubmitRequest, Failure> {
+    ) -> Result<Sending, Failure> {
         let (batch_id, instance) = (new_batch_id(), uuid::Uuid::new_v4().to_string());
         self.sent.text(&batch_id);
         self.sent.text(&instance);
@@ -240,7 +237,13 @@ impl Script<'_> {
             events.push(parse_event(&made.to_string())?);
         }
         let product = product.name().to_string();
-        Ok(SubmitRequest { batch_id, product, instance, events, ..SubmitRequest::default() })
+        Ok(Sending::encode(&SubmitRequest {
+            batch_id,
+            product,
+            instance,
+            events,
+            ..SubmitRequest::default()
+        }))
     }
 }
 
@@ -286,80 +289,6 @@ impl Played {
             "send_seconds": self.send_seconds, "drain_seconds": self.drain_seconds, "seconds": seconds,
         })
     }
-}
-
-fn write_drained(file: &Path, drained: &[(u64, Batch)]) -> Result<(), Failure> {
-    let failed = || format!("writing {}", file.display());
-    let mut out = std::io::BufWriter::new(std::fs::File::create(file).map_err(Failure::io(failed()))?);
-    for (commit, batch) in drained {
-        for line in lines(batch, *commit) {
-            writeln!(out, "{line}").map_err(Failure::io(failed()))?;
-        }
-    }
-    out.flush().map_err(Failure::io(failed()))
-}
-
-/// What the byte search found.
-struct Hunt {
-    identifiers: u64,
-    files: u64,
-    bytes: u64,
-    hits: Vec<String>,
-    /// Whether a planted identifier was found.
-    finds_planted: bool,
-    /// Whether a word that the policy keeps was found.
-    finds_kept: bool,
-}
-
-impl Hunt {
-    fn json(&self) -> Json {
-        json!({
-            "identifiers": self.identifiers, "files": self.files, "bytes": self.bytes, "found_in": self.hits,
-            "finds_what_is_planted": self.finds_planted, "finds_what_is_kept": self.finds_kept,
-        })
-    }
-}
-
-/// Searches data, log and drained events for every identifier that was sent, and proves that the
-/// search can find one.
-fn hunt(dir: &Path, sent: &Sent, out: Output) -> Result<Hunt, Failure> {
-    let search = Search::new(sent.needles.iter().map(Vec::as_slice));
-    let found = search.directory(dir)?;
-    let hits: Vec<_> = found.hits.iter().map(|path| path.display().to_string()).collect();
-
-    let planted = dir.join("data").join("planted");
-    let needle = sent.needles.first().cloned().unwrap_or_default();
-    let around: [u8; 64] = rand::random();
-    std::fs::write(&planted, [&around, needle.as_slice(), &around].concat())
-        .map_err(Failure::io("planting"))?;
-    let finds_planted = search.directory(dir)?.hits.contains(&planted);
-    std::fs::remove_file(&planted).map_err(Failure::io("taking away what was planted"))?;
-    let finds_kept = !Search::new([b"windows-server-2022".as_slice()]).directory(dir)?.hits.is_empty();
-
-    let hunt = Hunt {
-        identifiers: sent.identifiers,
-        files: found.files,
-        bytes: found.bytes,
-        hits,
-        finds_planted,
-        finds_kept,
-    };
-    if !out.is_json() {
-        let (identifiers, bytes, files) = (grouped(hunt.identifiers), grouped(hunt.bytes), hunt.files);
-        out.line(&format!(
-            "Searched {bytes} bytes in {files} files (data directory, log at level debug, everything drained) for all \
-             {identifiers} identifiers that were sent: {}.",
-            if hunt.hits.is_empty() { "none found".to_owned() } else { format!("FOUND in {}", hunt.hits.join(", ")) }
-        ))?;
-        out.line(&format!(
-            "The search works: an identifier planted in the data directory was {}, a word that the policy keeps was \
-             {}. Not searched for, because a level keeps them as the policy says: customer and entitlement ids, the \
-             country of a location, what identifies nobody; the registry of participations holds customer ids as they are.\n",
-            if finds_planted { "found" } else { "NOT found" },
-            if finds_kept { "found in what was drained" } else { "NOT found" },
-        ))?;
-    }
-    Ok(hunt)
 }
 
 fn verdict(adds_up: bool, hunt: &Hunt) -> Result<(), Failure> {

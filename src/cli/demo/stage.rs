@@ -11,14 +11,13 @@ use tokio::task::JoinSet;
 use super::cast::CAST;
 use crate::cli::connect::{DrainClient, Server, refused};
 use crate::cli::exit::Failure;
-use crate::cli::send::{Outcome, Submitter, Summary};
+use crate::cli::send::{Batch as Sending, Outcome, Submitter, Summary};
 use crate::cli::subscription::wire_purpose;
 use crate::grpc::client::{Message as _, ProtoDuration};
 use crate::grpc::proto::admin::ImportParticipationsRequest;
 use crate::grpc::proto::drain::{
     AcknowledgeRequest, Batch, CreateSubscriptionRequest, GetSubscriptionRequest, PullRequest, Subscription,
 };
-use crate::grpc::proto::ingest::SubmitRequest;
 use crate::model::{CustomerId, Purpose};
 
 /// Batches under way at a time.
@@ -60,7 +59,7 @@ pub(super) async fn subscribe(drain: &mut DrainClient, purpose: Purpose) -> Resu
 /// Sends every batch and waits for every receipt; gives the sums of each customer.
 pub(super) async fn send(
     server: &Server,
-    batches: Vec<(usize, SubmitRequest)>,
+    batches: Vec<(usize, Sending)>,
     bar: &ProgressBar,
 ) -> Result<[Summary; CAST.len()], Failure> {
     let client = server.ingest().await?;
@@ -85,7 +84,7 @@ pub(super) async fn send(
         let Some(submitter) = submitters.get(player).cloned() else { continue };
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
         under_way.spawn(async move {
-            let events = u64::try_from(batch.events.len()).unwrap_or(0);
+            let events = u64::try_from(batch.events).unwrap_or(0);
             let outcome = submitter.submit(batch).await;
             drop(place);
             (player, events, outcome)

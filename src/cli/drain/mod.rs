@@ -11,7 +11,7 @@ use serde_json::json;
 use self::sink::Sink;
 use super::batch_text::lines;
 use super::connect::{DrainClient, Server, refused};
-use super::exit::Failure;
+use super::exit::{Failure, say};
 use super::output::Output;
 use super::subscription::wire_duration;
 use crate::config::Size;
@@ -156,7 +156,7 @@ fn report(drained: &Drained, to_files: bool, out: Output) -> Result<(), Failure>
     if to_files {
         out.line(&text)?;
     } else {
-        eprintln!("{text}");
+        say(&text);
     }
     match late {
         0 => Ok(()),

@@ -28,6 +28,8 @@ pub(super) struct Drive<'a> {
     pub clients: usize,
     pub connections: Option<usize>,
     pub prepared: Arc<Prepared>,
+    /// How long each client takes for one request at least; zero for as fast as it can.
+    pub period: Duration,
     pub warm_up: Duration,
     pub duration: Duration,
 }
@@ -68,7 +70,8 @@ impl Drive<'_> {
                 })?,
             );
         }
-        let begin = Instant::now() + self.warm_up;
+        let start = Instant::now();
+        let begin = start + self.warm_up;
         let end = begin + self.duration;
         let run: u64 = rand::random();
         let mut clients = tokio::task::JoinSet::new();
@@ -79,8 +82,10 @@ impl Drive<'_> {
                 run,
                 customers: Arc::clone(&self.customers),
                 prepared: Arc::clone(&self.prepared),
+                period: self.period,
             };
-            clients.spawn(client.send(begin, end));
+            let offset = self.period.mul_f64(share(number, self.clients));
+            clients.spawn(client.send(start + offset, begin, end));
         }
         sleep_until(begin).await;
         let (started, cpu_before) = (Instant::now(), self.cpu()?);
@@ -126,19 +131,32 @@ struct Client {
     run: u64,
     customers: Arc<[CustomerId]>,
     prepared: Arc<Prepared>,
+    period: Duration,
+}
+
+/// The part of the whole that comes before this one.
+fn share(number: usize, of: usize) -> f64 {
+    let float = |count: usize| u32::try_from(count).map_or(0.0, f64::from);
+    float(number) / float(of).max(1.0)
 }
 
 impl Client {
-    async fn send(mut self, begin: Instant, end: Instant) -> Result<Notes, Failure> {
+    /// Sends until `end` and counts from `begin` on. With a period, a request has its time, and its
+    /// latency counts from then, so that a slow answer is not hidden by the requests that wait for it.
+    async fn send(mut self, mut due: Instant, begin: Instant, end: Instant) -> Result<Notes, Failure> {
         let mut notes = Notes::new()?;
         let mut sent = 0_usize;
         while Instant::now() < end {
+            if !self.period.is_zero() {
+                sleep_until(due.min(end)).await;
+            }
             // Clients begin at different places of the same row of requests and customers.
             let turn = self.number.wrapping_mul(7_919).wrapping_add(sent);
             let Some(customer) = self.customers.get(turn % self.customers.len().max(1)) else { break };
             let batch = self.batch_id(sent);
             sent = sent.wrapping_add(1);
-            let asked = Instant::now();
+            let asked = if self.period.is_zero() { Instant::now() } else { due };
+            due += self.period;
             let answer = loop {
                 let request = of_customer(self.prepared.request(turn, batch), customer)?;
                 match self.ingest.submit(request).await {

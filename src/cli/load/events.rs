@@ -89,8 +89,8 @@ impl Prepared {
 fn event(random: &mut StdRng, now: jiff::Timestamp) -> (Event, Identifiers) {
     let number = random.random::<u32>();
     let named = Identifiers {
-        host: format!("esx-{:05}.dc{:02}.example.com", number % 20_000, number % 40),
-        vm: format!("app-server-{number:010}"),
+        host: format!("esx-{:05}.rack-{:02}.dc-{:02}.example.com", number % 20_000, number % 97, number % 40),
+        vm: format!("app-server-{number:010}-production"),
         ip: format!("10.{}.{}.{}", number >> 16 & 255, number >> 8 & 255, number & 255),
         mac: format!("00:50:56:{:02x}:{:02x}:{:02x}", number >> 16 & 255, number >> 8 & 255, number & 255),
     };

@@ -1,6 +1,7 @@
 //! `usaged load`: drives a collector in a process of its own with requests that were encoded before,
 //! reads what it costs from /proc, and measures the floor on the same bytes in the same run.
 
+mod drained;
 mod drive;
 mod events;
 mod floor;
@@ -53,6 +54,12 @@ pub(super) struct LoadArgs {
     /// Their level in `ceip`: standard or enhanced.
     #[arg(long, default_value = "standard")]
     level: LevelName,
+    /// Events per second to send at most, spread evenly; without it, as many as are answered.
+    #[arg(long)]
+    rate: Option<u32>,
+    /// Drain everything afterwards, and measure that too.
+    #[arg(long)]
+    drain: bool,
     /// How long to measure.
     #[arg(long, default_value = "10s")]
     duration: Span,
@@ -77,7 +84,7 @@ pub(super) struct LoadArgs {
     /// Leave the floor out.
     #[arg(long)]
     no_floor: bool,
-    /// An option for the collector's `serve --set`, such as store.group_records=64. Can be given several times.
+    /// An option for the collector's `serve --set`, such as `store.group_records=64`. Can be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE", conflicts_with = "attach")]
     sets: Vec<String>,
 }
@@ -106,13 +113,19 @@ impl LoadArgs {
         runtime.block_on(register::register(&target.address, &customers, &self.level, out))?;
 
         let bar = out.progress(None, "measuring");
-        let drive = |address: &str, pid, customers, duration| {
+        let drive = |address: &str, pid, customers, duration, period| {
             let (clients, connections) = (self.clients.get(), self.connections);
             let (prepared, warm_up) = (Arc::clone(&prepared), self.warm_up.0);
-            let drive = Drive { address, pid, customers, clients, connections, prepared, warm_up, duration };
+            let drive =
+                Drive { address, pid, customers, clients, connections, prepared, period, warm_up, duration };
             runtime.block_on(drive.run())
         };
-        let measured = drive(&target.address, target.pid, Arc::clone(&customers), self.duration.0)?;
+        let measured =
+            drive(&target.address, target.pid, Arc::clone(&customers), self.duration.0, self.period())?;
+        let drained = self
+            .drain
+            .then(|| runtime.block_on(drained::measure(&target.address, target.pid)))
+            .transpose()?;
         let peak_rss = target.pid.map(gauge::peak_rss).transpose()?;
         let records_per_sync = target.own.as_ref().and_then(|own| register::records_per_sync(&own.admin));
         if let Some(own) = target.own {
@@ -126,7 +139,13 @@ impl LoadArgs {
             let group = records_per_sync.map_or(1, |records| format!("{records:.0}").parse().unwrap_or(1));
             let floor = floor::measure(&prepared, &self.level, &dir.path().join("floor"), group)?;
             let door = Collector::start(["floor-door"], &dir.path().join("floor.log"))?;
-            let nothing = drive(&door.grpc, Some(door.pid()), customers, floor_duration(self.duration.0))?;
+            let nothing = drive(
+                &door.grpc,
+                Some(door.pid()),
+                customers,
+                floor_duration(self.duration.0),
+                Duration::ZERO,
+            )?;
             runtime.block_on(door.end())?;
             Some(Floor { receive: receive(&nothing), ..floor })
         };
@@ -140,11 +159,19 @@ impl LoadArgs {
             seed: self.seed,
             event_bytes: prepared.event_bytes(),
             measured,
+            drained,
             peak_rss,
             records_per_sync,
             floor,
         };
         report.show(out)
+    }
+
+    /// How long one client takes for one request at the wanted rate.
+    fn period(&self) -> Duration {
+        let Some(rate) = self.rate else { return Duration::ZERO };
+        let events = self.clients.get().saturating_mul(self.batch_size);
+        Duration::from_secs(1).mul_f64(u32::try_from(events).map_or(1.0, f64::from)) / rate.max(1)
     }
 
     fn scratch(&self) -> Result<tempfile::TempDir, Failure> {

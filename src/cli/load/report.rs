@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::drained::Drained;
 use super::drive::Measured;
 use super::floor::{Floor, per_event};
 use crate::cli::exit::Failure;
@@ -17,6 +18,7 @@ pub(super) struct Report {
     pub seed: u64,
     pub event_bytes: usize,
     pub measured: Measured,
+    pub drained: Option<Drained>,
     pub peak_rss: Option<u64>,
     pub records_per_sync: Option<f64>,
     pub floor: Option<Floor>,
@@ -93,6 +95,9 @@ impl Report {
                 "append": rounded(floor.append),
             })),
             "floor_ratio": self.floor_ratio().map(rounded),
+            "drain_events": self.drained.as_ref().map(|drained| drained.events),
+            "drain_events_per_second": self.drained.as_ref().map(|drained| rounded(drained.per_second())),
+            "drain_events_per_cpu_second": self.drained.as_ref().and_then(Drained::per_cpu_second).map(rounded),
         })
     }
 
@@ -139,6 +144,12 @@ impl Report {
             rows.push(("floor in all", ns(floor.total())));
             let ratio = self.floor_ratio().map_or_else(unknown, |ratio| format!("{ratio:.2}"));
             rows.push(("CPU per event / floor", ratio));
+        }
+        if let Some(drained) = &self.drained {
+            rows.push(("events drained", grouped(drained.events)));
+            rows.push(("drained per second", whole(drained.per_second())));
+            let per_cpu_second = drained.per_cpu_second().map_or_else(unknown, whole);
+            rows.push(("drained per CPU-second of the daemon", per_cpu_second));
         }
         if measured.refused > 0 {
             rows.push(("requests refused with a hint", grouped(measured.refused)));

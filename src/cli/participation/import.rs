@@ -156,7 +156,8 @@ impl Pages {
     }
 
     fn flush(&mut self, last: bool) -> bool {
-        if self.page.is_empty() && !(last && !self.started) {
+        // An import of nothing is still an import: the first message says who and why.
+        if self.page.is_empty() && (self.started || !last) {
             return true;
         }
         self.started = true;

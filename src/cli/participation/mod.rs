@@ -37,11 +37,13 @@ enum Action {
     /// Set the participation of a customer, as a whole. It holds from the next batch on.
     Set(SetArgs),
     /// Show the participation of a customer.
+    #[command(after_help = "Example:\n  usaged participation get acme")]
     Get {
         /// The customer.
         customer: CustomerId,
     },
     /// List participations, in the order of the customer ids.
+    #[command(after_help = "Example:\n  usaged participation list --limit 1000 --json")]
     List {
         /// Show at most so many.
         #[arg(long, default_value_t = 100)]
@@ -53,6 +55,7 @@ enum Action {
     /// Set many participations from a TOML, JSON or NDJSON file; bad ones are named, the others set.
     Import(import::ImportArgs),
     /// Show every change of a participation, newest first: who, when and why.
+    #[command(after_help = "Example:\n  usaged participation history acme --json")]
     History {
         /// The customer.
         customer: CustomerId,

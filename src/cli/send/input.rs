@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use bytes::Bytes;
+
 use crate::cli::event_text;
 use crate::cli::exit::Failure;
 use crate::grpc::client::Message as _;
@@ -28,6 +30,21 @@ pub(super) struct Head {
 pub(super) struct Input {
     name: String,
     reader: BufReader<Box<dyn Read + Send>>,
+}
+
+/// A batch as it goes over the wire.
+pub(in crate::cli) struct Batch {
+    /// A `usaged.ingest.v1.SubmitRequest`.
+    pub request: Bytes,
+    /// Events in it.
+    pub events: usize,
+}
+
+impl Batch {
+    /// Encodes a request, once.
+    pub fn encode(request: &SubmitRequest) -> Self {
+        Self { request: request.encode_to_vec().into(), events: request.events.len() }
+    }
 }
 
 /// Batches that are read one after another.
@@ -81,22 +98,26 @@ impl Batches {
     }
 
     /// The next batch, or nothing at the end.
-    pub fn next(&mut self) -> Result<Option<SubmitRequest>, Failure> {
+    pub fn next(&mut self) -> Result<Option<Batch>, Failure> {
         match &self.kind {
             Kind::Messages => self.message(),
-            Kind::Lines { head, size } => {
-                let (head, size) = (head.clone(), *size);
-                let events = self.events(size)?;
-                Ok((!events.is_empty()).then(|| SubmitRequest {
-                    batch_id: new_batch_id(),
-                    product: head.product,
-                    instance: head.instance,
-                    region: head.region,
-                    level_caps: head.level_caps,
-                    events,
-                }))
-            }
+            Kind::Lines { .. } => Ok(self.request()?.as_ref().map(Batch::encode)),
         }
+    }
+
+    /// The next lines as a request; nothing at the end, or where there are no lines.
+    pub fn request(&mut self) -> Result<Option<SubmitRequest>, Failure> {
+        let Kind::Lines { head, size } = &self.kind else { return Ok(None) };
+        let (head, size) = (head.clone(), *size);
+        let events = self.events(size)?;
+        Ok((!events.is_empty()).then(|| SubmitRequest {
+            batch_id: new_batch_id(),
+            product: head.product,
+            instance: head.instance,
+            region: head.region,
+            level_caps: head.level_caps,
+            events,
+        }))
     }
 
     fn events(&mut self, size: usize) -> Result<Vec<Event>, Failure> {
@@ -143,7 +164,7 @@ impl Batches {
         Failure::Failed(format!("{name}, line {}: {what}; what was read before it was sent", self.line))
     }
 
-    fn message(&mut self) -> Result<Option<SubmitRequest>, Failure> {
+    fn message(&mut self) -> Result<Option<Batch>, Failure> {
         let at = self.bytes;
         let name = self.input.name.clone();
         let wrong = |what: &str| {
@@ -161,12 +182,13 @@ impl Batches {
             .read_exact(&mut bytes)
             .map_err(|_| wrong("the file ends in the middle of a request"))?;
         self.bytes = self.bytes.saturating_add(u64::try_from(len).unwrap_or(0));
-        let mut request =
+        let request =
             SubmitRequest::decode(&*bytes).map_err(|_| wrong("is not a usaged.ingest.v1.SubmitRequest"))?;
         if request.batch_id.is_empty() {
-            request.batch_id = new_batch_id();
+            let id = SubmitRequest { batch_id: new_batch_id(), ..SubmitRequest::default() };
+            bytes.splice(0..0, id.encode_to_vec());
         }
-        Ok(Some(request))
+        Ok(Some(Batch { request: bytes.into(), events: request.events.len() }))
     }
 
     /// The varint before a message; nothing at the end of the file.

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-pub(super) use self::input::new_batch_id;
-use self::input::{Head, Input};
+pub(super) use self::input::{Batch, new_batch_id};
+use self::input::{Batches, Head, Input};
 pub(super) use self::submit::{Outcome, Submitter};
 pub(super) use self::summary::Summary;
 use super::connect::Server;
@@ -101,22 +101,23 @@ impl SendArgs {
             level_caps: self.level_caps.clone(),
         };
         let input = Input::open(&self.file)?;
-        let mut batches = match self.format {
+        let mut batches = read_aside(match self.format {
             Format::Ndjson => input.lines(head, self.batch_size),
             Format::Protobuf => input.messages(),
-        };
+        });
         let bar = out.progress(input_len(&self.file), "bytes read");
         let mut summary = Summary::default();
         let mut under_way = JoinSet::new();
         let places = Arc::new(Semaphore::new(self.in_flight.get()));
-        // Reading a file blocks for moments only, and nothing else runs here but the batches under way.
         let ended = loop {
-            let batch = match batches.next() {
-                Ok(Some(batch)) => batch,
-                Ok(None) => break Ok(()),
-                Err(failure) => break Err(failure),
+            let batch = match batches.recv().await {
+                Some(Ok((batch, bytes_read))) => {
+                    bar.set_position(bytes_read);
+                    batch
+                }
+                Some(Err(failure)) => break Err(failure),
+                None => break Ok(()),
             };
-            bar.set_position(batches.bytes_read());
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { break Ok(()) };
             let submitter = submitter.clone();
             under_way.spawn(async move {
@@ -140,6 +141,22 @@ impl SendArgs {
     }
 }
 
+/// Reads in a thread of its own: standard input can be silent for hours, and the connection must be
+/// looked after meanwhile. The thread is not waited for when sending ends early.
+fn read_aside(mut batches: Batches) -> mpsc::Receiver<Result<(Batch, u64), Failure>> {
+    let (sender, receiver) = mpsc::channel(2);
+    std::thread::spawn(move || {
+        while let Some(read) = batches.next().transpose() {
+            let is_last = read.is_err();
+            let sent = sender.blocking_send(read.map(|batch| (batch, batches.bytes_read())));
+            if is_last || sent.is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
 fn joined(done: Result<Outcome, tokio::task::JoinError>) -> Outcome {
     done.unwrap_or_else(|_| Outcome::lost("a task of the sender panicked"))
 }
@@ -152,9 +169,8 @@ fn input_len(file: &std::path::Path) -> Option<u64> {
 pub(super) fn read_request(file: &std::path::Path, product: &ProductName) -> Result<SubmitRequest, Failure> {
     let head =
         Head { product: product.to_string(), instance: "example-instance".to_owned(), ..Head::default() };
-    let mut batches = Input::open(file)?.lines(head, limits::EVENTS);
     let nothing = || Failure::Usage("there is no event in the input".to_owned());
-    batches.next()?.ok_or_else(nothing)
+    Input::open(file)?.lines(head, limits::EVENTS).request()?.ok_or_else(nothing)
 }
 
 /// Reads one event, for a command that makes its own events.

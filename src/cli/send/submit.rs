@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cli::connect::{IngestClient, of_customer, refused};
+use bytes::Bytes;
+
+use super::input::Batch;
+use crate::cli::connect::{of_customer, refused};
 use crate::cli::exit::Failure;
-use crate::grpc::client::{Code, Status, retry_delay};
-use crate::grpc::proto::ingest::{SubmitRequest, SubmitResponse};
+use crate::grpc::client::{Code, EncodedIngest, Status, retry_delay};
+use crate::grpc::proto::ingest::SubmitResponse;
 use crate::model::CustomerId;
 
 /// The first pause before a retry when the collector names none; it doubles up to [`MAX_PAUSE`].
@@ -31,28 +34,29 @@ impl Outcome {
 /// Sends batches of one customer.
 #[derive(Clone)]
 pub(in crate::cli) struct Submitter {
-    client: IngestClient,
+    client: EncodedIngest,
     customer: CustomerId,
     retry_for: Duration,
 }
 
 impl Submitter {
-    pub const fn new(client: IngestClient, customer: CustomerId, retry_for: Duration) -> Self {
+    pub const fn new(client: EncodedIngest, customer: CustomerId, retry_for: Duration) -> Self {
         Self { client, customer, retry_for }
     }
 
-    /// Sends one batch and waits for its receipt.
-    pub async fn submit(mut self, batch: SubmitRequest) -> Outcome {
+    /// Sends one batch and waits for its receipt. Every try sends the same bytes: the collector refuses
+    /// other bytes under the same id, and a map can be encoded in many orders.
+    pub async fn submit(mut self, batch: Batch) -> Outcome {
         let started = Instant::now();
         let mut pause = FIRST_PAUSE;
         let mut retries = 0_u32;
         loop {
-            let request = match of_customer(batch.clone(), &self.customer) {
+            let request = match of_customer(Bytes::clone(&batch.request), &self.customer) {
                 Ok(request) => request,
                 Err(failure) => return Outcome::Refused(failure),
             };
             let status = match self.client.submit(request).await {
-                Ok(receipt) => return Outcome::Receipt(Box::new(receipt.into_inner()), retries),
+                Ok(receipt) => return Outcome::Receipt(Box::new(receipt), retries),
                 Err(status) => status,
             };
             let wait = retry_delay(&status).unwrap_or(pause).mul_f64(rand::random_range(0.8..1.2));

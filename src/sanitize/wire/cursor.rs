@@ -41,6 +41,12 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
+    /// Goes on at `rest`, an end of what is left.
+    #[inline]
+    pub const fn advance_to(&mut self, rest: &'a [u8]) {
+        self.rest = rest;
+    }
+
     /// A varint of up to ten bytes.
     #[inline]
     pub fn varint(&mut self) -> Result<u64, WireFault> {

@@ -1,21 +1,22 @@
 //! `usaged subscription`: named drainers of a running collector.
 
-use std::time::Duration;
+mod text;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
-use super::batch_text::{head, time_text};
+use self::text::{dead_letter_json, json_of, purpose_word, show};
+pub(super) use self::text::{wire_duration, wire_purpose};
+use super::batch_text::time_text;
 use super::connect::{DrainClient, Server, refused};
 use super::exit::Failure;
-use super::output::{Output, grouped, pairs, right, table};
+use super::output::{Output, grouped, right, table};
 use crate::config::Span;
-use crate::grpc::client::{Message as _, ProtoDuration, Timestamp};
+use crate::grpc::client::Timestamp;
 use crate::grpc::proto::drain::seek_request::Target;
 use crate::grpc::proto::drain::{
-    Batch, CreateSubscriptionRequest, DeadLetter, DeleteSubscriptionRequest, GetSubscriptionRequest,
-    ListDeadLettersRequest, ListSubscriptionsRequest, Purpose as WirePurpose, ReplayDeadLettersRequest,
-    SeekRequest, Subscription,
+    CreateSubscriptionRequest, DeleteSubscriptionRequest, GetSubscriptionRequest, ListDeadLettersRequest,
+    ListSubscriptionsRequest, ReplayDeadLettersRequest, SeekRequest, Subscription,
 };
 use crate::model::{ProductName, ProgramName, Purpose, SubscriptionName};
 
@@ -39,13 +40,16 @@ enum Action {
     /// Create a subscription.
     Create(CreateArgs),
     /// List the subscriptions, with their backlogs.
+    #[command(after_help = "Example:\n  usaged subscription list")]
     List,
     /// Show one subscription.
+    #[command(after_help = "Example:\n  usaged subscription get improve-team --json")]
     Get {
         /// Its name.
         name: SubscriptionName,
     },
     /// Delete a subscription with its cursor, leases and dead letters. Stored batches stay.
+    #[command(after_help = "Example:\n  usaged subscription delete improve-team")]
     Delete {
         /// Its name.
         name: SubscriptionName,
@@ -53,6 +57,7 @@ enum Action {
     /// Move the cursor, back for a replay or forward to skip. Leases end.
     Seek(SeekArgs),
     /// List batches that were given up after too many attempts.
+    #[command(after_help = "Example:\n  usaged subscription dead-letters improve-team --batches --json")]
     DeadLetters {
         /// The subscription.
         name: SubscriptionName,
@@ -64,6 +69,9 @@ enum Action {
         batches: bool,
     },
     /// Put dead letters back into delivery.
+    #[command(
+        after_help = "Example:\n  usaged subscription replay improve-team 17 23\n  usaged subscription replay improve-team --all"
+    )]
     Replay {
         /// The subscription.
         name: SubscriptionName,
@@ -77,6 +85,10 @@ enum Action {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  usaged subscription create improve-team --purpose improve --recipient 'product analytics' --from-oldest
+  usaged subscription create vcenter-health --purpose deliver --recipient support --product vcenter")]
 struct CreateArgs {
     /// The name: a-z, 0-9 and -.
     name: SubscriptionName,
@@ -104,6 +116,10 @@ struct CreateArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  usaged subscription seek improve-team --time 2026-01-31T00:00:00Z
+  usaged subscription seek improve-team --newest")]
 #[group(id = "target", required = true, multiple = false, args = ["time", "commit", "oldest", "newest"])]
 struct SeekArgs {
     /// The subscription.
@@ -120,32 +136,6 @@ struct SeekArgs {
     /// Past the newest batch.
     #[arg(long)]
     newest: bool,
-}
-
-/// A length of time on the wire.
-pub(super) fn wire_duration(duration: Duration) -> ProtoDuration {
-    ProtoDuration {
-        seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
-        nanos: i32::try_from(duration.subsec_nanos()).unwrap_or(0),
-    }
-}
-
-/// A purpose on the wire.
-pub(super) const fn wire_purpose(purpose: Purpose) -> WirePurpose {
-    match purpose {
-        Purpose::Deliver => WirePurpose::Deliver,
-        Purpose::Recommend => WirePurpose::Recommend,
-        Purpose::Improve => WirePurpose::Improve,
-    }
-}
-
-fn purpose_word(purpose: i32) -> &'static str {
-    match WirePurpose::try_from(purpose) {
-        Ok(WirePurpose::Deliver) => "deliver",
-        Ok(WirePurpose::Recommend) => "recommend",
-        Ok(WirePurpose::Improve) => "improve",
-        Ok(WirePurpose::Unspecified) | Err(_) => "?",
-    }
 }
 
 impl SubscriptionArgs {
@@ -277,68 +267,4 @@ async fn dead_letters(
         ]);
     }
     out.table(&shown)
-}
-
-fn dead_letter_json(letter: &DeadLetter) -> Json {
-    let batch = letter.batch.as_ref().and_then(|bytes| Batch::decode(bytes.clone()).ok());
-    let batch = batch.map(|batch| {
-        let mut shown = head(&batch);
-        let events: Vec<_> = super::batch_text::lines(&batch, letter.commit_number).collect();
-        shown.insert("events".to_owned(), json!(events));
-        shown
-    });
-    json!({
-        "commit_number": letter.commit_number,
-        "delivery_attempts": letter.delivery_attempts,
-        "dead_time": letter.dead_time.as_ref().map(time_text),
-        "reason": letter.reason,
-        "batch": batch,
-    })
-}
-
-fn json_of(one: &Subscription) -> Json {
-    json!({
-        "name": one.name,
-        "purpose": purpose_word(one.purpose),
-        "recipient": one.recipient,
-        "programs": one.programs,
-        "products": one.products,
-        "ack_deadline_seconds": one.ack_deadline.as_ref().map(|deadline| deadline.seconds),
-        "max_delivery_attempts": one.max_delivery_attempts,
-        "create_time": one.create_time.as_ref().map(time_text),
-        "cursor": one.cursor,
-        "waiting_batches": one.waiting_batches,
-        "leased_batches": one.leased_batches,
-        "dead_batches": one.dead_batches,
-        "oldest_age_seconds": one.oldest_age.as_ref().map(|age| age.seconds),
-        "acknowledged_batches": one.acknowledged_batches,
-        "expired_batches": one.expired_batches,
-        "skipped_batches": one.skipped_batches,
-    })
-}
-
-fn show(one: &Subscription, out: Output) -> Result<(), Failure> {
-    if out.is_json() {
-        return out.json(&json_of(one));
-    }
-    let all_or = |names: &[String]| if names.is_empty() { "all".to_owned() } else { names.join(" ") };
-    out.table(&pairs([
-        ("name", one.name.clone()),
-        ("purpose", purpose_word(one.purpose).to_owned()),
-        ("recipient", one.recipient.clone()),
-        ("programs", all_or(&one.programs)),
-        ("products", all_or(&one.products)),
-        (
-            "ack deadline",
-            one.ack_deadline.as_ref().map_or(String::new(), |deadline| format!("{} s", deadline.seconds)),
-        ),
-        ("attempts", one.max_delivery_attempts.to_string()),
-        ("cursor", one.cursor.to_string()),
-        ("waiting", grouped(one.waiting_batches)),
-        ("leased", grouped(one.leased_batches)),
-        ("dead", grouped(one.dead_batches)),
-        ("acknowledged", grouped(one.acknowledged_batches)),
-        ("expired", grouped(one.expired_batches)),
-        ("skipped", grouped(one.skipped_batches)),
-    ]))
 }

@@ -1,0 +1,245 @@
+//! The walk through one event's fields, as deep as the dictionary declares: each is looked up in
+//! the plan, treated, and written to the end of the batch, or counted as withheld.
+
+use super::builder::Growth;
+use super::pass::Told;
+use super::treat::{Scalar, treat};
+use super::{ProgramKeys, canonical, encode};
+use crate::model::{Raw, RawFields, RawItems, RawText, RawValue, Reason, WireError, WireFault, limits};
+use crate::policy::{Action, Kind, NameTable, Plan, Shape};
+
+/// One event on its way.
+pub(super) struct Walk<'w, 'a> {
+    plan: &'w Plan,
+    keys: &'w ProgramKeys,
+    growth: &'w mut Growth,
+    canonical: &'w mut canonical::Scratch,
+    told: &'w mut Told,
+    /// The names that lead to the field at hand, in the sender's own words.
+    path: [RawText<'a>; limits::DEPTH + 1],
+    depth: usize,
+    /// Fields that the event may still have.
+    left: usize,
+}
+
+impl<'w, 'a> Walk<'w, 'a> {
+    pub(super) fn new(
+        plan: &'w Plan,
+        keys: &'w ProgramKeys,
+        growth: &'w mut Growth,
+        canonical: &'w mut canonical::Scratch,
+        told: &'w mut Told,
+    ) -> Self {
+        let path = [Raw::default(); limits::DEPTH + 1];
+        Self { plan, keys, growth, canonical, told, path, depth: 0, left: limits::FIELDS_PER_EVENT }
+    }
+
+    /// Treats the fields of an event (written as field 3) or record (as field 1).
+    pub(super) fn fields<F: RawFields<'a>>(
+        &mut self,
+        mut fields: F,
+        names: &NameTable,
+        record: u32,
+        number: u8,
+    ) -> Result<(), WireError> {
+        let depth = self.depth;
+        while let Some((name, value)) = fields.next_field()? {
+            self.count()?;
+            match self.path.get_mut(depth) {
+                Some(slot) => *slot = name,
+                None => return Err(self.fault(WireFault::Depth)),
+            }
+            self.depth = depth + 1;
+            let stored = match names.get(name.expose()) {
+                None => Err(Reason::UnknownField),
+                Some(field) if self.growth.is_first(field, record) => self.field(field, value, number)?,
+                Some(_) => Err(Reason::Repeated),
+            };
+            if let Err(reason) = stored {
+                self.withhold(reason);
+            }
+        }
+        self.depth = depth;
+        Ok(())
+    }
+
+    /// Treats one field and writes it as field `number` of the message around it.
+    #[inline]
+    fn field<F: RawFields<'a>>(
+        &mut self,
+        field: u32,
+        value: RawValue<'a, F>,
+        number: u8,
+    ) -> Result<Result<(), Reason>, WireError> {
+        let plan = self.plan;
+        match shape(plan, field) {
+            None => Ok(Err(Reason::UnknownField)),
+            Some(Shape::Scalar { kind, action }) => {
+                Ok(self.scalar_field(field, *kind, action, &value, number))
+            }
+            Some(nested) => {
+                let start = self.growth.buffers.events.len();
+                let spec = self.growth.spec_number(plan, self.keys.epoch(), field);
+                let out = &mut self.growth.buffers.events;
+                let outer = encode::open(out, number, 1);
+                encode::varint_field(out, 1, u64::from(spec));
+                let stored = self.nested(nested, value, 2)?;
+                let out = &mut self.growth.buffers.events;
+                match stored {
+                    Ok(()) => encode::close(out, outer),
+                    Err(_) => out.truncate(start),
+                }
+                Ok(stored)
+            }
+        }
+    }
+
+    #[inline]
+    fn scalar_field<F: RawFields<'a>>(
+        &mut self,
+        field: u32,
+        kind: Kind,
+        action: &Action,
+        value: &RawValue<'a, F>,
+        number: u8,
+    ) -> Result<(), Reason> {
+        // A withheld field's value is not looked at.
+        if let Action::Withhold(reason) = action {
+            return Err(*reason);
+        }
+        let (treated, fate) = treat(action, Scalar::of(kind, value)?, self.keys, self.canonical)?;
+        let spec = u64::from(self.growth.spec_number(self.plan, self.keys.epoch(), field));
+        let out = &mut self.growth.buffers.events;
+        let value_len = treated.len();
+        let len = 2 + encode::varint_len(spec) + encode::varint_len(encode::size(value_len)) + value_len;
+        out.push(number << 3 | 2);
+        encode::varint(out, encode::size(len));
+        encode::varint_field(out, 1, spec);
+        treated.write_field(out, 2);
+        self.told.tally.store_field(fate);
+        Ok(())
+    }
+
+    /// Treats a value that is not a field by name (an item, or a map's value) and writes it as
+    /// field `number`, which holds a `Value`.
+    fn value<F: RawFields<'a>>(
+        &mut self,
+        field: u32,
+        value: RawValue<'a, F>,
+        number: u8,
+    ) -> Result<Result<(), Reason>, WireError> {
+        match shape(self.plan, field) {
+            None => Ok(Err(Reason::UnknownField)),
+            Some(Shape::Scalar { kind, action }) => {
+                Ok(Scalar::of(*kind, &value).and_then(|scalar| self.scalar(action, scalar, number)))
+            }
+            Some(nested) => self.nested(nested, value, number),
+        }
+    }
+
+    fn scalar(&mut self, action: &Action, scalar: Scalar<'a>, number: u8) -> Result<(), Reason> {
+        let (treated, fate) = treat(action, scalar, self.keys, self.canonical)?;
+        treated.write_field(&mut self.growth.buffers.events, number);
+        self.told.tally.store_field(fate);
+        Ok(())
+    }
+
+    /// Treats a record, list or map and writes it as field `number`, which holds a `Value`. Where
+    /// the type is wrong, nothing is written.
+    fn nested<F: RawFields<'a>>(
+        &mut self,
+        shape: &Shape,
+        value: RawValue<'a, F>,
+        number: u8,
+    ) -> Result<Result<(), Reason>, WireError> {
+        let kind = match (shape, &value) {
+            (Shape::Record(_), RawValue::Record(_)) => 7,
+            (Shape::List { .. }, RawValue::List(_)) => 8,
+            (Shape::Map { .. }, RawValue::Record(_)) => 9,
+            (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. } | Shape::Scalar { .. }, _) => {
+                return Ok(Err(Reason::WrongType));
+            }
+        };
+        let record = self.growth.next_record();
+        let out = &mut self.growth.buffers.events;
+        let (outer, inner) = (encode::open(out, number, 1), encode::open(out, kind, 1));
+        match (shape, value) {
+            (Shape::Record(names), RawValue::Record(fields)) => self.fields(fields, names, record, 1)?,
+            (Shape::List { item }, RawValue::List(items)) => self.items(items, *item)?,
+            (Shape::Map { key, value }, RawValue::Record(pairs)) => self.pairs(pairs, *key, *value)?,
+            (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. } | Shape::Scalar { .. }, _) => {}
+        }
+        let out = &mut self.growth.buffers.events;
+        encode::close(out, inner);
+        encode::close(out, outer);
+        Ok(Ok(()))
+    }
+
+    fn items<I: RawItems<'a>>(&mut self, mut items: I, item: u32) -> Result<(), WireError> {
+        while let Some(value) = items.next_item()? {
+            self.count()?;
+            if let Err(reason) = self.value(item, value, 1)? {
+                self.withhold(reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// The pairs of a map: a key is data and is treated like any value. A pair is stored whole or not at all.
+    fn pairs<F: RawFields<'a>>(&mut self, mut pairs: F, key: u32, value: u32) -> Result<(), WireError> {
+        while let Some((raw_key, raw_value)) = pairs.next_field()? {
+            self.count()?;
+            let fates = self.told.tally.fields;
+            let start = self.growth.buffers.events.len();
+            let pair = encode::open(&mut self.growth.buffers.events, 1, 1);
+            let treated_key = match shape(self.plan, key) {
+                Some(Shape::Scalar { action, .. }) => {
+                    Scalar::text(raw_key).and_then(|scalar| self.scalar(action, scalar, 1))
+                }
+                Some(Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) | None => {
+                    Err(Reason::WrongType)
+                }
+            };
+            let stored = match treated_key {
+                Ok(()) => self.value(value, raw_value, 2)?,
+                Err(reason) => Err(reason),
+            };
+            match stored {
+                Ok(()) => encode::close(&mut self.growth.buffers.events, pair),
+                Err(reason) => {
+                    self.growth.buffers.events.truncate(start);
+                    self.told.tally.fields = fates;
+                    self.withhold(reason);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts one more field against the bound of the event.
+    #[inline]
+    fn count(&mut self) -> Result<(), WireError> {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                Ok(())
+            }
+            None => Err(self.fault(WireFault::Fields)),
+        }
+    }
+
+    #[cold]
+    fn fault(&self, fault: WireFault) -> WireError {
+        WireError { fault, offset: None, event: Some(self.told.event) }
+    }
+
+    #[inline]
+    fn withhold(&mut self, reason: Reason) {
+        self.told.withhold(self.path.get(..self.depth).unwrap_or_default(), reason);
+    }
+}
+
+#[inline]
+fn shape(plan: &Plan, field: u32) -> Option<&Shape> {
+    usize::try_from(field).ok().and_then(|at| plan.fields.get(at)).map(|field| &field.shape)
+}

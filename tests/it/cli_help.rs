@@ -1,0 +1,58 @@
+//! The help of every command, word for word: what a person reads is part of the product.
+
+use crate::cli_run::usaged;
+
+const COMMANDS: &[&str] = &[
+    "",
+    "serve",
+    "demo",
+    "send",
+    "drain",
+    "load",
+    "policy",
+    "policy check",
+    "policy explain",
+    "participation",
+    "participation set",
+    "participation get",
+    "participation list",
+    "participation import",
+    "participation history",
+    "subscription",
+    "subscription create",
+    "subscription list",
+    "subscription get",
+    "subscription delete",
+    "subscription seek",
+    "subscription dead-letters",
+    "subscription replay",
+    "store",
+    "store inspect",
+];
+
+#[test]
+fn the_help_of_every_command_is_as_it_was_agreed() {
+    let mut all = String::new();
+    for command in COMMANDS {
+        let ended = usaged(command.split_whitespace().chain(["--help"]));
+        assert_eq!(ended.code, 0, "{command}: {}", ended.err);
+        all.push_str(&format!("==== usaged {command}\n{}\n", ended.out.trim_end()));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn every_command_has_an_example_and_the_first_page_has_the_exit_codes() {
+    for command in COMMANDS {
+        let help = usaged(command.split_whitespace().chain(["--help"])).out;
+        let group = command.split_whitespace().next().unwrap_or("");
+        let of_group = usaged([group, "--help"].iter().filter(|word| !word.is_empty())).out;
+        let example = format!("  usaged {command}");
+        let shown = help.contains(example.trim_end()) || of_group.contains(example.trim_end());
+        assert!(shown, "`usaged {command} --help` has no example");
+    }
+    let first = usaged(["--help"]).out;
+    for code in 0..=7 {
+        assert!(first.contains(&format!("\n  {code}  ")), "exit code {code} is not explained");
+    }
+}
