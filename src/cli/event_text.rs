@@ -2,13 +2,11 @@
 //! "fields":{"host":"esx-1","cpus":8}}`. Bytes are `{"$bytes":"<base64>"}`. A mistake is reported by
 //! its place; the value is not repeated.
 
-use std::collections::HashMap;
-
 use serde_json::Value as Json;
 
 use crate::grpc::client::Timestamp;
 use crate::grpc::proto::ingest::value::Kind;
-use crate::grpc::proto::ingest::{Event, List, Record, Value};
+use crate::grpc::proto::ingest::{Event, Field, List, Record, Value};
 
 /// The key that marks bytes.
 pub(super) const BYTES_KEY: &str = "$bytes";
@@ -39,8 +37,8 @@ fn timestamp(text: &str) -> Result<Timestamp, String> {
     Ok(Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() })
 }
 
-fn record(fields: serde_json::Map<String, Json>, place: &str) -> Result<HashMap<String, Value>, String> {
-    fields.into_iter().map(|(key, json)| value(json, place).map(|value| (key, value))).collect()
+fn record(fields: serde_json::Map<String, Json>, place: &str) -> Result<Vec<Field>, String> {
+    fields.into_iter().map(|(name, json)| Ok(Field { name, value: Some(value(json, place)?) })).collect()
 }
 
 fn value(json: Json, place: &str) -> Result<Value, String> {
@@ -86,9 +84,11 @@ pub(super) fn show(value: &Value) -> Json {
 }
 
 /// Shows named values as JSON, in the order of their names.
-pub(super) fn show_fields(fields: &HashMap<String, Value>) -> Json {
-    let shown: serde_json::Map<_, _> =
-        fields.iter().map(|(name, value)| (name.clone(), show(value))).collect();
+pub(super) fn show_fields(fields: &[Field]) -> Json {
+    let shown: serde_json::Map<_, _> = fields
+        .iter()
+        .map(|field| (field.name.clone(), field.value.as_ref().map_or(Json::Null, show)))
+        .collect();
     Json::Object(shown)
 }
 

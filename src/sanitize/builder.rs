@@ -51,12 +51,7 @@ pub(super) struct Origin<'a> {
 }
 
 impl Builder {
-    pub(super) fn new(
-        key: PlanKey,
-        plan: Arc<Plan>,
-        keys: Arc<ProgramKeys>,
-        mut buffers: Buffers,
-    ) -> Self {
+    pub(super) fn new(key: PlanKey, plan: Arc<Plan>, keys: Arc<ProgramKeys>, mut buffers: Buffers) -> Self {
         buffers.events.clear();
         buffers.specs.clear();
         buffers.names.clear();

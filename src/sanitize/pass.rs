@@ -32,8 +32,14 @@ pub fn sanitize<'a, R: WireReader<'a>>(
     }
     let now = permit.received().0;
     let window = now.saturating_sub(limits::CLOCK_BEHIND_MS)..=now.saturating_add(limits::CLOCK_AHEAD_MS);
-    let mut pass =
-        Pass { permit, builders: Vec::with_capacity(2), scratch, told: Told::default(), window, latest: None };
+    let mut pass = Pass {
+        permit,
+        builders: Vec::with_capacity(2),
+        scratch,
+        told: Told::default(),
+        window,
+        latest: None,
+    };
     while let Some(event) = reader.next_event()? {
         let kept = pass.event(&event)?;
         pass.told.tally.received += 1;

@@ -82,7 +82,7 @@ fn what_is_sent_is_drained_once_as_the_level_says() {
 #[test]
 fn a_file_of_requests_can_be_sent_twice_and_is_stored_once() {
     use usaged::grpc::client::Message as _;
-    use usaged::grpc::proto::ingest::{Event, SubmitRequest, Value, value::Kind};
+    use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 
     let dir = tempfile::tempdir().unwrap();
     let collector = Collector::start(dir.path(), &[]);
@@ -92,7 +92,10 @@ fn a_file_of_requests_can_be_sent_twice_and_is_stored_once() {
     for number in 0..5 {
         let field = |n: i64| Value { kind: Some(Kind::IntValue(n)) };
         let fields = [("vcpus", 8), ("memory_mb", 1024), ("uptime_s", number)];
-        let fields = fields.into_iter().map(|(name, n)| (name.to_owned(), field(n))).collect();
+        let fields = fields
+            .into_iter()
+            .map(|(name, n)| Field { name: name.to_owned(), value: Some(field(n)) })
+            .collect();
         let event = Event { name: "vm.inventory".to_owned(), fields, ..Event::default() };
         let request = SubmitRequest {
             batch_id: uuid::Uuid::new_v4().to_string(),

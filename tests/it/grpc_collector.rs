@@ -15,7 +15,7 @@ use usaged::grpc::proto::admin::{self, Participation, ProgramLevel, SetParticipa
 use usaged::grpc::proto::drain::drain_service_client::DrainServiceClient;
 use usaged::grpc::proto::drain::{CreateSubscriptionRequest, Purpose, Subscription};
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
-use usaged::grpc::proto::ingest::{Event, SubmitRequest, Value, value::Kind};
+use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 use usaged::grpc::{
     AdminDoor, DrainDoor, Ended, Health, Identity, IngestDoor, Options, Reload, routes, serve,
 };
@@ -155,11 +155,11 @@ pub fn import(participations: Vec<Participation>) -> admin::ImportParticipations
 
 /// A batch of one `vm.inventory` with a host name and a number of processors.
 pub fn batch(number: u64, host: &str) -> SubmitRequest {
-    let value = |kind| Value { kind: Some(kind) };
+    let field = |name: &str, kind| Field { name: name.to_owned(), value: Some(Value { kind: Some(kind) }) };
     let fields = [
-        ("host".to_owned(), value(Kind::StringValue(host.to_owned()))),
-        ("vcpus".to_owned(), value(Kind::IntValue(4))),
-        ("made_up".to_owned(), value(Kind::BoolValue(true))),
+        field("host", Kind::StringValue(host.to_owned())),
+        field("vcpus", Kind::IntValue(4)),
+        field("made_up", Kind::BoolValue(true)),
     ];
     SubmitRequest {
         batch_id: format!("00000000-0000-4000-8000-{number:012x}"),

@@ -12,6 +12,11 @@
 )]
 
 mod architecture;
+mod cli_config;
+mod cli_exit;
+mod cli_flow;
+mod cli_help;
+mod cli_run;
 mod door_limits;
 mod door_raw;
 mod drain_flow;
@@ -27,8 +32,3 @@ mod store_recovery;
 mod store_registry;
 mod store_samples;
 mod vectors_idna;
-mod cli_config;
-mod cli_exit;
-mod cli_flow;
-mod cli_help;
-mod cli_run;

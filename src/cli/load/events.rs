@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::grpc::client::{Message as _, Timestamp};
 use crate::grpc::proto::ingest::value::Kind;
-use crate::grpc::proto::ingest::{Event, SubmitRequest, Value};
+use crate::grpc::proto::ingest::{Event, Field, SubmitRequest, Value};
 
 /// Requests that are prepared; clients take them in turn, so that values vary.
 const VARIANTS: usize = 32;
@@ -108,8 +108,10 @@ fn event(random: &mut StdRng, now: jiff::Timestamp) -> (Event, Identifiers) {
         ("power_state", text(if random.random_bool(0.8) { "on" } else { "off" })),
         ("uptime_s", Kind::IntValue(random.random_range(0..10_000_000))),
     ];
-    let fields =
-        fields.into_iter().map(|(name, kind)| (name.to_owned(), Value { kind: Some(kind) })).collect();
+    let fields = fields
+        .into_iter()
+        .map(|(name, kind)| Field { name: name.to_owned(), value: Some(Value { kind: Some(kind) }) })
+        .collect();
     let time = Timestamp { seconds: now.as_second(), nanos: 0 };
     let event =
         Event { name: "vm.inventory".to_owned(), time: Some(time), needed_level: String::new(), fields };
