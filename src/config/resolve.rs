@@ -132,6 +132,8 @@ mod tests {
         assert_eq!(format!("{:?}", config.store), format!("{store:?}"));
         assert_eq!(format!("{:?}", config.drain), format!("{:?}", drain::Options::default()));
         assert_eq!(format!("{:?}", config.ingest), format!("{:?}", ingest::Options::default()));
-        assert!(matches!(config.root_key, RootKeySource::File(path) if path == Path::new("usaged-data.key")));
+        assert!(
+            matches!(config.root_key, RootKeySource::File(path) if path == Path::new("./usaged-data.key"))
+        );
     }
 }

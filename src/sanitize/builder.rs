@@ -122,8 +122,7 @@ impl Builder {
         if raw.is_empty() {
             return;
         }
-        let scalar = Scalar::text(Raw::new(raw));
-        if let Ok((treated, _)) = scalar.and_then(|scalar| treat(action, scalar, &self.keys, scratch)) {
+        if let Ok((treated, _)) = treat(action, Scalar::text(Raw::new(raw)), &self.keys, scratch) {
             treated.write_field(body, value);
             if let Treated::Token(_) = treated {
                 encode::text_field(body, prefix, &token_prefix(action, self.keys.epoch()));

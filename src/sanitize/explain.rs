@@ -119,7 +119,7 @@ impl<'a> Walk<'_, 'a> {
         let plan = self.plan;
         let field = usize::try_from(number).ok().and_then(|at| plan.fields.get(at));
         if let Some(Shape::Scalar { action, .. }) = field.map(|field| &field.shape) {
-            self.scalar(number, action, Scalar::text(raw));
+            self.scalar(number, action, Ok(Scalar::text(raw)));
         }
     }
 

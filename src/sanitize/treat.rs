@@ -14,7 +14,8 @@ const VERSION_BYTES: usize = 64;
 /// A scalar of the type that the dictionary declares.
 #[derive(Clone, Copy)]
 pub(super) enum Scalar<'a> {
-    Text(&'a str),
+    /// Meant to be text; whoever keeps or reads it checks that it is UTF-8.
+    Text(&'a [u8]),
     Int(i64),
     Double(f64),
     Bool(bool),
@@ -26,7 +27,7 @@ impl<'a> Scalar<'a> {
     #[inline]
     pub(super) fn of<F: RawFields<'a>>(kind: Kind, value: &RawValue<'a, F>) -> Result<Self, Reason> {
         match (kind, value) {
-            (Kind::Text, RawValue::Text(text)) => Self::text(*text),
+            (Kind::Text, RawValue::Text(text)) => Ok(Self::text(*text)),
             (Kind::Int, RawValue::Int(number)) => Ok(Self::Int(*number)),
             (Kind::Double, RawValue::Double(number)) => Ok(Self::Double(*number)),
             #[expect(
@@ -41,10 +42,10 @@ impl<'a> Scalar<'a> {
         }
     }
 
-    /// Text that is UTF-8.
+    /// Text.
     #[inline]
-    pub(super) fn text(text: Raw<'a>) -> Result<Self, Reason> {
-        std::str::from_utf8(text.expose()).map(Self::Text).map_err(|_| Reason::Malformed)
+    pub(super) const fn text(text: Raw<'a>) -> Self {
+        Self::Text(text.expose())
     }
 }
 
@@ -62,7 +63,7 @@ pub(super) fn treat<'t>(
         Action::Pseudonym { class, epoch } => pseudonym(*class, *epoch, value, keys, scratch),
         Action::Generalise(how) => coarsen(*how, value, scratch),
         Action::Vocabulary(words) => match value {
-            Scalar::Text(text) => Ok((listed(words, text.as_bytes()), Fate::Coarsened)),
+            Scalar::Text(text) => Ok((listed(words, text)?, Fate::Coarsened)),
             Scalar::Int(_) | Scalar::Double(_) | Scalar::Bool(_) | Scalar::Bytes(_) => Err(Reason::WrongType),
         },
     }
@@ -77,7 +78,7 @@ fn pseudonym<'t>(
     scratch: &'t mut Scratch,
 ) -> Result<(Treated<'t>, Fate), Reason> {
     let canonical = match value {
-        Scalar::Text(text) => canonical::canonical_str(class, text, scratch),
+        Scalar::Text(text) => canonical::canonical(class, text, scratch),
         Scalar::Bytes(bytes) => canonical::canonical_bytes(class, bytes, scratch),
         Scalar::Int(number) => canonical::canonical_int(class, number, scratch),
         Scalar::Double(_) | Scalar::Bool(_) => return Err(Reason::WrongType),
@@ -103,7 +104,7 @@ fn coarsen<'t>(
         (Generalise::Bucket(width), Scalar::Double(number)) => {
             Some(Treated::Double(canonical::generalise_double(width, number)))
         }
-        (_, Scalar::Text(text)) => canonical::generalise(how, text.as_bytes(), scratch).map(Treated::Text),
+        (_, Scalar::Text(text)) => canonical::generalise(how, text, scratch).map(Treated::Text),
         (_, Scalar::Bytes(bytes)) => canonical::generalise_bytes(how, bytes, scratch).map(Treated::Text),
         (_, Scalar::Int(_) | Scalar::Double(_) | Scalar::Bool(_)) => return Err(Reason::WrongType),
     };
@@ -120,15 +121,15 @@ fn keep<'t>(form: &Form, value: Scalar<'t>) -> Result<(Treated<'t>, Fate), Reaso
         (Form::Bucket(width), Scalar::Double(number)) => {
             return Ok((Treated::Double(canonical::generalise_double(*width, number)), Fate::Coarsened));
         }
-        (Form::Any { max_bytes }, Scalar::Text(text)) if within(text.len(), *max_bytes) => {
-            Treated::Text(text.as_bytes())
+        (Form::Any { max_bytes }, Scalar::Text(text)) if within(text.len(), *max_bytes) && is_utf8(text) => {
+            Treated::Text(text)
         }
         (Form::Any { max_bytes }, Scalar::Bytes(bytes)) if within(bytes.len(), *max_bytes) => {
             Treated::Bytes(bytes)
         }
-        (Form::Version, Scalar::Text(text)) if is_version(text.as_bytes()) => Treated::Text(text.as_bytes()),
+        (Form::Version, Scalar::Text(text)) if is_version(text) => Treated::Text(text),
         (Form::Any { .. } | Form::Version, Scalar::Text(_)) => return Err(Reason::Malformed),
-        (Form::Vocabulary(words), Scalar::Text(text)) => listed(words, text.as_bytes()),
+        (Form::Vocabulary(words), Scalar::Text(text)) => listed(words, text)?,
         (Form::Any { .. }, Scalar::Bytes(_)) => return Err(Reason::Malformed),
         (_, Scalar::Int(number)) => Treated::Int(number),
         (_, Scalar::Double(number)) => Treated::Double(number),
@@ -140,8 +141,18 @@ fn keep<'t>(form: &Form, value: Scalar<'t>) -> Result<(Treated<'t>, Fate), Reaso
 }
 
 #[inline]
-fn listed<'t>(words: &NameTable, text: &'t [u8]) -> Treated<'t> {
-    Treated::Text(if words.get(text).is_some() { text } else { OTHER })
+fn listed<'t>(words: &NameTable, text: &'t [u8]) -> Result<Treated<'t>, Reason> {
+    if words.get(text).is_some() {
+        Ok(Treated::Text(text))
+    } else if is_utf8(text) {
+        Ok(Treated::Text(OTHER))
+    } else {
+        Err(Reason::Malformed)
+    }
+}
+
+fn is_utf8(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok()
 }
 
 /// Letters, digits and `. - _ +`, with a digit among them: nothing that a sentence, an address or

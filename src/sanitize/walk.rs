@@ -193,9 +193,7 @@ impl<'w, 'a> Walk<'w, 'a> {
             let start = self.growth.buffers.events.len();
             let pair = encode::open(&mut self.growth.buffers.events, 1, 1);
             let treated_key = match shape(self.plan, key) {
-                Some(Shape::Scalar { action, .. }) => {
-                    Scalar::text(raw_key).and_then(|scalar| self.scalar(action, scalar, 1))
-                }
+                Some(Shape::Scalar { action, .. }) => self.scalar(action, Scalar::text(raw_key), 1),
                 Some(Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) | None => {
                     Err(Reason::WrongType)
                 }

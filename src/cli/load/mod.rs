@@ -1,15 +1,18 @@
 //! `usaged load`: drives a collector in a process of its own with requests that were encoded before,
 //! reads what it costs from /proc, and measures the floor on the same bytes in the same run.
 
+mod backlog;
 mod drained;
 mod drive;
 mod events;
+mod fill;
 mod floor;
 mod gauge;
 mod register;
 mod report;
+mod scrape;
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,16 +21,19 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use self::backlog::Plan;
 use self::drive::{Drive, Measured};
 use self::events::Prepared;
 use self::floor::Floor;
 use self::report::Report;
+use self::scrape::Scrape;
 use super::child::Collector;
 use super::exit::Failure;
 use super::output::Output;
 use crate::config::Span;
 use crate::grpc;
 use crate::model::{CustomerId, LevelName, limits};
+use crate::observe::Metric;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -36,10 +42,14 @@ is vcenter's vm.inventory: 10 fields, about 300 bytes, 4 identifiers that `ceip`
 what the same bytes cost with no decision made: receiving with a handler that does nothing, four HMACs,
 compressing and sealing, and a bare append to RocksDB.
 
+With --drain another collector is filled and drained twice: almost empty, and with that many events queued.
+
 Examples:
   usaged load
   usaged load --clients 64 --batch-size 10
   usaged load --customers 1000000 --duration 30s --json
+  usaged load --rate 200000
+  usaged load --drain 10000000
   usaged load --attach 127.0.0.1:7171 --pid $(pidof usaged)")]
 pub(super) struct LoadArgs {
     /// Requests under way at a time, each by a client of its own.
@@ -55,11 +65,12 @@ pub(super) struct LoadArgs {
     #[arg(long, default_value = "standard")]
     level: LevelName,
     /// Events per second to send at most, spread evenly; without it, as many as are answered.
-    #[arg(long)]
-    rate: Option<u32>,
-    /// Drain everything afterwards, and measure that too.
-    #[arg(long)]
-    drain: bool,
+    #[arg(long, value_name = "EVENTS_PER_SECOND")]
+    rate: Option<NonZeroU32>,
+    /// Afterwards fill a queue with so many events, drain it, and restart with it: measured beside an
+    /// almost empty one.
+    #[arg(long, value_name = "EVENTS", conflicts_with = "attach")]
+    drain: Option<NonZeroU64>,
     /// How long to measure.
     #[arg(long, default_value = "10s")]
     duration: Span,
@@ -101,6 +112,12 @@ struct Target {
     pid: Option<u32>,
 }
 
+impl Target {
+    fn scrape(&self) -> Option<Scrape> {
+        Scrape::read(&self.own.as_ref()?.admin)
+    }
+}
+
 impl LoadArgs {
     pub fn run(self, out: Output) -> Result<(), Failure> {
         let dir = self.scratch()?;
@@ -120,14 +137,17 @@ impl LoadArgs {
                 Drive { address, pid, customers, clients, connections, prepared, period, warm_up, duration };
             runtime.block_on(drive.run())
         };
+        let before = target.scrape();
         let measured =
             drive(&target.address, target.pid, Arc::clone(&customers), self.duration.0, self.period())?;
-        let drained = self
-            .drain
-            .then(|| runtime.block_on(drained::measure(&target.address, target.pid)))
-            .transpose()?;
         let peak_rss = target.pid.map(gauge::peak_rss).transpose()?;
-        let records_per_sync = target.own.as_ref().and_then(|own| register::records_per_sync(&own.admin));
+        let after = target.scrape();
+        let during = |metric| {
+            let (before, after) = (before.as_ref()?, after.as_ref()?);
+            Some(after.histogram(metric).since(&before.histogram(metric)))
+        };
+        let records_per_sync = during(Metric::GroupRecords).and_then(|records| records.mean());
+        let syncs = during(Metric::SyncSeconds);
         if let Some(own) = target.own {
             runtime.block_on(own.end())?;
         }
@@ -142,7 +162,7 @@ impl LoadArgs {
             let nothing = drive(
                 &door.grpc,
                 Some(door.pid()),
-                customers,
+                Arc::clone(&customers),
                 floor_duration(self.duration.0),
                 Duration::ZERO,
             )?;
@@ -150,6 +170,11 @@ impl LoadArgs {
             Some(Floor { receive: receive(&nothing), ..floor })
         };
         bar.finish_and_clear();
+        let backlog = self.drain.map(|events| {
+            let (level, prepared) = (&self.level, Arc::clone(&prepared));
+            let plan = Plan { events: events.get(), customers: &customers, level, prepared };
+            plan.measure(&runtime, out, |sets| self.collector(dir.path(), "backlog", sets))
+        });
         let report = Report {
             machine: gauge::machine(),
             clients: self.clients.get(),
@@ -159,9 +184,10 @@ impl LoadArgs {
             seed: self.seed,
             event_bytes: prepared.event_bytes(),
             measured,
-            drained,
+            backlog: backlog.transpose()?,
             peak_rss,
             records_per_sync,
+            syncs,
             floor,
         };
         report.show(out)
@@ -171,7 +197,7 @@ impl LoadArgs {
     fn period(&self) -> Duration {
         let Some(rate) = self.rate else { return Duration::ZERO };
         let events = self.clients.get().saturating_mul(self.batch_size);
-        Duration::from_secs(1).mul_f64(u32::try_from(events).map_or(1.0, f64::from)) / rate.max(1)
+        Duration::from_secs(1).mul_f64(u32::try_from(events).map_or(1.0, f64::from)) / rate.get()
     }
 
     fn scratch(&self) -> Result<tempfile::TempDir, Failure> {
@@ -186,14 +212,19 @@ impl LoadArgs {
         if let Some(address) = &self.attach {
             return Ok(Target { own: None, address: address.clone(), pid: self.pid });
         }
-        let data = dir.join("data").display().to_string();
+        let own = self.collector(dir, "data", &[])?;
+        Ok(Target { address: own.grpc.clone(), pid: Some(own.pid()), own: Some(own) })
+    }
+
+    /// Starts a collector whose data and log are called `name`. What a person set goes before `sets`.
+    fn collector(&self, dir: &Path, name: &str, sets: &[String]) -> Result<Collector, Failure> {
+        let data = dir.join(name).display().to_string();
         let mut args =
             vec!["serve", "--data-dir", &data, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        for set in &self.sets {
+        for set in sets.iter().chain(&self.sets) {
             args.extend(["--set", set]);
         }
-        let own = Collector::start(args, &dir.join("collector.log"))?;
-        Ok(Target { address: own.grpc.clone(), pid: Some(own.pid()), own: Some(own) })
+        Collector::start(args, &dir.join(format!("{name}.log")))
     }
 }
 

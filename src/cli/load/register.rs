@@ -1,9 +1,4 @@
-//! What a load needs of a collector beside the load: customers that take part, and how many records
-//! shared a sync.
-
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
+//! What a load needs of a collector before the load: customers that take part.
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -13,7 +8,6 @@ use crate::cli::exit::Failure;
 use crate::cli::output::Output;
 use crate::grpc::proto::admin::{ImportParticipationsRequest, Participation, ProgramLevel};
 use crate::model::{CustomerId, LevelName};
-use crate::observe::Metric;
 
 /// Participations in one message.
 const PAGE: usize = 1_000;
@@ -56,19 +50,4 @@ pub(super) async fn register(
         None => Ok(()),
         Some(failure) => Err(Failure::Failed(format!("customers cannot be registered: {}", failure.message))),
     }
-}
-
-/// How many records shared one sync on average, from the collector's metrics.
-pub(super) fn records_per_sync(admin: &str) -> Option<f64> {
-    let mut stream = TcpStream::connect(admin).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    let value = |suffix: &str| {
-        let name = format!("{}{suffix} ", Metric::GroupRecords.name());
-        text.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse::<f64>().ok())
-    };
-    let (sum, count) = (value("_sum")?, value("_count")?);
-    (count > 0.0).then(|| sum / count)
 }

@@ -2,9 +2,10 @@
 
 use serde_json::{Value as Json, json};
 
-use super::drained::Drained;
+use super::backlog::Backlog;
 use super::drive::Measured;
 use super::floor::{Floor, per_event};
+use super::scrape::Histogram;
 use crate::cli::exit::Failure;
 use crate::cli::output::{Output, grouped, pairs, right};
 
@@ -18,10 +19,12 @@ pub(super) struct Report {
     pub seed: u64,
     pub event_bytes: usize,
     pub measured: Measured,
-    pub drained: Option<Drained>,
     pub peak_rss: Option<u64>,
     pub records_per_sync: Option<f64>,
+    /// How long the collector's syncs took, in seconds.
+    pub syncs: Option<Histogram>,
     pub floor: Option<Floor>,
+    pub backlog: Option<Backlog>,
 }
 
 /// A count as a number that can be divided. Exact up to 2^53.
@@ -31,8 +34,13 @@ pub(super) fn float(number: u64) -> f64 {
     part(high).mul_add(4_294_967_296.0, part(low))
 }
 
-fn rounded(number: f64) -> f64 {
+pub(super) fn rounded(number: f64) -> f64 {
     (number * 100.0).round() / 100.0
+}
+
+/// A rate, for people.
+pub(super) fn whole(number: f64) -> String {
+    format!("{number:.0}").parse().map_or_else(|_| "-".to_owned(), grouped)
 }
 
 impl Report {
@@ -57,6 +65,10 @@ impl Report {
         float(self.measured.latency.value_at_quantile(quantile)) / 1_000.0
     }
 
+    fn sync_ms(&self, quantile: f64) -> Option<f64> {
+        self.syncs.as_ref()?.quantile(quantile).map(|seconds| seconds * 1e3)
+    }
+
     pub fn show(&self, out: Output) -> Result<(), Failure> {
         if out.is_json() { out.json(&self.json()) } else { self.table(out) }
     }
@@ -64,7 +76,7 @@ impl Report {
     fn json(&self) -> Json {
         let measured = &self.measured;
         let floor = self.floor;
-        json!({
+        let mut report = json!({
             "machine": self.machine,
             "clients": self.clients,
             "batch_size": self.batch_size,
@@ -83,6 +95,8 @@ impl Report {
             "ack_ms_p50": self.quantile_ms(0.5),
             "ack_ms_p99": self.quantile_ms(0.99),
             "ack_ms_max": self.quantile_ms(1.0),
+            "sync_ms_p50": self.sync_ms(0.5).map(rounded),
+            "sync_ms_p99": self.sync_ms(0.99).map(rounded),
             "records_per_sync": self.records_per_sync.map(rounded),
             "daemon_cpu_seconds": measured.cpu.map(|cpu| rounded(cpu.as_secs_f64())),
             "daemon_cpu_ns_per_event": self.cpu_ns_per_event().map(rounded),
@@ -95,16 +109,16 @@ impl Report {
                 "append": rounded(floor.append),
             })),
             "floor_ratio": self.floor_ratio().map(rounded),
-            "drain_events": self.drained.as_ref().map(|drained| drained.events),
-            "drain_events_per_second": self.drained.as_ref().map(|drained| rounded(drained.per_second())),
-            "drain_events_per_cpu_second": self.drained.as_ref().and_then(Drained::per_cpu_second).map(rounded),
-        })
+        });
+        if let (Json::Object(keys), Some(backlog)) = (&mut report, &self.backlog) {
+            keys.extend(backlog.json());
+        }
+        report
     }
 
     fn table(&self, out: Output) -> Result<(), Failure> {
         let measured = &self.measured;
         let unknown = || "-".to_owned();
-        let whole = |number: f64| format!("{number:.0}").parse().map_or_else(|_| unknown(), grouped);
         let ns = |number: f64| format!("{number:.0} ns");
         let mut rows = vec![
             ("machine", self.machine.clone()),
@@ -126,6 +140,10 @@ impl Report {
             ("requests per second", whole(self.rate(measured.requests))),
             ("acknowledged after, p50", format!("{:.2} ms", self.quantile_ms(0.5))),
             ("acknowledged after, p99", format!("{:.2} ms", self.quantile_ms(0.99))),
+            ("a sync, p50 and p99", {
+                let ms = |quantile| self.sync_ms(quantile).map_or_else(unknown, |ms| format!("{ms:.2} ms"));
+                format!("{} and {}", ms(0.5), ms(0.99))
+            }),
             (
                 "records per sync",
                 self.records_per_sync.map_or_else(unknown, |records| format!("{records:.1}")),
@@ -145,18 +163,13 @@ impl Report {
             let ratio = self.floor_ratio().map_or_else(unknown, |ratio| format!("{ratio:.2}"));
             rows.push(("CPU per event / floor", ratio));
         }
-        if let Some(drained) = &self.drained {
-            rows.push(("events drained", grouped(drained.events)));
-            rows.push(("drained per second", whole(drained.per_second())));
-            let per_cpu_second = drained.per_cpu_second().map_or_else(unknown, whole);
-            rows.push(("drained per CPU-second of the daemon", per_cpu_second));
-        }
         if measured.refused > 0 {
             rows.push(("requests refused with a hint", grouped(measured.refused)));
         }
         if measured.not_stored > 0 {
             rows.push(("requests not stored", grouped(measured.not_stored)));
         }
+        rows.extend(self.backlog.iter().flat_map(Backlog::rows));
         let mut table = pairs(rows);
         right(&mut table, [1]);
         out.table(&table)

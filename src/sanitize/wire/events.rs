@@ -40,6 +40,11 @@ impl<'a> ProtoReader<'a> {
         let fields = Fields { cursor, entry: 4, event };
         let mut read = RawEvent { name: Raw::default(), time_ms: None, needed_level: Raw::default(), fields };
         loop {
+            // The fields come later; here they are only passed over, most of them in this one step.
+            while let [0x22, len @ 0..=0x7f, rest @ ..] = cursor.rest() {
+                let Some(rest) = rest.get(usize::from(*len)..) else { break };
+                cursor.advance_to(rest);
+            }
             let at = cursor.offset();
             let wire = |fault| WireError { fault, offset: Some(at), event: Some(event) };
             let Some((number, kind)) = cursor.tag().map_err(wire)? else { return Ok(read) };
@@ -80,6 +85,9 @@ impl<'a> RawFields<'a> for Fields<'a> {
 
     #[inline]
     fn next_field(&mut self) -> Result<Option<(RawText<'a>, RawValue<'a, Self>)>, WireError> {
+        if self.cursor.rest().is_empty() {
+            return Ok(None);
+        }
         match short_entry(self.cursor.rest(), self.entry) {
             Some((field, rest)) => {
                 self.cursor.advance_to(rest);
