@@ -134,6 +134,7 @@ fn short_name(path: &str) -> &str {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "the fields that it is for are optional")]
     fn value(kind: Kind) -> Option<Value> {
         Some(Value { kind: Some(kind) })
     }

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::exit::Failure;
 
 /// How long a start may take: a large store replays its write-ahead log.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 /// How long the end may take before the process is killed.
 const END: Duration = Duration::from_secs(30);
 

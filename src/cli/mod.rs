@@ -25,6 +25,8 @@ use clap::{Parser, Subcommand};
 pub use exit::Failure;
 use output::Output;
 
+use crate::daemon::with_causes;
+
 const EXAMPLES: &str = "\
 Examples:
   usaged demo
@@ -107,16 +109,4 @@ fn run(command: Command, out: Output) -> Result<(), Failure> {
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::io("starting the runtime"))?.block_on(work)
-}
-
-/// An error with all that led to it, on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-pub use error::DaemonError;
+pub use error::{DaemonError, with_causes};
 pub use policy_files::read_dir as read_policy_files;
 pub use reload::read_policy;
 pub use root_key::RootKeyError;
@@ -49,7 +49,7 @@ pub fn run(config: Config) -> Result<(), DaemonError> {
     let result = runtime.block_on(serve(config));
     runtime.shutdown_timeout(LEFTOVERS);
     if let Err(error) = &result {
-        tracing::error!(%error, "ended");
+        tracing::error!(error = with_causes(error), "ended");
     }
     result
 }

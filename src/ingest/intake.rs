@@ -37,7 +37,7 @@ pub struct Rotation(Duration);
 
 impl Default for Rotation {
     fn default() -> Self {
-        Self(Duration::from_secs(30 * 24 * 3600))
+        Self(Duration::from_hours(720))
     }
 }
 
@@ -45,7 +45,7 @@ impl Rotation {
     /// A rotation of this length, of at least one hour; shorter ones are taken as one hour.
     #[must_use]
     pub fn every(length: Duration) -> Self {
-        Self(length.max(Duration::from_secs(3600)))
+        Self(length.max(Duration::from_hours(1)))
     }
 
     /// The length.

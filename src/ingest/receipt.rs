@@ -134,14 +134,16 @@ mod tests {
         };
         let again = Receipt::from_short(&first.to_short(), CommitNumber(7)).unwrap();
         assert_eq!(again.state, State::Duplicate);
-        assert_eq!((again.tally, again.effective), (first.tally.clone(), first.effective.clone()));
+        assert_eq!(
+            (again.tally.clone(), again.effective.clone()),
+            (first.tally.clone(), first.effective.clone())
+        );
         assert_eq!(again.policy_version, first.policy_version);
         let short = first.to_short();
-        for cut in 0..short.len().min(40) {
-            assert!(
-                Receipt::from_short(&short[..cut], CommitNumber(7))
-                    .is_none_or(|r| r.tally != first.tally || r.effective.is_empty())
-            );
+        for cut in 0..short.len() {
+            let cut = Receipt::from_short(short.get(..cut).unwrap(), CommitNumber(7));
+            let same = |cut: Receipt| (cut.tally, cut.effective, cut.policy_version);
+            assert_ne!(cut.map(same), Some(same(again.clone())));
         }
     }
 }

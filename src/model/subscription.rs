@@ -31,7 +31,7 @@ pub struct Subscription {
 impl Subscription {
     /// The shortest and the longest lease.
     pub const ACK_DEADLINE: std::ops::RangeInclusive<Duration> =
-        Duration::from_secs(1)..=Duration::from_secs(600);
+        Duration::from_secs(1)..=Duration::from_mins(10);
     /// The fewest and the most deliveries before a dead letter.
     pub const ATTEMPTS: std::ops::RangeInclusive<u32> = 1..=100;
 

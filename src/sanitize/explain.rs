@@ -93,7 +93,7 @@ impl<'a> Walk<'_, 'a> {
         };
         match (&field.shape, value) {
             (Shape::Scalar { action: Action::Withhold(reason), .. }, _) => {
-                self.withheld(*reason, Some(number))
+                self.withheld(*reason, Some(number));
             }
             (Shape::Scalar { kind, action }, value) => self.scalar(number, action, Scalar::of(*kind, &value)),
             (Shape::Record(names), RawValue::Record(fields)) => self.fields(fields, names)?,

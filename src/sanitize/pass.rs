@@ -160,16 +160,14 @@ impl Pass<'_> {
             return Ok(at);
         }
         let key = self.permit.plan_key(event.program, needed)?;
-        let at = match self.builders.iter().position(|builder| builder.key == key) {
-            Some(at) => at,
-            None => {
-                let plan = self.permit.plan(key);
-                let keys = self.permit.keys(&plan.program);
-                let buffers = self.scratch.buffers.pop().unwrap_or_default();
-                self.builders.push(Builder::new(key, plan, keys, buffers));
-                self.builders.len() - 1
-            }
-        };
+        let found = self.builders.iter().position(|builder| builder.key == key);
+        let at = found.unwrap_or_else(|| {
+            let plan = self.permit.plan(key);
+            let keys = self.permit.keys(&plan.program);
+            let buffers = self.scratch.buffers.pop().unwrap_or_default();
+            self.builders.push(Builder::new(key, plan, keys, buffers));
+            self.builders.len() - 1
+        });
         if needed.is_empty() {
             self.latest = Some((event.program, at));
         }

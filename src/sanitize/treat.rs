@@ -128,9 +128,10 @@ fn keep<'t>(form: &Form, value: Scalar<'t>) -> Result<(Treated<'t>, Fate), Reaso
             Treated::Bytes(bytes)
         }
         (Form::Version, Scalar::Text(text)) if is_version(text) => Treated::Text(text),
-        (Form::Any { .. } | Form::Version, Scalar::Text(_)) => return Err(Reason::Malformed),
         (Form::Vocabulary(words), Scalar::Text(text)) => listed(words, text)?,
-        (Form::Any { .. }, Scalar::Bytes(_)) => return Err(Reason::Malformed),
+        (Form::Any { .. } | Form::Version, Scalar::Text(_)) | (Form::Any { .. }, Scalar::Bytes(_)) => {
+            return Err(Reason::Malformed);
+        }
         (_, Scalar::Int(number)) => Treated::Int(number),
         (_, Scalar::Double(number)) => Treated::Double(number),
         (_, Scalar::Bool(flag)) => Treated::Bool(flag),

@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn the_budget_refuses_or_drops_the_oldest_and_what_is_drained_goes_first() {
-        let segments = closed(&[(0, 10, 0, 40), (1, 20, 0, 40)]);
         type Case<'a> = (u64, u64, WhenFull, u64, &'a [u32], u64);
+        let segments = closed(&[(0, 10, 0, 40), (1, 20, 0, 40)]);
         let table: [Case<'_>; 7] = [
             (80, 20, WhenFull::Refuse, 0, &[], 20),
             (80, 21, WhenFull::Refuse, 0, &[], 20),

@@ -19,7 +19,7 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-fn page(collector: &Collector, path: &str) -> String {
+pub fn page(collector: &Collector, path: &str) -> String {
     let mut stream = TcpStream::connect(&collector.admin).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();

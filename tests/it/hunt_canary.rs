@@ -21,6 +21,10 @@ pub struct Canary {
     pub what: String,
     /// The purposes for which the policy keeps it as it is, for the customer who sent it.
     pub kept: Purposes,
+    /// Whether what is stored of this customer is drained too.
+    pub is_drained: bool,
+    /// Whether it is in a map, of which a pair is stored whole or not at all.
+    pub is_in_map: bool,
     /// Whether it is the id of a customer that an operator registered.
     pub is_registered: bool,
     /// The request whose answer may name it: a name that the dictionary does not have, or a batch id.
@@ -49,7 +53,7 @@ impl Canary {
             Place::Outside => false,
             Place::Answer(request) => self.told_to == Some(request),
             Place::Stored => !self.kept.is_empty(),
-            Place::Drained(purpose) => self.kept.has(purpose),
+            Place::Drained(purpose) => self.is_drained && self.kept.has(purpose),
         }
     }
 }
@@ -67,6 +71,11 @@ impl Sent {
     pub fn leaks(&self, place: Place, bytes: &[u8]) -> Vec<&Canary> {
         let found = self.search.canaries_in(bytes).into_iter().map(|at| &self.canaries[at]);
         found.filter(|canary| !canary.may_be(place)).collect()
+    }
+
+    /// Nothing of what was sent since then may be kept after all.
+    pub fn keep_none_since(&mut self, begun: usize) {
+        self.canaries[begun..].iter_mut().for_each(|canary| canary.kept = Purposes::NONE);
     }
 
     /// Remembers a canary with all its forms, of which those in `binary` are given.
@@ -115,7 +124,10 @@ impl Sent {
     }
 
     pub fn int(&mut self, canary: Canary) -> i64 {
-        let number = i64::try_from(scrambled(self.canaries.len())).unwrap();
+        // No multiple of a width that a dictionary may round to.
+        let odd = scrambled(self.canaries.len()) | 1;
+        let own = (odd..).step_by(2).find(|n| n % 3 != 0 && n % 5 != 0).unwrap();
+        let number = i64::try_from(own).unwrap();
         let (text, hex) = (number.to_string(), format!("{number:x}"));
         let binary = [number.to_le_bytes().to_vec(), number.to_be_bytes().to_vec(), varint(number)];
         let hashes = hashed(text.as_bytes());
@@ -269,7 +281,8 @@ fn binary_forms(class: Class, text: &str) -> Vec<Vec<u8>> {
 
 /// As it is, in hexadecimal, and in Base64 wherever it may stand in a longer text.
 fn encoded(bytes: &[u8]) -> Vec<Vec<u8>> {
-    let mut forms = vec![bytes.to_vec(), HEXLOWER.encode(bytes).into_bytes(), HEXUPPER.encode(bytes).into_bytes()];
+    let mut forms =
+        vec![bytes.to_vec(), HEXLOWER.encode(bytes).into_bytes(), HEXUPPER.encode(bytes).into_bytes()];
     for before in 0..3 {
         let shifted = [&vec![0; before], bytes].concat();
         let from = [0, 2, 3][before];

@@ -12,7 +12,6 @@ pub struct Search {
     forms: HashMap<[u8; WINDOW], Vec<(Vec<u8>, usize)>>,
     /// Which first three bytes any form has: what sorts out nearly every place.
     starts: Vec<bool>,
-    pub count: usize,
 }
 
 impl Search {
@@ -23,8 +22,13 @@ impl Search {
             self.starts = vec![false; 1 << 24];
         }
         self.starts[start(&first)] = true;
-        self.count += 1;
         self.forms.entry(first).or_default().push((form, canary));
+    }
+
+    /// The forms of a canary.
+    pub fn forms_of(&self, canary: usize) -> Vec<Vec<u8>> {
+        let all = self.forms.values().flatten();
+        all.filter(|(_, of)| *of == canary).map(|(form, _)| form.clone()).collect()
     }
 
     /// The canaries that stand anywhere in `bytes`.

@@ -72,8 +72,8 @@ impl Plan<'_> {
         let collector = start(&sets)?;
         runtime.block_on(register(&collector.grpc, &customers, self.level, out))?;
         let bar = out.progress(Some(full * size), "queue filled");
-        let fill = Fill::new(customers, Arc::clone(&self.prepared), bar.clone());
-        runtime.block_on(fill.upto(&collector.grpc, few))?;
+        let filling = Fill::new(customers, Arc::clone(&self.prepared), bar.clone());
+        runtime.block_on(filling.upto(&collector.grpc, few))?;
         let rounds = ENOUGH.div_ceil(few * size).max(1);
         let again = out.progress(Some(2 * rounds * few * size), "drained, almost empty");
         let queue = Queue { address: &collector.grpc, pid: collector.pid(), batches: few, bar: &again };
@@ -85,7 +85,7 @@ impl Plan<'_> {
         let (streaming, pull) = (drain(Way::StreamingPull)?, drain(Way::Pull)?);
         again.finish_and_clear();
 
-        runtime.block_on(fill.upto(&collector.grpc, full))?;
+        runtime.block_on(filling.upto(&collector.grpc, full))?;
         bar.finish_and_clear();
         let filling_rss = gauge::peak_rss(collector.pid())?;
         runtime.block_on(collector.end())?;

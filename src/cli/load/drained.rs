@@ -32,7 +32,7 @@ const OUTSTANDING: u32 = 1_000;
 /// Requests of a stream that wait to be sent.
 const WAITING: usize = 64;
 /// A stream that says nothing for so long will never say anything.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// How batches are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl Queue<'_> {
             name: name.clone(),
             purpose: wire_purpose(Purpose::Improve).into(),
             recipient: "usaged load".to_owned(),
-            ack_deadline: Some(wire_duration(Duration::from_secs(60))),
+            ack_deadline: Some(wire_duration(Duration::from_mins(1))),
             max_delivery_attempts: 5,
             from_oldest: true,
             ..Subscription::default()

@@ -153,7 +153,7 @@ impl Sanitised {
     /// nothing else runs in it now.
     fn append(&self, dir: &Path, group_records: usize) -> Result<f64, Failure> {
         let mut ready = Vec::new();
-        while ready.iter().map(SealedRecord::stored_len).sum::<usize>() < 192 << 20 && ready.len() < 60_000 {
+        while ready.iter().map(SealedRecord::stored_len).sum::<usize>() < 96 << 20 && ready.len() < 30_000 {
             ready.extend(self.sealed()?);
         }
         let events: u64 = ready.iter().map(|record| u64::from(record.events())).sum();

@@ -46,7 +46,7 @@ pub(super) struct ImportArgs {
 /// How a file of participations is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// [[participation]] tables.
+    /// `[[participation]]` tables.
     Toml,
     /// A list of objects.
     Json,

@@ -80,7 +80,7 @@ impl Method {
     pub(super) fn deadline(self, prompt: Duration) -> Option<Duration> {
         match self.pace() {
             Pace::Prompt => Some(prompt),
-            Pace::Waits => Some(prompt.saturating_add(Duration::from_secs(60))),
+            Pace::Waits => Some(prompt.saturating_add(Duration::from_mins(1))),
             Pace::Stream => None,
         }
     }

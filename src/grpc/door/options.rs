@@ -76,7 +76,7 @@ impl Default for Options {
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
             write_deadline: Duration::from_secs(30),
-            connection_age: Duration::from_secs(30 * 60),
+            connection_age: Duration::from_mins(30),
             connection_age_grace: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(20),
             stream_window_bytes: 256 * 1024,

@@ -29,7 +29,7 @@ pub(super) fn subscription(given: &pb::Subscription, now: UnixMillis) -> Result<
         return Err(Fault::field("subscription", "a filter names at most 64 programs and 64 products"));
     }
     let ack_deadline = match given.ack_deadline {
-        None => Duration::from_secs(60),
+        None => Duration::from_mins(1),
         some => duration("subscription.ack_deadline", some, *Subscription::ACK_DEADLINE.end())?,
     };
     if !Subscription::ACK_DEADLINE.contains(&ack_deadline) {

@@ -28,10 +28,10 @@ const PULL_BYTES: u64 = 4 * 1024 * 1024 - 64 * 1024;
 const PAGE_BYTES: usize = 3 * 1024 * 1024;
 
 /// The longest long poll.
-const MAX_WAIT: Duration = Duration::from_secs(60);
+const MAX_WAIT: Duration = Duration::from_mins(1);
 
 /// The longest lease.
-const MAX_DEADLINE: Duration = Duration::from_secs(600);
+const MAX_DEADLINE: Duration = Duration::from_mins(10);
 
 /// Batches that one Pull takes when it does not say, and at most.
 const PULL_BATCHES: (u32, u32) = (10, 1000);

@@ -120,14 +120,14 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// The name and the value of a field.
+type Entry<'a> = (RawText<'a>, RawValue<'a, Fields<'a>>);
+
 /// A field in the one layout that serialisers write for a short scalar: the entry, in it the name
 /// and then the value, every length in one byte. Anything else is left to the general reader; nearly
 /// every field of real telemetry ends here, at a third of the cost.
 #[inline]
-fn short_entry<'a>(
-    bytes: &'a [u8],
-    number: u8,
-) -> Option<((RawText<'a>, RawValue<'a, Fields<'a>>), &'a [u8])> {
+fn short_entry(bytes: &[u8], number: u8) -> Option<(Entry<'_>, &[u8])> {
     let [tag, len @ 0..=0x7f, rest @ ..] = bytes else { return None };
     if *tag != number << 3 | 2 {
         return None;
@@ -195,7 +195,7 @@ impl<'a> RawItems<'a> for Items<'a> {
 
 /// A `Value`. As in every protobuf parser, the last kind that is set counts.
 #[inline]
-fn read_value<'a>(mut cursor: Cursor<'a>, event: u32) -> Result<RawValue<'a, Fields<'a>>, WireFault> {
+fn read_value(mut cursor: Cursor<'_>, event: u32) -> Result<RawValue<'_, Fields<'_>>, WireFault> {
     let mut value = RawValue::Empty;
     while let Some((number, kind)) = cursor.tag()? {
         value = match number {
