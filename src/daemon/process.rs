@@ -22,3 +22,47 @@ pub(super) fn quiet_panics() {
         tracing::error!(at = place, thread = thread.name().unwrap_or("unnamed"), "panicked");
     }));
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests panic on purpose")]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::quiet_panics;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_logs_its_place_and_not_what_it_says() {
+        // covers: P1
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let before = std::panic::take_hook();
+        quiet_panics();
+        let ended = tracing::subscriber::with_default(subscriber, || {
+            std::panic::catch_unwind(|| {
+                let quoted = "canary-79".to_owned();
+                panic!("no treatment for {quoted}");
+            })
+        });
+        std::panic::set_hook(before);
+        assert!(ended.is_err());
+        let told = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(told.contains("panicked") && told.contains("process.rs"), "{told}");
+        assert!(!told.contains("canary-79") && !told.contains("no treatment"), "{told}");
+    }
+}

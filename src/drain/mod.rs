@@ -59,7 +59,7 @@ use table::Found;
 use crate::model::{LevelName, ProgramName, SubscriptionName};
 use crate::observe::Clock;
 use crate::policy;
-use crate::store::{Customers, MetaTable, Store};
+use crate::store::{Customers, Store};
 
 /// The bounds of the drain.
 #[derive(Debug, Clone)]
@@ -126,10 +126,8 @@ impl Drain {
     ) -> Result<Self, DrainError> {
         let reader = store.clone();
         let found = blocking(move || {
-            let [subscriptions, leases, dead] =
-                [MetaTable::Subscriptions, MetaTable::Leases, MetaTable::Dead]
-                    .map(|table| reader.load_meta(table));
-            Found::read(subscriptions?, leases?, dead?)
+            let [subscriptions, cursors, leases, dead] = Found::TABLES.map(|table| reader.load_meta(table));
+            Found::read([subscriptions?, cursors?, leases?, dead?])
         });
         let Found { definitions, mut rows } = found.await??;
         let mut drainers = BTreeMap::new();

@@ -2,8 +2,8 @@
 //!
 //! | store's table | key | value |
 //! |---|---|---|
-//! | subscriptions | `d`, name | version byte 1, then JSON: the subscription and its number |
-//! | subscriptions | `h`, number (8) | the head row of [`super::rows`] |
+//! | subscriptions | name | version byte 1, then JSON: the subscription and its number |
+//! | cursors | number (8) | the head row of [`super::rows`] |
 //! | leases | number (8), commit (8) | a leased or returned row |
 //! | dead | number (8), commit (8) | a dead row |
 
@@ -17,8 +17,6 @@ use crate::model::{CommitNumber, Subscription, SubscriptionName};
 use crate::store::{MetaOp, MetaTable};
 
 const VERSION: u8 = 1;
-const DEFINITION: u8 = b'd';
-const HEAD: u8 = b'h';
 
 /// What defines a subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +25,9 @@ pub(super) struct Definition {
     pub(super) subscription: Subscription,
     pub(super) nonce: u64,
 }
+
+/// The keys and values of one table.
+type Table = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// Everything that was found about subscriptions.
 #[derive(Debug, Default)]
@@ -37,25 +38,19 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Sorts out the contents of the three tables.
-    pub(super) fn read(
-        subscriptions: Vec<(Vec<u8>, Vec<u8>)>,
-        leases: Vec<(Vec<u8>, Vec<u8>)>,
-        dead: Vec<(Vec<u8>, Vec<u8>)>,
-    ) -> Result<Self, DrainError> {
+    /// The tables that [`Self::read`] takes, in its order.
+    pub(super) const TABLES: [MetaTable; 4] =
+        [MetaTable::Subscriptions, MetaTable::Cursors, MetaTable::Leases, MetaTable::Dead];
+
+    /// Sorts out the contents of [`Self::TABLES`].
+    pub(super) fn read([subscriptions, cursors, leases, dead]: [Table; 4]) -> Result<Self, DrainError> {
         let mut found = Self::default();
-        for (key, value) in subscriptions {
-            match key.split_first() {
-                Some((&DEFINITION, _)) => found.definitions.push(definition(&value)?),
-                Some((&HEAD, number)) => {
-                    let (nonce, rest) = number.split_first_chunk().ok_or(damaged("subscriptions"))?;
-                    if !rest.is_empty() {
-                        return Err(damaged("subscriptions"));
-                    }
-                    found.rows.entry(u64::from_be_bytes(*nonce)).or_default().head = value;
-                }
-                Some(_) | None => return Err(damaged("subscriptions")),
-            }
+        for (_, value) in subscriptions {
+            found.definitions.push(definition(&value)?);
+        }
+        for (key, value) in cursors {
+            let nonce = key.as_slice().try_into().map_err(|_| damaged("cursors"))?;
+            found.rows.entry(u64::from_be_bytes(nonce)).or_default().head = value;
         }
         for (key, value) in leases {
             let (nonce, commit) = numbers(&key).ok_or(damaged("leases"))?;
@@ -90,17 +85,13 @@ const fn damaged(table: &'static str) -> DrainError {
 /// The error for a row of a queue.
 pub(super) const fn fault(fault: RowFault) -> DrainError {
     match fault {
-        RowFault::Version(version) => {
-            DrainError::RowVersion { table: "subscriptions, leases or dead", version }
-        }
-        RowFault::Damaged => damaged("subscriptions, leases or dead"),
+        RowFault::Version(version) => DrainError::RowVersion { table: "cursors, leases or dead", version },
+        RowFault::Damaged => damaged("cursors, leases or dead"),
     }
 }
 
 fn head_key(nonce: u64) -> Vec<u8> {
-    let mut key = vec![HEAD];
-    key.extend(nonce.to_be_bytes());
-    key
+    nonce.to_be_bytes().to_vec()
 }
 
 fn row_key(nonce: u64, commit: CommitNumber) -> Vec<u8> {
@@ -108,9 +99,7 @@ fn row_key(nonce: u64, commit: CommitNumber) -> Vec<u8> {
 }
 
 fn definition_key(name: &SubscriptionName) -> Vec<u8> {
-    let mut key = vec![DEFINITION];
-    key.extend(name.as_str().bytes());
-    key
+    name.as_str().as_bytes().to_vec()
 }
 
 /// The operation that defines a subscription. `None` only if it cannot be written as JSON, which
@@ -128,7 +117,7 @@ pub(super) fn operations(nonce: u64, changes: Changes) -> Vec<MetaOp> {
         Some(value) => MetaOp::Put { table, key, value },
         None => MetaOp::Delete { table, key },
     };
-    let head = changes.head.map(|row| put_or_delete(MetaTable::Subscriptions, head_key(nonce), Some(row)));
+    let head = changes.head.map(|row| put_or_delete(MetaTable::Cursors, head_key(nonce), Some(row)));
     let leases = changes.outstanding.into_iter().map(|(c, row)| (MetaTable::Leases, c, row));
     let dead = changes.dead.into_iter().map(|(c, row)| (MetaTable::Dead, c, row));
     let rows = leases.chain(dead).map(|(table, c, row)| put_or_delete(table, row_key(nonce, c), row));
@@ -137,10 +126,9 @@ pub(super) fn operations(nonce: u64, changes: Changes) -> Vec<MetaOp> {
 
 /// The operations that delete a subscription; `rows` are those of its queue.
 pub(super) fn undefine(name: &SubscriptionName, nonce: u64, rows: Changes) -> Vec<MetaOp> {
-    let table = MetaTable::Subscriptions;
     let mut operations = operations(nonce, rows);
-    operations.push(MetaOp::Delete { table, key: head_key(nonce) });
-    operations.push(MetaOp::Delete { table, key: definition_key(name) });
+    operations.push(MetaOp::Delete { table: MetaTable::Cursors, key: head_key(nonce) });
+    operations.push(MetaOp::Delete { table: MetaTable::Subscriptions, key: definition_key(name) });
     operations
 }
 
@@ -149,6 +137,6 @@ pub(super) fn sweep(nonce: u64, rows: &Rows) -> Vec<MetaOp> {
     let gone = |rows: &[(CommitNumber, Vec<u8>)]| rows.iter().map(|(commit, _)| (*commit, None)).collect();
     let changes = Changes { head: None, outstanding: gone(&rows.outstanding), dead: gone(&rows.dead) };
     let mut operations = operations(nonce, changes);
-    operations.push(MetaOp::Delete { table: MetaTable::Subscriptions, key: head_key(nonce) });
+    operations.push(MetaOp::Delete { table: MetaTable::Cursors, key: head_key(nonce) });
     operations
 }

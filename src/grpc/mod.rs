@@ -61,13 +61,15 @@ pub fn routes(ingest: IngestDoor, drain: DrainDoor, admin: AdminDoor) -> (Routes
     let drain = DrainServiceServer::new(drain).max_decoding_message_size(TYPED_REQUEST_BYTES);
     let admin = AdminServiceServer::new(Arc::new(admin)).max_decoding_message_size(TYPED_REQUEST_BYTES);
     let mut routes = Routes::new(ingest).add_service(drain).add_service(admin).add_service(health);
-    // The descriptors are made by `build.rs` and a test reads them, so this does not fail.
-    if let Ok(reflection) = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-    {
-        routes = routes.add_service(reflection);
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // The descriptors are made by `build.rs` and a test reads them, so this does not fail. Python's
+    // library and older grpcurls know only v1alpha.
+    if let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) {
+        routes = routes.add_service(v1).add_service(v1alpha);
     }
     (routes, Health(reporter))
 }

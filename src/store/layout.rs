@@ -79,6 +79,8 @@ pub enum MetaTable {
     Leases,
     /// Dead letters.
     Dead,
+    /// One cursor for each subscription.
+    Cursors,
 }
 
 impl MetaTable {
@@ -87,6 +89,7 @@ impl MetaTable {
             Self::Subscriptions => 0x10,
             Self::Leases => 0x11,
             Self::Dead => 0x12,
+            Self::Cursors => 0x13,
         }
     }
 

@@ -14,6 +14,7 @@
 mod architecture;
 mod cli_config;
 mod cli_exit;
+mod cli_explain;
 mod cli_flow;
 mod cli_help;
 mod cli_run;
@@ -42,4 +43,5 @@ mod store_queue;
 mod store_recovery;
 mod store_registry;
 mod store_samples;
+mod term;
 mod vectors_idna;

@@ -20,10 +20,11 @@ fn repository(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; {REMEDY}"));
+/// Runs `command` to its end; when it fails, `remedy` is what may help.
+fn run(command: &mut Command, remedy: &str) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}\n{remedy}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} ended with {}: {said}\n{REMEDY}", output.status);
+    assert!(output.status.success(), "{command:?} ended with {}: {said}\n{remedy}", output.status);
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -40,10 +41,10 @@ fn python() -> PathBuf {
     let (venv, made_of) = (home.join("venv"), home.join("made-of"));
     let python = venv.join("bin/python");
     if !python.exists() || std::fs::read(&made_of).ok().as_ref() != Some(&wanted) {
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv));
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv), REMEDY);
         let pip =
             ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary", ":all:"];
-        run(Command::new(&python).args(pip).arg("--requirement").arg(&list));
+        run(Command::new(&python).args(pip).arg("--requirement").arg(&list), REMEDY);
         std::fs::write(&made_of, wanted).unwrap();
     }
     python
@@ -55,7 +56,7 @@ fn make_stubs(python: &Path, dir: &Path) {
     let to = |flag: &str| format!("--{flag}={}", dir.display());
     let mut protoc = Command::new(python);
     protoc.args(["-m", "grpc_tools.protoc", "-I"]).arg(repository("proto"));
-    run(protoc.arg(to("python_out")).arg(to("grpc_python_out")).args(files));
+    run(protoc.arg(to("python_out")).arg(to("grpc_python_out")).args(files), REMEDY);
 }
 
 /// Runs a task of the client; what it saw.
@@ -64,7 +65,7 @@ fn client(address: &str, task: &str) -> Json {
     make_stubs(&python, stubs.path());
     let mut client = Command::new(python);
     client.arg("-B").arg(repository("tests/python/client.py")).arg(address).arg(stubs.path()).arg(task);
-    serde_json::from_str(&run(&mut client)).unwrap()
+    serde_json::from_str(&run(&mut client, "the client said why")).unwrap()
 }
 
 #[test]
