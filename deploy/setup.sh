@@ -8,6 +8,8 @@ command -v c++ >/dev/null || missing+=(g++)
 ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || missing+=(libclang-dev)
 # The test of a foreign client runs Python in a virtual environment of its own.
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3 python3-venv)
+# The test of a disk that fails a sync injects the error with strace.
+command -v strace >/dev/null || missing+=(strace)
 
 if [ ${#missing[@]} -gt 0 ]; then
   echo "usaged: installing ${missing[*]} with apt-get"

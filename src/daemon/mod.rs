@@ -1,6 +1,7 @@
 //! The composition root: what a running collector is made of, in the order in which it is put
 //! together, and the order in which it is taken apart.
 
+mod descriptors;
 mod end;
 mod error;
 mod logs;
@@ -23,6 +24,7 @@ pub use policy_files::read_dir as read_policy_files;
 pub use reload::read_policy;
 pub use root_key::RootKeyError;
 
+use self::descriptors::Doors;
 use self::end::{Signals, Wish};
 use self::reload::PolicySource;
 use crate::admin::{self, Exposition, Readiness};
@@ -54,11 +56,12 @@ pub fn run(config: Config) -> Result<(), DaemonError> {
     result
 }
 
-async fn serve(config: Config) -> Result<(), DaemonError> {
+async fn serve(mut config: Config) -> Result<(), DaemonError> {
     // What can be wrong without touching the store comes first.
     let signals = Signals::listen().map_err(DaemonError::Runtime)?;
     let exposition = Exposition::install()?;
-    let policy = PolicySource::load(config.policy_dir.clone()).map_err(DaemonError::Policy)?;
+    let policy = PolicySource::load(config.policy_dir.clone(), config.ingest.level_caps.clone())
+        .map_err(DaemonError::Policy)?;
     let grpc_listener = listen(config.grpc_listen).await?;
     let admin_listener = listen(config.admin_listen).await?;
     let addresses = (local(&grpc_listener)?, local(&admin_listener)?);
@@ -67,8 +70,11 @@ async fn serve(config: Config) -> Result<(), DaemonError> {
     let (readiness, watched) = watch::channel(Readiness::Starting);
     let pages = admin::pages(exposition.clone(), watched);
     let close_admin = CancellationToken::new();
-    let admin =
-        admin::serve(admin_listener, pages, exposition, admin::Options::default(), close_admin.clone());
+    let mut admin_limits = admin::Options::default();
+    let wanted = Doors { grpc: config.grpc.max_connections, admin: admin_limits.max_connections };
+    let fit = Doors::that_fit(wanted);
+    (config.grpc.max_connections, admin_limits.max_connections) = (fit.grpc, fit.admin);
+    let admin = admin::serve(admin_listener, pages, exposition, admin_limits, close_admin.clone());
     let admin = tokio::spawn(admin);
 
     // The rooms, each with those below it.
@@ -140,7 +146,9 @@ async fn open_store(
 ) -> Result<Store, DaemonError> {
     let (options, check, clock) = (config.store.clone(), root_key.check(), clock.clone());
     let opened = tokio::task::spawn_blocking(move || Store::open(options, check, clock)).await;
-    Ok(opened.map_err(|panic| DaemonError::Runtime(std::io::Error::other(panic)))??)
+    // The text of a panic could hold anything and goes nowhere.
+    let failed = |_| std::io::Error::other("opening the store panicked: a mistake in the collector");
+    Ok(opened.map_err(|panic| DaemonError::Runtime(failed(panic)))??)
 }
 
 /// Says where it listens: to the log, and in one line to the program that started it.

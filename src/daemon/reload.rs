@@ -1,5 +1,6 @@
 //! Taking over a changed policy: whole and at once, or not at all.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,17 +10,23 @@ use tokio::sync::Notify;
 
 use super::policy_files;
 use crate::grpc::Reload;
+use crate::model::{LevelName, ProgramName};
 use crate::observe::Metric;
-use crate::policy::{self, Handle, Policy, PolicyFile, Problem};
+use crate::policy::{self, Handle, Policy, PolicyFile, Problem, Severity};
 
 /// Editors write a file in several steps, and a checkout writes many: wait until it has been quiet
 /// for so long.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// Levels that all customers are capped at: `ingest.level_caps`.
+type Caps = BTreeMap<ProgramName, LevelName>;
+
 /// The policy in force and the place that it comes from. Clones share both.
 #[derive(Clone)]
 pub(super) struct PolicySource {
     dir: Option<Arc<Path>>,
+    /// What the configuration caps for all customers: every policy has to have these levels.
+    caps: Arc<Caps>,
     handle: Handle,
     /// Held over a whole reload, so that two of them cannot take over in the wrong order.
     turn: Arc<Mutex<()>>,
@@ -44,13 +51,19 @@ pub(super) struct Reloaded {
 
 impl PolicySource {
     /// Loads the policy for the first time.
-    pub fn load(dir: Option<PathBuf>) -> Result<Self, Vec<Problem>> {
+    pub fn load(dir: Option<PathBuf>, caps: Caps) -> Result<Self, Vec<Problem>> {
         let dir: Option<Arc<Path>> = dir.map(Into::into);
         let watch = dir.as_deref().and_then(Watch::begin);
-        let policy = read_policy(dir.as_deref())?;
+        let policy = read_policy(dir.as_deref(), &caps)?;
         tracing::info!(version = policy.version(), dir = place(dir.as_deref()), "policy loaded");
         Metric::PolicyLoads.add(&[("result", "loaded")], 1);
-        Ok(Self { dir, handle: Handle::new(Arc::new(policy)), turn: Arc::default(), watch })
+        Ok(Self {
+            dir,
+            caps: Arc::new(caps),
+            handle: Handle::new(Arc::new(policy)),
+            turn: Arc::default(),
+            watch,
+        })
     }
 
     /// The policy in force, for the rooms that decide by it.
@@ -61,7 +74,7 @@ impl PolicySource {
     /// Reads the files again and puts them in force, if there is no mistake in them. Blocks.
     pub fn reload(&self) -> Result<Reloaded, Vec<Problem>> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = read_policy(self.dir.as_deref());
+        let result = read_policy(self.dir.as_deref(), &self.caps);
         let before = self.handle.load().version().to_owned();
         match result {
             Ok(policy) if policy.version() == before => {
@@ -150,12 +163,48 @@ fn place(dir: Option<&Path>) -> String {
     dir.map_or_else(|| "shipped".to_owned(), |dir| dir.display().to_string())
 }
 
-/// Reads and compiles a policy directory, or the shipped policy. The notes of a good policy are for
-/// `policy check`, not for the log.
+/// Reads and compiles a policy directory, or the shipped policy, which must have the levels that
+/// the configuration caps at. The notes of a good policy are for `policy check`, not for the log.
 ///
 /// # Errors
 /// Every mistake.
-pub fn read_policy(dir: Option<&Path>) -> Result<Policy, Vec<Problem>> {
+pub fn read_policy(dir: Option<&Path>, caps: &Caps) -> Result<Policy, Vec<Problem>> {
     let files: Vec<PolicyFile> = dir.map_or_else(|| Ok(policy::shipped()), policy_files::read_dir)?;
-    policy::compile(&files).map(|(policy, _notes)| policy)
+    let (policy, _notes) = policy::compile(&files)?;
+    policy
+        .check_caps(caps)
+        .map_err(|faults| faults.iter().map(|fault| missing_cap(fault)).collect::<Vec<_>>())?;
+    Ok(policy)
+}
+
+/// A cap of the configuration that the policy does not know: it would cap nothing.
+fn missing_cap(fault: &str) -> Problem {
+    let (what, remedy) = fault.rsplit_once("; ").unwrap_or((fault, "name what the policy has"));
+    Problem {
+        file: "configuration".to_owned(),
+        line: 1,
+        key: "ingest.level_caps".to_owned(),
+        what: what.to_owned(),
+        remedy: remedy.to_owned(),
+        severity: Severity::Error,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_without_a_level_that_is_capped_at_is_refused_by_the_key_of_the_configuration() {
+        let caps = |program, level| {
+            Caps::from([(ProgramName::new(program).unwrap(), LevelName::new(level).unwrap())])
+        };
+        assert!(read_policy(None, &caps("ceip", "none")).is_ok());
+        for (program, level) in [("ciep", "none"), ("ceip", "nil")] {
+            let problems = read_policy(None, &caps(program, level)).unwrap_err();
+            let text = problems.first().unwrap().to_string();
+            assert!(text.contains("ingest.level_caps") && text.contains(program), "{text}");
+        }
+    }
 }

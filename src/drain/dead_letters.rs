@@ -29,8 +29,9 @@ pub struct DeadLetter {
 }
 
 impl Drain {
-    /// Dead letters after `after`, in the order of their commits, at most `limit`; with their bodies
-    /// if `include`.
+    /// Dead letters after `after`, in the order of their commits, at most `limit`. With `bodies`, also their
+    /// bodies, until they are longer than so many bytes together: the letter with which that happens (the
+    /// second, if the first is longer by itself) is the last one.
     ///
     /// # Errors
     /// If there is no such subscription, or the store cannot be read.
@@ -39,17 +40,21 @@ impl Drain {
         name: &SubscriptionName,
         after: Option<CommitNumber>,
         limit: usize,
-        include: bool,
+        bodies: Option<usize>,
     ) -> Result<Vec<DeadLetter>, DrainError> {
         let (shared, drainer) = (Arc::clone(&self.shared), self.shared.drainer(name)?);
         blocking(move || {
             let dead = drainer.look(|queue| queue.dead_letters(after, limit));
-            let letter = |(commit, dead): (CommitNumber, Dead)| {
-                let body = if include { shared.body(&drainer, commit)? } else { None };
-                let Dead { attempts, at, reason, .. } = dead;
-                Ok(DeadLetter { commit, attempts, at, reason, body })
-            };
-            dead.into_iter().map(letter).collect()
+            let (mut letters, mut bytes) = (Vec::with_capacity(dead.len()), 0_usize);
+            for (commit, Dead { attempts, at, reason, .. }) in dead {
+                let body = if bodies.is_some() { shared.body(&drainer, commit)? } else { None };
+                bytes = bytes.saturating_add(body.as_ref().map_or(0, Bytes::len));
+                letters.push(DeadLetter { commit, attempts, at, reason, body });
+                if letters.len() > 1 && bodies.is_some_and(|most| bytes > most) {
+                    break;
+                }
+            }
+            Ok(letters)
         })
         .await?
     }

@@ -157,10 +157,11 @@ impl Shared {
         drainers.get(name).cloned().ok_or_else(|| DrainError::NotFound { name: name.clone() })
     }
 
-    /// Tells the store up to where every subscription is done: what it may drop first when it has to.
+    /// Tells the store up to where every subscription is done: what it may drop first when it has to. A dead
+    /// letter that can be replayed is not done with: only age, or `drop_oldest`, takes it.
     fn release(&self) {
         let drainers = self.all_drainers();
-        let lowest = drainers.iter().map(|drainer| drainer.look(Queue::cursor)).min();
+        let lowest = drainers.iter().map(|drainer| drainer.look(Queue::needed)).min();
         self.store.release(lowest.unwrap_or_default());
     }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::counts::SkipReason;
-use crate::model::{Delivery, LevelName, Participation, ProgramName, RawText, Subscription};
+use crate::model::{Delivery, LevelName, Participation, ProgramName, Purpose, RawText, Subscription};
 use crate::policy::{Ask, Policy, REGION_JOINT};
 use crate::store::RecordHeader;
 
@@ -50,7 +50,20 @@ pub fn recheck(
     if is_lowered(header, participation, policy, caps) {
         return Verdict::Skip(SkipReason::Lowered);
     }
+    if !level_allows(header, subscription.purpose, policy) {
+        return Verdict::Skip(SkipReason::Purpose);
+    }
     Verdict::Deliver
+}
+
+/// Whether the level that the batch was stored at is for this purpose by the policy as it is now. What else a
+/// stricter policy does to the level, such as treating a class more strictly, does not reach what is queued.
+fn level_allows(header: &RecordHeader, purpose: Purpose, policy: &Policy) -> bool {
+    let level = policy.program_index(&header.program).and_then(|at| {
+        let rank = policy.rank(at, RawText::new(header.level.as_bytes()))?;
+        policy.programs().get(at)?.level(rank)
+    });
+    level.is_some_and(|level| level.purposes().has(purpose))
 }
 
 /// Whether the customer now takes part less than when the batch was stored: a lower level, an

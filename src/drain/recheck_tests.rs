@@ -26,6 +26,9 @@ fn ceip() -> ProgramName {
 
 fn at(name: &str) -> Participation {
     let mut participation = Participation::none(CustomerId::new("acme").unwrap());
+    for product in ["vcenter", "horizon", "tanzu-cli"] {
+        participation.accepted_dictionaries.insert(ProductName::new(product).unwrap(), 2);
+    }
     participation.levels.insert(ceip(), level(name));
     participation
 }
@@ -153,4 +156,20 @@ fn a_subscription_sees_only_its_purpose_and_what_it_listed() {
         let verdict = recheck(&header(), &filtered, Some(&now), &policy(), &BTreeMap::new());
         assert_eq!(verdict, Verdict::Skip(SkipReason::Filter));
     }
+}
+
+#[test]
+fn a_purpose_that_the_level_has_no_more_holds_a_batch_back() {
+    // covers: P7
+    let files = shipped().into_iter().map(|mut file| {
+        if file.path.ends_with("ceip.toml") {
+            file.text = file.text.replace("purposes = [\"improve\"]", "purposes = [\"recommend\"]");
+        }
+        file
+    });
+    let files: Vec<_> = files.collect();
+    let Ok((changed, _)) = compile(&files) else { panic!("the changed policy is refused") };
+    let improve = subscription(Purpose::Improve);
+    let verdict = recheck(&header(), &improve, Some(&at("standard")), &changed, &BTreeMap::new());
+    assert_eq!(verdict, Verdict::Skip(SkipReason::Purpose));
 }

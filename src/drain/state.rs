@@ -65,6 +65,15 @@ impl Queue {
         CommitNumber(outstanding.min(self.next.0))
     }
 
+    /// The first commit that the store has to keep: that of the cursor, or of a dead letter that can still be
+    /// replayed.
+    #[must_use]
+    pub fn needed(&self) -> CommitNumber {
+        let readable = |(_, dead): &(&u64, &Dead)| dead.reason != DeadReason::Damaged;
+        let dead = self.dead.iter().find(readable).map(|(commit, _)| CommitNumber(*commit));
+        dead.map_or(self.cursor(), |dead| dead.min(self.cursor()))
+    }
+
     /// The first commit that was never looked at.
     #[must_use]
     pub const fn next(&self) -> CommitNumber {

@@ -136,6 +136,17 @@ fn beyond_the_bound_the_oldest_dead_letter_gives_way_and_is_counted() {
 }
 
 #[test]
+fn a_dead_letter_that_can_be_replayed_is_needed_and_a_damaged_one_is_not() {
+    let mut queue = Queue::new(commit(1), TERMS, 0);
+    assert!(queue.bury(commit(1), T0, DeadReason::Damaged));
+    assert!(queue.bury(commit(2), T0, DeadReason::Attempts));
+    assert!(queue.skip(commit(3), 1, SkipReason::Filter));
+    assert_eq!((queue.cursor(), queue.needed()), (commit(4), commit(2)));
+    assert_eq!(queue.replay(None, commit(1)), 2);
+    assert_eq!((queue.cursor(), queue.needed()), (commit(1), commit(1)));
+}
+
+#[test]
 fn a_replay_begins_anew_and_what_is_gone_expires() {
     let mut queue = Queue::new(commit(1), TERMS, 0);
     for number in 1..=2 {

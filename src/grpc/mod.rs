@@ -10,6 +10,7 @@ mod drain;
 mod identity;
 mod ingest;
 mod page;
+mod pick;
 pub mod proto;
 mod status;
 mod times;
@@ -29,11 +30,16 @@ pub use self::identity::{CUSTOMER_KEY, Identity, NotLoopback};
 pub use self::ingest::IngestDoor;
 pub use self::status::{Cause, DOMAIN, Fault};
 
+use self::pick::Pick;
 use self::proto::admin::admin_service_server::AdminServiceServer;
 use self::proto::drain::drain_service_server::DrainServiceServer;
 
 /// Bytes of one request to a drainer's or operator's method.
-const TYPED_REQUEST_BYTES: usize = 1024 * 1024;
+const TYPED_REQUEST_BYTES: usize = 128 * 1024;
+
+/// Bytes of one request to the methods that take lists or events, of which few are served at a time.
+const LARGE_REQUEST_BYTES: usize = 1024 * 1024;
+const LARGE: [&str; 3] = ["StreamingPull", "ImportParticipations", "ExplainEvent"];
 
 /// The names under which health is told; the empty one is the collector as a whole.
 const SERVICES: [&str; 4] =
@@ -58,8 +64,17 @@ impl Health {
 #[must_use]
 pub fn routes(ingest: IngestDoor, drain: DrainDoor, admin: AdminDoor) -> (Routes, Health) {
     let (reporter, health) = health_reporter();
-    let drain = DrainServiceServer::new(drain).max_decoding_message_size(TYPED_REQUEST_BYTES);
-    let admin = AdminServiceServer::new(Arc::new(admin)).max_decoding_message_size(TYPED_REQUEST_BYTES);
+    let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(Arc::new(admin)));
+    let drain = Pick {
+        usual: drain.clone().max_decoding_message_size(TYPED_REQUEST_BYTES),
+        large: drain.max_decoding_message_size(LARGE_REQUEST_BYTES),
+        names: &LARGE,
+    };
+    let admin = Pick {
+        usual: admin.clone().max_decoding_message_size(TYPED_REQUEST_BYTES),
+        large: admin.max_decoding_message_size(LARGE_REQUEST_BYTES),
+        names: &LARGE,
+    };
     let mut routes = Routes::new(ingest).add_service(drain).add_service(admin).add_service(health);
     let reflection = || {
         tonic_reflection::server::Builder::configure()

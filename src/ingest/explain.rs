@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::intake::{Refusal, Rotation};
 use crate::model::{
-    CustomerId, CustomerKey, LevelName, Participation, ProgramName, RawText, RegionName, UnixMillis,
+    CustomerId, CustomerKey, LevelName, Participation, ProgramName, Purpose, RawText, RegionName, UnixMillis,
 };
 use crate::policy::Policy;
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
@@ -34,6 +34,7 @@ pub struct Explain {
     secret: Arc<CustomerSecret>,
     customer: CustomerId,
     region: Option<RegionName>,
+    purposes_off: Vec<Purpose>,
     accepted: BTreeMap<crate::model::ProductName, u32>,
     received: UnixMillis,
     rotation: Rotation,
@@ -52,12 +53,17 @@ impl Explain {
         let unavailable = || Refusal::Head { field: "customer", rule: CustomerId::RULE };
         let root = RootKey::from_hex(EXAMPLE_ROOT).map_err(|_| unavailable())?;
         let secret = CustomerSecret::derive(&root, &CustomerSalt::new([0x5a; 32]), CustomerKey(0));
+        // Made up as one who has accepted what there is now.
+        let mut example =
+            Participation::none(CustomerId::new("example-customer").map_err(|_| unavailable())?);
+        policy.accept_current(&mut example);
         Ok(Self {
             policy,
             secret: Arc::new(secret),
-            customer: CustomerId::new("example-customer").map_err(|_| unavailable())?,
+            customer: example.customer,
             region,
-            accepted: BTreeMap::new(),
+            purposes_off: Vec::new(),
+            accepted: example.accepted_dictionaries,
             received,
             rotation: Rotation::default(),
         })
@@ -77,6 +83,7 @@ impl Explain {
             secret,
             customer: participation.customer.clone(),
             region: participation.region.clone(),
+            purposes_off: participation.purposes_off.clone(),
             accepted: participation.accepted_dictionaries.clone(),
             received,
             rotation,
@@ -112,6 +119,7 @@ impl Explain {
         let mut participation = Participation::none(self.customer.clone());
         participation.levels.insert(program.clone(), level.clone());
         participation.region.clone_from(&self.region);
+        participation.purposes_off.clone_from(&self.purposes_off);
         participation.accepted_dictionaries.clone_from(&self.accepted);
         let applicant = Applicant {
             participation: &participation,

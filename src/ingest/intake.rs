@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use super::receipt::{Receipt, State};
 use crate::model::{
@@ -18,9 +19,12 @@ use crate::sanitize::wire::{Head, HeadError, ProtoReader};
 use crate::sanitize::{Applicant, Permit, Sanitized, Scratch, sanitize, withheld};
 use crate::store::{Append, AppendError, Appended, CustomerEntry, Customers, Dedup, SealedRecord, Store};
 
-/// Requests of at most so many bytes are sanitised on the thread that received them: about 4 ms of
-/// work. Larger ones go to a thread that may block, so that they do not hold up others.
-const INLINE_BYTES: usize = 1 << 20;
+/// Requests of at most so many bytes are sanitised on the thread that received them: about a millisecond of
+/// work, and some if all of it is tiny identifiers. Larger ones go to a thread that may block, so that they do
+/// not hold up others; as many at a time as there are processors.
+const INLINE_BYTES: usize = 256 << 10;
+/// How many times a batch is decided anew because the customer's participation was changed meanwhile.
+const DECISIONS: usize = 3;
 
 /// What an operator can set about admission.
 #[derive(Debug, Clone, Default)]
@@ -118,6 +122,8 @@ struct Inner {
     policy: Handle,
     clock: Clock,
     options: Options,
+    /// Turns at sanitising large requests.
+    turns: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Intake {
@@ -141,35 +147,53 @@ impl Intake {
     /// An intake into `store`, under the policy that `policy` holds at each moment.
     #[must_use]
     pub fn new(store: Store, customers: Customers, policy: Handle, clock: Clock, options: Options) -> Self {
-        Self(Arc::new(Inner { store, customers, policy, clock, options }))
+        let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let turns = Arc::new(Semaphore::new(turns));
+        Self(Arc::new(Inner { store, customers, policy, clock, options, turns }))
     }
 
     /// Takes one request of `customer` and answers when what may be kept of it is on disk.
     ///
     /// # Errors
     /// If it was not taken; then nothing of it was stored, and other requests are not touched.
+    ///
+    /// If the future is dropped, the batch is stored and counted, or neither.
     pub async fn submit(&self, customer: &CustomerId, request: Bytes) -> Result<Receipt, Refusal> {
         let started = Instant::now();
         if request.len() > limits::REQUEST_BYTES {
             return Err(Refusal::TooLarge { bytes: request.len() });
         }
-        let entry =
-            self.0.customers.get(customer).map_err(|_| Refusal::Unavailable { retry_after: RETRY })?;
-        let prepared = if request.len() <= INLINE_BYTES {
-            self.0.prepare(entry.as_deref(), &request)?
-        } else {
-            let (inner, entry) = (Arc::clone(&self.0), entry.clone());
-            let work = tokio::task::spawn_blocking(move || inner.prepare(entry.as_deref(), &request));
-            work.await.map_err(|_| Refusal::Unavailable { retry_after: RETRY })??
-        };
-        let receipt = self.0.commit(prepared).await?;
-        Metric::AckSeconds.record(&[], started.elapsed().as_secs_f64());
-        Ok(receipt)
+        for _ in 0..DECISIONS {
+            // A customer that is not in the cache costs two point reads here, from the block cache or the disk.
+            // That is less than a change of threads for every request would cost.
+            let entry = self.0.customers.get(customer).map_err(|_| UNAVAILABLE)?;
+            let prepared = self.prepare(entry, &request).await?;
+            if let Some(receipt) = self.0.commit(prepared).await? {
+                Metric::AckSeconds.record(&[], started.elapsed().as_secs_f64());
+                return Ok(receipt);
+            }
+        }
+        Err(Refusal::Busy { retry_after: RETRY })
+    }
+
+    async fn prepare(&self, entry: Option<Arc<CustomerEntry>>, request: &Bytes) -> Result<Prepared, Refusal> {
+        if request.len() <= INLINE_BYTES {
+            return self.0.prepare(entry.as_deref(), request);
+        }
+        let turn = Arc::clone(&self.0.turns).acquire_owned().await.map_err(|_| UNAVAILABLE)?;
+        let (inner, request) = (Arc::clone(&self.0), request.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let prepared = inner.prepare(entry.as_deref(), &request);
+            drop(turn);
+            prepared
+        });
+        work.await.map_err(|_| UNAVAILABLE)?
     }
 }
 
 /// How long a sender waits before it retries what failed for a reason that has no better answer.
 const RETRY: Duration = Duration::from_secs(1);
+const UNAVAILABLE: Refusal = Refusal::Unavailable { retry_after: RETRY };
 
 impl Inner {
     fn prepare(&self, entry: Option<&CustomerEntry>, request: &[u8]) -> Result<Prepared, Refusal> {
@@ -198,28 +222,52 @@ impl Inner {
         Prepared::new(&permit, entry, &head, request, sanitized)
     }
 
-    async fn commit(&self, prepared: Prepared) -> Result<Receipt, Refusal> {
-        let Prepared { append, mut receipt, programs } = prepared;
-        if let Some(append) = append {
-            match self.store.append(append).await {
-                Ok(Appended::Stored { last }) => receipt.commit = last,
-                Ok(Appended::Duplicate { last, receipt: short }) => {
-                    Metric::Duplicates.add(&[], 1);
-                    let first = Receipt::from_short(&short, last);
-                    let first = first.ok_or(Refusal::Unavailable { retry_after: RETRY })?;
-                    let (places, places_truncated) = (receipt.places, receipt.places_truncated);
-                    return Ok(Receipt { places, places_truncated, ..first });
-                }
-                Ok(Appended::Conflict) => return Err(Refusal::Conflict),
-                Err(AppendError::Full { retry_after }) => return Err(Refusal::Full { retry_after }),
-                Err(AppendError::Busy { retry_after }) => return Err(Refusal::Busy { retry_after }),
-                Err(AppendError::Failed | AppendError::Closed) => {
-                    return Err(Refusal::Unavailable { retry_after: RETRY });
-                }
-            }
+    /// `None` if the customer's participation was changed since the request was prepared.
+    async fn commit(&self, prepared: Prepared) -> Result<Option<Receipt>, Refusal> {
+        let Prepared { append, receipt, programs } = prepared;
+        let Some(append) = append else {
+            count(&receipt, &programs);
+            return Ok(Some(receipt));
+        };
+        let queued = match self.store.enqueue(append).await {
+            Ok(queued) => queued,
+            Err(error) => return refused(error).map_or(Ok(None), Err),
+        };
+        // A task of its own: what is queued will be stored, so it is counted also when the caller goes away.
+        // There are never more of them than commands in the queue and in the group that is being written.
+        let settled = tokio::spawn(async move { settle(queued.answer().await, receipt, &programs) });
+        settled.await.map_err(|_| UNAVAILABLE)?
+    }
+}
+
+/// What the sender is told when the store has answered. Counts what was stored.
+fn settle(
+    answer: Result<Appended, AppendError>,
+    mut receipt: Receipt,
+    programs: &[(ProgramName, u32)],
+) -> Result<Option<Receipt>, Refusal> {
+    match answer {
+        Ok(Appended::Stored { last }) => receipt.commit = last,
+        Ok(Appended::Duplicate { last, receipt: short }) => {
+            Metric::Duplicates.add(&[], 1);
+            let first = Receipt::from_short(&short, last).ok_or(UNAVAILABLE)?;
+            let (places, places_truncated) = (receipt.places, receipt.places_truncated);
+            return Ok(Some(Receipt { places, places_truncated, ..first }));
         }
-        count(&receipt, &programs);
-        Ok(receipt)
+        Ok(Appended::Conflict) => return Err(Refusal::Conflict),
+        Err(error) => return refused(error).map_or(Ok(None), Err),
+    }
+    count(&receipt, programs);
+    Ok(Some(receipt))
+}
+
+/// `None` if the batch is to be decided anew.
+const fn refused(error: AppendError) -> Option<Refusal> {
+    match error {
+        AppendError::Stale => None,
+        AppendError::Full { retry_after } => Some(Refusal::Full { retry_after }),
+        AppendError::Busy { retry_after } => Some(Refusal::Busy { retry_after }),
+        AppendError::Failed | AppendError::Closed => Some(UNAVAILABLE),
     }
 }
 
@@ -232,8 +280,7 @@ impl Prepared {
         sanitized: Sanitized,
     ) -> Result<Self, Refusal> {
         let effective = permit.effective();
-        let all_none = effective.iter().all(|(_, level)| level.is_none());
-        let state = match (sanitized.batches.is_empty(), all_none || stopped(&sanitized)) {
+        let state = match (sanitized.batches.is_empty(), stopped(&sanitized)) {
             (false, _) => State::Stored,
             (true, true) => State::Disabled,
             (true, false) => State::NothingStored,
@@ -256,16 +303,14 @@ impl Prepared {
         for batch in &sanitized.batches {
             prepared.programs.push((batch.program().clone(), batch.events()));
             let keys = permit.keys(batch.program());
-            records.push(
-                SealedRecord::seal(batch, keys.seal())
-                    .map_err(|_| Refusal::Unavailable { retry_after: RETRY })?,
-            );
+            records.push(SealedRecord::seal(batch, keys.seal()).map_err(|_| UNAVAILABLE)?);
         }
         let dedup = Dedup {
             id: entry.secret.batch_token(&head.batch_id),
             digest: entry.secret.body_token(&head.batch_id, request),
         };
-        prepared.append = Some(Append { records, dedup, receipt: prepared.receipt.to_short() });
+        let (receipt, basis) = (prepared.receipt.to_short(), Some(entry.basis()));
+        prepared.append = Some(Append { records, dedup, receipt, basis });
         Ok(prepared)
     }
 

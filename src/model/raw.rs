@@ -74,9 +74,6 @@ pub enum WireFault {
     /// A value is too long.
     #[error("a value is longer than 64 KiB")]
     ValueLength,
-    /// A name is too long.
-    #[error("a name is longer than 128 bytes")]
-    NameLength,
 }
 
 /// A request that could not be read, with the place: never a value.

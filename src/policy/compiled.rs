@@ -237,7 +237,6 @@ fn nothing(version: &Arc<str>, program: &Program, product: &Product, none: &Leve
         level: none.clone(),
         rank: 0,
         region: None,
-        purposes: Purposes::NONE,
         customer: Action::Withhold(Reason::NotParticipating),
         instance: Action::Withhold(Reason::NotParticipating),
         events: Vec::new(),

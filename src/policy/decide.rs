@@ -109,7 +109,8 @@ impl Policy {
         // A cap on a program that does not exist was meant for one that does: nothing is stored
         // until it is corrected.
         let exists = |name: RawText<'_>| self.programs().iter().any(|program| named(&program.name, name));
-        if !ask.level_caps.iter().all(|(program, _)| exists(*program)) {
+        let known = |program: &ProgramName| self.program_index(program).is_some();
+        if !ask.level_caps.iter().all(|(program, _)| exists(*program)) || !ask.global_caps.keys().all(known) {
             return Decision::refuse(self, index, Reason::UnknownLevel);
         }
         let programs: Vec<_> = self
@@ -120,8 +121,10 @@ impl Policy {
             .collect();
         let refused = refused(&programs);
         // A version that is not older withholds nothing, and all of those share one plan.
+        // What the customer never accepted anything of, such as a product that the policy got later, is
+        // withheld as a whole: new data, new consent.
         let accepted = participation.accepted_dictionaries.get(product.name()).copied();
-        let accepted_version = accepted.map_or(product.version(), |version| version.min(product.version()));
+        let accepted_version = accepted.unwrap_or(0).min(product.version());
         Decision {
             product: index,
             programs,

@@ -205,12 +205,12 @@ fn the_customers_and_the_senders_region_both_tighten() {
 }
 
 #[test]
-fn an_accepted_version_limits_and_a_newer_one_is_the_present_one() {
+fn an_accepted_version_limits_and_none_accepts_nothing() {
     let policy = policy();
     let program = policy.program_index("ceip").unwrap();
     let mut participation = customer(&["ceip=standard"]);
     for (accepted, version, key) in [
-        (None, 2, None),
+        (None, 0, Some(0)),
         (Some(1), 1, Some(1)),
         (Some(2), 2, None),
         (Some(9), 2, None),

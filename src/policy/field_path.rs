@@ -153,9 +153,21 @@ impl<F> Branch<F> {
                     }
                 }
                 if let Some(value) = value {
+                    if let (Self::Map { .. }, Some(place)) = (value.innermost(), value.place()) {
+                        let what = format!("`{path}{{}}` is a map whose values are maps");
+                        problems.error(place, what, "put a record between them, so that each map has a name");
+                    }
                     value.check_maps(&format!("{path}{{}}"), problems);
                 }
             }
+        }
+    }
+
+    /// What the lists in it hold in the end.
+    fn innermost(&self) -> &Self {
+        match self {
+            Self::List(item) => item.innermost(),
+            Self::Leaf(..) | Self::Record(_) | Self::Map { .. } => self,
         }
     }
 

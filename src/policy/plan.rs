@@ -29,8 +29,6 @@ pub struct Plan {
     pub rank: u8,
     /// The region overlays that were applied, joined by `-` if the source's was another than the customer's.
     pub region: Option<RegionName>,
-    /// The purposes that the level allows, less those switched off: those of an event without fields.
-    pub purposes: Purposes,
     /// What becomes of the customer's id.
     pub customer: Action,
     /// What becomes of the instance's id.
@@ -52,6 +50,8 @@ pub enum EventPlan {
         name: EventName,
         /// Its fields: the number is an index into [`Plan::fields`].
         fields: NameTable,
+        /// The purposes of the fields that the level includes: what the event itself may be used for.
+        purposes: Purposes,
     },
 }
 

@@ -66,6 +66,13 @@ impl<'p> Terms<'p> {
         field.purposes.and(self.level.purposes).without(self.purposes_off)
     }
 
+    /// The purposes of an event: those that are left of the fields which the level includes.
+    fn event_purposes(&self, event: &Event) -> Purposes {
+        let included = self.product.fields(event).map(|(_, field)| field);
+        let included = included.filter(|field| matches!(self.judge(field), Judgement::Treat(_)));
+        included.fold(Purposes::NONE, |purposes, field| purposes.or(self.purposes(field)))
+    }
+
     /// Whether something this new may be stored.
     pub(super) fn is_accepted(&self, since: u32) -> bool {
         self.accepted.is_none_or(|accepted| since <= accepted)
@@ -171,7 +178,11 @@ pub(super) fn plan(policy: &Policy, key: PlanKey) -> Option<Plan> {
     let product = terms.product;
     let events = product.events().iter().map(|event| match terms.withhold_event(event) {
         Some(reason) => EventPlan::Withhold(reason),
-        None => EventPlan::Store { name: event.name.clone(), fields: event.top.clone() },
+        None => EventPlan::Store {
+            name: event.name.clone(),
+            fields: event.top.clone(),
+            purposes: terms.event_purposes(event),
+        },
     });
     Some(Plan {
         policy_version: Arc::clone(policy.shared_version()),
@@ -182,7 +193,6 @@ pub(super) fn plan(policy: &Policy, key: PlanKey) -> Option<Plan> {
         level: terms.level.name.clone(),
         rank: key.rank,
         region: key.region.and_then(|at| policy.overlay_name(at)).cloned(),
-        purposes: terms.level.purposes.without(terms.purposes_off),
         customer: treat_id(&terms, IdentifierClass::CustomerId),
         instance: treat_id(&terms, IdentifierClass::InstanceId),
         events: events.collect(),

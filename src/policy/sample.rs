@@ -32,6 +32,9 @@ pub(super) fn edited(mut files: Vec<PolicyFile>, edit: Edit) -> (Vec<PolicyFile>
 /// A customer with these levels, each `program=level`.
 pub(super) fn customer(levels: &[&str]) -> Participation {
     let mut participation = Participation::none(name::<CustomerId>("acme"));
+    for product in ["vcenter", "horizon", "tanzu-cli"] {
+        participation.accepted_dictionaries.insert(name(product), 2);
+    }
     for level in levels {
         let (program, level) = level.split_once('=').unwrap_or_else(|| panic!("{level}"));
         participation.levels.insert(name::<ProgramName>(program), name::<LevelName>(level));

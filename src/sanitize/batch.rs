@@ -157,13 +157,17 @@ impl std::fmt::Debug for WithheldPlace {
 }
 
 impl WithheldPlace {
+    /// A whole event, with the name that the sender gave it.
+    pub(super) fn event(event: u32, name: RawText<'_>, reason: Reason) -> Self {
+        Self { place: format!("events[{event}] (\"{}\")", shown(name)), reason }
+    }
+
+    /// A field, by the names that lead to it.
     pub(super) fn new(event: u32, path: &[RawText<'_>], reason: Reason) -> Self {
         let mut place = format!("events[{event}]");
         for (depth, name) in path.iter().enumerate() {
             place.push_str(if depth == 0 { ".fields[\"" } else { "[\"" });
-            // The sender knows its own names; a long one is cut, for the receipt's sake.
-            place
-                .extend(String::from_utf8_lossy(name.expose()).chars().take(64).flat_map(char::escape_debug));
+            place.push_str(&shown(*name));
             place.push_str("\"]");
         }
         Self { place, reason }
@@ -180,4 +184,9 @@ impl WithheldPlace {
     pub const fn reason(&self) -> Reason {
         self.reason
     }
+}
+
+/// A name as its sender wrote it. A long one is cut, for the receipt's sake.
+fn shown(name: RawText<'_>) -> String {
+    String::from_utf8_lossy(name.expose()).chars().take(64).flat_map(char::escape_debug).collect()
 }

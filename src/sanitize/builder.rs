@@ -16,6 +16,8 @@ pub(super) struct Buffers {
     pub(super) events: Vec<u8>,
     specs: Vec<u8>,
     names: Vec<u8>,
+    /// For each name of the table, the bits of its purposes: a packed `event_purposes`.
+    event_purposes: Vec<u8>,
     /// For each field of the plan: its number in the table plus one, or 0.
     spec_numbers: Vec<u32>,
     /// For each event of the dictionary: its number in the table plus one, or 0.
@@ -55,6 +57,7 @@ impl Builder {
         buffers.events.clear();
         buffers.specs.clear();
         buffers.names.clear();
+        buffers.event_purposes.clear();
         for (numbers, len) in [
             (&mut buffers.spec_numbers, plan.fields.len()),
             (&mut buffers.name_numbers, plan.events.len()),
@@ -89,7 +92,7 @@ impl Builder {
         write_timestamp(&mut body, 7, origin.received);
         self.write_party(&mut body, (8, 14), &plan.customer, origin.customer.as_str().as_bytes(), scratch);
         self.write_party(&mut body, (9, 15), &plan.instance, origin.instance.expose(), scratch);
-        write_purposes(&mut body, 13, plan.purposes);
+        encode::bytes_field(&mut body, 13, &buffers.event_purposes);
         body.extend_from_slice(&buffers.specs);
         body.extend_from_slice(&buffers.names);
         body.extend_from_slice(&buffers.events);
@@ -102,7 +105,7 @@ impl Builder {
             policy_version: Arc::clone(&plan.policy_version),
             dictionary_version: plan.dictionary_version,
             accepted_version: self.key.accepted.unwrap_or(plan.dictionary_version),
-            purposes: self.growth.purposes.or(plan.purposes),
+            purposes: self.growth.purposes,
             received: origin.received,
             events: self.growth.event_count,
             body,
@@ -146,11 +149,13 @@ impl Growth {
     }
 
     /// The number of an event's name in the table of this batch.
-    pub(super) fn name_number(&mut self, event: usize, name: &EventName) -> u32 {
+    pub(super) fn name_number(&mut self, event: usize, name: &EventName, purposes: Purposes) -> u32 {
         match self.buffers.name_numbers.get_mut(event) {
             Some(number) if *number > 0 => *number - 1,
             slot => {
                 encode::bytes_field(&mut self.buffers.names, 11, name.as_str().as_bytes());
+                self.buffers.event_purposes.push(purposes.bits());
+                self.purposes = self.purposes.or(purposes);
                 self.name_count += 1;
                 if let Some(number) = slot {
                     *number = self.name_count;
@@ -176,7 +181,6 @@ impl Growth {
         let key_number = key.map_or(0, |key| self.spec_number(plan, epoch, key) + 1);
         let mut spec = Vec::with_capacity(96);
         if let Some(leaf) = leaf {
-            self.purposes = self.purposes.or(leaf.spec.purposes);
             write_spec(&mut spec, &leaf.spec, &leaf.shape, key_number, epoch);
         }
         encode::bytes_field(&mut self.buffers.specs, 10, &spec);

@@ -27,14 +27,18 @@ pub enum Filtered {
 pub fn filter_purpose(body: &[u8], purpose: Purpose, out: &mut Vec<u8>) -> Result<Filtered, WireFault> {
     out.clear();
     let tables = Tables::read(body, purpose)?;
-    if !tables.allowed {
+    if !tables.events.contains(&true) {
         return Ok(Filtered::Nothing);
     }
-    if tables.specs.iter().all(|spec| spec.number.is_some()) {
+    if tables.specs.iter().all(|spec| spec.number.is_some()) && !tables.events.contains(&false) {
         return Ok(Filtered::Whole);
     }
-    let mut rewrite =
-        Rewrite { specs: &tables.specs, names: vec![None; tables.names.len()], kept: Vec::new() };
+    let mut rewrite = Rewrite {
+        specs: &tables.specs,
+        events: &tables.events,
+        names: vec![None; tables.names.len()],
+        kept: Vec::new(),
+    };
     let (mut events, mut count) = (Vec::with_capacity(body.len()), 0);
     let mut cursor = Cursor::new(body);
     while let Some((number, kind)) = cursor.tag()? {
@@ -53,7 +57,7 @@ pub fn filter_purpose(body: &[u8], purpose: Purpose, out: &mut Vec<u8>) -> Resul
         return Ok(Filtered::Nothing);
     }
     let kept = rewrite.kept;
-    tables.write(body, &kept, out)?;
+    tables.write(body, purpose, &kept, out)?;
     out.extend_from_slice(&events);
     Ok(Filtered::Part { events: count })
 }
@@ -67,7 +71,8 @@ struct Spec {
 /// The tables of a batch, read for one purpose.
 #[derive(Debug)]
 struct Tables<'a> {
-    allowed: bool,
+    /// For each name of an event, whether the purpose may know of the event.
+    events: Vec<bool>,
     specs: Vec<Spec>,
     names: Vec<&'a [u8]>,
 }
@@ -75,13 +80,16 @@ struct Tables<'a> {
 impl<'a> Tables<'a> {
     fn read(body: &'a [u8], purpose: Purpose) -> Result<Self, WireFault> {
         let mut cursor = Cursor::new(body);
-        let mut tables = Self { allowed: false, specs: Vec::new(), names: Vec::new() };
+        let mut tables = Self { events: Vec::new(), specs: Vec::new(), names: Vec::new() };
         let (mut found, mut left) = (Vec::new(), 0);
         while let Some((number, kind)) = cursor.tag()? {
             match number {
                 10 => found.push(spec(cursor.expect_message(kind)?)?),
                 11 => tables.names.push(cursor.expect_bytes(kind)?),
-                13 => tables.allowed = purposes(cursor.expect_bytes(kind)?).has(purpose),
+                13 => {
+                    let bits = cursor.expect_bytes(kind)?.iter();
+                    tables.events = bits.map(|bits| Purposes::from_bits(*bits).has(purpose)).collect();
+                }
                 // The tables stand before the events.
                 12 => break,
                 _ => cursor.skip(kind)?,
@@ -99,7 +107,13 @@ impl<'a> Tables<'a> {
     }
 
     /// Writes the head, with the fields that are left and the names that occur.
-    fn write(&self, body: &[u8], kept_names: &[usize], out: &mut Vec<u8>) -> Result<(), WireFault> {
+    fn write(
+        &self,
+        body: &[u8],
+        purpose: Purpose,
+        kept_names: &[usize],
+        out: &mut Vec<u8>,
+    ) -> Result<(), WireFault> {
         let mut cursor = Cursor::new(body);
         let mut index = 0;
         loop {
@@ -113,7 +127,8 @@ impl<'a> Tables<'a> {
                     }
                     index += 1;
                 }
-                11 => cursor.skip(kind)?,
+                // What is said of events is written again below, of those that are left.
+                11 | 13 => cursor.skip(kind)?,
                 12 => break,
                 _ => {
                     cursor.skip(kind)?;
@@ -122,6 +137,9 @@ impl<'a> Tables<'a> {
                 }
             }
         }
+        // Of the purposes of an event, the drainer learns its own only.
+        let own = vec![Purposes::only(purpose).bits(); kept_names.len()];
+        encode::bytes_field(out, 13, &own);
         for name in kept_names {
             encode::bytes_field(out, 11, self.names.get(*name).copied().unwrap_or_default());
         }
@@ -174,6 +192,7 @@ fn purposes(packed: &[u8]) -> Purposes {
 
 struct Rewrite<'t> {
     specs: &'t [Spec],
+    events: &'t [bool],
     /// For each name of the batch: its number after the filter, once it occurs.
     names: Vec<Option<u32>>,
     /// The names that occur, in the order of their new numbers.
@@ -198,7 +217,8 @@ impl Rewrite<'_> {
                 _ => scan.skip(kind)?,
             }
         }
-        if had && !has {
+        let allowed = name.and_then(|name| self.events.get(name)).copied().unwrap_or(false);
+        if !allowed || (had && !has) {
             return Ok(false);
         }
         if let Some(name) = name {

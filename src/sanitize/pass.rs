@@ -47,7 +47,7 @@ pub fn sanitize<'a, R: WireReader<'a>>(
             Ok(()) => pass.told.tally.accepted += 1,
             Err(reason) => {
                 pass.told.tally.withhold_event(reason);
-                pass.told.place(&[], reason);
+                pass.told.event_place(event.name, reason);
             }
         }
         pass.told.event += 1;
@@ -90,6 +90,19 @@ impl Told {
         }
     }
 
+    /// Tells the sender of an event that is withheld, by the name that it gave the event.
+    #[cold]
+    fn event_place(&mut self, name: RawText<'_>, reason: Reason) {
+        if !reason.is_senders() {
+            return;
+        }
+        if self.places.len() < limits::WITHHELD_PLACES {
+            self.places.push(WithheldPlace::event(self.event, name, reason));
+        } else {
+            self.places_truncated = true;
+        }
+    }
+
     /// Counts a field that is withheld, and tells the sender if it can do something about it.
     #[inline]
     pub(super) fn withhold(&mut self, path: &[RawText<'_>], reason: Reason) {
@@ -126,17 +139,17 @@ impl Pass<'_> {
             Err(reason) => return Ok(Err(reason)),
         };
         let Some(builder) = self.builders.get_mut(at) else { return Ok(Err(Reason::Level)) };
-        let (name, fields) = match builder.plan.events.get(known.event) {
+        let (name, fields, purposes) = match builder.plan.events.get(known.event) {
             None => return Ok(Err(Reason::UnknownEvent)),
             Some(EventPlan::Withhold(reason)) => return Ok(Err(*reason)),
-            Some(EventPlan::Store { name, fields }) => (name, fields),
+            Some(EventPlan::Store { name, fields, purposes }) => (name, fields, *purposes),
         };
         let time_ms = event.time_ms.unwrap_or_else(|| self.permit.received().0);
         if !self.window.contains(&time_ms) {
             return Ok(Err(Reason::Clock));
         }
         let growth = &mut builder.growth;
-        let number = growth.name_number(known.event, name);
+        let number = growth.name_number(known.event, name, purposes);
         growth.event_count += 1;
         let record = growth.next_record();
         let out = &mut growth.buffers.events;

@@ -9,7 +9,13 @@ use crate::policy::{Action, Epoch, Form, Generalise, Kind, NameTable};
 /// What a vocabulary stores in place of a value that it does not list.
 const OTHER: &[u8] = b"other";
 /// Bytes of the longest version that is kept.
-const VERSION_BYTES: usize = 64;
+const VERSION_BYTES: usize = 40;
+/// The longest run of letters and digits in a version, such as a short commit.
+const VERSION_RUN: usize = 10;
+/// The longest run of digits alone: a build number, such as Horizon's 10002333884.
+const VERSION_BUILD: usize = 11;
+/// The most letters in a version.
+const VERSION_LETTERS: usize = 10;
 
 /// A scalar of the type that the dictionary declares.
 #[derive(Clone, Copy)]
@@ -63,7 +69,7 @@ pub(super) fn treat<'t>(
         Action::Pseudonym { class, epoch } => pseudonym(*class, *epoch, value, keys, scratch),
         Action::Generalise(how) => coarsen(*how, value, scratch),
         Action::Vocabulary(words) => match value {
-            Scalar::Text(text) => Ok((listed(words, text)?, Fate::Coarsened)),
+            Scalar::Text(text) => listed(words, text).map(|(word, _)| (word, Fate::Coarsened)),
             Scalar::Int(_) | Scalar::Double(_) | Scalar::Bool(_) | Scalar::Bytes(_) => Err(Reason::WrongType),
         },
     }
@@ -128,7 +134,7 @@ fn keep<'t>(form: &Form, value: Scalar<'t>) -> Result<(Treated<'t>, Fate), Reaso
             Treated::Bytes(bytes)
         }
         (Form::Version, Scalar::Text(text)) if is_version(text) => Treated::Text(text),
-        (Form::Vocabulary(words), Scalar::Text(text)) => listed(words, text)?,
+        (Form::Vocabulary(words), Scalar::Text(text)) => return listed(words, text),
         (Form::Any { .. } | Form::Version, Scalar::Text(_)) | (Form::Any { .. }, Scalar::Bytes(_)) => {
             return Err(Reason::Malformed);
         }
@@ -142,11 +148,11 @@ fn keep<'t>(form: &Form, value: Scalar<'t>) -> Result<(Treated<'t>, Fate), Reaso
 }
 
 #[inline]
-fn listed<'t>(words: &NameTable, text: &'t [u8]) -> Result<Treated<'t>, Reason> {
+fn listed<'t>(words: &NameTable, text: &'t [u8]) -> Result<(Treated<'t>, Fate), Reason> {
     if words.get(text).is_some() {
-        Ok(Treated::Text(text))
+        Ok((Treated::Text(text), Fate::Kept))
     } else if is_utf8(text) {
-        Ok(Treated::Text(OTHER))
+        Ok((Treated::Text(OTHER), Fate::Coarsened))
     } else {
         Err(Reason::Malformed)
     }
@@ -156,13 +162,47 @@ fn is_utf8(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok()
 }
 
-/// Letters, digits and `. - _ +`, with a digit among them: nothing that a sentence, an address or
-/// a path could pass for.
+/// Whether a text is a version and nothing that identifies: it begins with a digit (or `v` and one);
+/// words stand only right after a digit, `-` or `+`, never after a dot as in a host name; no run of
+/// letters and digits is long enough for a serial, hash or licence key; and it is no dotted IPv4 address,
+/// MAC address or date-like phone number. A version of four numbers below 256 is taken for an address.
 fn is_version(text: &[u8]) -> bool {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b".-_+".contains(byte);
-    (1..=VERSION_BYTES).contains(&text.len())
-        && text.iter().all(allowed)
-        && text.iter().any(u8::is_ascii_digit)
+    let digits = text.strip_prefix(b"v").unwrap_or(text);
+    if text.len() > VERSION_BYTES || !digits.first().is_some_and(u8::is_ascii_digit) {
+        return false;
+    }
+    let mut before = b'0';
+    let (mut run, mut letters, mut longest) = (0, 0, VERSION_BUILD);
+    for byte in digits {
+        match byte {
+            b'0'..=b'9' => run += 1,
+            b'a'..=b'z' | b'A'..=b'Z' => {
+                let in_word = before.is_ascii_alphanumeric() || matches!(before, b'-' | b'+');
+                if !in_word {
+                    return false;
+                }
+                run += 1;
+                letters += 1;
+                longest = VERSION_RUN;
+            }
+            b'.' | b'-' | b'_' | b'+' => (run, longest) = (0, VERSION_BUILD),
+            _ => return false,
+        }
+        if run > longest || letters > VERSION_LETTERS {
+            return false;
+        }
+        before = *byte;
+    }
+    !is_address(digits)
+}
+
+/// Whether a text is four numbers below 256 with dots, or six pairs with dashes.
+fn is_address(text: &[u8]) -> bool {
+    let parts = |separator: u8| text.split(move |byte| *byte == separator);
+    let octet =
+        |part: &[u8]| part.len() < 4 && part.iter().all(u8::is_ascii_digit) && part <= b"255".as_slice();
+    (parts(b'.').count() == 4 && parts(b'.').all(|part| octet(part) || part.len() < 3))
+        || (parts(b'-').count() == 6 && parts(b'-').all(|part| part.len() == 2))
 }
 
 /// What stands before the base32hex form of a token: algorithm version, class, key epoch.
@@ -172,6 +212,58 @@ pub(super) fn token_prefix(action: &Action, rotation_epoch: u32) -> String {
         Action::Pseudonym { class, epoch: Epoch::Rotating } => format!("p1-{class}-r{rotation_epoch}-"),
         Action::Withhold(_) | Action::Keep(_) | Action::Generalise(_) | Action::Vocabulary(_) => {
             String::new()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_version;
+
+    /// covers: P1
+    #[test]
+    fn a_version_is_kept_and_nothing_that_identifies_passes_for_one() {
+        for version in [
+            "8",
+            "8.0.3",
+            "v1.2",
+            "12.4.5",
+            "8.0.3-24022515",
+            "8.13.0-10002333884",
+            "1.2.3-rc.1",
+            "7.0u3c",
+            "1.8.0_292-b10",
+            "2024.1",
+            "1.29.4+vmware.3",
+            "10.0.19041.1",
+            "5.10.0-28-amd64",
+        ] {
+            assert!(is_version(version.as_bytes()), "{version}");
+        }
+        for other in [
+            "",
+            "v",
+            "esx01",
+            "esx01.corp.example.com",
+            "1.example.com",
+            "10.1.2.3",
+            "192.168.1.254",
+            "8.0.0.1",
+            "00-50-56-ab-cd-ef",
+            "00:50:56:ab:cd:ef",
+            "564d1f3c-1d2e-4f5a-9b8c-7d6e5f4a3b2c",
+            "5CG1234XYZ9",
+            "1HK2L-3M4NP-5QR6S-7TU8V-9WX0Y",
+            "4111111111111111",
+            "+4930748359133",
+            "0049307483591",
+            "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+            "1 2",
+            "1/2",
+            "1@example.com",
+            "9f86d081884c7d65",
+        ] {
+            assert!(!is_version(other.as_bytes()), "{other}");
         }
     }
 }

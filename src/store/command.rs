@@ -2,6 +2,7 @@
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::customers::Basis;
 use super::dedup::Dedup;
 use super::fault::{AppendError, SetError, StoreError};
 use super::layout::MetaTable;
@@ -19,6 +20,9 @@ pub struct Append {
     pub dedup: Dedup,
     /// Given back when the batch comes again. Opaque here; at most a few KiB.
     pub receipt: Vec<u8>,
+    /// The participation that it was decided under. The batch is refused as stale if that was changed
+    /// meanwhile. Without one it is stored whatever holds.
+    pub basis: Option<Basis>,
 }
 
 /// What became of a batch. It is on disk.

@@ -10,6 +10,14 @@ use crate::model::{Change, CustomerId, CustomerKey};
 use crate::observe::Metric;
 use crate::sanitize::{CustomerSecret, RootKey};
 
+/// Which participation a batch was decided under: made by [`CustomerEntry::basis`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Basis {
+    pub(super) key: CustomerKey,
+    pub(super) revision: u64,
+    pub(super) stamp: u64,
+}
+
 /// A customer with what is derived from its salt.
 #[derive(Debug)]
 pub struct CustomerEntry {
@@ -19,13 +27,17 @@ pub struct CustomerEntry {
     pub change: Change,
     /// Its secret; its keys are derived from it.
     pub secret: Arc<CustomerSecret>,
+    /// The stamp of the customer from before it was read.
+    stamp: u64,
 }
 
-/// An entry and the stamp of its customer from before it was read.
-#[derive(Debug, Clone)]
-struct Stamped {
-    entry: Arc<CustomerEntry>,
-    stamp: u64,
+impl CustomerEntry {
+    /// What the writer checks, so that nothing is stored under a participation that was changed and answered
+    /// while the batch was on its way.
+    #[must_use]
+    pub fn basis(&self) -> Basis {
+        Basis { key: self.key, revision: self.change.revision, stamp: self.stamp }
+    }
 }
 
 /// The cache. Cheap to clone. An entry never outlives a change: each is checked against a stamp
@@ -36,7 +48,7 @@ pub struct Customers {
     store: Store,
     root: Arc<RootKey>,
     keys: Arc<Cache<CustomerId, CustomerKey>>,
-    entries: Arc<Cache<CustomerKey, Stamped>>,
+    entries: Arc<Cache<CustomerKey, Arc<CustomerEntry>>>,
 }
 
 impl Customers {
@@ -69,7 +81,7 @@ impl Customers {
         // Read before the row: a change in between makes the entry stale, never wrongly fresh.
         let stamp = self.store.stamp(key);
         if let Some(found) = self.entries.get(&key).filter(|found| found.stamp == stamp) {
-            return Ok(Some(found.entry));
+            return Ok(Some(found));
         }
         Metric::CustomerCacheMisses.add(&[], 1);
         let Some(Customer { key, change, salt }) = self.store.customer_by_key(key)? else {
@@ -77,8 +89,8 @@ impl Customers {
             return Ok(None);
         };
         let secret = Arc::new(CustomerSecret::derive(&self.root, &salt, key));
-        let entry = Arc::new(CustomerEntry { key, change, secret });
-        self.entries.insert(key, Stamped { entry: Arc::clone(&entry), stamp });
+        let entry = Arc::new(CustomerEntry { key, change, secret, stamp });
+        self.entries.insert(key, Arc::clone(&entry));
         Ok(Some(entry))
     }
 

@@ -1,7 +1,8 @@
 //! The data directory: who holds it, and which store and format it is.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
@@ -35,7 +36,9 @@ pub(super) enum Format {
 impl Directory {
     /// Takes hold of `path`; makes the directory if it does not exist.
     pub(super) fn claim(path: &Path) -> Result<Self, OpenError> {
-        fs::create_dir_all(path).map_err(|source| failed("make", path, source))?;
+        // The registry of participations holds customer ids: nobody else's business on a shared machine.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|source| failed("make", path, source))?;
         let lock_path = path.join(LOCK);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock_path);
         let lock = lock.map_err(|source| failed("write to", path, source))?;

@@ -228,6 +228,9 @@ pub enum AppendError {
         /// When to send again.
         retry_after: Duration,
     },
+    /// The participation that the batch was decided under was changed meanwhile: decide again.
+    #[error("the participation of the customer was changed meanwhile; send again")]
+    Stale,
     /// A write failed, or it could not be checked whether the batch is there already. What became of the
     /// batch is open: sending it again with the same id is safe.
     #[error("the store could not write; restart the daemon, then send again")]

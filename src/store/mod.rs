@@ -139,7 +139,7 @@ mod writer;
 mod record_tests;
 
 pub use command::{Append, Appended, MetaOp};
-pub use customers::{CustomerEntry, Customers};
+pub use customers::{Basis, CustomerEntry, Customers};
 pub use dedup::Dedup;
 pub use fault::{AppendError, DatabaseFault, OpenError, RecordFault, SetError, StoreError};
 pub use inspect::{DedupInspection, Inspection, SegmentInspection, inspect};
@@ -150,5 +150,5 @@ pub use reader::{Entry, ReadLimits};
 pub use record::{RecordHeader, SealedRecord};
 pub use registry::{Customer, NewChange, SetOutcome};
 pub use status::Status;
-pub use store::{MetaRow, Store};
+pub use store::{MetaRow, Queued, Store};
 pub use stored::StoredRecord;

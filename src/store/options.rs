@@ -35,7 +35,9 @@ pub struct Options {
     /// Free bytes of the file system below which appends are refused, while metadata can still be
     /// written. Default 256 MiB.
     pub reserve_bytes: u64,
-    /// How long a batch id is remembered at least, unless its rows outgrow their budget. Default 24 h.
+    /// How long a batch id is remembered at least, unless its rows outgrow their budget. A batch that comes
+    /// again later is stored again: a sender that keeps what it could not send for longer than this must
+    /// not assume that what it sent without hearing the answer is recognised. Default 24 h.
     pub dedup_window: Duration,
     /// Bytes of records after which a group is closed. Default 8 MiB.
     pub group_bytes: u64,

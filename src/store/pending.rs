@@ -1,17 +1,19 @@
 //! One group on its way to the disk: its write batch, what will be true after it, and who waits.
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rocksdb::WriteBatch;
 
 use super::catalogue::Content;
 use super::command::{Append, AppendReply, Appended, MetaOp, MetaReply, SetReply};
+use super::customers::Basis;
 use super::dedup::{Remembered, recall};
-use super::fault::{AppendError, SetError, StoreError};
+use super::fault::{AppendError, RecordFault, SetError, StoreError};
 use super::group::GroupSize;
 use super::layout::{Head, META, segment_family};
-use super::registry::{NewChange, Revisions, SetOutcome};
+use super::registry::{self, NewChange, Revisions, SetOutcome};
 use super::retention::retry_after;
 use super::rocks::Db;
 use super::writer::Writer;
@@ -50,6 +52,8 @@ pub(super) struct Pending {
     pub(super) records: u64,
     pub(super) events: u64,
     pub(super) dedup_bytes: u64,
+    /// Damaged records that are copied by it.
+    pub(super) aside: Vec<(u64, RecordFault)>,
     /// The names of the families that are written to.
     segment: String,
     generation: String,
@@ -93,6 +97,7 @@ impl Pending {
             records: 0,
             events: 0,
             dedup_bytes: 0,
+            aside: Vec::new(),
             segment: active.map(|segment| segment_family(segment.number)).unwrap_or_default(),
             generation: writer.generations.last().map(|newest| newest.family.clone()).unwrap_or_default(),
             seen: HashMap::new(),
@@ -110,7 +115,7 @@ impl Pending {
     }
 
     fn place(&mut self, writer: &Writer, append: Append) -> Result<Appended, AppendError> {
-        let Append { records, dedup, receipt } = append;
+        let Append { records, dedup, receipt, basis } = append;
         let before = match self.seen.get(&dedup.id) {
             Some(seen) => Some(seen.clone()),
             None => recall(&writer.shared.db, &writer.generations, &dedup.id).map_err(|error| {
@@ -125,6 +130,9 @@ impl Pending {
             } else {
                 Appended::Conflict
             });
+        }
+        if basis.map_or(Ok(false), |basis| self.is_stale(writer, basis))? {
+            return Err(AppendError::Stale);
         }
         let families =
             (writer.shared.db.cf_handle(&self.segment), writer.shared.db.cf_handle(&self.generation));
@@ -151,6 +159,25 @@ impl Pending {
         Ok(Appended::Stored { last })
     }
 
+    /// Whether the participation was changed since: in a group before this one, which is on disk and may be
+    /// answered, or earlier in this one.
+    fn is_stale(&self, writer: &Writer, basis: Basis) -> Result<bool, AppendError> {
+        if self.revisions.touched.contains(&basis.key) {
+            return Ok(true);
+        }
+        let shared = &writer.shared;
+        let stamp = shared.stamp(basis.key).map_or(0, |stamp| stamp.load(Ordering::Acquire));
+        if stamp == basis.stamp {
+            return Ok(false);
+        }
+        // Others share the stamp: it may have been one of those.
+        let present = registry::present(&shared.db, basis.key).map_err(|error| {
+            tracing::error!(%error, "cannot read the participation of a batch; the batch is refused");
+            AppendError::Failed
+        })?;
+        Ok(present.is_none_or(|change| change.revision != basis.revision))
+    }
+
     /// Takes in changes of metadata.
     pub(super) fn meta(&mut self, db: &Db, ops: Vec<MetaOp>, durable: bool, reply: MetaReply) {
         if let Some(meta) = db.cf_handle(META) {
@@ -165,17 +192,17 @@ impl Pending {
         self.waiters.push(Waiter::Meta(reply));
     }
 
-    /// Takes in changes of participations. If one cannot be read, none of this command is made: what it has
-    /// put into the group by then is complete rows, and the caller is told that it failed.
+    /// Takes in changes of participations. If one cannot be read, those before it in the command are made all
+    /// the same, and the caller is told that the command failed.
     pub(super) fn set(&mut self, db: &Db, changes: &[NewChange], reply: SetReply) {
         let mut outcomes = Vec::with_capacity(changes.len());
+        self.sync = true;
         for change in changes {
             match self.revisions.apply(db, &mut self.batch, change, self.now) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => return drop(reply.send(Err(error))),
             }
         }
-        self.sync = true;
         self.waiters.push(Waiter::Set(reply, outcomes));
     }
 

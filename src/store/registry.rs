@@ -1,7 +1,7 @@
 //! Customers: their key, their salt, what they chose now and ever. Rows and lookups; the writer
 //! thread makes the changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -185,13 +185,13 @@ pub(super) struct Revisions {
     /// The counters after them.
     pub(super) row: RegistryRow,
     /// Customers that changed.
-    pub(super) touched: Vec<CustomerKey>,
+    pub(super) touched: HashSet<CustomerKey>,
     changed: HashMap<CustomerId, (CustomerKey, Change)>,
 }
 
 impl Revisions {
     pub(super) fn new(row: RegistryRow) -> Self {
-        Self { row, touched: Vec::new(), changed: HashMap::new() }
+        Self { row, touched: HashSet::new(), changed: HashMap::new() }
     }
 
     /// Applies one change: writes its rows into `batch`. A customer that is seen for the first time gets
@@ -222,6 +222,8 @@ impl Revisions {
         };
         let families = (db.cf_handle(CUSTOMERS), db.cf_handle(CHANGES), db.cf_handle(SALTS));
         let (Some(customers), Some(changes), Some(salts)) = families else { return Err(DAMAGED) };
+        // Whatever can fail comes before the first row.
+        let row = encode(&change)?;
         let key = if let Some(key) = key {
             key
         } else {
@@ -235,10 +237,9 @@ impl Revisions {
             self.row = RegistryRow { next: CustomerKey(key.0 + 1), customers: self.row.customers + 1 };
             key
         };
-        let row = encode(&change)?;
         batch.put_cf(&customers, key_key(key), &row);
         batch.put_cf(&changes, change_key(key, change.revision), &row);
-        self.touched.push(key);
+        self.touched.insert(key);
         self.changed.insert(id.clone(), (key, change.clone()));
         Ok(Ok(SetOutcome { change, changed: true, key }))
     }

@@ -193,6 +193,11 @@ pub(super) fn is_no_space(error: &rocksdb::Error) -> bool {
     text.contains("No space left on device") || text.contains("Disk quota exceeded")
 }
 
+/// Whether RocksDB has a family of that name already, which this program has no handle of.
+pub(super) fn is_half_made(error: &rocksdb::Error) -> bool {
+    error.as_ref().contains("Column family already exists")
+}
+
 /// Whether RocksDB says that bytes are damaged or files are missing.
 pub(super) fn is_damage(error: &rocksdb::Error) -> bool {
     error.kind() == rocksdb::ErrorKind::Corruption || error.as_ref().contains("No such file or directory")

@@ -103,8 +103,11 @@ impl Shared {
     /// Brings the witness up to what was acknowledged. A failure is fatal: after a failed sync the
     /// kernel may have thrown the bytes away.
     pub(super) fn testify(&self) -> bool {
+        // The witness is locked first: two threads testify, and the later one must not have read earlier.
+        let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
         let head = *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = self.witness.lock().unwrap_or_else(PoisonError::into_inner).advance(head);
+        let written = witness.advance(head);
+        drop(witness);
         written.map_err(|error| self.fail(&format!("cannot write the witness file: {error}"))).is_ok()
     }
 

@@ -1,6 +1,7 @@
 //! The store as the other rooms see it: a handle, and what can be asked of it.
 
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -67,13 +68,9 @@ impl Store {
         let writer = Writer { shared: Arc::clone(&shared), receiver, head, registry, generations };
         let stop = Arc::new(AtomicBool::new(false));
         let ticker = ticker(Arc::clone(&shared), sender.downgrade(), Arc::clone(&stop));
-        let thread = |name: &str, body: Box<dyn FnOnce() + Send>| {
-            let builder = thread::Builder::new().name(name.to_owned());
-            builder.spawn(body).map_err(|_| OpenError::System { what: "a thread" })
-        };
         let threads = vec![
-            thread("store-writer", Box::new(move || writer.run()))?,
-            thread("store-witness", Box::new(ticker))?,
+            thread(&shared, "store-writer", || writer.run())?,
+            thread(&shared, "store-witness", ticker)?,
         ];
         Ok(Self(Arc::new(Inner {
             shared,
@@ -95,8 +92,17 @@ impl Store {
     /// Stores a batch: all its records or none, once per [`super::Dedup::id`]. Answers when it is on disk.
     ///
     /// # Errors
-    /// If there is no room, too much waits, or the store has failed or is closed.
+    /// If there is no room, too much waits, its basis is stale, or the store has failed or is closed.
     pub async fn append(&self, append: Append) -> Result<Appended, AppendError> {
+        self.enqueue(append).await?.answer().await
+    }
+
+    /// The first half of [`Store::append`]: hands a batch to the writer. If the future is dropped before it is
+    /// ready, the batch is not stored; from then on it is out of the caller's hands.
+    ///
+    /// # Errors
+    /// If too much waits, or the store is closed.
+    pub async fn enqueue(&self, append: Append) -> Result<Queued, AppendError> {
         let bytes: usize = append.records.iter().map(SealedRecord::stored_len).sum();
         let shares = (bytes / SHARE + 1).min(Options::QUEUE_BYTES / SHARE);
         let shares = u32::try_from(shares).unwrap_or(u32::MAX);
@@ -112,7 +118,7 @@ impl Store {
         };
         let busy = AppendError::Busy { retry_after: AFTER_BUSY };
         tokio::time::timeout(PATIENCE, enter).await.map_err(|_| busy)??;
-        answer.await.map_err(|_| AppendError::Closed)?
+        Ok(Queued(answer))
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, StoreError> {
@@ -246,6 +252,39 @@ impl Store {
     }
 }
 
+/// A batch that waits for the writer, or that the writer is at. It is stored, or not, whether or not anybody
+/// waits for the answer.
+#[derive(Debug)]
+#[must_use = "the answer tells what became of the batch"]
+pub struct Queued(oneshot::Receiver<Result<Appended, AppendError>>);
+
+impl Queued {
+    /// Waits until the batch is on disk, or refused.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    pub async fn answer(self) -> Result<Appended, AppendError> {
+        self.0.await.map_err(|_| AppendError::Closed)?
+    }
+}
+
+/// Starts a thread without which the store cannot go on: if it panics, the store has failed.
+fn thread(
+    shared: &Arc<Shared>,
+    name: &'static str,
+    body: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, OpenError> {
+    let shared = Arc::clone(shared);
+    let watched = move || {
+        // What the thread held is not used again: a failed store writes nothing.
+        if panic::catch_unwind(AssertUnwindSafe(body)).is_err() {
+            shared.fail(&format!("the thread {name} has panicked; this is a bug"));
+        }
+    };
+    let builder = thread::Builder::new().name(name.to_owned());
+    builder.spawn(watched).map_err(|_| OpenError::System { what: "a thread" })
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
@@ -261,6 +300,7 @@ impl Drop for Inner {
 const _: () = assert!(Options::QUEUE_BYTES / SHARE <= Semaphore::MAX_PERMITS);
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -268,5 +308,16 @@ mod tests {
     fn a_store_can_be_shared_between_threads() {
         fn shared<T: Send + Sync + Clone>() {}
         shared::<Store>();
+    }
+
+    #[test]
+    fn a_panic_of_a_thread_of_the_store_is_a_failure_of_the_store() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::new(&dir.path().join("data"));
+        let store = Store::open(options, [1; 16], Clock::system()).unwrap();
+        let end = thread(&store.0.shared, "store-writer", || panic!("a bug")).unwrap();
+        end.join().unwrap();
+        let why = store.fatal().borrow().clone();
+        assert!(why.is_some_and(|why| why.contains("store-writer")));
     }
 }

@@ -105,9 +105,11 @@ impl Witness {
         Ok(witness)
     }
 
-    /// Writes `head` to the older slot and syncs it. Nothing is done if it is there already.
+    /// Writes `head` to the older slot and syncs it. Nothing is done if it, or a later one, is there already.
     pub(super) fn advance(&mut self, head: Head) -> io::Result<()> {
-        if self.last.head == head { Ok(()) } else { self.write(head) }
+        let last = self.last.head;
+        let behind = head.writes < last.writes || head.commit < last.commit;
+        if last == head || behind { Ok(()) } else { self.write(head) }
     }
 
     fn write(&mut self, head: Head) -> io::Result<()> {
@@ -160,6 +162,18 @@ mod tests {
         assert_eq!(survivors, [5, 6]);
         std::fs::write(&path, &whole[..30]).unwrap();
         assert_eq!(read(&path).unwrap(), Said::Damaged);
+    }
+
+    // covers: D6
+    #[test]
+    fn the_witness_never_goes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("witness");
+        let mut witness = Witness::begin(&path, [1; 16], 0, head(0)).unwrap();
+        for commit in [5, 4, 5] {
+            witness.advance(head(commit)).unwrap();
+            assert_eq!(said(&path), Some(5));
+        }
     }
 
     #[test]

@@ -158,6 +158,12 @@ impl Writer {
         }
         shared.customers.store(self.registry.customers, Ordering::Release);
         pending.revisions.touched.iter().for_each(|key| shared.restamp(*key));
+        for (commit, fault) in &pending.aside {
+            shared.aside().insert(*commit);
+            shared.damaged.fetch_add(1, Ordering::AcqRel);
+            Metric::DamagedRecords.add(&[], 1);
+            tracing::error!(commit, %fault, "a stored record is damaged; it is set aside");
+        }
         if pending.sync {
             shared.acknowledge(self.head);
             if shared.options.witness_lag.is_zero() && !shared.testify() {
@@ -172,19 +178,16 @@ impl Writer {
 
     /// Copies a damaged record, unless that was done before.
     fn set_aside(&self, pending: &mut Pending, damage: &Damage, now: UnixMillis) {
-        let mut known = self.shared.aside();
-        let fits = known.len() < aside::REMEMBERED;
-        if !fits
-            || known.contains(&damage.commit)
-            || !aside::put(&self.shared.db, &mut pending.batch, damage, now)
+        let known = self.shared.aside();
+        let fits = known.len() + pending.aside.len() < aside::REMEMBERED;
+        let here = pending.aside.iter().any(|(commit, _)| *commit == damage.commit);
+        if fits
+            && !here
+            && !known.contains(&damage.commit)
+            && aside::put(&self.shared.db, &mut pending.batch, damage, now)
         {
-            return;
+            pending.aside.push((damage.commit, damage.fault));
         }
-        known.insert(damage.commit);
-        drop(known);
-        self.shared.damaged.fetch_add(1, Ordering::AcqRel);
-        Metric::DamagedRecords.add(&[], 1);
-        tracing::error!(commit = damage.commit, fault = %damage.fault, "a stored record is damaged; it is set aside");
     }
 
     /// An empty batch, large enough for a group.

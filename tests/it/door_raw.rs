@@ -48,7 +48,6 @@ pub struct Peer(TcpStream);
 #[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
-    pub flags: u8,
     pub payload: Vec<u8>,
 }
 
@@ -77,10 +76,10 @@ impl Peer {
         let read = async {
             let mut head = [0_u8; 9];
             self.0.read_exact(&mut head).await.ok()?;
-            let [a, b, c, kind, flags, ..] = head;
+            let [a, b, c, kind, ..] = head;
             let mut payload = vec![0; usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap()];
             self.0.read_exact(&mut payload).await.ok()?;
-            Some(Frame { kind, flags, payload })
+            Some(Frame { kind, payload })
         };
         timeout(SOON, read).await.expect("the server sends or closes")
     }

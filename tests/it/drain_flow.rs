@@ -176,13 +176,13 @@ async fn a_batch_that_nobody_acknowledges_becomes_a_dead_letter_that_can_be_repl
         world.drain().modify_deadline(&jobs(), &ids(&given), NOW).await.unwrap();
     }
     let world = world.restart().await;
-    let dead = world.drain().dead_letters(&jobs(), None, 9, true).await.unwrap();
+    let dead = world.drain().dead_letters(&jobs(), None, 9, Some(usize::MAX)).await.unwrap();
     assert_eq!(
         (dead.len(), dead[0].commit.0, dead[0].attempts, dead[0].reason.as_str()),
         (1, 1, 3, "attempts")
     );
     assert!(dead[0].body.is_some());
-    assert_eq!(world.drain().dead_letters(&jobs(), Some(CommitNumber(1)), 9, false).await.unwrap(), []);
+    assert_eq!(world.drain().dead_letters(&jobs(), Some(CommitNumber(1)), 9, None).await.unwrap(), []);
     let before = state(world.drain()).await;
     assert_eq!((before.dead, before.cursor.0), (1, 2));
     assert_eq!(world.drain().replay(&jobs(), &[CommitNumber(1), CommitNumber(2)]).await.unwrap(), 1);
@@ -203,7 +203,7 @@ async fn a_damaged_record_is_passed_over_with_a_dead_letter() {
     world.live.store.set_aside(&record, RecordFault::Seal);
     world.live.store.maintain().await.unwrap();
     assert_eq!(commits(&pull(&world, 9).await), [1, 3]);
-    let dead = world.drain().dead_letters(&jobs(), None, 9, true).await.unwrap();
+    let dead = world.drain().dead_letters(&jobs(), None, 9, Some(usize::MAX)).await.unwrap();
     assert_eq!((dead[0].commit.0, dead[0].attempts, dead[0].reason.as_str()), (2, 0, "damaged"));
     assert_eq!(dead[0].body, None);
     assert_eq!(state(world.drain()).await.dead, 1);

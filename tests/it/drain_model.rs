@@ -299,7 +299,7 @@ impl Pair {
         let sum = state.acknowledged + state.waiting + state.dead + state.expired + state.skipped;
         assert_eq!(state.stored, sum, "{state:?}");
         assert_eq!(state.stored, self.head() + state.repeated);
-        let letters = self.world.drain().dead_letters(&jobs(), None, 99, false).await.unwrap();
+        let letters = self.world.drain().dead_letters(&jobs(), None, 99, None).await.unwrap();
         let letters: Vec<(u64, u32)> = letters.iter().map(|one| (one.commit.0, one.attempts)).collect();
         let dead = (1..).zip(&self.fates).filter_map(|(commit, fate)| match fate {
             Fate::Dead(attempts) => Some((commit, *attempts)),

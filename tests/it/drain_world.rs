@@ -63,6 +63,9 @@ pub fn subscription(name: &SubscriptionName, purpose: Purpose) -> Subscription {
 /// A participation in `ceip` at `level`.
 pub fn at_level(level: &str) -> Participation {
     let mut participation = Participation::none(acme());
+    for product in ["vcenter", "horizon", "tanzu-cli"] {
+        participation.accepted_dictionaries.insert(usaged::model::ProductName::new(product).unwrap(), 2);
+    }
     participation.levels.insert(ProgramName::new("ceip").unwrap(), LevelName::new(level).unwrap());
     participation
 }

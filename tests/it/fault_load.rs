@@ -90,12 +90,13 @@ impl Load {
         waited.await.expect("the load does not go on");
     }
 
-    /// Stops everybody after the batch in hand, and fails if one of them has.
+    /// Stops everybody after the batch in hand, and fails if one of them has. Others can be added then.
     pub async fn stop(&mut self) {
         self.stop.send_replace(true);
         while let Some(ended) = timeout(SOON, self.tasks.join_next()).await.expect("the load does not stop") {
             ended.unwrap();
         }
+        self.stop.send_replace(false);
     }
 }
 

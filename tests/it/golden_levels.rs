@@ -44,17 +44,16 @@ fn richest(product: &Product, program: usize) -> &usaged::policy::Event {
 }
 
 /// The batch that is stored of `request` when the customer takes part at one level of one program.
-fn stored(
-    policy: &Arc<Policy>,
-    request: &SubmitRequest,
-    level: (&str, &str),
-    region: Option<&str>,
-) -> Option<Batch> {
+fn stored(policy: &Arc<Policy>, request: &SubmitRequest, level: (&str, &str), region: Option<&str>) -> Batch {
     let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
     let secret = CustomerSecret::derive(&root, &CustomerSalt::new([7; 32]), CustomerKey(1));
     let mut participation = Participation::none(CustomerId::new("acme").unwrap());
+    for product in ["vcenter", "horizon", "tanzu-cli"] {
+        participation.accepted_dictionaries.insert(usaged::model::ProductName::new(product).unwrap(), 2);
+    }
     participation.levels.insert(level.0.parse().unwrap(), level.1.parse().unwrap());
     participation.region = region.map(|name| RegionName::new(name).unwrap());
+    policy.accept_current(&mut participation);
     let applicant = Applicant {
         participation: &participation,
         secret: &Arc::new(secret),
@@ -67,7 +66,8 @@ fn stored(
     let permit = Permit::grant(Arc::clone(policy), &applicant, &head);
     let sanitized = sanitize(&permit, &head, ProtoReader::new(&bytes), &mut Scratch::default()).unwrap();
     assert!(sanitized.tally.adds_up());
-    sanitized.batches.first().map(|batch| Batch::decode(batch.body()).unwrap())
+    let [batch] = sanitized.batches.as_slice() else { panic!("{level:?} stores one batch") };
+    Batch::decode(batch.body()).unwrap()
 }
 
 /// What a batch holds of each path.
@@ -142,7 +142,7 @@ fn sample(policy: &Arc<Policy>, product: &Product) -> String {
             for region in [None, Some("eea")] {
                 let name = format!("{level}{}", region.map_or(String::new(), |name| format!(" {name}")));
                 let batch = stored(policy, &request, (program.name().as_str(), level.as_str()), region);
-                columns.push((name, batch.unwrap_or_default()));
+                columns.push((name, batch));
             }
         }
         writeln!(told, "== {} {} ({})", product.name(), declared.name(), program.name()).unwrap();

@@ -37,8 +37,10 @@ pub fn bad_requests(good: &SubmitRequest) -> Vec<Bytes> {
         all.push([garbage, whole.as_slice()].concat().into());
     }
     for event in &good.events {
+        // The last field is not declared: its name may be told to its sender.
+        let made_up = &event.fields[event.fields.len() - 1].name;
         for (name, text) in texts(&event.fields) {
-            all.extend(spoilt_field(good, &event.name, name, text));
+            all.extend(spoilt_field(good, &event.name, name, text, made_up));
         }
     }
     all
@@ -51,9 +53,10 @@ fn texts(fields: &[Field]) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-fn spoilt_field(good: &SubmitRequest, event: &str, name: &str, text: &str) -> Vec<Bytes> {
+fn spoilt_field(good: &SubmitRequest, event: &str, name: &str, text: &str, made_up: &str) -> Vec<Bytes> {
     let entry = |name: &[u8], value: &[u8]| [delimited(1, name), delimited(2, value)].concat();
     let not_utf8 = [text.as_bytes(), b"\xff\xfe"].concat();
+    let odd_name = [made_up.as_bytes(), b"\xff\xfe"].concat();
     let too_long = text.repeat(70_000 / text.len());
     let mut deep = Value { kind: Some(Kind::StringValue(text.to_owned())) };
     for _ in 0..40 {
@@ -63,7 +66,7 @@ fn spoilt_field(good: &SubmitRequest, event: &str, name: &str, text: &str) -> Ve
     let many = delimited(4, &entry(b"made_up", &delimited(1, text.as_bytes()))).repeat(300);
     vec![
         with_event(good, &event_of(event, &entry(name.as_bytes(), &delimited(1, &not_utf8)))),
-        with_event(good, &event_of(event, &entry(&not_utf8, &delimited(1, text.as_bytes())))),
+        with_event(good, &event_of(event, &entry(&odd_name, &delimited(1, text.as_bytes())))),
         with_event(good, &event_of(event, &entry(name.as_bytes(), &delimited(1, too_long.as_bytes())))),
         with_event(good, &event_of(event, &entry(name.as_bytes(), &deep.encode_to_vec()))),
         // A text where a number is to be, and the other way round.
@@ -71,7 +74,7 @@ fn spoilt_field(good: &SubmitRequest, event: &str, name: &str, text: &str) -> Ve
         with_event(good, &event_of(event, &entry(name.as_bytes(), &delimited(3, text.as_bytes())))),
         with_event(good, &event_of(event, &[delimited(1, text.as_bytes()), vec![2 << 3, 1]].concat())),
         with_event(good, &[delimited(1, event.as_bytes()), many].concat()),
-        with_event(good, &[delimited(1, &not_utf8), delimited(3, &not_utf8)].concat()),
+        with_event(good, &[delimited(1, &odd_name), delimited(3, &not_utf8)].concat()),
     ]
 }
 
@@ -92,8 +95,8 @@ pub fn odd_heads() -> Vec<Spoil> {
         |batch, sent| {
             every(batch, |event| event.needed_level = name(sent, "an unknown needed level"));
         },
-        |batch, sent| every(batch, |event| event.name = name(sent, "an unknown event")),
-        |batch, sent| every(batch, |event| event.name += &name(sent, "the end of an event's name")),
+        |batch, sent| every(batch, |event| event.name = told_name(sent, "an unknown event")),
+        |batch, sent| every(batch, |event| event.name += &told_name(sent, "the end of an event's name")),
         |batch, sent| batch.batch_id = name(sent, "a batch id that is none"),
         |batch, sent| batch.instance = name(sent, "too long an instance").repeat(20),
         |batch, sent| batch.product = name(sent, "too long a product").repeat(20),
@@ -110,6 +113,12 @@ fn every(batch: &mut SubmitRequest, change: impl FnMut(&mut Event)) {
 
 fn name(sent: &mut Sent, what: &str) -> String {
     sent.text(Canary { what: what.to_owned(), ..Canary::default() }, Class::UserId)
+}
+
+/// A name that the answer to the same request may say.
+fn told_name(sent: &mut Sent, what: &str) -> String {
+    let told_to = sent.canaries.iter().rev().find_map(|canary| canary.told_to);
+    sent.text(Canary { what: what.to_owned(), told_to, ..Canary::default() }, Class::UserId)
 }
 
 fn cap(program: &str, level: &str) -> ProgramLevel {

@@ -197,7 +197,10 @@ fn of_class(class: Class, number: usize, own: u64) -> (String, String) {
     let [.., _, _, high, mid, low] = own.to_be_bytes();
     let uuid = Uuid::from_u64_pair(own << 20 | 0x4_0000, 1 << 63 | own).to_string();
     let whole = match class {
-        Class::NotIdentifying => format!("8.0.{core}"),
+        Class::NotIdentifying => {
+            let text = format!("8.{:06}.{:07}", own / 10_000_000 % 1_000_000, own % 10_000_000);
+            return (text.clone(), text);
+        }
         Class::LicenceKey => format!("{:05X}-{core}-ZZ{high:03X}", own % 0xf_ffff),
         Class::InstanceId
         | Class::VmId

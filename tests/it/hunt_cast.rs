@@ -69,7 +69,8 @@ pub fn cast(sent: &mut Sent, policy: &Policy) -> Vec<Member> {
     let mut unknown = member(sent, "never registered".into(), full);
     unknown.is_registered = false;
     cast.extend([first, off, audit, paused, unknown]);
-    for member in &cast {
+    for member in &mut cast {
+        policy.accept_current(&mut member.participation);
         let kept = member.named_for(policy);
         let id = &mut sent.canaries[member.canary];
         (id.is_registered, id.kept, id.is_drained) = (member.is_registered, kept, member.is_drained());
@@ -83,6 +84,9 @@ fn member(sent: &mut Sent, part: String, levels: &[(&str, &str)]) -> Member {
     let id = sent.text(Canary { what: format!("customer id, {part}"), ..Canary::default() }, Class::HostName);
     let id = id.trim_end_matches('.').to_lowercase();
     let mut participation = Participation::none(CustomerId::new(&id).unwrap());
+    for product in ["vcenter", "horizon", "tanzu-cli"] {
+        participation.accepted_dictionaries.insert(ProductName::new(product).unwrap(), 2);
+    }
     for (program, level) in levels {
         participation.levels.insert(program.parse().unwrap(), level.parse().unwrap());
     }
@@ -146,7 +150,9 @@ impl Member {
     fn named_for(&self, policy: &Policy) -> Purposes {
         let plans = policy.products().iter().flat_map(|product| self.plans(policy, product));
         let naming = plans.flatten().filter(|plan| matches!(plan.customer, Action::Keep(_)));
-        naming.fold(Purposes::NONE, |all, plan| all.or(plan.purposes))
+        let off: Purposes = self.participation.purposes_off.iter().copied().collect();
+        let of = |plan: &Plan| policy.programs()[plan.program_index].level(plan.rank).unwrap().purposes();
+        naming.fold(Purposes::NONE, |all, plan| all.or(of(&plan).without(off)))
     }
 
     /// A batch of every event of a product, each field a canary of its own.

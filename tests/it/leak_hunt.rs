@@ -146,6 +146,8 @@ async fn no_canary_is_anywhere_but_where_its_customer_agreed() {
     }
     send_what_is_wrong(&mut hunt, &cast).await;
 
+    send_by_command(&mut hunt, &collector, &cast);
+
     // The directory first while the collector runs, and then as it left it.
     look_in_directory(&mut hunt, dir.path());
     let mut drained = Vec::new();
@@ -226,6 +228,32 @@ async fn send_what_is_wrong(hunt: &mut Hunt, cast: &[Member]) {
     let pull = PullRequest { subscription, max_batches: 1, ..PullRequest::default() };
     let answer = drain.pull(pull).await;
     hunt.look_at(Place::Outside, &answer);
+}
+
+/// What the commands say of lines that they cannot send, or that come out withheld.
+fn send_by_command(hunt: &mut Hunt, collector: &Collector, cast: &[Member]) {
+    let mut canary = |what: &str| {
+        let canary = Canary { what: format!("{what}, by command"), ..Canary::default() };
+        hunt.sent.text(canary, usaged::model::IdentifierClass::HostName)
+    };
+    let lines = [
+        format!("{{\"name\":\"vm.inventory\",\"fields\":{{\"host\":\"{}\"}}}}", canary("a value")),
+        format!("{{\"name\":\"vm.inventory\",\"fields\":{{\"vcpus\":\"{}\"}}}}", canary("a wrong type")),
+        format!("{{\"name\":\"vm.inventory\",\"fields\":{{\"host\":\"{}\"}}", canary("a broken line")),
+        format!("{{\"name\":\"vm.inventory\",\"{}\":1}}", canary("an odd key")),
+        format!("{{\"name\":7,\"fields\":\"{}\"}}", canary("fields that are none")),
+        format!("{{\"name\":\"x\",\"time\":\"{}\",\"fields\":{{}}}}", canary("a time that is none")),
+        format!("\"{}\"", canary("no event")),
+        canary("no JSON"),
+    ];
+    let customer = cast.iter().find(|member| member.part.contains("enhanced")).unwrap().id();
+    for line in lines {
+        for json in [&[][..], &["--json"]] {
+            let send = ["send", "--customer", customer.as_str(), "--product", "vcenter"];
+            let told = collector.client(&[&send[..], json].concat(), &format!("{line}\n"));
+            hunt.look(Place::Outside, "send", format!("{}{}", told.out, told.err).as_bytes());
+        }
+    }
 }
 
 fn look_in_directory(hunt: &mut Hunt, dir: &Path) {

@@ -71,7 +71,8 @@ impl Model {
             let number = self.batches.len() as u64;
             let records =
                 (0..u64::from(*size)).map(|n| record(self.head + 1 + n, bench.clock.now())).collect();
-            let batch = Append { records, dedup: dedup(number), receipt: number.to_string().into_bytes() };
+            let receipt = number.to_string().into_bytes();
+            let batch = Append { records, dedup: dedup(number), receipt, basis: None };
             self.head += u64::from(*size);
             let stored = Appended::Stored { last: CommitNumber(self.head) };
             assert_eq!(store.append(batch).await.unwrap(), stored);

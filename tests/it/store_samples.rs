@@ -79,6 +79,9 @@ fn policy() -> Arc<Policy> {
 /// The sanitised batch number `n`, received at `received`.
 pub fn batch(n: u64, received: UnixMillis) -> SanitizedBatch {
     let mut participation = Participation::none(CustomerId::new("acme").unwrap());
+    for product in ["vcenter", "horizon", "tanzu-cli"] {
+        participation.accepted_dictionaries.insert(usaged::model::ProductName::new(product).unwrap(), 2);
+    }
     participation.levels.insert(ProgramName::new("ceip").unwrap(), LevelName::new("standard").unwrap());
     let bytes = request(n);
     let head = Head::read(&bytes).unwrap();
@@ -102,6 +105,7 @@ pub fn append(n: u64, received: UnixMillis) -> Append {
         records: vec![record(n, received)],
         dedup: dedup(n),
         receipt: format!("receipt {n}").into_bytes(),
+        basis: None,
     }
 }
 

@@ -74,7 +74,7 @@ impl Plan<'_> {
         let bar = out.progress(Some(full * size), "queue filled");
         let filling = Fill::new(customers, Arc::clone(&self.prepared), bar.clone());
         runtime.block_on(filling.upto(&collector.grpc, few))?;
-        let rounds = ENOUGH.div_ceil(few * size).max(1);
+        let rounds = ENOUGH.min(self.events).div_ceil(few * size).max(1);
         let again = out.progress(Some(2 * rounds * few * size), "drained, almost empty");
         let queue = Queue { address: &collector.grpc, pid: collector.pid(), batches: few, bar: &again };
         let drain = |way| {
@@ -112,8 +112,8 @@ impl Pair {
     }
 
     /// The same of the events per CPU-second, which other work on the machine does not disturb.
-    fn cpu_ratio(&self) -> f64 {
-        self.full.per_cpu_second() / self.almost_empty.per_cpu_second().max(1e-9)
+    fn cpu_ratio(&self) -> Option<f64> {
+        Some(self.full.per_cpu_second()? / self.almost_empty.per_cpu_second()?)
     }
 
     fn json(&self) -> Json {
@@ -121,14 +121,14 @@ impl Pair {
             json!({
                 "events": drained.events,
                 "events_per_second": rounded(drained.per_second()),
-                "events_per_cpu_second": rounded(drained.per_cpu_second()),
+                "events_per_cpu_second": drained.per_cpu_second().map(rounded),
             })
         };
         json!({
             "almost_empty": one(&self.almost_empty),
             "full": one(&self.full),
             "ratio": rounded(self.ratio()),
-            "cpu_ratio": rounded(self.cpu_ratio()),
+            "cpu_ratio": self.cpu_ratio().map(rounded),
         })
     }
 }
@@ -141,9 +141,9 @@ impl Backlog {
             ("drain_backlog_events", json!(self.events.1)),
             ("drain_almost_empty_events", json!(self.events.0)),
             ("drain_events_per_second", json!(rounded(full.per_second()))),
-            ("drain_events_per_cpu_second", json!(rounded(full.per_cpu_second()))),
+            ("drain_events_per_cpu_second", json!(full.per_cpu_second().map(rounded))),
             ("drain_backlog_ratio", json!(rounded(self.streaming.ratio()))),
-            ("drain_backlog_cpu_ratio", json!(rounded(self.streaming.cpu_ratio()))),
+            ("drain_backlog_cpu_ratio", json!(self.streaming.cpu_ratio().map(rounded))),
             ("drain_streaming_pull", self.streaming.json()),
             ("drain_pull", self.pull.json()),
             ("drain_peak_rss_bytes", json!(self.peak_rss.1)),
@@ -155,18 +155,23 @@ impl Backlog {
 
     /// The rows of the report's table.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
-        let both = |pair: &Pair, number: fn(&Drained) -> f64| {
-            format!("{} → {}", whole(number(&pair.almost_empty)), whole(number(&pair.full)))
+        let both = |pair: &Pair, number: fn(&Drained) -> Option<f64>| {
+            let text = |drained| number(drained).map_or_else(|| "-".to_owned(), whole);
+            format!("{} → {}", text(&pair.almost_empty), text(&pair.full))
         };
-        let ratios = |pair: &Pair| format!("{:.2} and {:.2}", pair.ratio(), pair.cpu_ratio());
+        let per_second = |drained: &Drained| Some(drained.per_second());
+        let ratios = |pair: &Pair| {
+            let cpu = pair.cpu_ratio().map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+            format!("{:.2} and {cpu}", pair.ratio())
+        };
         vec![
             ("events queued: almost empty → full", {
                 format!("{} → {}", grouped(self.events.0), grouped(self.events.1))
             }),
-            ("streamed per second", both(&self.streaming, Drained::per_second)),
+            ("streamed per second", both(&self.streaming, per_second)),
             ("streamed per CPU-second of the daemon", both(&self.streaming, Drained::per_cpu_second)),
             ("full / almost empty, per second and CPU-second", ratios(&self.streaming)),
-            ("pulled per second", both(&self.pull, Drained::per_second)),
+            ("pulled per second", both(&self.pull, per_second)),
             ("pulled per CPU-second of the daemon", both(&self.pull, Drained::per_cpu_second)),
             ("full / almost empty, per second and CPU-second ", ratios(&self.pull)),
             ("peak memory, filling and draining", {

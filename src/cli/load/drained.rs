@@ -55,8 +55,10 @@ impl Drained {
         float(self.events) / self.elapsed.as_secs_f64().max(1e-9)
     }
 
-    pub fn per_cpu_second(&self) -> f64 {
-        float(self.events) / self.cpu.as_secs_f64().max(1e-9)
+    /// `None` if it took less than the kernel counts.
+    pub fn per_cpu_second(&self) -> Option<f64> {
+        let cpu = self.cpu.as_secs_f64();
+        (cpu > 0.0).then(|| float(self.events) / cpu)
     }
 
     pub fn and(self, other: Self) -> Self {

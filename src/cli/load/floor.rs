@@ -113,6 +113,7 @@ impl Sanitised {
         let customer = CustomerId::new("load-0").map_err(|_| broken("no customer"))?;
         let program = ProgramName::new("ceip").map_err(|_| broken("no program"))?;
         let mut participation = Participation::none(customer);
+        policy.accept_current(&mut participation);
         participation.levels.insert(program.clone(), level.clone());
         let (mut batches, mut scratch) = (Vec::new(), Scratch::default());
         let mut key = None;

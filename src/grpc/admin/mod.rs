@@ -4,7 +4,9 @@ mod convert;
 mod registry;
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status, Streaming};
 
 use self::convert::{api_participation, customer};
@@ -18,6 +20,7 @@ use crate::ingest::{Explain, LevelExplanation, Rotation};
 use crate::model::{CustomerId, RegionName, UnixMillis};
 use crate::observe::Clock;
 use crate::policy::Handle;
+use crate::sanitize::wire::Head;
 use crate::store::{Customers, Store};
 
 /// Loads the policy directory again: the version now in force and whether it changed, or every
@@ -32,7 +35,17 @@ pub struct AdminDoor {
     rotation: Rotation,
     reload: Reload,
     started: UnixMillis,
+    explaining: Arc<Semaphore>,
+    importing: Arc<Semaphore>,
 }
+
+/// Imports at a time.
+const IMPORTING: usize = 4;
+
+/// Events of one request to explain, and such requests at a time: each event is sanitised once for
+/// every level of every program.
+const EXPLAINED: u32 = 16;
+const EXPLAINING: usize = 2;
 
 impl AdminDoor {
     /// Opens the door. `rotation` is that of ingest, so that explained pseudonyms are the stored ones.
@@ -46,7 +59,18 @@ impl AdminDoor {
         reload: Reload,
     ) -> Self {
         let started = clock.now();
-        Self { registry: Registry { store, policy }, customers, clock, rotation, reload, started }
+        let explaining = Arc::new(Semaphore::new(EXPLAINING));
+        let importing = Arc::new(Semaphore::new(IMPORTING));
+        Self {
+            registry: Registry { store, policy },
+            customers,
+            clock,
+            rotation,
+            reload,
+            started,
+            explaining,
+            importing,
+        }
     }
 
     fn explain(&self, request: &pb::ExplainEventRequest) -> Result<pb::ExplainEventResponse, Fault> {
@@ -58,6 +82,10 @@ impl AdminDoor {
         let policy_version = policy.version().to_owned();
         if region.as_ref().is_some_and(|region| !policy.regions().contains(region)) {
             return Err(Fault::field("region", "the policy has no such region"));
+        }
+        // What is not a request is told below.
+        if Head::read(&request.submit_request).is_ok_and(|head| head.events > EXPLAINED) {
+            return Err(Fault::field("submit_request.events", "at most 16 are explained at a time"));
         }
         let explain = if request.customer.is_empty() {
             Explain::for_anyone(policy, region, now)?
@@ -90,6 +118,12 @@ fn level(explained: LevelExplanation) -> pb::LevelExplanation {
     }
 }
 
+/// A place among few.
+fn place(places: &Arc<Semaphore>, none: &'static str) -> Result<OwnedSemaphorePermit, Fault> {
+    let refused = |_| Fault::of(Cause::NoSlots, none).retry_after(Duration::from_secs(1));
+    Arc::clone(places).try_acquire_owned().map_err(refused)
+}
+
 /// Does work that takes long, or may wait for a disk, off the threads that serve requests.
 async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
     let failed = |_| Fault::of(Cause::Internal, "the collector failed on this request; it is logged");
@@ -111,7 +145,9 @@ impl AdminService for Arc<AdminDoor> {
         request: Request<pb::GetParticipationRequest>,
     ) -> Result<Response<pb::Participation>, Status> {
         let id = customer("customer", &request.into_inner().customer)?;
-        let known = self.registry.store.customer(&id).map_err(Fault::from)?.ok_or_else(no_participation)?;
+        let store = self.registry.store.clone();
+        let known = aside(move || store.customer(&id)).await?.map_err(Fault::from)?;
+        let known = known.ok_or_else(no_participation)?;
         Ok(Response::new(api_participation(&known.change)))
     }
 
@@ -137,6 +173,7 @@ impl AdminService for Arc<AdminDoor> {
         &self,
         request: Request<Streaming<pb::ImportParticipationsRequest>>,
     ) -> Result<Response<pb::ImportParticipationsResponse>, Status> {
+        let _place = place(&self.importing, "other imports are in progress; try again")?;
         Ok(Response::new(self.registry.import(request.into_inner()).await?))
     }
 
@@ -179,7 +216,14 @@ impl AdminService for Arc<AdminDoor> {
         request: Request<pb::ExplainEventRequest>,
     ) -> Result<Response<pb::ExplainEventResponse>, Status> {
         let (door, request) = (Self::clone(self), request.into_inner());
-        Ok(Response::new(aside(move || door.explain(&request)).await??))
+        let place = place(&self.explaining, "other events are being explained; try again")?;
+        let explained = aside(move || {
+            let explained = door.explain(&request);
+            // Here, because the caller may be gone long before.
+            drop(place);
+            explained
+        });
+        Ok(Response::new(explained.await??))
     }
 
     async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::Status>, Status> {

@@ -2,17 +2,21 @@
 
 use tonic::Streaming;
 
+use super::aside;
 use super::convert::{participation, written};
 use crate::grpc::proto::admin as pb;
 use crate::grpc::status::{Cause, Fault};
 use crate::model::{Change, Participation};
-use crate::policy::Handle;
+use crate::policy::{Handle, Policy};
 use crate::store::{NewChange, SetError, SetOutcome, Store};
 
 /// Participations in one message of an import, and so in one write to the store.
 const IMPORTED: usize = 1000;
 /// Failures that an import names.
 const FAILURES: usize = 100;
+/// How often a change is made again because another one came between. One customer named more often
+/// than this in one message of an import is refused.
+const ATTEMPTS: u32 = 8;
 /// Bytes of who and why.
 const BY_BYTES: usize = 128;
 const REASON_BYTES: usize = 512;
@@ -48,14 +52,58 @@ impl Registry {
     pub(super) async fn set(&self, request: pb::SetParticipationRequest) -> Result<Change, Fault> {
         let given = request.participation.ok_or_else(|| Fault::field("participation", "say what to set"))?;
         let warrant = Warrant::new(&request.changed_by, &request.change_reason)?;
-        let checked = self.checked(&given)?;
         let if_revision = Some(request.if_revision).filter(|revision| *revision != 0);
-        let mut outcomes = self.store.set_participation(vec![warrant.change(checked, if_revision)]).await?;
-        match outcomes.pop() {
-            Some(Ok(outcome)) => Ok(outcome.change),
-            Some(Err(refused)) => Err(Fault::from(refused)),
+        match self.apply(&warrant, vec![given], if_revision).await?.pop() {
+            Some((_, outcome)) => Ok(outcome?.change),
             None => Err(Fault::of(Cause::Internal, "the store did not say what became of the change")),
         }
+    }
+
+    /// Sets each of `given`, and says by its place what became of it. What is not named is taken over
+    /// from the revision that the change is made from, and no other: if there is a newer one by
+    /// then, the change is made again, so that nothing that was withdrawn meanwhile comes back.
+    async fn apply(
+        &self,
+        warrant: &Warrant,
+        given: Vec<pb::Participation>,
+        if_revision: Option<u64>,
+    ) -> Result<Vec<(usize, Result<SetOutcome, Fault>)>, Fault> {
+        let mut done = Vec::with_capacity(given.len());
+        let mut open: Vec<(usize, pb::Participation)> = given.into_iter().enumerate().collect();
+        for attempt in 1..=ATTEMPTS {
+            let (store, policy) = (self.store.clone(), self.policy.load());
+            let checking = aside(move || {
+                let checked = open.into_iter().map(|(at, given)| {
+                    let checked = checked(&store, &policy, &given, if_revision);
+                    (at, given, checked)
+                });
+                checked.collect::<Vec<_>>()
+            });
+            let (mut changes, mut sent) = (Vec::new(), Vec::new());
+            for (at, given, checked) in checking.await? {
+                match checked {
+                    Ok((participation, revision)) => {
+                        changes.push(warrant.change(participation, Some(revision)));
+                        sent.push((at, given));
+                    }
+                    Err(fault) => done.push((at, Err(fault))),
+                }
+            }
+            open = Vec::new();
+            if changes.is_empty() {
+                break;
+            }
+            for ((at, given), outcome) in sent.into_iter().zip(self.store.set_participation(changes).await?) {
+                match outcome {
+                    Err(SetError::Revision { .. }) if if_revision.is_none() && attempt < ATTEMPTS => {
+                        open.push((at, given));
+                    }
+                    outcome => done.push((at, outcome.map_err(Fault::from))),
+                }
+            }
+        }
+        done.sort_by_key(|(at, _)| *at);
+        Ok(done)
     }
 
     /// Sets what comes, message by message; what is wrong is reported and passed over.
@@ -76,61 +124,56 @@ impl Registry {
             if request.participations.len() > IMPORTED {
                 return Err(Fault::field("participations", "at most 1000 are allowed in one message"));
             }
-            self.import_some(warrant, &request.participations, index, &mut report).await?;
-            index = index.saturating_add(u64::try_from(request.participations.len()).unwrap_or(u64::MAX));
+            let many = u64::try_from(request.participations.len()).unwrap_or(u64::MAX);
+            let outcomes = self.apply(warrant, request.participations, None).await?;
+            for (at, outcome) in outcomes {
+                match outcome {
+                    Ok(outcome) if outcome.changed => report.changed = report.changed.saturating_add(1),
+                    Ok(_) => report.unchanged = report.unchanged.saturating_add(1),
+                    Err(fault) => {
+                        let at = u64::try_from(at).unwrap_or(u64::MAX);
+                        fail(&mut report, index.saturating_add(at), &fault);
+                    }
+                }
+            }
+            index = index.saturating_add(many);
         }
         Ok(report)
     }
+}
 
-    async fn import_some(
-        &self,
-        warrant: &Warrant,
-        given: &[pb::Participation],
-        first: u64,
-        report: &mut pb::ImportParticipationsResponse,
-    ) -> Result<(), Fault> {
-        let mut changes = Vec::with_capacity(given.len());
-        let mut places = Vec::with_capacity(given.len());
-        for (at, participation) in (first..).zip(given) {
-            match self.checked(participation) {
-                Ok(checked) => {
-                    changes.push(warrant.change(checked, None));
-                    places.push(at);
-                }
-                Err(fault) => fail(report, at, &fault),
-            }
-        }
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let outcomes = self.store.set_participation(changes).await?;
-        for (at, outcome) in places.into_iter().zip(outcomes) {
-            match outcome {
-                Ok(SetOutcome { changed: true, .. }) => report.changed = report.changed.saturating_add(1),
-                Ok(SetOutcome { changed: false, .. }) => {
-                    report.unchanged = report.unchanged.saturating_add(1);
-                }
-                Err(refused) => fail(report, at, &Fault::from(refused)),
-            }
-        }
-        Ok(())
+/// The participation that a caller describes, with every name in it known to the policy, and the
+/// revision that it is made from. Blocks.
+fn checked(
+    store: &Store,
+    policy: &Policy,
+    given: &pb::Participation,
+    if_revision: Option<u64>,
+) -> Result<(Participation, u64), Fault> {
+    let mut participation = participation(given)?;
+    policy
+        .check_participation(&participation)
+        .map_err(|faults| Fault::field("participation", faults.join("; ")))?;
+    let present = store.history(&participation.customer, None, 1)?.pop();
+    let revision = present.as_ref().map_or(0, |change| change.revision);
+    if let Some(expected) = if_revision.filter(|expected| *expected != revision) {
+        return Err(Fault::from(SetError::Revision { expected, present: revision }));
     }
+    accept(&mut participation, present.as_ref().map(|change| &change.participation), policy);
+    Ok((participation, revision))
+}
 
-    /// The participation that a caller describes, with every name in it known to the policy and a
-    /// dictionary version accepted for every product: the one accepted before, else the present one.
-    fn checked(&self, given: &pb::Participation) -> Result<Participation, Fault> {
-        let mut participation = participation(given)?;
-        let policy = self.policy.load();
-        policy
-            .check_participation(&participation)
-            .map_err(|faults| Fault::field("participation", faults.join("; ")))?;
-        if let Some(present) = self.store.customer(&participation.customer)? {
-            for (product, version) in present.change.participation.accepted_dictionaries {
-                participation.accepted_dictionaries.entry(product).or_insert(version);
+/// Notes what dictionaries are accepted without being named: those that were before, and when a
+/// participation is first set, those that there are. A product that comes later is not accepted
+/// until a request names it. Pure.
+fn accept(participation: &mut Participation, before: Option<&Participation>, policy: &Policy) {
+    match before {
+        None => policy.accept_current(participation),
+        Some(before) => {
+            for (product, version) in &before.accepted_dictionaries {
+                participation.accepted_dictionaries.entry(product.clone()).or_insert(*version);
             }
         }
-        policy.accept_current(&mut participation);
-        Ok(participation)
     }
 }
 
@@ -149,5 +192,34 @@ impl From<SetError> for Fault {
             SetError::TooLong { .. } => Self::field("participation", text),
             SetError::Damaged => Self::of(Cause::Damaged, text),
         }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+    use crate::model::{CustomerId, ProductName};
+    use crate::policy::{compile, shipped};
+
+    #[test]
+    fn only_the_first_participation_accepts_what_it_does_not_name() {
+        let (policy, _notes) = compile(&shipped()).unwrap();
+        let none = || Participation::none(CustomerId::new("acme").unwrap());
+        let mut first = none();
+        accept(&mut first, None, &policy);
+        assert_eq!(first.accepted_dictionaries.len(), policy.products().len());
+
+        let product = ProductName::new("vcenter").unwrap();
+        let mut before = none();
+        before.accepted_dictionaries.insert(product.clone(), 1);
+        let mut later = none();
+        accept(&mut later, Some(&before), &policy);
+        assert_eq!(later.accepted_dictionaries, before.accepted_dictionaries, "no new product comes in");
+
+        let mut withdrawn = none();
+        withdrawn.accepted_dictionaries.insert(product.clone(), 0);
+        accept(&mut withdrawn, Some(&before), &policy);
+        assert_eq!(withdrawn.accepted_dictionaries.get(&product), Some(&0), "what is named holds");
     }
 }

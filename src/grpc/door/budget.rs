@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 #[derive(Debug, Clone)]
 pub struct Budget {
     all: Arc<Semaphore>,
+    whole: usize,
     per_connection: usize,
 }
 
@@ -16,13 +17,18 @@ impl Budget {
     #[must_use]
     pub fn new(all: u32, per_connection: u32) -> Self {
         let whole = |bytes: u32| usize::try_from(bytes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { all: Arc::new(Semaphore::new(whole(all))), per_connection: whole(per_connection) }
+        let (whole, per_connection) = (whole(all), whole(per_connection));
+        Self { all: Arc::new(Semaphore::new(whole)), whole, per_connection }
     }
 
     /// The share of one new connection.
     #[must_use]
     pub fn share(&self) -> Share {
-        Share { all: Arc::clone(&self.all), own: Arc::new(Semaphore::new(self.per_connection)) }
+        Share {
+            all: Arc::clone(&self.all),
+            own: Arc::new(Semaphore::new(self.per_connection)),
+            whole: self.whole.min(self.per_connection),
+        }
     }
 }
 
@@ -31,29 +37,44 @@ impl Budget {
 pub struct Share {
     all: Arc<Semaphore>,
     own: Arc<Semaphore>,
+    whole: usize,
 }
 
 /// Bytes that are taken; free again when dropped.
 #[derive(Debug)]
 pub struct Reservation {
-    _own: OwnedSemaphorePermit,
-    _all: OwnedSemaphorePermit,
+    own: OwnedSemaphorePermit,
+    all: OwnedSemaphorePermit,
+}
+
+impl Reservation {
+    /// Takes over what `more` holds, which must be of the same share.
+    pub fn add(&mut self, more: Self) {
+        self.own.merge(more.own);
+        self.all.merge(more.all);
+    }
 }
 
 impl Share {
+    /// What it is when nothing is taken.
+    #[must_use]
+    pub const fn whole(&self) -> usize {
+        self.whole
+    }
+
     /// Takes `bytes` if they are free now.
     #[must_use]
     pub fn take(&self, bytes: u32) -> Option<Reservation> {
         let own = Arc::clone(&self.own).try_acquire_many_owned(bytes).ok()?;
         let all = Arc::clone(&self.all).try_acquire_many_owned(bytes).ok()?;
-        Some(Reservation { _own: own, _all: all })
+        Some(Reservation { own, all })
     }
 
     /// Takes `bytes` as soon as they are free. Never ready for more bytes than the whole budget.
     pub async fn wait(&self, bytes: u32) -> Option<Reservation> {
         let own = Arc::clone(&self.own).acquire_many_owned(bytes).await.ok()?;
         let all = Arc::clone(&self.all).acquire_many_owned(bytes).await.ok()?;
-        Some(Reservation { _own: own, _all: all })
+        Some(Reservation { own, all })
     }
 }
 
@@ -72,6 +93,16 @@ mod tests {
         assert!(other.take(1).is_none(), "the whole budget is spent");
         drop(held);
         assert!(other.take(20).is_some());
+    }
+
+    #[test]
+    fn a_reservation_that_grew_gives_everything_back() {
+        let share = Budget::new(10, 10).share();
+        let mut held = share.take(4).unwrap();
+        held.add(share.take(6).unwrap());
+        assert!(share.take(1).is_none());
+        drop(held);
+        assert!(share.take(10).is_some());
     }
 
     #[tokio::test]

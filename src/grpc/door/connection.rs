@@ -1,23 +1,27 @@
 //! One connection: its HTTP/2 limits, its deadlines, and its end.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::guarded::{Guarded, PREFACE_BYTES};
+use super::slots::Slots;
 use super::watch::watched;
 use super::{Budget, Options, Share};
 use crate::observe::Metric;
+
+/// How long a connection that we ended stays open for reading, so that the last answers arrive: a
+/// socket that is closed with unread bytes in it resets, and what the client has not read is lost.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What all connections share.
 #[derive(Clone)]
@@ -27,7 +31,7 @@ struct Inner {
     routes: Routes,
     options: Options,
     budget: Budget,
-    slots: Arc<Semaphore>,
+    slots: Slots,
     http: http2::Builder<TokioExecutor>,
 }
 
@@ -44,7 +48,7 @@ pub struct Caller {
 
 impl Shared {
     pub(super) fn new(routes: Routes, options: Options, budget: Budget) -> Self {
-        let slots = Arc::new(Semaphore::new(options.max_requests.min(Semaphore::MAX_PERMITS)));
+        let slots = Slots::new(options.max_requests);
         let http = http(&options);
         Self(Arc::new(Inner { routes, options, budget, slots, http }))
     }
@@ -75,17 +79,17 @@ pub(super) async fn drive(stream: TcpStream, peer: SocketAddr, shared: Shared, c
     let options = &shared.0.options;
     let born = Instant::now();
     let read = Arc::new(AtomicUsize::new(0));
-    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&read), options.write_deadline));
+    let mut io = TokioIo::new(Guarded::new(stream, Arc::clone(&read), options.write_deadline));
     let caller = Caller { peer, closing: closing.clone(), share: shared.0.budget.share() };
+    let slots = shared.0.slots.of_connection(options.max_concurrent_streams);
     let service = hyper::service::service_fn({
-        let shared = shared.clone();
+        let (shared, slots) = (shared.clone(), slots.clone());
         move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(caller.clone());
-            let (routes, slots) = (shared.0.routes.clone(), Arc::clone(&shared.0.slots));
-            watched(routes, request, slots, shared.0.options.request_deadline)
+            watched(shared.0.routes.clone(), request, slots.clone(), shared.0.options.request_deadline)
         }
     });
-    let mut connection = pin!(shared.0.http.serve_connection(io, service));
+    let mut connection = Box::pin(shared.0.http.serve_connection(&mut io, service));
     let has_begun = || read.load(Ordering::Relaxed) >= PREFACE_BYTES;
 
     tokio::select! {
@@ -107,7 +111,27 @@ pub(super) async fn drive(stream: TcpStream, peer: SocketAddr, shared: Shared, c
     connection.as_mut().graceful_shutdown();
     // At shutdown the accept loop cuts after its own grace; an aged connection ends here.
     let grace = options.connection_age_grace.max(options.shutdown_grace);
-    let _finished = tokio::time::timeout(grace, connection).await;
+    let ended = tokio::time::timeout(grace, async {
+        // The end waits for the answer to a PING, which a client that is gone never gives: without a
+        // call in progress, nothing is lost.
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = slots.quiet(LINGER) => {}
+        }
+    });
+    let has_ended = ended.await.is_ok();
+    drop(connection);
+    if has_ended {
+        let _gone = tokio::time::timeout(LINGER, linger(io.into_inner())).await;
+    }
+}
+
+/// Says that nothing more is written, and drops what still comes until the client closes, too.
+async fn linger(mut io: Guarded) -> std::io::Result<()> {
+    io.shutdown().await?;
+    let mut unread = vec![0; 16 * 1024];
+    while io.read(&mut unread).await? > 0 {}
+    Ok(())
 }
 
 /// `age`, give or take a tenth, so that connections that came together do not go together.

@@ -7,13 +7,14 @@ macro_rules! methods {
     ($($method:ident = $service:literal $name:literal $pace:ident,)+) => {
         /// A method, or what stands for those that are none of ours.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Method { $($method,)+ Health, Reflection, Other }
+        pub(super) enum Method { $($method,)+ HealthCheck, Health, Reflection, Other }
 
         impl Method {
             /// The method that a request path names.
             pub(super) fn of(path: &str) -> Self {
                 match path {
                     $(concat!("/", $service, "/", $name) => Self::$method,)+
+                    "/grpc.health.v1.Health/Check" => Self::HealthCheck,
                     _ if path.starts_with("/grpc.health.v1.Health/") => Self::Health,
                     _ if path.starts_with("/grpc.reflection.") => Self::Reflection,
                     _ => Self::Other,
@@ -24,16 +25,21 @@ macro_rules! methods {
             pub(super) const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$method => $name,)+
-                    Self::Health => "Health",
+                    Self::HealthCheck | Self::Health => "Health",
                     Self::Reflection => "Reflection",
                     Self::Other => "other",
                 }
             }
 
+            /// Whether it is a stream that others wrote, which holds nothing that must be finished.
+            pub(super) const fn is_only_watching(self) -> bool {
+                matches!(self, Self::Health | Self::Reflection)
+            }
+
             const fn pace(self) -> Pace {
                 match self {
                     $(Self::$method => Pace::$pace,)+
-                    Self::Other => Pace::Prompt,
+                    Self::Other | Self::HealthCheck => Pace::Prompt,
                     Self::Health | Self::Reflection => Pace::Stream,
                 }
             }
@@ -76,6 +82,11 @@ methods! {
 }
 
 impl Method {
+    /// Whether a request of this method lasts as long as the caller likes.
+    pub(super) const fn is_stream(self) -> bool {
+        matches!(self.pace(), Pace::Stream)
+    }
+
     /// How long a request of this method may take until its answer begins, if that is bounded.
     pub(super) fn deadline(self, prompt: Duration) -> Option<Duration> {
         match self.pace() {

@@ -3,15 +3,18 @@
 //! only `Routes` is tonic's.
 
 mod accept;
+mod begun;
 mod budget;
 mod connection;
 mod guarded;
 mod method;
 mod options;
 mod peers;
+mod slots;
 mod watch;
 
 pub use accept::{Ended, serve};
 pub use budget::{Budget, Reservation, Share};
 pub use connection::Caller;
 pub use options::Options;
+pub use watch::Held;

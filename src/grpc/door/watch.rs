@@ -13,44 +13,71 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service as _;
 
+use super::begun::Begun;
+use super::connection::Caller;
 use super::method::Method;
+use super::slots::{OwnSlots, Slot};
 use crate::grpc::status::{Cause, Fault};
 use crate::observe::Metric;
 
 /// When a refused caller is asked to come back.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// A place that an answer takes until its body has gone out or is given up: put into the extensions
+/// of the response, it is kept with the body.
+#[derive(Debug, Clone)]
+pub struct Held(#[expect(dead_code, reason = "dropping it frees the place")] pub Arc<OwnedSemaphorePermit>);
+
 /// Answers `request` through `routes`, whatever happens inside.
 pub(super) async fn watched(
     mut routes: Routes,
     request: Request<Incoming>,
-    slots: Arc<Semaphore>,
+    slots: OwnSlots,
     prompt: Duration,
 ) -> Result<Response<Watched>, Infallible> {
     let mut count = Count { method: Method::of(request.uri().path()), is_counted: false };
-    let Ok(slot) = slots.try_acquire_owned() else {
+    let is_stream = count.method.is_stream();
+    let Some(slot) = slots.take(is_stream) else {
         let fault =
             Fault::of(Cause::NoSlots, "too many requests are in flight; try again").retry_after(RETRY);
         return Ok(refuse(&fault, count, None));
     };
     let deadline = count.method.deadline(prompt);
-    let call = Caught(Box::pin(async move { routes.call(request).await }));
+    // Our own streams end themselves, when what they hold is answered.
+    let closing = request.extensions().get::<Caller>().filter(|_| count.method.is_only_watching());
+    let closing = closing.map(|caller| Box::pin(caller.closing.clone().cancelled_owned()));
+    let call = Caught(Box::pin(async move {
+        if is_stream {
+            routes.call(request.map(|body| Begun::within(prompt, body))).await
+        } else {
+            routes.call(request).await
+        }
+    }));
     let answered = match deadline {
         Some(deadline) => tokio::time::timeout(deadline, call).await,
         None => Ok(call.await),
     };
     Ok(match answered {
-        Ok(Ok(Ok(response))) => {
+        Ok(Ok(Ok(mut response))) => {
+            let held = response.extensions_mut().remove::<Held>();
             if let Some(code) = code_in(response.headers()) {
                 count.answered(code);
             }
-            response.map(|body| Watched { body, count, _slot: Some(slot), is_over: false })
+            response.map(|body| Watched {
+                body,
+                count,
+                closing,
+                _slot: Some(slot),
+                _held: held,
+                is_over: false,
+            })
         }
         Ok(Err(_panic)) => refuse(&panicked(), count, Some(slot)),
         Err(_elapsed) => {
@@ -60,10 +87,10 @@ pub(super) async fn watched(
     })
 }
 
-fn refuse(fault: &Fault, mut count: Count, slot: Option<OwnedSemaphorePermit>) -> Response<Watched> {
+fn refuse(fault: &Fault, mut count: Count, slot: Option<Slot>) -> Response<Watched> {
     count.answered(fault.cause().code());
     let response: Response<Body> = fault.status().into_http();
-    response.map(|body| Watched { body, count, _slot: slot, is_over: false })
+    response.map(|body| Watched { body, count, closing: None, _slot: slot, _held: None, is_over: false })
 }
 
 /// What is said of a panic: its text could hold anything and goes nowhere.
@@ -137,8 +164,22 @@ const fn code_name(code: Code) -> &'static str {
 pub(super) struct Watched {
     body: Body,
     count: Count,
-    _slot: Option<OwnedSemaphorePermit>,
+    /// Ends the answer when the connection is about to close; set where nothing else would.
+    closing: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    _slot: Option<Slot>,
+    _held: Option<Held>,
     is_over: bool,
+}
+
+impl Watched {
+    /// Ends the answer with `fault`.
+    fn end(&mut self, fault: &Fault) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        self.is_over = true;
+        self.count.answered(fault.cause().code());
+        let mut trailers = HeaderMap::new();
+        let written = fault.status().add_header(&mut trailers);
+        Poll::Ready(Some(written.map(|()| Frame::trailers(trailers))))
+    }
 }
 
 impl http_body::Body for Watched {
@@ -153,13 +194,13 @@ impl http_body::Body for Watched {
             return Poll::Ready(None);
         }
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.body).poll_frame(cx)));
-        let Ok(polled) = polled else {
-            self.is_over = true;
-            self.count.answered(Code::Internal);
-            let mut trailers = HeaderMap::new();
-            let written = panicked().status().add_header(&mut trailers);
-            return Poll::Ready(Some(written.map(|()| Frame::trailers(trailers))));
-        };
+        let Ok(polled) = polled else { return self.end(&panicked()) };
+        if let (Poll::Pending, Some(closing)) = (&polled, self.closing.as_mut())
+            && closing.as_mut().poll(cx).is_ready()
+        {
+            let fault = Fault::of(Cause::Closing, "the connection is closing; open another and go on");
+            return self.end(&fault.retry_after(RETRY));
+        }
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(code) = frame.trailers_ref().and_then(code_in)
         {

@@ -6,11 +6,11 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::door::{Caller, Options};
+use super::door::{Caller, Held, Options};
 use super::page;
 use super::proto::drain as pb;
 use super::proto::drain::drain_service_server::DrainService;
@@ -55,8 +55,9 @@ impl DrainDoor {
     }
 
     /// A place among the calls that hold batches in memory.
-    fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        Arc::clone(&self.pulls).try_acquire_owned().map_err(|_| {
+    fn place(&self) -> Result<Held, Fault> {
+        let place = Arc::clone(&self.pulls).try_acquire_owned().map(|place| Held(Arc::new(place)));
+        place.map_err(|_| {
             Fault::of(Cause::NoSlots, "too many pulls are in progress; try again")
                 .retry_after(Duration::from_secs(1))
         })
@@ -105,8 +106,8 @@ impl DrainService for DrainDoor {
         };
         let batches = deliveries.into_iter().map(convert::received).collect();
         let mut response = Response::new(pb::PullResponse { batches });
-        // Held until the answer is encoded.
-        response.extensions_mut().insert(Arc::new(place));
+        // Held until the answer has gone out.
+        response.extensions_mut().insert(place);
         Ok(response)
     }
 
@@ -116,8 +117,10 @@ impl DrainService for DrainDoor {
     ) -> Result<Response<Self::StreamingPullStream>, Status> {
         let closing = caller(&request)?.closing;
         let place = self.place()?;
-        let answers = stream::begin(self.drain.clone(), request.into_inner(), closing, place);
-        Ok(Response::new(answers))
+        let answers = stream::begin(self.drain.clone(), request.into_inner(), closing, place.clone());
+        let mut response = Response::new(answers);
+        response.extensions_mut().insert(place);
+        Ok(response)
     }
 
     async fn acknowledge(
@@ -214,7 +217,8 @@ impl DrainService for DrainDoor {
         let size = page::size(request.page_size)?;
         let after = page::after(&request.page_token, page::number)?.map(CommitNumber);
         let place = self.place()?;
-        let listed = self.drain.dead_letters(&name, after, size, request.include_batches).await;
+        let bodies = request.include_batches.then_some(PAGE_BYTES);
+        let listed = self.drain.dead_letters(&name, after, size, bodies).await;
         let mut letters = listed.map_err(Fault::from)?;
         let is_last = letters.len() < size;
         let fits = that_fit(&letters);
@@ -224,7 +228,7 @@ impl DrainService for DrainDoor {
         let next_page_token = last.map(|l| page::token(&l.commit.0.to_be_bytes())).unwrap_or_default();
         let dead_letters = letters.into_iter().map(convert::dead_letter).collect();
         let mut response = Response::new(pb::ListDeadLettersResponse { dead_letters, next_page_token });
-        response.extensions_mut().insert(Arc::new(place));
+        response.extensions_mut().insert(place);
         Ok(response)
     }
 

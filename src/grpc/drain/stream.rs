@@ -6,7 +6,7 @@ use std::future::{Future, pending};
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -14,6 +14,7 @@ use tonic::{Status, Streaming};
 
 use super::{MAX_DEADLINE, convert};
 use crate::drain::{Delivery, Drain};
+use crate::grpc::door::Held;
 use crate::grpc::proto::drain::{StreamingPullRequest, StreamingPullResponse};
 use crate::grpc::status::{Cause, Fault};
 use crate::grpc::times::duration;
@@ -40,7 +41,7 @@ pub(super) fn begin(
     drain: Drain,
     requests: Streaming<StreamingPullRequest>,
     closing: CancellationToken,
-    place: OwnedSemaphorePermit,
+    place: Held,
 ) -> ReceiverStream<Result<StreamingPullResponse, Status>> {
     let (send, receive) = mpsc::channel(WAITING_ANSWERS);
     tokio::spawn(async move {

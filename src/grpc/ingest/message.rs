@@ -1,12 +1,13 @@
-//! Messages off a request body, undecoded: the five bytes before each are read first, then its
-//! bytes are reserved from the budget, and only then is it read.
+//! Messages off a request body, undecoded. Every byte that is kept was reserved from the budget
+//! before, in steps as the bytes arrive, and the reservation lives exactly as long as the bytes.
 
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
+use tonic::Code;
 use tonic::body::Body;
 
 use crate::grpc::door::{Reservation, Share};
@@ -19,13 +20,38 @@ const PREFIX_BYTES: usize = 5;
 /// When a refused sender is asked to come back.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// One message as it came, and the bytes reserved for it.
-#[derive(Debug)]
-pub(super) struct Message {
-    /// The bytes: in the frame that they came in, if they came in one.
-    pub(super) bytes: Bytes,
-    /// Free when this is dropped.
-    pub(super) reservation: Reservation,
+/// The least that a message is charged: what handling a small one takes besides its bytes.
+const LEAST: usize = 4 * 1024;
+
+/// What a message is charged before its bytes arrive: a prefix alone does not take megabytes.
+const FIRST: usize = 64 * 1024;
+
+/// A message that is under way brings `.0` bytes in `.1`, or its sender is too slow.
+const STALL: (usize, Duration) = (64 * 1024, Duration::from_secs(5));
+
+/// The bytes of a message and what they are charged. It is given back with the last clone of them,
+/// wherever that is: the call may have ended long before.
+struct Charged<B> {
+    bytes: B,
+    _reservation: Reservation,
+}
+
+impl<B: AsRef<[u8]>> AsRef<[u8]> for Charged<B> {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.as_ref()
+    }
+}
+
+fn charged<B: AsRef<[u8]> + Send + 'static>(bytes: B, reservation: Reservation) -> Bytes {
+    Bytes::from_owner(Charged { bytes, _reservation: reservation })
+}
+
+async fn reserve(share: &Share, bytes: usize, when_spent: WhenSpent) -> Option<Reservation> {
+    let bytes = u32::try_from(bytes).ok()?;
+    match when_spent {
+        WhenSpent::Refuse => share.take(bytes),
+        WhenSpent::Wait(patience) => timeout(patience, share.wait(bytes)).await.ok().flatten(),
+    }
 }
 
 /// What to do while the budget is spent.
@@ -37,8 +63,9 @@ pub(super) enum WhenSpent {
     Wait(Duration),
 }
 
-/// A message, or why it was passed over; the messages after it can still be read.
-pub(super) type Next = Result<Message, Fault>;
+/// A message, or why it was passed over; the messages after it can still be read. The bytes are
+/// those of the frame that they came in, if they came in one.
+pub(super) type Next = Result<Bytes, Fault>;
 
 /// Reads messages off a body.
 pub(super) struct Messages {
@@ -72,16 +99,55 @@ impl Messages {
             self.pass_over(size).await?;
             return Ok(Some(Err(too_large())));
         }
-        let reservation = match when_spent {
-            WhenSpent::Refuse => self.share.take(length),
-            WhenSpent::Wait(patience) => timeout(patience, self.share.wait(length)).await.ok().flatten(),
+        match timeout(self.deadline, self.body_of(size, when_spent)).await.map_err(|_| too_slow())?? {
+            Ok(bytes) => Ok(Some(Ok(bytes))),
+            Err(missing) => {
+                self.pass_over(missing).await?;
+                Ok(Some(Err(spent())))
+            }
+        }
+    }
+
+    /// Reads `size` bytes at the expense of the share; how many are missing, if it is spent.
+    async fn body_of(&mut self, size: usize, when_spent: WhenSpent) -> Result<Result<Bytes, usize>, Fault> {
+        let first = size.min(FIRST.max(self.rest.len()));
+        let mut room = first.max(LEAST.min(self.share.whole()));
+        let Some(mut reservation) = reserve(&self.share, room, when_spent).await else {
+            return Ok(Err(size));
         };
-        let Some(reservation) = reservation else {
-            self.pass_over(size).await?;
-            return Ok(Some(Err(spent())));
-        };
-        let bytes = timeout(self.deadline, self.take(size)).await.map_err(|_| too_slow())??;
-        Ok(Some(Ok(Message { bytes, reservation })))
+        if self.rest.is_empty() && size > 0 {
+            self.rest = self.more().await?;
+        }
+        let mut whole: Vec<u8> = Vec::new();
+        let (mut stalled, mut enough) = (Instant::now() + STALL.1, STALL.0);
+        loop {
+            let missing = size.saturating_sub(whole.len());
+            let here = missing.min(self.rest.len());
+            let wanted = whole.len().saturating_add(here);
+            if wanted > room {
+                // Twice as much as there is, so that a large message is copied a few times only.
+                let goal = size.min(wanted.max(room.saturating_mul(2)));
+                let Some(more) = reserve(&self.share, goal.saturating_sub(room), when_spent).await else {
+                    return Ok(Err(missing));
+                };
+                reservation.add(more);
+                room = goal;
+            }
+            if whole.is_empty() && here == size {
+                return Ok(Ok(charged(self.rest.split_to(here), reservation)));
+            }
+            if wanted > whole.capacity() {
+                whole.reserve_exact(size.min(room).saturating_sub(whole.len()));
+            }
+            whole.extend_from_slice(&self.rest.split_to(here));
+            if whole.len() >= size {
+                return Ok(Ok(charged(whole, reservation)));
+            }
+            if whole.len() >= enough {
+                (stalled, enough) = (Instant::now() + STALL.1, whole.len().saturating_add(STALL.0));
+            }
+            self.rest = timeout_at(stalled, self.more()).await.map_err(|_| too_slow())??;
+        }
     }
 
     /// Reads to the end, where a unary request must be.
@@ -110,6 +176,8 @@ impl Messages {
                 Some(Ok(Ok(data))) => return Ok(Some(data)),
                 // Trailers of a request mean nothing.
                 Some(Ok(Err(_trailers))) => {}
+                // The door's own deadline for a first message.
+                Some(Err(status)) if status.code() == Code::Unavailable => return Err(too_slow()),
                 Some(Err(_reset)) => return Err(Fault::of(Cause::Cancelled, "the caller went away")),
             }
         }
@@ -123,30 +191,18 @@ impl Messages {
 
     /// The length of the message that begins here.
     async fn prefix(&mut self) -> Result<u32, Fault> {
-        let prefix = self.take(PREFIX_BYTES).await?;
-        match *prefix {
+        let mut prefix = [0; PREFIX_BYTES];
+        for byte in &mut prefix {
+            if self.rest.is_empty() {
+                self.rest = self.more().await?;
+            }
+            // `more` is never empty.
+            *byte = self.rest.split_to(1).first().copied().unwrap_or_default();
+        }
+        match prefix {
             [0, a, b, c, d] => Ok(u32::from_be_bytes([a, b, c, d])),
             [1, ..] => Err(Fault::of(Cause::Compressed, "send the request uncompressed")),
             _ => Err(Fault::of(Cause::Malformed, "the message does not begin as gRPC messages do")),
-        }
-    }
-
-    /// The next `size` bytes. Copies them only if they came in several frames.
-    async fn take(&mut self, size: usize) -> Result<Bytes, Fault> {
-        if self.rest.is_empty() && size > 0 {
-            self.rest = self.more().await?;
-        }
-        if self.rest.len() >= size {
-            return Ok(self.rest.split_to(size));
-        }
-        let mut whole = BytesMut::with_capacity(size);
-        loop {
-            let missing = size.saturating_sub(whole.len());
-            whole.extend_from_slice(&self.rest.split_to(missing.min(self.rest.len())));
-            if whole.len() >= size {
-                return Ok(whole.freeze());
-            }
-            self.rest = self.more().await?;
         }
     }
 

@@ -33,10 +33,10 @@ async fn messages_are_read_however_they_are_cut_into_frames() {
     let sent: Vec<Vec<u8>> = vec![vec![], b"a".to_vec(), (0..=255).collect(), vec![], vec![7; 70_000]];
     let bytes: Vec<u8> = sent.iter().flat_map(|m| framed(m)).collect();
     for size in [1, 2, 3, 5, 6, 7, 300, 16_384, 1 << 20] {
-        let mut messages = Messages::new(body(&bytes, size), share(100_000), DEADLINE);
+        let mut messages = Messages::new(body(&bytes, size), share(200_000), DEADLINE);
         for expected in &sent {
             let message = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
-            assert_eq!(&*message.bytes, &**expected, "frames of {size}");
+            assert_eq!(&*message, &**expected, "frames of {size}");
         }
         assert!(messages.next(WhenSpent::Refuse).await.unwrap().is_none());
         messages.end().await.unwrap();
@@ -48,9 +48,9 @@ async fn a_message_that_came_in_one_frame_is_not_copied() {
     let frame = Bytes::from(framed(b"hello"));
     let inside = frame.as_ptr().wrapping_add(PREFIX_BYTES);
     let whole = Body::new(Full::new(frame).map_err(|never| match never {}));
-    let mut messages = Messages::new(whole, share(100), DEADLINE);
+    let mut messages = Messages::new(whole, share(10_000), DEADLINE);
     let message = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
-    assert_eq!(message.bytes.as_ptr(), inside);
+    assert_eq!(message.as_ptr(), inside);
 }
 
 #[tokio::test]
@@ -61,23 +61,52 @@ async fn what_is_too_large_is_passed_over_and_the_next_is_read() {
     let refused = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap_err();
     assert_eq!(refused.cause(), Cause::TooLarge);
     let next = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
-    assert_eq!(&*next.bytes, b"next");
+    assert_eq!(&*next, b"next");
 }
 
 #[tokio::test]
 async fn a_spent_budget_refuses_before_the_message_is_read_and_says_when_to_retry() {
-    let share = share(10);
-    let held = share.take(8).unwrap();
-    let bytes: Vec<u8> = [framed(b"abc"), framed(b"de")].concat();
+    let share = share(10_000);
+    let held = share.take(5_000).unwrap();
+    let bytes: Vec<u8> = [framed(&[7; 6_000]), framed(b"de")].concat();
     let mut messages = Messages::new(body(&bytes, 4), share.clone(), DEADLINE);
     let refused = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap_err();
     assert_eq!(refused.cause(), Cause::NoBytes);
     assert!(refused.batch_error().retry_delay_ms > 0);
     let next = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
-    assert_eq!(&*next.bytes, b"de");
-    assert!(share.take(1).is_none(), "a message holds its bytes until it is dropped");
-    drop((next, held));
-    assert!(share.take(10).is_some());
+    assert_eq!(&*next, b"de");
+    assert!(share.take(5_000).is_none(), "the smallest message is charged 4 KiB");
+    drop(held);
+    let clone = next.slice(1..);
+    drop(next);
+    assert!(share.take(10_000).is_none(), "a message is charged until the last clone of it is gone");
+    drop(clone);
+    assert!(share.take(10_000).is_some());
+}
+
+#[tokio::test]
+async fn a_prefix_alone_reserves_little_and_growth_that_cannot_be_had_is_refused() {
+    let share = share(1 << 20);
+    let (send, receive) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, Status>>(1);
+    let incoming = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(receive));
+    let mut messages = Messages::new(Body::new(incoming), share.clone(), DEADLINE);
+    let reading = tokio::spawn(async move {
+        let first = messages.next(WhenSpent::Refuse).await;
+        (first, messages.next(WhenSpent::Refuse).await)
+    });
+    send.send(Ok(Frame::data(Bytes::from_static(&[0, 0, 8, 0, 0])))).await.unwrap();
+    send.send(Ok(Frame::data(vec![1; 1000].into()))).await.unwrap();
+    send.send(Ok(Frame::data(vec![1; 1000].into()))).await.unwrap();
+    let others = share.take((1 << 20) - 65_536).unwrap();
+    send.send(Ok(Frame::data(vec![1; (8 << 16) - 2000].into()))).await.unwrap();
+    let rest = framed(b"next");
+    send.send(Ok(Frame::data(rest.into()))).await.unwrap();
+    drop(send);
+    let (first, second) = reading.await.unwrap();
+    assert_eq!(first.unwrap().unwrap().unwrap_err().cause(), Cause::NoBytes);
+    assert_eq!(&*second.unwrap().unwrap().unwrap(), b"next");
+    drop(others);
+    assert!(share.take(1 << 20).is_some(), "what was read is given back");
 }
 
 #[tokio::test]
@@ -98,12 +127,12 @@ async fn what_is_not_grpc_ends_the_body() {
 
 #[tokio::test]
 async fn a_message_that_stops_half_way_gives_its_bytes_back() {
-    let share = share(10);
+    let share = share(5_000);
     let begun = tokio_stream::iter([Ok::<_, Status>(Frame::data(Bytes::from_static(&[0, 0, 0, 0, 10, 1])))]);
     let stalled = tokio_stream::StreamExt::chain(begun, tokio_stream::pending());
     let mut messages =
         Messages::new(Body::new(StreamBody::new(stalled)), share.clone(), Duration::from_millis(20));
     let fault = messages.next(WhenSpent::Refuse).await.unwrap_err();
     assert_eq!(fault.cause(), Cause::Slow);
-    assert!(share.take(10).is_some());
+    assert!(share.take(5_000).is_some());
 }

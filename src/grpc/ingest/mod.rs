@@ -18,7 +18,7 @@ use http::{Request, Response};
 use tonic::body::Body;
 use tonic::server::NamedService;
 
-use self::message::{Message, Messages, WhenSpent};
+use self::message::{Messages, WhenSpent};
 use super::codec::varint;
 use super::door::{Caller, Options};
 use super::identity::Identity;
@@ -67,16 +67,13 @@ impl IngestDoor {
 }
 
 impl Ingest {
-    async fn submit(&self, customer: &CustomerId, message: Message) -> Result<SubmitResponse, Fault> {
-        let Message { bytes, reservation } = message;
-        let answered = match &self.store {
+    async fn submit(&self, customer: &CustomerId, message: Bytes) -> Result<SubmitResponse, Fault> {
+        match &self.store {
             Store::Intake(intake) => {
-                intake.submit(customer, bytes).await.map(|r| receipt::response(&r)).map_err(Fault::from)
+                intake.submit(customer, message).await.map(|r| receipt::response(&r)).map_err(Fault::from)
             }
             Store::Nowhere => Ok(SubmitResponse::default()),
-        };
-        drop(reservation);
-        answered
+        }
     }
 
     async fn unary(&self, customer: CustomerId, mut messages: Messages) -> Result<SubmitResponse, Fault> {

@@ -63,19 +63,20 @@ async fn read(
         let next = tokio::select! {
             biased;
             () = send.closed() => return,
-            next = messages.next(WhenSpent::Wait(PATIENCE)) => next,
+            // Before the next batch, of which a fast sender always has one.
             () = closing.cancelled() => {
                 let fault = Fault::of(Cause::Closing, "the connection is closing; open another and go on")
                     .retry_after(Duration::from_millis(100));
                 place.send(Answer::End(Some(fault)));
                 return;
             }
+            next = messages.next(WhenSpent::Wait(PATIENCE)) => next,
         };
         match next {
             Ok(Some(Ok(message))) => {
                 let (ingest, customer) = (Arc::clone(&ingest), customer.clone());
                 place.send(Answer::Pending(tokio::spawn(async move {
-                    let batch_id = batch_id(&message.bytes);
+                    let batch_id = batch_id(&message);
                     let outcome = match ingest.submit(&customer, message).await {
                         Ok(receipt) => Outcome::Receipt(receipt),
                         Err(fault) => Outcome::Error(fault.batch_error()),

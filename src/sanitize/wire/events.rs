@@ -170,7 +170,7 @@ fn read_entry<'a>(
         }
     }
     if name.len() > limits::VALUE_BYTES {
-        return Err(WireFault::NameLength);
+        return Err(WireFault::ValueLength);
     }
     Ok((Raw::new(name), value))
 }

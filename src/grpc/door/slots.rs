@@ -1,0 +1,99 @@
+//! Places for requests: in all, for streams, and for the streams of one connection. Streams stay as
+//! long as their callers like, so they get half of each at most: a unary call finds the other half.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// Places that all connections share. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Slots {
+    all: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+}
+
+/// The places of one connection. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct OwnSlots {
+    shared: Slots,
+    streams: Arc<Semaphore>,
+    calls: TaskTracker,
+}
+
+/// A place; free again when dropped.
+#[derive(Debug)]
+pub(super) struct Slot {
+    _all: OwnedSemaphorePermit,
+    _stream: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+    _call: TaskTrackerToken,
+}
+
+fn half(most: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new((most / 2).clamp(1, Semaphore::MAX_PERMITS)))
+}
+
+impl Slots {
+    pub(super) fn new(most: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))), streams: half(most) }
+    }
+
+    /// The places of one new connection, which may have `most` requests in flight.
+    pub(super) fn of_connection(&self, most: u32) -> OwnSlots {
+        let streams = half(usize::try_from(most).unwrap_or(usize::MAX));
+        OwnSlots { shared: self.clone(), streams, calls: TaskTracker::new() }
+    }
+}
+
+impl OwnSlots {
+    /// Takes a place if one is free now.
+    pub(super) fn take(&self, is_stream: bool) -> Option<Slot> {
+        let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
+        let stream = if is_stream { Some((take(&self.streams)?, take(&self.shared.streams)?)) } else { None };
+        Some(Slot { _all: take(&self.shared.all)?, _stream: stream, _call: self.calls.token() })
+    }
+
+    /// Waits until no request of this connection was in flight at the beginning and the end of `long`.
+    pub(super) async fn quiet(&self, long: Duration) {
+        self.calls.close();
+        loop {
+            self.calls.wait().await;
+            tokio::time::sleep(long).await;
+            if self.calls.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_leave_half_of_the_places_to_unary_calls() {
+        let slots = Slots::new(8);
+        let (greedy, other) = (slots.of_connection(6), slots.of_connection(6));
+        let held: Vec<Slot> = (0..3).map(|_| greedy.take(true).unwrap()).collect();
+        assert!(greedy.take(true).is_none(), "one connection has half of what it may have");
+        let last = other.take(true).unwrap();
+        assert!(other.take(true).is_none(), "all streams have half of all places");
+        let _unary: Vec<Slot> = (0..4).map(|_| other.take(false).unwrap()).collect();
+        assert!(other.take(false).is_none());
+        drop((held, last));
+        assert!(greedy.take(true).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_quiet_when_its_last_call_is_over() {
+        let slots = Slots::new(8).of_connection(8);
+        let held = slots.take(false).unwrap();
+        let short = Duration::from_millis(5);
+        assert!(tokio::time::timeout(short * 4, slots.quiet(short)).await.is_err());
+        drop(held);
+        slots.quiet(short).await;
+    }
+}

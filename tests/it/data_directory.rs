@@ -1,0 +1,220 @@
+//! A data directory, key, policy or configuration that is not right: the process ends with the
+//! documented code, and says which place and which remedy.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::cli_run::usaged;
+use crate::fault_daemon::{Disk, Place};
+use crate::fault_load::{Load, drain_all, set_up};
+
+/// A directory whose collector has run, stored a few batches and ended well.
+async fn used() -> (TempDir, Place, Load) {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path());
+    let load = fill(&place).await;
+    (dir, place, load)
+}
+
+async fn fill(place: &Place) -> Load {
+    let daemon = place.start();
+    set_up(&daemon.grpc, &["acme"], &["verify"]).await;
+    let mut load = Load::new();
+    load.sender("acme", 0);
+    load.is_at(&daemon.grpc);
+    load.goes_on(20).await;
+    load.stop().await;
+    assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
+    load
+}
+
+/// Starts again in peace; everything is there.
+async fn all_is_there(place: &Place, load: &Load) {
+    let daemon = place.start();
+    load.oracle.compare(&drain_all(&daemon.grpc, "verify", &load.oracle).await);
+    assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
+}
+
+/// The start is refused with `code`, and what it says has all of `words`.
+fn refused(place: &Place, code: i32, words: &[&str]) -> String {
+    let (ended, said) = place.refused();
+    assert_eq!(ended, code, "{said}");
+    for word in words {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+    said
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// covers: D5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_of_another_version_or_in_use_is_refused_and_left_as_it_was() {
+    let (_dir, place, load) = used().await;
+    let data = place.data.display().to_string();
+    let format = place.data.join("FORMAT");
+    let text = std::fs::read_to_string(&format).unwrap();
+    std::fs::write(&format, text.replace("format 1", "format 9")).unwrap();
+    refused(&place, 6, &[&data, "format version 9", "reads version 1", "use the program that wrote it"]);
+    std::fs::write(&format, "something else\n").unwrap();
+    refused(&place, 6, &["FORMAT", "cannot be read as the format file", "restore it from a backup"]);
+    std::fs::write(&format, text).unwrap();
+
+    let daemon = place.start();
+    refused(&place, 6, &[&data, "in use by another process", "stop that process first"]);
+    assert!(daemon.page("/readyz").starts_with("HTTP/1.1 200"), "the one that runs is not disturbed");
+    assert_eq!(daemon.end(), 0);
+    all_is_there(&place, &load).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_only_file_system_is_named_with_the_remedy() {
+    let disk = Disk::mount("size=512m");
+    let logs = tempfile::tempdir().unwrap();
+    let mut place = Place::new(disk.path());
+    place.log = logs.path().join("log");
+    fill(&place).await;
+    disk.make_read_only();
+    let data = place.data.display().to_string();
+    refused(&place, 6, &[&data, "read-only file system", "mount it writable"]);
+    // Nor can a first start make anything there.
+    place.data = disk.path().join("new");
+    let (code, said) = place.refused();
+    assert!(
+        matches!(code, 3 | 6) && said.contains("new.key") && said.contains("permissions"),
+        "{code}: {said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wrong_root_key_or_none_or_one_that_others_can_read_is_refused_and_never_shown() {
+    let (_dir, place, load) = used().await;
+    let file = place.data.with_extension("key");
+    let key = std::fs::read_to_string(&file).unwrap();
+    let named = file.display().to_string();
+    let put = |text: &str, mode| {
+        std::fs::write(&file, text).unwrap();
+        set_mode(&file, mode);
+    };
+    let other: String = key.chars().map(|digit| if digit == '0' { '1' } else { '0' }).take(64).collect();
+    let mut said = String::new();
+    put(&other, 0o600);
+    said += &refused(&place, 6, &["written with another root key", "start with that key"]);
+    put(&key, 0o644);
+    said += &refused(&place, 3, &[&named, "mode 644", "chmod 600"]);
+    put(&key, 0o640);
+    said += &refused(&place, 3, &[&named, "mode 640", "chmod 600"]);
+    put(&key[..40], 0o600);
+    said += &refused(&place, 3, &[&named, "does not hold a root key", "backup"]);
+    put("", 0o600);
+    said += &refused(&place, 3, &[&named, "does not hold a root key"]);
+    std::fs::remove_file(&file).unwrap();
+    said += &refused(&place, 3, &[&named, "is missing", "put it back from your backup", "root_key_file"]);
+    assert!(!file.exists(), "no new key is made beside old data");
+    assert!(!said.contains(&key[..16]) && !said.contains(&other[..16]), "{said}");
+    put(&key, 0o600);
+    all_is_there(&place, &load).await;
+}
+
+/// The write-ahead logs of a store.
+fn logs(data: &Path) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(data.join("db")).unwrap().map(|entry| entry.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|end| end == "log")).collect()
+}
+
+/// covers: D6
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn data_that_was_acknowledged_and_is_gone_is_named_and_only_the_flag_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path());
+    let daemon = place.start();
+    set_up(&daemon.grpc, &["acme"], &["verify"]).await;
+    let mut load = Load::new();
+    load.sender("acme", 0);
+    load.is_at(&daemon.grpc);
+    load.goes_on(20).await;
+    load.stop().await;
+    let stored = load.oracle.highest();
+    // What is older than the lag of the witness is always noticed.
+    tokio::time::sleep(std::time::Duration::from_millis(600)).await;
+    daemon.kill();
+    assert!(!logs(&place.data).is_empty());
+    for log in logs(&place.data) {
+        std::fs::remove_file(log).unwrap();
+    }
+    let data = place.data.display().to_string();
+    for _ in 0..2 {
+        let said =
+            refused(&place, 6, &["acknowledged data is missing", &data, "backup", "--accept-data-loss"]);
+        let missing = format!("commits 1 to {stored} ({stored} records) are missing");
+        assert!(said.contains(&missing) || said.contains("database is missing"), "{said}");
+    }
+
+    let accepting = Place::new(dir.path()).with(&["--accept-data-loss"]);
+    let daemon = accepting.start();
+    set_up(&daemon.grpc, &["acme"], &["again"]).await;
+    let mut load = Load::new();
+    load.sender("acme", 0);
+    load.is_at(&daemon.grpc);
+    load.goes_on(5).await;
+    load.stop().await;
+    let drained = drain_all(&daemon.grpc, "again", &load.oracle).await;
+    load.oracle.compare(&drained);
+    assert!(drained[0].1 > stored, "no number is given twice: {} after {stored}", drained[0].1);
+    assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
+    let daemon = place.start();
+    assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0, "the flag is needed once");
+}
+
+#[test]
+fn a_policy_or_configuration_with_mistakes_names_each_by_line_and_nothing_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = dir.path().join("policy");
+    for file in usaged::policy::shipped() {
+        let path = policy.join(&file.path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let text = file.text.replacen("class = \"host_name\"", "class = \"hostname\"", 1);
+        std::fs::write(path, text.replacen("since = 1", "sinse = 1", 1)).unwrap();
+    }
+    let place = Place::new(dir.path()).with(&["--policy-dir", &policy.display().to_string()]);
+    let said = refused(&place, 3, &["products/vcenter.toml:16: ", "host_name", "sinse"]);
+    assert!(said.contains("products/horizon.toml:"), "every file is named: {said}");
+    refused(&Place::new(dir.path()).with(&["--policy-dir", "/nonexistent"]), 3, &["cannot be read"]);
+
+    let config = dir.path().join("usaged.toml");
+    let mistakes = "data_dri = \"x\"\n[grpc]\nlisten = \"0.0.0.0:7171\"\nmax_streams = \"many\"\n[store]\nwitness_lag = \"1 year\"\n";
+    std::fs::write(&config, mistakes).unwrap();
+    let named = config.display().to_string();
+    let place = Place::new(dir.path()).with(&["--config", &named]);
+    // The address is given by a flag here, which goes before the file.
+    let said = refused(&place, 3, &[]);
+    for (line, key) in [(1, "data_dri"), (4, "grpc.max_streams"), (6, "store.witness_lag")] {
+        assert!(said.contains(&format!("{named}:{line}: {key}")), "{line} {key}: {said}");
+    }
+    assert!(said.contains("data_dir"), "the key that was meant is named: {said}");
+    assert!(!dir.path().join("data").exists() && !dir.path().join("data.key").exists());
+}
+
+#[test]
+fn an_address_that_others_can_reach_is_refused_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data").display().to_string();
+    for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        for (flag, why) in [("--listen", "not authenticated yet"), ("--admin-listen", "for operators")] {
+            let ended = usaged(["serve", flag, address, "--data-dir", &data]);
+            assert_eq!(ended.code, 3, "{}", ended.err);
+            let reason = ["can be reached from other machines", why, address, "127.0.0.1"];
+            assert!(reason.iter().all(|word| ended.err.contains(word)), "{flag} {address}: {}", ended.err);
+        }
+    }
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let ended = usaged(["serve", "--listen", &taken, "--data-dir", &data]);
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    assert!(ended.err.contains(&taken) && ended.err.contains("choose another address"), "{}", ended.err);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was made");
+}

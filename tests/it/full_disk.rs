@@ -1,0 +1,196 @@
+//! A disk that fills up under load, for real: on a small file system that something else fills.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use usaged::grpc::client::{Code, connect, retry_delay};
+use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
+use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
+use usaged::model::CommitNumber;
+use usaged::observe::Clock;
+use usaged::store::{Entry, Options, ReadLimits, Store};
+
+use crate::fault_daemon::{Daemon, Disk, Place, until};
+use crate::fault_load::{Load, drain_all, set_up, standing};
+use crate::fault_oracle::batch;
+use crate::grpc_collector::{from, participation, set};
+use crate::store_samples::{START, append, root_key};
+
+/// The file that something else fills the disk with.
+struct Ballast<'a> {
+    disk: &'a Disk,
+    path: PathBuf,
+}
+
+impl<'a> Ballast<'a> {
+    /// Fills the disk so that `left` bytes stay free.
+    fn fill(disk: &'a Disk, left: u64) -> Self {
+        let path = disk.path().join("ballast");
+        let ballast = Self { disk, path };
+        let mut file = File::create(&ballast.path).unwrap();
+        let block = vec![0xA5; 64 * 1024];
+        while ballast.free() >= left + 64 * 1024 {
+            file.write_all(&block).unwrap();
+        }
+        // The last bytes, as far as they go.
+        while ballast.free() > left && file.write_all(&block[..4096]).is_ok() {}
+        ballast
+    }
+
+    fn free(&self) -> u64 {
+        let stat = rustix::fs::statvfs(self.disk.path()).unwrap();
+        stat.f_bavail * stat.f_frsize
+    }
+}
+
+impl Drop for Ballast<'_> {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.path).unwrap();
+    }
+}
+
+/// A collector on `disk` that keeps its hands off the last 16 MiB, with its log elsewhere.
+fn place(disk: &Disk, logs: &tempfile::TempDir) -> Place {
+    let mut place = Place::new(disk.path());
+    place.log = logs.path().join("log");
+    place.with(&["--set", "store.reserve_bytes=16MiB"])
+}
+
+/// Sends one batch that must be refused for want of room, with the time to come back.
+async fn is_refused(daemon: &Daemon) {
+    let mut client = IngestServiceClient::new(connect(&daemon.grpc).await.unwrap());
+    let begun = Instant::now();
+    let refused = client.submit(from("globex", batch(u64::MAX >> 24))).await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
+    let wait = retry_delay(&refused).expect("it says when to come back");
+    assert!(wait > Duration::ZERO && wait <= Duration::from_secs(60), "{wait:?}");
+    assert!(begun.elapsed() < Duration::from_secs(2), "a refusal is quick: {:?}", begun.elapsed());
+}
+
+/// covers: B2, D1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn near_a_full_disk_ingest_is_refused_while_draining_goes_on_and_it_recovers_by_itself() {
+    let (disk, logs) = (Disk::mount("size=64m"), tempfile::tempdir().unwrap());
+    let place = place(&disk, &logs);
+    let daemon = place.start();
+    set_up(&daemon.grpc, &["acme", "globex"], &["live", "verify"]).await;
+    let mut load = Load::new();
+    load.sender("acme", 0);
+    load.pipeliner("acme");
+    load.is_at(&daemon.grpc);
+    load.goes_on(100).await;
+
+    // The senders go on meanwhile, and come back as they are told.
+    let ballast = Ballast::fill(&disk, 12 << 20);
+    is_refused(&daemon).await;
+    let stored = load.oracle.count();
+    let live = drain_all(&daemon.grpc, "live", &load.oracle).await;
+    assert!(live.len() >= 100, "what was stored can be drained and acknowledged");
+    let request = set(participation("initech", "enhanced"));
+    let mut admin = AdminServiceClient::new(connect(&daemon.grpc).await.unwrap());
+    admin.set_participation(request).await.unwrap();
+    is_refused(&daemon).await;
+    assert!(load.oracle.count() <= stored + 1, "nothing is taken in below the reserve");
+    assert!(daemon.page("/livez").starts_with("HTTP/1.1 200"));
+
+    drop(ballast);
+    load.goes_on(100).await;
+    load.stop().await;
+    let oracle = &load.oracle;
+    oracle.compare(&drain_all(&daemon.grpc, "verify", oracle).await);
+    let rest = drain_all(&daemon.grpc, "live", oracle).await;
+    assert_eq!(live.len() + rest.len(), oracle.count(), "what was acknowledged does not come back");
+    assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
+    let daemon = place.start();
+    assert_eq!(standing(&daemon.grpc, "live").await.waiting_batches, 0);
+    assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
+}
+
+/// covers: B2, D1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_without_a_free_byte_loses_nothing_and_the_process_lives_through_it() {
+    let (disk, logs) = (Disk::mount("size=64m"), tempfile::tempdir().unwrap());
+    // Segments close by age meanwhile, which takes space that is not there.
+    let place =
+        place(&disk, &logs).with(&["--set", "store.segment_age=1s", "--set", "store.retention_age=60s"]);
+    let daemon = place.start();
+    set_up(&daemon.grpc, &["acme", "globex"], &["live", "verify"]).await;
+    let mut load = Load::new();
+    load.sender("acme", 0);
+    load.pipeliner("acme");
+    load.drainer("live");
+    load.is_at(&daemon.grpc);
+    load.goes_on(100).await;
+
+    let ballast = Ballast::fill(&disk, 0);
+    is_refused(&daemon).await;
+    // Metadata is written as long as it fits, then it is refused in the same way; never a crash.
+    let mut admin = AdminServiceClient::new(connect(&daemon.grpc).await.unwrap());
+    for number in 0..200 {
+        match admin.set_participation(set(participation(&format!("customer-{number}"), "standard"))).await {
+            Ok(_) => {}
+            Err(status) => {
+                assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+                assert!(retry_delay(&status).is_some(), "{status:?}");
+            }
+        }
+    }
+    is_refused(&daemon).await;
+    assert!(daemon.page("/livez").starts_with("HTTP/1.1 200"), "it ended: {}", place.said());
+    let segments = |daemon: &Daemon| {
+        let metrics = daemon.page("/metrics");
+        let line = metrics.lines().find_map(|line| line.strip_prefix("usaged_store_segments "));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    let before = segments(&daemon);
+
+    drop(ballast);
+    load.goes_on(100).await;
+    tokio::task::block_in_place(|| until("a new segment", || segments(&daemon) > before));
+    let request = set(participation("initech", "enhanced"));
+    admin.set_participation(request).await.unwrap();
+    load.stop().await;
+    let oracle = &load.oracle;
+    oracle.compare(&drain_all(&daemon.grpc, "verify", oracle).await);
+    for &(_, commit) in &drain_all(&daemon.grpc, "live", oracle).await {
+        oracle.delivered(commit);
+    }
+    // And kill -9 right after it: what was acknowledged on the way is on disk.
+    daemon.kill();
+    let daemon = place.start();
+    assert_eq!(standing(&daemon.grpc, "verify").await.waiting_batches, 0);
+    assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
+}
+
+/// covers: D1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_that_could_not_be_begun_for_want_of_space_is_begun_later() {
+    let disk = Disk::mount("size=64m");
+    let clock = Clock::manual(START);
+    let mut options = Options::new(&disk.path().join("data"));
+    // No reserve: the full disk is met in the middle of the work, as when something else fills it at once.
+    options.reserve_bytes = 0;
+    let open = || Store::open(options.clone(), root_key().check(), clock.clone()).unwrap();
+    let store = open();
+    store.append(append(1, START)).await.unwrap();
+    let segments = store.status().segments;
+
+    let ballast = Ballast::fill(&disk, 0);
+    clock.advance_ms(24 * 3_600_000);
+    for _ in 0..3 {
+        store.maintain().await.unwrap();
+    }
+    assert_eq!((store.status().segments, store.fatal().borrow().clone()), (segments, None));
+
+    drop(ballast);
+    store.maintain().await.unwrap();
+    assert_eq!(store.status().segments, segments + 1);
+    store.append(append(2, START)).await.unwrap();
+    store.close().await;
+    let store = open();
+    let limits = ReadLimits { records: 10, bytes: 1 << 20 };
+    let found = store.read(CommitNumber(1), limits).unwrap();
+    assert!(found.iter().all(|entry| matches!(entry, Entry::Record(_))) && found.len() == 2, "{found:?}");
+}

@@ -1,0 +1,85 @@
+//! A batch is stored under the participation that it was decided under, or not at all.
+
+use std::sync::Arc;
+
+use usaged::model::{CommitNumber, CustomerId, Delivery, LevelName, Participation, ProgramName};
+use usaged::store::{Append, AppendError, Appended, Basis, Customers, NewChange, Store};
+
+use super::store_samples::{Bench, START, append, root_key};
+
+fn change(level: &str, delivery: Delivery) -> Vec<NewChange> {
+    let mut participation = Participation::none(CustomerId::new("acme").unwrap());
+    for product in ["vcenter", "horizon", "tanzu-cli"] {
+        participation.accepted_dictionaries.insert(usaged::model::ProductName::new(product).unwrap(), 2);
+    }
+    participation.delivery = delivery;
+    participation.levels.insert(ProgramName::new("ceip").unwrap(), LevelName::new(level).unwrap());
+    vec![NewChange { participation, by: "ops".into(), reason: "asked".into(), if_revision: None }]
+}
+
+fn under(n: u64, basis: Basis) -> Append {
+    Append { basis: Some(basis), ..append(n, START) }
+}
+
+struct World {
+    store: Store,
+    customers: Customers,
+    _bench: Bench,
+}
+
+impl World {
+    async fn new() -> Self {
+        let bench = Bench::new();
+        let store = bench.open();
+        store.set_participation(change("standard", Delivery::Deliver)).await.unwrap().remove(0).unwrap();
+        let customers = Customers::new(store.clone(), Arc::new(root_key()), 8);
+        Self { store, customers, _bench: bench }
+    }
+
+    fn basis(&self) -> Basis {
+        self.customers.get(&CustomerId::new("acme").unwrap()).unwrap().unwrap().basis()
+    }
+}
+
+// covers: P6
+#[tokio::test]
+async fn nothing_is_stored_under_a_participation_that_was_changed_and_answered() {
+    let world = World::new().await;
+    let old = world.basis();
+    let stored = Ok(Appended::Stored { last: CommitNumber(1) });
+    assert_eq!(world.store.append(under(1, old)).await, stored);
+    world.store.set_participation(change("none", Delivery::Deliver)).await.unwrap().remove(0).unwrap();
+    assert_eq!(world.store.append(under(2, old)).await, Err(AppendError::Stale));
+    assert_eq!(world.store.head(), CommitNumber(1));
+    // What was stored before is still known, and what is decided anew is stored.
+    let again = world.store.append(under(1, old)).await;
+    assert!(matches!(again, Ok(Appended::Duplicate { last: CommitNumber(1), .. })), "{again:?}");
+    let stored = Ok(Appended::Stored { last: CommitNumber(2) });
+    assert_eq!(world.store.append(under(2, world.basis())).await, stored);
+}
+
+// covers: P6
+#[tokio::test]
+async fn nothing_is_stored_behind_a_change_of_the_same_group() {
+    let world = World::new().await;
+    for round in 1..=20_u64 {
+        let old = world.basis();
+        let delivery = if round % 2 == 0 { Delivery::Deliver } else { Delivery::Paused };
+        let (set, appended) = tokio::join!(
+            world.store.set_participation(change("standard", delivery)),
+            world.store.append(under(round, old)),
+        );
+        assert!(set.unwrap().remove(0).unwrap().changed);
+        assert_eq!(appended, Err(AppendError::Stale), "round {round}");
+    }
+    assert_eq!(world.store.head(), CommitNumber(0));
+}
+
+#[tokio::test]
+async fn a_setting_that_changes_nothing_makes_no_batch_stale() {
+    let world = World::new().await;
+    let old = world.basis();
+    world.store.set_participation(change("standard", Delivery::Deliver)).await.unwrap().remove(0).unwrap();
+    let stored = Ok(Appended::Stored { last: CommitNumber(1) });
+    assert_eq!(world.store.append(under(1, old)).await, stored);
+}
