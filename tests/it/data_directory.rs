@@ -100,7 +100,7 @@ async fn the_wrong_root_key_or_none_or_one_that_others_can_read_is_refused_and_n
         std::fs::write(&file, text).unwrap();
         set_mode(&file, mode);
     };
-    let other: String = key.chars().map(|digit| if digit == '0' { '1' } else { '0' }).take(64).collect();
+    let other: String = key.trim().chars().rev().collect();
     let mut said = String::new();
     put(&other, 0o600);
     said += &refused(&place, 6, &["written with another root key", "start with that key"]);

@@ -14,7 +14,7 @@ fn cpu(daemon: &Daemon) -> Duration {
     // After the name, which is in parentheses: user and system time are the 12th and 13th field.
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+    Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
 }
 
 /// Open descriptors of the process.

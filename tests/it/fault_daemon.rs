@@ -55,7 +55,7 @@ impl Place {
         }
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let out = child.stdout.take().unwrap();
-        let (said, line) = mpsc::channel();
+        let (said, line) = mpsc::sync_channel(1);
         std::thread::spawn(move || {
             let mut line = String::new();
             let _ = BufReader::new(out).read_line(&mut line);
@@ -117,15 +117,11 @@ impl Starting {
     pub fn ready(mut self) -> Result<Daemon, (i32, String)> {
         let line = self.line.recv_timeout(SOON).expect("it neither starts nor ends");
         let word = |name: &str| line.split_whitespace().find_map(|word| word.strip_prefix(name));
-        match (word("grpc="), word("admin=")) {
-            (Some(grpc), Some(admin)) => {
-                Ok(Daemon { grpc: grpc.to_owned(), admin: admin.to_owned(), child: self.child })
-            }
-            _ => {
-                let code = self.child.wait().code().unwrap_or(-1);
-                Err((code, std::fs::read_to_string(&self.log).unwrap()))
-            }
+        if let (Some(grpc), Some(admin)) = (word("grpc="), word("admin=")) {
+            return Ok(Daemon { grpc: grpc.to_owned(), admin: admin.to_owned(), child: self.child });
         }
+        let code = self.child.wait().code().unwrap_or(-1);
+        Err((code, std::fs::read_to_string(&self.log).unwrap()))
     }
 
     /// Kills it with SIGKILL, wherever it is.

@@ -65,7 +65,7 @@ async fn is_refused(daemon: &Daemon) {
     let refused = client.submit(from("globex", batch(u64::MAX >> 24))).await.unwrap_err();
     assert_eq!(refused.code(), Code::ResourceExhausted, "{refused:?}");
     let wait = retry_delay(&refused).expect("it says when to come back");
-    assert!(wait > Duration::ZERO && wait <= Duration::from_secs(60), "{wait:?}");
+    assert!(wait > Duration::ZERO && wait <= Duration::from_mins(1), "{wait:?}");
     assert!(begun.elapsed() < Duration::from_secs(2), "a refusal is quick: {:?}", begun.elapsed());
 }
 

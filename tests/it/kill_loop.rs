@@ -12,16 +12,16 @@ use crate::fault_load::{Load, drain_all, set_up, standing};
 /// Kills of the short form.
 const KILLS: u64 = 8;
 
-/// How long the long form runs, if it is asked for.
-fn soak() -> Option<Duration> {
-    let seconds = std::env::var("USAGED_SOAK_SECONDS").ok()?;
-    Some(Duration::from_secs(seconds.parse().expect("USAGED_SOAK_SECONDS is a number of seconds")))
+/// A number that the person at the keyboard gave.
+#[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
+fn given(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, and is {text:?}")))
 }
 
-/// The seed of the moments; print it to be able to come back to it.
+/// The seed of the moments, printed to be able to come back to it.
 fn seed() -> u64 {
-    let given = std::env::var("USAGED_SEED").ok().map(|text| text.parse().expect("USAGED_SEED is a number"));
-    let seed = given.unwrap_or_else(rand::random);
+    let seed = given("USAGED_SEED").unwrap_or_else(rand::random);
     println!("USAGED_SEED={seed}");
     seed
 }
@@ -31,8 +31,7 @@ fn seed() -> u64 {
 async fn kill_9_at_any_moment_loses_nothing_acknowledged_and_stores_nothing_twice() {
     let mut random = StdRng::seed_from_u64(seed());
     let dir = tempfile::tempdir().unwrap();
-    // Segments so small that kills meet their closing, too; a witness that is written at every commit
-    // now and then.
+    // Segments so small that kills meet their closing, too.
     let place = Place::new(dir.path()).with(&[
         "--set",
         "store.segment_bytes=1MiB",
@@ -52,7 +51,8 @@ async fn kill_9_at_any_moment_loses_nothing_acknowledged_and_stores_nothing_twic
 
     let begun = Instant::now();
     let mut kills = 0;
-    while soak().map_or(kills < KILLS, |soak| begun.elapsed() < soak) {
+    let soak = given("USAGED_SOAK_SECONDS").map(Duration::from_secs);
+    while soak.map_or(kills < KILLS, |soak| begun.elapsed() < soak) {
         load.is_at(&daemon.grpc);
         load.goes_on(1).await;
         tokio::time::sleep(Duration::from_millis(random.random_range(0..500))).await;

@@ -27,11 +27,8 @@ use crate::grpc_collector::from;
 /// was beyond the last one that the collector said it takes (which others retry by themselves).
 fn is_untaken(status: &Status) -> bool {
     let source = std::error::Error::source(status).map(|source| format!("{source:?}")).unwrap_or_default();
-    match status.code() {
-        Code::Cancelled => source.contains("Canceled, \"connection closed\""),
-        Code::Internal => source.contains("GoAway(b\"\", NO_ERROR, Remote)"),
-        _ => false,
-    }
+    (status.code() == Code::Cancelled && source.contains("Canceled, \"connection closed\""))
+        || (status.code() == Code::Internal && source.contains("GoAway(b\"\", NO_ERROR, Remote)"))
 }
 
 /// Sends batches until it is refused; the refusal must be one that says "again, elsewhere".

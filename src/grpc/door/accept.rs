@@ -40,7 +40,7 @@ pub async fn serve(
     let budget = Budget::new(options.request_bytes, options.request_bytes_per_connection);
     let shared = Shared::new(routes.prepare(), options, budget);
     let connections = TaskTracker::new();
-    let cut = CancellationToken::new();
+    let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
     let mut pause = PAUSE.0;
     loop {
         let accepted = tokio::select! {
@@ -52,7 +52,7 @@ pub async fn serve(
                 pause = PAUSE.0;
                 match peers.admit(peer.ip()) {
                     Ok(place) => {
-                        let (shared, closing, cut) = (shared.clone(), shutdown.child_token(), cut.clone());
+                        let (shared, closing, cut) = (shared.clone(), closing.child_token(), cut.clone());
                         connections.spawn(async move {
                             tokio::select! {
                                 () = drive(stream, peer, shared, closing) => {}
@@ -77,8 +77,10 @@ pub async fn serve(
             }
         }
     }
-    // The port is free for a successor from here on.
+    // The port is free for a successor from here on. It comes before clients are asked to go away: those that
+    // come back at once are refused, and do not wait in the queue of a socket that nobody will accept from.
     drop(listener);
+    closing.cancel();
     connections.close();
     if tokio::time::timeout(grace, connections.wait()).await.is_ok() {
         return Ended::Drained;
