@@ -113,9 +113,8 @@ fn refused(problems: &[Problem]) -> Failure {
 }
 
 fn check(config: &Config, out: Output) -> Result<(), Failure> {
-    let policy =
-        daemon::read_policy(config.policy_dir.as_deref(), &config.ingest.level_caps)
-            .map_err(|problems| policy_refused(&problems))?;
+    let policy = daemon::read_policy(config.policy_dir.as_deref(), &config.ingest.level_caps)
+        .map_err(|problems| policy_refused(&problems))?;
     let (version, dir) = (policy.version(), config.store.dir.display().to_string());
     if out.is_json() {
         return out.json(&json!({ "ok": true, "policy_version": version, "data_dir": dir }));
