@@ -16,7 +16,7 @@ BIN   := $(CARGO_TARGET_DIR)/release/usaged
 help: ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
 
-setup: ## Install what is missing: a C++ compiler and libclang for RocksDB, Python for the test of a foreign client.
+setup: ## Install what is missing: a C++ compiler and libclang for RocksDB, Python and strace for two tests.
 	@deploy/setup.sh
 
 build: setup ## Build the program. The first build compiles RocksDB: about half an hour on two cores.

@@ -4,8 +4,8 @@ set -euo pipefail
 
 missing=()
 command -v c++ >/dev/null || missing+=(g++)
-# bindgen reads RocksDB's C header through libclang.
-ls /usr/lib/llvm-*/lib/libclang*.so* >/dev/null 2>&1 || missing+=(libclang-dev)
+# bindgen reads RocksDB's C header through libclang (which is not libclang-cpp).
+compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || missing+=(libclang-dev)
 # The test of a foreign client runs Python in a virtual environment of its own.
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3 python3-venv)
 # The test of a disk that fails a sync injects the error with strace.

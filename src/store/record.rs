@@ -51,7 +51,22 @@ pub struct RecordHeader {
     pub body_len: u32,
 }
 
-/// A record that is compressed and sealed, and not yet bound to a commit.
+/// A record that is compressed and sealed, and not yet bound to a commit. It is made of what the
+/// sanitiser made, and of nothing else:
+///
+/// ```compile_fail,E0308
+/// # use usaged::{sanitize::{SanitizedBatch, SealKey}, store::SealedRecord};
+/// fn seal(raw: &[u8], key: &SealKey) {
+///     let _ = SealedRecord::seal(raw, key);
+/// }
+/// ```
+///
+/// ```
+/// # use usaged::{sanitize::{SanitizedBatch, SealKey}, store::SealedRecord};
+/// fn seal(batch: &SanitizedBatch, key: &SealKey) {
+///     let _ = SealedRecord::seal(batch, key);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct SealedRecord {
     /// Header, nonce, sealed body and tag, with room for the trailer.

@@ -16,7 +16,9 @@ use super::output::Output;
 use super::subscription::wire_duration;
 use crate::config::Size;
 use crate::grpc::client::Message as _;
-use crate::grpc::proto::drain::{AcknowledgeRequest, Batch, PullRequest, ReceivedBatch};
+use crate::grpc::proto::drain::{
+    AcknowledgeRequest, Batch, GetSubscriptionRequest, PullRequest, ReceivedBatch,
+};
 use crate::model::SubscriptionName;
 
 /// How long one pull waits for the first batch while following.
@@ -71,6 +73,7 @@ impl DrainArgs {
         let bar = out.progress(None, "events drained");
         let mut drained = Drained::default();
         let mut stop = std::pin::pin!(tokio::signal::ctrl_c());
+        let mut waited = 0;
         let ended = loop {
             let left = self.limit.map_or(u64::MAX, |limit| limit.saturating_sub(drained.batches));
             if left == 0 {
@@ -90,7 +93,13 @@ impl DrainArgs {
                 if self.follow {
                     continue;
                 }
-                break Ok(());
+                // A pull that passes over much answers empty before it has come to the end.
+                match self.waiting(&mut client).await {
+                    Ok(waiting) if waiting > 0 && waiting != waited => waited = waiting,
+                    Ok(_) => break Ok(()),
+                    Err(failure) => break Err(failure),
+                }
+                continue;
             }
             if let Err(failure) = self.take(&mut client, batches, &mut sink, &mut drained).await {
                 break Err(failure);
@@ -108,6 +117,13 @@ impl DrainArgs {
         let request = PullRequest { subscription: self.subscription.to_string(), max_batches, max_wait };
         let pulled = client.pull(request).await.map_err(|status| refused(&status))?;
         Ok(pulled.into_inner().batches)
+    }
+
+    /// Batches that wait for delivery or acknowledgement.
+    async fn waiting(&self, client: &mut DrainClient) -> Result<u64, Failure> {
+        let request = GetSubscriptionRequest { name: self.subscription.to_string() };
+        let subscription = client.get_subscription(request).await.map_err(|status| refused(&status))?;
+        Ok(subscription.into_inner().waiting_batches)
     }
 
     /// Writes, flushes, and only then acknowledges.
