@@ -10,7 +10,7 @@ use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::model::CommitNumber;
 use usaged::observe::Clock;
-use usaged::store::{Entry, Options, ReadLimits, Store};
+use usaged::store::{Entry, Options, ReadLimits};
 
 use crate::fault_daemon::{Daemon, Disk, Place, until};
 use crate::fault_load::{Load, drain_all, set_up, standing};
@@ -172,7 +172,7 @@ async fn a_segment_that_could_not_be_begun_for_want_of_space_is_begun_later() {
     let mut options = Options::new(&disk.path().join("data"));
     // No reserve: the full disk is met in the middle of the work, as when something else fills it at once.
     options.reserve_bytes = 0;
-    let open = || Store::open(options.clone(), root_key().check(), clock.clone()).unwrap();
+    let open = || crate::store_samples::reopen(&options, root_key().check(), &clock).unwrap();
     let store = open();
     store.append(append(1, START)).await.unwrap();
     let segments = store.status().segments;

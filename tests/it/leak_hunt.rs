@@ -21,7 +21,7 @@ use usaged::model::{CommitNumber, CustomerId, ProgramName, Purpose};
 use usaged::observe::Clock;
 use usaged::policy::{Policy, compile, shipped};
 use usaged::sanitize::RootKey;
-use usaged::store::{self, Customers, Entry, ReadLimits, Store};
+use usaged::store::{self, Customers, Entry, ReadLimits};
 
 use crate::cli_flow::page;
 use crate::cli_run::Collector;
@@ -272,7 +272,7 @@ fn look_in_records(hunt: &mut Hunt, dir: &Path) {
     let key = std::fs::read_to_string(dir.join("data.key")).unwrap();
     let root = RootKey::from_hex(key.trim()).unwrap();
     let options = store::Options::new(&dir.join("data"));
-    let store = Store::open(options, root.check(), Clock::system()).unwrap();
+    let store = crate::store_samples::reopen(&options, root.check(), &Clock::system()).unwrap();
     let customers = Customers::new(store.clone(), Arc::new(root), 100);
     let (mut from, mut opened) = (CommitNumber(1), 0);
     loop {

@@ -153,7 +153,7 @@ impl Bench {
     }
 
     pub fn try_open(&self) -> Result<Store, OpenError> {
-        Store::open(self.options.clone(), root_key().check(), self.clock.clone())
+        reopen(&self.options, root_key().check(), &self.clock)
     }
 
     /// A copy of the directory as it is now: what a crash would leave.
@@ -225,4 +225,18 @@ pub fn readable(store: &Store) -> Vec<u64> {
 /// A row of a subscription.
 pub fn put(key: &[u8], value: &[u8]) -> MetaOp {
     MetaOp::Put { table: MetaTable::Subscriptions, key: key.to_vec(), value: value.to_vec() }
+}
+
+/// Opens a store that this process may have let go of a moment ago. A test that starts a program right
+/// now has a copy of the lock's descriptor between fork and exec, so `Locked` is tried again for a while.
+pub fn reopen(options: &Options, check: [u8; 16], clock: &Clock) -> Result<Store, OpenError> {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
+    loop {
+        match Store::open(options.clone(), check, clock.clone()) {
+            Err(OpenError::Locked { .. }) if std::time::Instant::now() < until => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            opened => return opened,
+        }
+    }
 }
