@@ -327,3 +327,7 @@ impl Rewrite<'_> {
         Ok(kept)
     }
 }
+
+#[cfg(test)]
+#[path = "filter_tests.rs"]
+mod tests;
