@@ -241,6 +241,7 @@ fn nothing(version: &Arc<str>, program: &Program, product: &Product, none: &Leve
         instance: Action::Withhold(Reason::NotParticipating),
         events: Vec::new(),
         fields: Vec::new(),
+        fingerprint: [0; 8],
     }
 }
 

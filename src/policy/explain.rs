@@ -43,6 +43,7 @@ impl Action {
             Self::Generalise(_) | Self::Keep(Form::Bucket(_)) => "generalise",
             Self::Vocabulary(_) | Self::Keep(Form::Vocabulary(_)) => "vocabulary",
             Self::Keep(Form::Any { .. } | Form::Version) => "keep",
+            Self::Redact(_) => "redact",
         }
     }
 }
@@ -60,7 +61,7 @@ impl Policy {
                 field: number,
                 path: field.path.clone(),
                 class: field.class,
-                treatment: judgement.action(field).treatment(),
+                treatment: judgement.action(&terms, field).treatment(),
                 why: self.why(&terms, judgement, field),
             }
         });
@@ -127,9 +128,6 @@ impl Policy {
         let rule = terms.level.rules.get(class.index());
         if let (Some(Rule::PseudonymIfAsked(_)), Treatment::Drop, false) = (rule, effect, asked) {
             why.push_str(", unless the dictionary asks for a pseudonym");
-        }
-        if let Treatment::Redact { .. } = effect {
-            why.push_str(", and this version drops what it would redact");
         }
         why
     }

@@ -37,6 +37,9 @@ pub struct Plan {
     pub events: Vec<EventPlan>,
     /// Every field, container and item that events refer to.
     pub fields: Vec<FieldPlan>,
+    /// A digest of all of the above but the version of the policy: what was stored under an equal one needs
+    /// no second look.
+    pub fingerprint: [u8; 8],
 }
 
 /// What becomes of an event.
@@ -136,6 +139,23 @@ pub enum Action {
     Generalise(super::Generalise),
     /// Kept if it is in the list, else `other`.
     Vocabulary(Arc<NameTable>),
+    /// Text in which every identifier that is found is replaced.
+    Redact(Arc<Redaction>),
+}
+
+/// How text is redacted.
+#[derive(Debug)]
+pub struct Redaction {
+    /// Bytes of the longest text that is taken.
+    pub max_bytes: u32,
+    /// The bound of what is stored, if there is one: bytes that stay count one each, and what replaces an
+    /// identifier counts the same whatever it is, so that a text is cut at the same place at every level.
+    pub cut: Option<u32>,
+    /// Values that the dictionary lists: one of them is kept as it is.
+    pub vocabulary: Option<Arc<NameTable>>,
+    /// What replaces an identifier of each class, by [`IdentifierClass::index`]: its pseudonym where the level
+    /// makes one (or keeps the class), else a marker.
+    pub found: Arc<[Option<super::Epoch>]>,
 }
 
 /// The form a kept value must have.

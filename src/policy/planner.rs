@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::compiled::{PlanKey, Policy};
 use super::dictionary::{DeclaredForm, Event, Field, Node, Part, Product};
 use super::program::{Level, Program};
-use super::treatment::Treatment;
-use super::{Action, EventPlan, FieldPlan, FieldSpec, Form, Plan, Shape};
+use super::treatment::{Epoch, Treatment};
+use super::{Action, EventPlan, FieldPlan, FieldSpec, Form, Plan, Redaction, Shape, fingerprint};
 use crate::model::{Category, IdentifierClass, Purposes, Reason, limits};
 
 /// What a plan key stands for.
@@ -133,20 +133,25 @@ impl Judgement {
     }
 
     /// What the one pass does with the value.
-    pub(super) fn action(self, field: &Field) -> Action {
+    pub(super) fn action(self, terms: &Terms<'_>, field: &Field) -> Action {
         match (self.reason(), self) {
             (Some(reason), _) => Action::Withhold(reason),
-            (None, Self::Treat(treatment)) => treat(treatment, field),
+            (None, Self::Treat(treatment)) => treat(terms, treatment, field),
             (None, _) => Action::Withhold(Reason::Level),
         }
     }
 }
 
-fn treat(treatment: Treatment, field: &Field) -> Action {
+fn treat(terms: &Terms<'_>, treatment: Treatment, field: &Field) -> Action {
     let vocabulary = || field.vocabulary.clone().unwrap_or_default();
     match treatment {
-        // Redaction needs detectors that find identifiers in text; until they exist it drops.
-        Treatment::Drop | Treatment::Redact { .. } => Action::Withhold(Reason::Level),
+        Treatment::Drop => Action::Withhold(Reason::Level),
+        Treatment::Redact { max_bytes } => Action::Redact(Arc::new(Redaction {
+            max_bytes: field.max_bytes,
+            cut: max_bytes,
+            vocabulary: field.vocabulary.clone(),
+            found: found(terms),
+        })),
         Treatment::Pseudonym(epoch) => Action::Pseudonym { class: field.class, epoch },
         Treatment::Generalise(to) => Action::Generalise(to),
         Treatment::Vocabulary => Action::Vocabulary(vocabulary()),
@@ -157,6 +162,19 @@ fn treat(treatment: Treatment, field: &Field) -> Action {
             DeclaredForm::Bucket(width) => Form::Bucket(width),
         }),
     }
+}
+
+/// What replaces an identifier that is found in text, by class.
+fn found(terms: &Terms<'_>) -> Arc<[Option<Epoch>]> {
+    let of = |class: &IdentifierClass| match terms.treatment(*class, false) {
+        _ if *class == IdentifierClass::NotIdentifying => None,
+        Treatment::Pseudonym(epoch) => Some(epoch),
+        // Text never keeps an identifier as it is. Its stable pseudonym can be brought down to whatever a
+        // lower level makes of the class.
+        Treatment::Keep => Some(Epoch::Stable),
+        Treatment::Drop | Treatment::Generalise(_) | Treatment::Vocabulary | Treatment::Redact { .. } => None,
+    };
+    IdentifierClass::ALL.iter().map(of).collect()
 }
 
 /// What becomes of an id that no dictionary declares: the customer's and the instance's.
@@ -184,7 +202,7 @@ pub(super) fn plan(policy: &Policy, key: PlanKey) -> Option<Plan> {
             purposes: terms.event_purposes(event),
         },
     });
-    Some(Plan {
+    let mut plan = Plan {
         policy_version: Arc::clone(policy.shared_version()),
         product: product.name().clone(),
         dictionary_version: product.version(),
@@ -197,7 +215,10 @@ pub(super) fn plan(policy: &Policy, key: PlanKey) -> Option<Plan> {
         instance: treat_id(&terms, IdentifierClass::InstanceId),
         events: events.collect(),
         fields: fields(&terms, &product.nodes),
-    })
+        fingerprint: [0; 8],
+    };
+    plan.fingerprint = fingerprint::of(&plan);
+    Some(plan)
 }
 
 /// The purposes that are stored in a node, and its category.
@@ -212,7 +233,7 @@ fn fields(terms: &Terms<'_>, nodes: &[Node]) -> Vec<FieldPlan> {
             |at: &u32| usize::try_from(*at).ok().and_then(|at| held.get(at)).copied().unwrap_or_default();
         let (class, (purposes, category), shape) = match &node.part {
             Part::Field(field) => {
-                let action = terms.judge(field).action(field);
+                let action = terms.judge(field).action(terms, field);
                 let stored = if matches!(action, Action::Withhold(_)) {
                     Purposes::NONE
                 } else {

@@ -68,6 +68,7 @@ pub(super) fn treat<'t>(
         Action::Keep(form) => keep(form, value),
         Action::Pseudonym { class, epoch } => pseudonym(*class, *epoch, value, keys, scratch),
         Action::Generalise(how) => coarsen(*how, value, scratch),
+        Action::Redact(_) => Err(Reason::Level),
         Action::Vocabulary(words) => match value {
             Scalar::Text(text) => listed(words, text).map(|(word, _)| (word, Fate::Coarsened)),
             Scalar::Int(_) | Scalar::Double(_) | Scalar::Bool(_) | Scalar::Bytes(_) => Err(Reason::WrongType),
@@ -210,9 +211,11 @@ pub(super) fn token_prefix(action: &Action, rotation_epoch: u32) -> String {
     match action {
         Action::Pseudonym { class, epoch: Epoch::Stable } => format!("p1-{class}-s-"),
         Action::Pseudonym { class, epoch: Epoch::Rotating } => format!("p1-{class}-r{rotation_epoch}-"),
-        Action::Withhold(_) | Action::Keep(_) | Action::Generalise(_) | Action::Vocabulary(_) => {
-            String::new()
-        }
+        Action::Withhold(_)
+        | Action::Keep(_)
+        | Action::Generalise(_)
+        | Action::Vocabulary(_)
+        | Action::Redact(_) => String::new(),
     }
 }
 
