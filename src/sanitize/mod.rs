@@ -8,6 +8,7 @@
 
 mod batch;
 mod builder;
+mod counts;
 mod encode;
 mod explain;
 mod filter;
@@ -24,6 +25,7 @@ pub mod canonical;
 pub mod wire;
 
 pub use batch::{Sanitized, SanitizedBatch, WithheldPlace};
+pub use counts::count_fields;
 pub use explain::{FieldFate, explain};
 pub use filter::{Filtered, filter_purpose};
 pub use hmac::HmacKey;

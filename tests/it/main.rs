@@ -31,6 +31,7 @@ mod door_limits;
 mod door_raw;
 mod drain_flow;
 mod drain_model;
+mod drain_notices;
 mod drain_world;
 mod explain_equals_ingest;
 mod fault_daemon;
