@@ -192,7 +192,11 @@ impl Shared {
     /// Why the drainer has to give a batch up again, if it has to. A pause or an audit that began
     /// since the delivery is no reason: it was rightly received.
     fn withdrawal(&self, drainer: &Drainer, commit: CommitNumber) -> Result<Option<SkipReason>, DrainError> {
-        let Some(Entry::Record(record)) = self.store.read_one(commit)? else { return Ok(None) };
+        let record = match self.store.read_one(commit)? {
+            Some(Entry::Record(record)) => record,
+            Some(Entry::Gone { .. }) => return Ok(Some(SkipReason::Gone)),
+            Some(Entry::Damaged { .. }) | None => return Ok(None),
+        };
         let customer = self.customers.get_by_key(record.header.customer)?;
         let now = customer.as_ref().map(|customer| &customer.change.participation);
         let policy = self.policy.load();
@@ -202,7 +206,7 @@ impl Shared {
                 None
             }
             Verdict::Skip(
-                reason @ (SkipReason::Lowered | SkipReason::Purpose | SkipReason::UnknownCustomer),
+                reason @ (SkipReason::Lowered | SkipReason::Purpose | SkipReason::UnknownCustomer | SkipReason::Gone),
             ) => Some(reason),
         })
     }

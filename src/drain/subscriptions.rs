@@ -221,6 +221,7 @@ impl Shared {
                     drainer.note_received(cursor, record.header.received);
                     record.header.received
                 }
+                Some(Entry::Gone { received, .. }) => received,
                 Some(Entry::Damaged { .. }) | None => return Ok(None),
             },
         };

@@ -35,6 +35,7 @@ pub struct SanitizedBatch {
     pub(super) policy_version: Arc<str>,
     pub(super) dictionary_version: u32,
     pub(super) accepted_version: u32,
+    pub(super) fingerprint: [u8; 8],
     pub(super) purposes: Purposes,
     pub(super) received: UnixMillis,
     pub(super) events: u32,
@@ -88,6 +89,12 @@ impl SanitizedBatch {
     #[must_use]
     pub const fn accepted_version(&self) -> u32 {
         self.accepted_version
+    }
+
+    /// The print of the plan that made it: [`crate::policy::Plan::fingerprint`].
+    #[must_use]
+    pub const fn fingerprint(&self) -> [u8; 8] {
+        self.fingerprint
     }
 
     /// The purposes that some part of it may be used for.

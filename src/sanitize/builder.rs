@@ -105,6 +105,7 @@ impl Builder {
             policy_version: Arc::clone(&plan.policy_version),
             dictionary_version: plan.dictionary_version,
             accepted_version: self.key.accepted.unwrap_or(plan.dictionary_version),
+            fingerprint: plan.fingerprint,
             purposes: self.growth.purposes,
             received: origin.received,
             events: self.growth.event_count,
