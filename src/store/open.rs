@@ -14,7 +14,8 @@ use super::dedup::Generation;
 use super::directory::{Directory, Format, failed};
 use super::fault::{DatabaseFault, OpenError};
 use super::layout::{
-    FORMAT_VERSION, Head, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, KEY_STORE, META, OutboxRow, RegistryRow, StoreRow,
+    FORMAT_VERSION, Head, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, KEY_STORE, META, OutboxRow, RegistryRow,
+    StoreRow,
 };
 use super::loss::Loss;
 use super::options::Options;

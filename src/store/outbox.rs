@@ -28,7 +28,9 @@ pub struct Notary(Arc<dyn Fn(Option<&Change>, &Change, CustomerKey) -> Vec<u8> +
 impl Notary {
     /// Runs in the writer's thread: it must be quick, and must not panic.
     #[must_use]
-    pub fn new(entry: impl Fn(Option<&Change>, &Change, CustomerKey) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        entry: impl Fn(Option<&Change>, &Change, CustomerKey) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(entry))
     }
 }

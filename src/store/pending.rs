@@ -250,7 +250,13 @@ impl Pending {
     }
 
     /// Takes every row of a customer away, and writes rows of metadata with that.
-    pub(super) fn destroy(&mut self, db: &Db, key: CustomerKey, ops: Vec<MetaOp>, reply: Reply<Option<Change>>) {
+    pub(super) fn destroy(
+        &mut self,
+        db: &Db,
+        key: CustomerKey,
+        ops: Vec<MetaOp>,
+        reply: Reply<Option<Change>>,
+    ) {
         let entries = ops.iter().filter(|op| matches!(op, MetaOp::Ledger(_))).count();
         // Whatever can fail comes before the first row.
         let begun = self.check_outbox(entries).and_then(|()| {

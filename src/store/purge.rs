@@ -20,7 +20,8 @@ use super::bytes::count;
 use super::command::Command;
 use super::fault::StoreError;
 use super::layout::{
-    ASIDE, CHANGES, CUSTOMERS, Family, IDS, IDS_ENDS, KEY_ROOT, KEY_STORE, META, SALTS, family, segment_family,
+    ASIDE, CHANGES, CUSTOMERS, Family, IDS, IDS_ENDS, KEY_ROOT, KEY_STORE, META, SALTS, family,
+    segment_family,
 };
 use super::meta::MetaTable;
 use super::registry::change_key;
@@ -92,13 +93,17 @@ pub enum PurgeError {
     #[error("cannot list the files of the database; see the cause, then try again")]
     List(#[source] io::Error),
     /// Files that may hold them are still there.
-    #[error("{files} files that may hold what was erased are still there: the disk may be full, or something reads them; free space, then try again")]
+    #[error(
+        "{files} files that may hold what was erased are still there: the disk may be full, or something reads them; free space, then try again"
+    )]
     Left {
         /// How many.
         files: u64,
     },
     /// A damaged part of a file keeps its family from being rewritten.
-    #[error("{family} has a damaged block, so it cannot be rewritten; what is in it goes with retention, or by restoring a backup")]
+    #[error(
+        "{family} has a damaged block, so it cannot be rewritten; what is in it goes with retention, or by restoring a backup"
+    )]
     Unreadable {
         /// The family.
         family: String,
@@ -182,7 +187,9 @@ impl Store {
             }
             // A family that was begun meanwhile can hold on to the log: it is flushed in the next round.
             if Instant::now() >= until {
-                return Err(PurgeError::Left { files: count(old.iter().filter(|path| path.exists()).count()) });
+                return Err(PurgeError::Left {
+                    files: count(old.iter().filter(|path| path.exists()).count()),
+                });
             }
         }
     }
@@ -225,9 +232,10 @@ fn ranges(shared: &Shared, place: &Place) -> Vec<Range> {
         Place::Commits { first, last } => {
             let (first, last) = (first.0, last.0);
             let catalogue = shared.catalogue();
-            let touched = catalogue.segments.iter().filter(|segment| {
-                segment.first <= last && first <= segment.content.last.max(segment.first)
-            });
+            let touched = catalogue
+                .segments
+                .iter()
+                .filter(|segment| segment.first <= last && first <= segment.content.last.max(segment.first));
             let mut ranges: Vec<Range> = touched
                 .map(|segment| {
                     let (from, to) = (segment.first.max(first), segment.content.last.min(last));

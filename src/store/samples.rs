@@ -9,7 +9,8 @@ use super::record::{RecordHeader, SealedRecord};
 use super::registry::NewChange;
 use super::{Amendment, Entry, Options, ReadLimits, Store, StoredRecord};
 use crate::model::{
-    CommitNumber, CustomerId, CustomerKey, LevelName, Participation, ProgramName, Purpose, Purposes, UnixMillis,
+    CommitNumber, CustomerId, CustomerKey, LevelName, Participation, ProgramName, Purpose, Purposes,
+    UnixMillis,
 };
 use crate::observe::Clock;
 use crate::sanitize::{CustomerSecret, RootKey, SealKey};
