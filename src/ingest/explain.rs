@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::intake::{Refusal, Rotation};
+use super::intake::Refusal;
 use crate::model::{
     CustomerId, CustomerKey, LevelName, Participation, ProgramName, Purpose, RawText, RegionName, UnixMillis,
 };
 use crate::policy::Policy;
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
-use crate::sanitize::{Applicant, CustomerSalt, CustomerSecret, Permit, RootKey, Scratch, explain, sanitize};
+use crate::sanitize::{
+    Applicant, CustomerSalt, CustomerSecret, Permit, RootKey, Rotation, Scratch, explain, sanitize,
+};
 
 pub use crate::sanitize::FieldFate;
 

@@ -30,6 +30,7 @@ mod descriptors;
 mod dictionary_events;
 mod door_limits;
 mod door_raw;
+mod drain_bind;
 mod drain_flow;
 mod drain_model;
 mod drain_notices;
