@@ -40,6 +40,8 @@ mod mistakes;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod region_tests;
+#[cfg(test)]
 mod sample;
 
 pub use compile::{PolicyFile, compile};
