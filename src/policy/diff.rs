@@ -243,8 +243,13 @@ impl Cell<'_> {
                 deltas.push(delta);
             }
         }
-        changes.extend(deltas.into_iter().map(|delta| Change {
-            at_once: at_once.contains(&delta.subject),
+        changes.extend(
+            deltas.into_iter().map(|delta| self.change(rank, at_once.contains(&delta.subject), delta)),
+        );
+    }
+
+    fn change(&self, rank: u8, at_once: bool, delta: Delta) -> Change {
+        Change {
             spot: Spot {
                 product: self.product.clone(),
                 subject: delta.subject,
@@ -257,7 +262,8 @@ impl Cell<'_> {
             after: delta.after,
             direction: delta.direction,
             since: delta.since,
-        }));
+            at_once,
+        }
     }
 }
 
@@ -312,6 +318,34 @@ pub fn diff(old: &Policy, new: &Policy) -> Vec<Change> {
     changes
 }
 
+/// Everything that becomes visible when a customer who has accepted this version of a product's
+/// dictionary, and no newer one, accepts the present one, at each level and in each region. `None` is
+/// every product.
+#[must_use]
+pub fn since(policy: &Policy, product: Option<&ProductName>, version: u32) -> Vec<Change> {
+    let mut changes = Vec::new();
+    let regions: Vec<Option<&RegionName>> =
+        std::iter::once(None).chain(policy.regions().iter().map(Some)).collect();
+    let products = policy.products().iter().map(Product::name);
+    let products: Vec<&ProductName> =
+        products.filter(|name| product.is_none_or(|wanted| wanted == *name)).collect();
+    for program in policy.programs() {
+        for level in program.levels().iter().map(super::Level::name) {
+            for region in &regions {
+                for product in &products {
+                    let cell = Cell { product, program: program.name(), level, region: *region };
+                    let (before, after) = (cell.terms(policy, Some(version)), cell.terms(policy, None));
+                    let rank = after.as_ref().map_or(0, |terms| terms.rank);
+                    let deltas = compare(&before, &after).into_iter();
+                    changes.extend(deltas.map(|delta| cell.change(rank, false, delta)));
+                }
+            }
+        }
+    }
+    changes.sort();
+    changes
+}
+
 /// Everything that becomes more or less visible of one customer, of the products that either policy has.
 #[must_use]
 pub fn between(before: Chosen<'_>, after: Chosen<'_>) -> Vec<Change> {
@@ -319,23 +353,10 @@ pub fn between(before: Chosen<'_>, after: Chosen<'_>) -> Vec<Change> {
     for (product, program) in pairs(before.policy, after.policy) {
         let sides = (before.side(product, program), after.side(product, program));
         let Some(terms) = sides.1.as_ref().or(sides.0.as_ref()) else { continue };
-        let (rank, level) = (terms.rank, terms.level.name().clone());
-        let region = after.participation.region.clone();
-        changes.extend(compare(&sides.0, &sides.1).into_iter().map(|delta| Change {
-            spot: Spot {
-                product: product.clone(),
-                subject: delta.subject,
-                program: program.clone(),
-                rank,
-                level: level.clone(),
-                region: region.clone(),
-            },
-            before: delta.before,
-            after: delta.after,
-            direction: delta.direction,
-            since: delta.since,
-            at_once: true,
-        }));
+        let (rank, level, region) = (terms.rank, terms.level.name(), after.participation.region.as_ref());
+        let cell = Cell { product, program, level, region };
+        let deltas = compare(&sides.0, &sides.1).into_iter();
+        changes.extend(deltas.map(|delta| cell.change(rank, true, delta)));
     }
     changes.sort();
     changes

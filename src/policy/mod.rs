@@ -49,7 +49,7 @@ pub use compiled::{Overlay, PlanKey, Policy, REGION_JOINT};
 pub use decide::{Ask, Decision, ProgramDecision};
 pub use dictionary::{Event, EventIndex, EventRef, Field, Product};
 pub use dictionary_diff::{DictionaryChange, Part as PolicyPart, StructureChange, dictionaries, structure};
-pub use diff::{Change, Chosen, Direction, Spot, Subject, between, diff};
+pub use diff::{Change, Chosen, Direction, Spot, Subject, between, diff, since};
 pub use explain::{EventExplanation, FieldExplanation};
 pub use handle::Handle;
 pub use name_table::NameTable;
