@@ -146,8 +146,8 @@ pub fn dictionaries(old: &Policy, new: &Policy) -> Vec<DictionaryChange> {
             let owner = Key { what: key.exists(), ..*key };
             let is_new_or_gone = |said: &BTreeMap<Key<'_>, String>| !said.contains_key(&owner);
             // Of what is new or gone, one line is enough.
-            let detail = key.what != owner.what && (is_new_or_gone(&old_said) || is_new_or_gone(&new_said));
-            if before == after || detail {
+            let is_there = !is_new_or_gone(&old_said) && !is_new_or_gone(&new_said);
+            if before == after || is_there == (key.what == owner.what) {
                 continue;
             }
             changes.push(DictionaryChange {

@@ -71,7 +71,9 @@ impl DiffArgs {
                 ));
             }
             _ => {
-                return Err(Failure::Usage("name one directory: the other is given by the option".to_owned()));
+                return Err(Failure::Usage(
+                    "name one directory: the other is given by the option".to_owned(),
+                ));
             }
         };
         let new = compiled(Some(new_dir))?;
