@@ -69,6 +69,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
             max_outstanding: settings.drain.max_outstanding,
             max_dead: settings.drain.max_dead,
             global_caps: settings.ingest.level_caps.clone(),
+            ..drain::Options::default()
         },
         grace: settings.shutdown.grace.0,
     }

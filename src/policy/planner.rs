@@ -231,9 +231,11 @@ fn fields(terms: &Terms<'_>, nodes: &[Node]) -> Vec<FieldPlan> {
     for (at, node) in nodes.iter().enumerate().rev() {
         let inner =
             |at: &u32| usize::try_from(*at).ok().and_then(|at| held.get(at)).copied().unwrap_or_default();
+        let mut max_bytes = u32::MAX;
         let (class, (purposes, category), shape) = match &node.part {
             Part::Field(field) => {
                 let action = terms.judge(field).action(terms, field);
+                max_bytes = field.max_bytes;
                 let stored = if matches!(action, Action::Withhold(_)) {
                     Purposes::NONE
                 } else {
@@ -261,6 +263,7 @@ fn fields(terms: &Terms<'_>, nodes: &[Node]) -> Vec<FieldPlan> {
         plans.push(FieldPlan {
             spec: FieldSpec { path: node.path.clone(), class, category, purposes },
             shape,
+            max_bytes,
         });
     }
     plans.reverse();

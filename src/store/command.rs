@@ -63,6 +63,13 @@ pub enum MetaOp {
         /// Its key.
         key: Vec<u8>,
     },
+    /// Takes every row away whose key begins so.
+    DeleteAll {
+        /// The table.
+        table: MetaTable,
+        /// How the keys begin; a prefix of `ff` bytes alone reaches to the end of the table.
+        prefix: Vec<u8>,
+    },
 }
 
 /// The answer to an append.

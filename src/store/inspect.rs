@@ -178,9 +178,9 @@ fn content(
     if span.from <= span.to {
         let walked = walk(db, span, |found| {
             match found {
-                Ok(record) => {
-                    let bytes = count(record.stored_len());
-                    content.add(record.commit.0, record.chain(), record.header.received, bytes);
+                Ok(stored) => {
+                    let bytes = count(stored.stored_len());
+                    content.add(stored.commit().0, head.chain, stored.received(), bytes);
                 }
                 Err(damage) => {
                     content.last = damage.commit;

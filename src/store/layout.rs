@@ -81,6 +81,12 @@ pub enum MetaTable {
     Dead,
     /// One cursor for each subscription.
     Cursors,
+    /// What drainers are to delete.
+    Notices,
+    /// Which subscriptions received data of which customers.
+    Received,
+    /// What was delivered and is not on the ledger yet.
+    Totals,
 }
 
 impl MetaTable {
@@ -90,6 +96,9 @@ impl MetaTable {
             Self::Leases => 0x11,
             Self::Dead => 0x12,
             Self::Cursors => 0x13,
+            Self::Notices => 0x14,
+            Self::Received => 0x15,
+            Self::Totals => 0x16,
         }
     }
 
@@ -99,6 +108,20 @@ impl MetaTable {
         full.push(self.tag());
         full.extend_from_slice(key);
         full
+    }
+
+    /// The bounds of the rows whose keys begin with `prefix`.
+    pub(super) fn range(self, prefix: &[u8]) -> (Vec<u8>, Vec<u8>) {
+        let from = self.key(prefix);
+        let mut until = from.clone();
+        // The tag is never ff, so this ends before there is nothing left.
+        while until.last() == Some(&u8::MAX) {
+            until.pop();
+        }
+        if let Some(last) = until.last_mut() {
+            *last += 1;
+        }
+        (from, until)
     }
 
     /// The bounds of all its rows.

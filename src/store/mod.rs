@@ -49,7 +49,7 @@
 //! | `01` `registry` | next customer key (8), customers (8) |
 //! | `02`, segment number (4) | closed (1), number (4), first commit (8), last commit before it (8), running hash before it (16), begun (8), last commit (8), running hash (16), earliest and latest time received (8, 8), records (8), bytes (8); of a segment that is not closed, what follows "begun" is found by reading it |
 //! | `03`, family number (4) | begun (8) |
-//! | `10`, `11`, `12`, `13`, then a key | rows of subscriptions, leases, dead letters, cursors: values of `drain`, without this form |
+//! | `10` to `16`, then a key | rows of subscriptions, leases, dead letters, cursors, notices, receivers, totals: values of `drain`, without this form |
 //!
 //! # Segments
 //!

@@ -185,6 +185,10 @@ impl Pending {
                 match op {
                     MetaOp::Put { table, key, value } => self.batch.put_cf(&meta, table.key(&key), value),
                     MetaOp::Delete { table, key } => self.batch.delete_cf(&meta, table.key(&key)),
+                    MetaOp::DeleteAll { table, prefix } => {
+                        let (from, until) = table.range(&prefix);
+                        self.batch.delete_range_cf(&meta, from, until);
+                    }
                 }
             }
         }

@@ -168,6 +168,31 @@ impl Store {
         Ok(found)
     }
 
+    /// One row of a table.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn meta_row(&self, table: MetaTable, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let db = &self.0.shared.db;
+        let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
+        db.get_cf(&meta, table.key(key)).map_err(StoreError::database("read metadata"))
+    }
+
+    /// The first row of a table whose key is `from` or comes after it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn meta_from(&self, table: MetaTable, from: &[u8]) -> Result<Option<MetaRow>, StoreError> {
+        let db = &self.0.shared.db;
+        let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
+        let mut rows = db.raw_iterator_cf_opt(&meta, between(table.key(from), table.bounds().1.to_vec()));
+        rows.seek_to_first();
+        let found =
+            rows.item().map(|(key, value)| (key.get(1..).unwrap_or_default().to_vec(), value.to_vec()));
+        rows.status().map_err(StoreError::database("read metadata"))?;
+        Ok(found)
+    }
+
     /// A customer by its id; `None` if it has no participation.
     ///
     /// # Errors
