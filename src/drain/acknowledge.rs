@@ -206,7 +206,10 @@ impl Shared {
                 None
             }
             Verdict::Skip(
-                reason @ (SkipReason::Lowered | SkipReason::Purpose | SkipReason::UnknownCustomer | SkipReason::Gone),
+                reason @ (SkipReason::Lowered
+                | SkipReason::Purpose
+                | SkipReason::UnknownCustomer
+                | SkipReason::Gone),
             ) => Some(reason),
         })
     }

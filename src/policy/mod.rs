@@ -1,6 +1,7 @@
 //! Levels, classes, treatments and dictionaries: parsed from TOML, proved, compiled into plans and
 //! explained. Pure: it is given the texts of files and never reads one.
 
+mod bind;
 mod compile;
 mod compiled;
 mod decide;
@@ -44,6 +45,7 @@ mod region_tests;
 #[cfg(test)]
 mod sample;
 
+pub use bind::{Binding, Bound, Drainable, StoredUnder};
 pub use compile::{PolicyFile, compile};
 pub use compiled::{Overlay, PlanKey, Policy, REGION_JOINT};
 pub use decide::{Ask, Decision, ProgramDecision};

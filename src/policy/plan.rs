@@ -27,7 +27,7 @@ pub struct Plan {
     pub level: LevelName,
     /// The position of the level in the ladder; 0 is `none` and has no plan.
     pub rank: u8,
-    /// The region overlays that were applied, joined by `-` if the source's was another than the customer's.
+    /// The region overlays that were applied, joined by `-` if they are more than one.
     pub region: Option<RegionName>,
     /// What becomes of the customer's id.
     pub customer: Action,
