@@ -67,7 +67,7 @@ impl<'p> Terms<'p> {
     }
 
     /// The purposes of an event: those that are left of the fields which the level includes.
-    fn event_purposes(&self, event: &Event) -> Purposes {
+    pub(super) fn event_purposes(&self, event: &Event) -> Purposes {
         let included = self.product.fields(event).map(|(_, field)| field);
         let included = included.filter(|field| matches!(self.judge(field), Judgement::Treat(_)));
         included.fold(Purposes::NONE, |purposes, field| purposes.or(self.purposes(field)))
@@ -165,7 +165,7 @@ fn treat(terms: &Terms<'_>, treatment: Treatment, field: &Field) -> Action {
 }
 
 /// What replaces an identifier that is found in text, by class.
-fn found(terms: &Terms<'_>) -> Arc<[Option<Epoch>]> {
+pub(super) fn found(terms: &Terms<'_>) -> Arc<[Option<Epoch>]> {
     let of = |class: &IdentifierClass| match terms.treatment(*class, false) {
         _ if *class == IdentifierClass::NotIdentifying => None,
         Treatment::Pseudonym(epoch) => Some(epoch),
