@@ -150,7 +150,7 @@ async fn purging_goes_on_while_segments_are_dropped_and_written() {
     options.retention_bytes = 600 * 1024;
     options.when_full = super::WhenFull::DropOldest;
     options.reserve_bytes = 0;
-    let store = super::samples::open_with(options);
+    let store = super::samples::open_with(&options);
     let customers =
         [register(&store, "acme", "enhanced").await, register(&store, "globex", "enhanced").await];
     fill(&store, customers, 1..=250).await;

@@ -111,7 +111,7 @@ impl Store {
             content.records > 0 && content.newest >= from && content.oldest < to
         });
         let first = within.next()?;
-        let last = within.last().unwrap_or(first);
+        let last = within.next_back().unwrap_or(first);
         Some((CommitNumber(first.first), CommitNumber(last.content.last)))
     }
 
