@@ -150,8 +150,9 @@ impl Command {
             Self::Amend { amendments, .. } => (super::amend::bytes(amendments), amendments.len()),
             Self::Destroy { ops, .. } => (0, ops.len() + 1),
             Self::Secrets { secrets, ops, .. } => (0, secrets.len() + ops.len()),
-            Self::Root { .. } | Self::Forget { .. } | Self::Mark(_) => (0, 1),
-            Self::Maintain(_) | Self::Close(_) => (0, 1),
+            Self::Root { .. } | Self::Forget { .. } | Self::Mark(_) | Self::Maintain(_) | Self::Close(_) => {
+                (0, 1)
+            }
         }
     }
 }
