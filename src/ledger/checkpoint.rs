@@ -11,7 +11,7 @@ pub(super) const NOTE_BYTES: usize = 8 * 1024;
 /// Signatures of one note: ours, and those of witnesses that others may have added.
 const SIGNATURES: usize = 16;
 /// How a line with a signature begins.
-const DASH: &str = "\u{2014} ";
+pub(super) const DASH: &str = "\u{2014} ";
 
 /// Why a note is not a checkpoint of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

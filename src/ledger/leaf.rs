@@ -38,6 +38,14 @@ pub(super) fn number_of(leaf: &[u8]) -> Option<u64> {
     split(leaf).map(|(number, _)| number)
 }
 
+/// The number of the entry after the first one, as the first one says it.
+pub(super) fn next_number(first: &[u8]) -> Option<u64> {
+    match Leaf::read(0, first.to_vec())?.entry?.fact {
+        Fact::LedgerBegun { next, .. } => Some(next),
+        _ => None,
+    }
+}
+
 /// Whether `leaf` is the leaf of this entry.
 pub(super) fn is_of(leaf: &[u8], number: u64, entry: &[u8]) -> bool {
     split(leaf).is_some_and(|(found, rest)| found == number && entry.get(1..) == Some(rest))

@@ -44,6 +44,11 @@ impl Edge {
         Ok(Self { size, roots })
     }
 
+    /// An edge of which only the size is known: what it tells as its root is no root.
+    pub(super) const fn of_unknown(size: u64) -> Self {
+        Self { size, roots: Vec::new() }
+    }
+
     /// How many leaves there are.
     #[must_use]
     pub const fn size(&self) -> u64 {

@@ -48,6 +48,8 @@ mod hunt_cast;
 mod hunt_search;
 mod kill_loop;
 mod leak_hunt;
+mod ledger_tamper;
+mod ledger_world;
 mod python_client;
 mod store_basis;
 mod store_model;
