@@ -116,6 +116,8 @@ fn store_options(settings: &Settings) -> store::Options {
         witness_lag: keys.witness_lag.0,
         queue_depth: keys.queue_depth,
         accept_data_loss: keys.accept_data_loss,
+        // Not a choice: whoever opens the store brings the ledger.
+        notary: None,
     }
 }
 

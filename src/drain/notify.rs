@@ -63,7 +63,7 @@ impl Shared {
             return Ok(true);
         }
         let (store, key) = (self.store.clone(), Mark::key(drainer.nonce, customer));
-        let row = blocking(move || store.meta_row(MetaTable::Received, &key)).await??;
+        let row = blocking(move || store.meta(MetaTable::Received, &key)).await??;
         row.map_or(Ok(false), |row| Mark::read(&row).map(|_| true).map_err(table::fault))
     }
 }

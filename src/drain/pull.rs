@@ -233,7 +233,7 @@ impl Shared {
             }
             let mut found = Vec::new();
             for customer in unknown {
-                let row = self.store.meta_row(MetaTable::Received, &Mark::key(drainer.nonce, customer))?;
+                let row = self.store.meta(MetaTable::Received, &Mark::key(drainer.nonce, customer))?;
                 let mark = row.map(|row| Mark::read(&row).map_err(table::fault)).transpose()?;
                 found.extend(mark.map(|mark| (customer, mark)));
             }

@@ -12,9 +12,10 @@ use super::dedup::Generation;
 use super::directory::{Directory, Format, failed};
 use super::fault::OpenError;
 use super::layout::{
-    DEDUP_BOUNDS, FORMAT_VERSION, Head, KEY_REGISTRY, KEY_STORE, META, MetaTable, RegistryRow,
+    DEDUP_BOUNDS, FORMAT_VERSION, Head, KEY_REGISTRY, KEY_STORE, META, RegistryRow,
     SEGMENT_BOUNDS, StoreRow, dedup_family, segment_family,
 };
+use super::meta::MetaTable;
 use super::open::{Judge, head_row, row};
 use super::reader::walk;
 use super::rocks::{Db, Recovery, Setup, between, families};

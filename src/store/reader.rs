@@ -95,6 +95,20 @@ pub(super) fn walk(
     span: Span,
     mut visit: impl FnMut(Found) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, StoreError> {
+    walk_rows(db, span, |commit, row| {
+        visit(match row {
+            Ok(bytes) => check(commit, bytes),
+            Err(fault) => nothing(commit, fault),
+        })
+    })
+}
+
+/// The same, with the bytes as they are found.
+pub(super) fn walk_rows(
+    db: &Db,
+    span: Span,
+    mut visit: impl FnMut(u64, Result<&[u8], RecordFault>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, StoreError> {
     let Some(family) = db.cf_handle(&segment_family(span.number)) else {
         return Ok(ControlFlow::Continue(()));
     };
@@ -107,12 +121,12 @@ pub(super) fn walk(
         // A key that is not a commit number to come can only be damage; what is missed is found missing.
         if commit >= next {
             while next < commit {
-                if visit(nothing(next, RecordFault::Missing)).is_break() {
+                if visit(next, Err(RecordFault::Missing)).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
                 next += 1;
             }
-            if visit(check(commit, bytes)).is_break() {
+            if visit(commit, Ok(bytes)).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             next = commit + 1;
@@ -130,9 +144,15 @@ pub(super) fn walk(
         }
         Err(error) => return Err(StoreError::database(READ)(error)),
     }
+    drop(rows);
     while next <= span.to {
-        let Some(found) = at(db, span.number, next)? else { break };
-        if visit(found).is_break() {
+        let flow = match db.get_pinned_cf(&family, next.to_be_bytes()) {
+            Ok(Some(bytes)) => visit(next, Ok(&bytes)),
+            Ok(None) => visit(next, Err(RecordFault::Missing)),
+            Err(error) if error.kind() == ErrorKind::Corruption => visit(next, Err(RecordFault::Block)),
+            Err(error) => return Err(StoreError::database(READ)(error)),
+        };
+        if flow.is_break() {
             return Ok(ControlFlow::Break(()));
         }
         next += 1;
