@@ -69,6 +69,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
             max_outstanding: settings.drain.max_outstanding,
             max_dead: settings.drain.max_dead,
             global_caps: settings.ingest.level_caps.clone(),
+            ..drain::Options::default()
         },
         grace: settings.shutdown.grace.0,
     }
@@ -115,6 +116,8 @@ fn store_options(settings: &Settings) -> store::Options {
         witness_lag: keys.witness_lag.0,
         queue_depth: keys.queue_depth,
         accept_data_loss: keys.accept_data_loss,
+        // Not a choice: whoever opens the store brings the ledger.
+        notary: None,
     }
 }
 

@@ -95,6 +95,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let rotation = config.ingest.rotation;
     let admin_door =
         AdminDoor::new(store.clone(), customers, policy.handle(), clock, rotation, policy.on_demand());
+    let admin_door = admin_door.with_caps(config.ingest.level_caps.clone());
     let (routes, health) = grpc::routes(ingest_door, drain_door, admin_door);
     let doors = grpc::serve(grpc_listener, routes, config.grpc.clone(), close_doors.clone());
     let mut doors = tokio::spawn(doors);

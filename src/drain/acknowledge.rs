@@ -9,6 +9,7 @@ use super::choice::policy_number;
 use super::counts::SkipReason;
 use super::drainer::{Drainer, Ticket};
 use super::lease::{Cargo, Lease};
+use super::notice::NoticeId;
 use super::recheck::{Verdict, recheck};
 use super::{Drain, DrainError, Shared, blocking, millis};
 use crate::model::{CommitNumber, Subscription, SubscriptionName};
@@ -21,27 +22,29 @@ pub enum AckFailure {
     Expired,
     /// Not the name of a lease of this subscription.
     Unknown,
-    /// The customer's level was lowered since: what was received is to be deleted.
-    Withdrawn,
+    /// The customer's level was lowered, or the data was erased, since: what was received of this batch under the
+    /// lease is to be deleted. What is left of it is delivered again.
+    Withdrawn(CommitNumber),
 }
 
 /// What became of acknowledgements or changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AckResult {
-    /// How many leases were acknowledged or changed.
+    /// How many leases and notices were acknowledged, or leases changed.
     pub done: usize,
     /// The others.
     pub failures: Vec<(String, AckFailure)>,
 }
 
-/// The leases of a request: a name that comes twice counts once.
+/// The leases and notices of a request: a name that comes twice counts once.
 struct Named<'a> {
     live: Vec<(&'a str, AckId, Lease)>,
+    notices: Vec<(&'a str, u64)>,
     failures: Vec<(String, AckFailure)>,
 }
 
 impl Drain {
-    /// Acknowledges leases: durable when it answers.
+    /// Acknowledges leases and notices: durable when it answers.
     ///
     /// # Errors
     /// If there is no such subscription, or the store fails. Then nothing is promised, and the same
@@ -83,7 +86,11 @@ impl Drain {
                 // Cannot fail: the lease was there a moment ago, under the same lock.
                 let _lives = queue.extend(id.commit, id.nonce, now, millis(lasting));
             }
-            AckResult { done: named.live.len(), failures: named.failures }
+            let notices = named.notices.into_iter().map(|(text, _)| (text.to_owned(), AckFailure::Unknown));
+            AckResult {
+                done: named.live.len(),
+                failures: named.failures.into_iter().chain(notices).collect(),
+            }
         })?;
         drainer.write(&self.shared.store, ticket, false).await?;
         drainer.publish();
@@ -99,10 +106,15 @@ fn name_leases(
     subscription: u64,
     find: impl Fn(CommitNumber, u64) -> Option<Lease>,
 ) -> Named<'_> {
-    let mut named = Named { live: Vec::with_capacity(ack_ids.len()), failures: Vec::new() };
+    let live = Vec::with_capacity(ack_ids.len());
+    let mut named = Named { live, notices: Vec::new(), failures: Vec::new() };
     let mut seen = BTreeSet::new();
     for text in ack_ids {
         if !seen.insert(text.as_str()) {
+            continue;
+        }
+        if let Some(id) = NoticeId::parse(text).filter(|id| id.subscription == subscription) {
+            named.notices.push((text, id.number));
             continue;
         }
         let failure = match AckId::parse(text).filter(|id| id.subscription == subscription) {
@@ -137,12 +149,25 @@ impl Shared {
             unchanged.insert((customer, revision, policy), same);
             verdicts.push(if same { None } else { self.withdrawal(drainer, id.commit)? });
         }
-        let (result, ticket) = drainer.change(|queue| {
+        let (result, ticket) = drainer.change_books(|books| {
             let mut result = AckResult { done: 0, failures: named.failures };
+            for (text, number) in named.notices {
+                let acknowledged = books.change_notices(|notices| {
+                    let changed = notices.acknowledge(number);
+                    (changed.is_some(), changed.unwrap_or_default())
+                });
+                match acknowledged {
+                    true => result.done += 1,
+                    false => result.failures.push((text.to_owned(), AckFailure::Expired)),
+                }
+            }
+            let queue = &mut books.queue;
             for ((text, AckId { commit, nonce, .. }, _), withdrawal) in named.live.into_iter().zip(verdicts) {
                 let (ended, failure) = match withdrawal {
                     None => (queue.acknowledge(commit, nonce), None),
-                    Some(reason) => (queue.withdraw(commit, nonce, reason), Some(AckFailure::Withdrawn)),
+                    Some(reason) => {
+                        (queue.withdraw(commit, nonce, reason), Some(AckFailure::Withdrawn(commit)))
+                    }
                 };
                 // The lease can have ended since it was looked up: a seek, or another acknowledgement.
                 match ended.err().map(|_| AckFailure::Expired).or(failure) {
@@ -167,7 +192,11 @@ impl Shared {
     /// Why the drainer has to give a batch up again, if it has to. A pause or an audit that began
     /// since the delivery is no reason: it was rightly received.
     fn withdrawal(&self, drainer: &Drainer, commit: CommitNumber) -> Result<Option<SkipReason>, DrainError> {
-        let Some(Entry::Record(record)) = self.store.read_one(commit)? else { return Ok(None) };
+        let record = match self.store.read_one(commit)? {
+            Some(Entry::Record(record)) => record,
+            Some(Entry::Gone { .. }) => return Ok(Some(SkipReason::Gone)),
+            Some(Entry::Damaged { .. }) | None => return Ok(None),
+        };
         let customer = self.customers.get_by_key(record.header.customer)?;
         let now = customer.as_ref().map(|customer| &customer.change.participation);
         let policy = self.policy.load();
@@ -177,7 +206,7 @@ impl Shared {
                 None
             }
             Verdict::Skip(
-                reason @ (SkipReason::Lowered | SkipReason::Purpose | SkipReason::UnknownCustomer),
+                reason @ (SkipReason::Lowered | SkipReason::Purpose | SkipReason::UnknownCustomer | SkipReason::Gone),
             ) => Some(reason),
         })
     }

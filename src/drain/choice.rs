@@ -88,6 +88,7 @@ impl Shared {
         let record = match entry {
             Entry::Record(record) => record,
             Entry::Damaged { commit } => return Ok(Judged::Damaged(commit)),
+            Entry::Gone { commit, events, .. } => return Ok(Judged::Skip(commit, events, SkipReason::Gone)),
         };
         let (commit, header) = (record.commit, &record.header);
         if let Some(reason) = unwanted(header, &drainer.subscription) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::drainer::Drainer;
 use super::lease::{Dead, DeadReason};
-use super::pull::open;
+use super::opened::{Opened, open};
 use super::recheck::{Verdict, recheck};
 use super::{Drain, DrainError, Shared, blocking};
 use crate::model::{CommitNumber, SubscriptionName, UnixMillis};
@@ -91,7 +91,10 @@ impl Shared {
         let policy = self.policy.load();
         match recheck(&record.header, &drainer.subscription, now, &policy, &self.options.global_caps) {
             Verdict::Skip(_) => Ok(None),
-            Verdict::Deliver => Ok(open(&record, &customer, drainer.subscription.purpose).unwrap_or(None)),
+            Verdict::Deliver => {
+                let opened = open(&record, &customer, drainer.subscription.purpose).unwrap_or(None);
+                Ok(opened.map(|Opened { body, .. }| body))
+            }
         }
     }
 }

@@ -37,6 +37,15 @@ pub struct Lease {
     pub nonce: u64,
     /// What it is of.
     pub cargo: Cargo,
+    /// Whether the batch was handed out. Until then the attempt does not count, and the lease is not stored.
+    pub handed: bool,
+}
+
+impl Lease {
+    /// The batch as it waits if it was not handed out.
+    pub(super) const fn unhanded(&self) -> Returned {
+        Returned { attempts: self.attempts.saturating_sub(1), events: self.cargo.events }
+    }
 }
 
 /// A batch that waits to be delivered again.

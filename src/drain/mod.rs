@@ -3,7 +3,8 @@
 //! [`state`] decides what happens, purely; [`rows`] says how it is written; `pull` and
 //! `acknowledge` move batches; `upkeep` notices what time and retention do. A batch leaves only
 //! after its customer's participation was looked at again ([`recheck`]) and after every field that the purpose
-//! does not allow was taken out.
+//! does not allow was taken out. With its leases it is written who received what (`received`) and how much
+//! (`totals`), so that an erasure finds everybody to tell (`notices`) and the ledger has each delivery once.
 
 pub mod ack_id;
 pub mod counts;
@@ -14,13 +15,22 @@ mod seek;
 pub mod state;
 
 mod acknowledge;
+mod books;
 mod choice;
 mod dead_letters;
 mod drainer;
 mod error;
+mod notice;
+mod notices;
+mod notify;
+mod opened;
 mod pull;
+mod received;
+mod recover;
 mod subscriptions;
 mod table;
+mod totals;
+mod unwritten;
 mod upkeep;
 
 #[cfg(test)]
@@ -32,6 +42,9 @@ mod upkeep;
     reason = "a test stops where it is wrong"
 )]
 mod model_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it is wrong")]
+mod notices_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test stops where it is wrong")]
 mod recheck_tests;
@@ -49,12 +62,12 @@ pub use counts::{Balance, SkipReason};
 pub use dead_letters::DeadLetter;
 pub use error::DrainError;
 pub use lease::DeadReason;
-pub use pull::Delivery;
+pub use notice::{Notice, NoticeDelivery, Scope};
+pub use pull::{Delivery, Pulled};
 pub use subscriptions::{SeekTarget, SubscriptionState};
 
 use drainer::Drainer;
 use state::Queue;
-use table::Found;
 
 use crate::model::{LevelName, ProgramName, SubscriptionName};
 use crate::observe::Clock;
@@ -71,6 +84,11 @@ pub struct Options {
     /// Dead letters of one subscription that are kept; beyond it the oldest gives way and counts as
     /// expired. Default 10,000.
     pub max_dead: usize,
+    /// Notices of one subscription that wait; with more, several become one that asks for more to be deleted.
+    /// Of as many it is remembered that they were acknowledged. Default 10,000.
+    pub max_notices: usize,
+    /// How often the ledger is told what was delivered. Default 60 s.
+    pub totals_every: Duration,
     /// The highest level per program that the collector allows, whatever a customer chose; the same
     /// as at ingest. Default none.
     pub global_caps: BTreeMap<ProgramName, LevelName>,
@@ -82,6 +100,8 @@ impl Default for Options {
             max_subscriptions: 100,
             max_outstanding: 10_000,
             max_dead: 10_000,
+            max_notices: 10_000,
+            totals_every: Duration::from_mins(1),
             global_caps: BTreeMap::new(),
         }
     }
@@ -124,25 +144,7 @@ impl Drain {
         clock: Clock,
         options: Options,
     ) -> Result<Self, DrainError> {
-        let reader = store.clone();
-        let found = blocking(move || {
-            let [subscriptions, cursors, leases, dead] = Found::TABLES.map(|table| reader.load_meta(table));
-            Found::read([subscriptions?, cursors?, leases?, dead?])
-        });
-        let Found { definitions, mut rows } = found.await??;
-        let mut drainers = BTreeMap::new();
-        for definition in definitions {
-            let table::Definition { subscription, nonce } = definition;
-            let rows = rows.remove(&nonce).unwrap_or_default();
-            let terms = Drainer::terms(&subscription, &options);
-            let queue = Queue::recover(&rows, terms, rand::random(), store.head()).map_err(table::fault)?;
-            drainers.insert(subscription.name.clone(), Drainer::new(subscription, nonce, queue));
-        }
-        // Rows without a definition are what a crash left of a deletion.
-        let swept: Vec<_> = rows.iter().flat_map(|(nonce, rows)| table::sweep(*nonce, rows)).collect();
-        if !swept.is_empty() {
-            store.write_meta(swept, false).await?;
-        }
+        let drainers = recover::recover(&store, &options).await?;
         let (drainers, naming) = (RwLock::new(drainers), tokio::sync::Mutex::default());
         let stopping = AtomicBool::new(false);
         let shared = Shared { store, customers, policy, clock, options, drainers, naming, stopping };

@@ -46,6 +46,8 @@ fn header() -> RecordHeader {
         purposes: Purposes::only(Purpose::Improve),
         dictionary_version: 1,
         accepted_version: 1,
+        revision: 5,
+        plan: [8; 8],
         body_len: 1,
     }
 }

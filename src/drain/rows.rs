@@ -82,7 +82,11 @@ impl Queue {
     pub fn take_changes(&mut self) -> Changes {
         let dirty = std::mem::take(&mut self.dirty);
         let outstanding = |commit: &u64| {
-            let leased = self.leases.get(commit).map(leased_row);
+            // A batch that is not handed out yet comes back after a crash, as if it had never been leased.
+            let leased = self.leases.get(commit).map(|lease| match lease.handed {
+                true => leased_row(lease),
+                false => returned_row(lease.unhanded()),
+            });
             leased.or_else(|| self.returned.get(commit).copied().map(returned_row))
         };
         Changes {
@@ -212,14 +216,14 @@ fn lease(row: &mut Row<'_>, attempts: u32, events: u32) -> Result<Lease, RowFaul
     let deadline = UnixMillis(row.i64()?);
     let nonce = row.u64()?;
     let cargo = Cargo { events, customer: CustomerKey(row.u64()?), revision: row.u64()?, policy: row.u64()? };
-    Ok(Lease { attempts, deadline, nonce, cargo })
+    Ok(Lease { attempts, deadline, nonce, cargo, handed: true })
 }
 
 /// The rest of a row that is being read.
-struct Row<'a>(&'a [u8]);
+pub(super) struct Row<'a>(&'a [u8]);
 
 impl<'a> Row<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, RowFault> {
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, RowFault> {
         let mut row = Self(bytes);
         match row.u8()? {
             VERSION => Ok(row),
@@ -233,23 +237,23 @@ impl<'a> Row<'a> {
         Ok(*number)
     }
 
-    fn u8(&mut self) -> Result<u8, RowFault> {
+    pub(super) fn u8(&mut self) -> Result<u8, RowFault> {
         self.take().map(u8::from_be_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, RowFault> {
+    pub(super) fn u32(&mut self) -> Result<u32, RowFault> {
         self.take().map(u32::from_be_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, RowFault> {
+    pub(super) fn u64(&mut self) -> Result<u64, RowFault> {
         self.take().map(u64::from_be_bytes)
     }
 
-    fn i64(&mut self) -> Result<i64, RowFault> {
+    pub(super) fn i64(&mut self) -> Result<i64, RowFault> {
         self.take().map(i64::from_be_bytes)
     }
 
-    fn end(&self) -> Result<(), RowFault> {
+    pub(super) fn end(&self) -> Result<(), RowFault> {
         if self.0.is_empty() { Ok(()) } else { Err(RowFault::Damaged) }
     }
 }

@@ -163,9 +163,21 @@ impl Queue {
         let attempts = self.take_candidate(commit)?.attempts.saturating_add(1);
         let nonce = self.next_nonce;
         self.next_nonce = nonce.wrapping_add(1);
-        let lease = Lease { attempts, deadline: now.plus_ms(lasting_ms), nonce, cargo };
+        let lease = Lease { attempts, deadline: now.plus_ms(lasting_ms), nonce, cargo, handed: false };
         self.put_lease(commit.0, lease);
         Some(lease)
+    }
+
+    /// Takes note that the batch of a lease goes out: from now on the attempt counts, also after a crash.
+    ///
+    /// # Errors
+    /// If the lease has ended.
+    pub fn hand_out(&mut self, commit: CommitNumber, nonce: u64) -> Result<(), LeaseEnded> {
+        let lease = self.leases.get_mut(&commit.0).filter(|lease| lease.nonce == nonce).ok_or(LeaseEnded)?;
+        lease.handed = true;
+        self.dirty.head = true;
+        self.dirty.outstanding.insert(commit.0);
+        Ok(())
     }
 
     /// Passes over the candidate `commit`. `false` if it is not one any more.
@@ -229,8 +241,7 @@ impl Queue {
     /// If the lease has ended.
     pub fn release(&mut self, commit: CommitNumber, nonce: u64) -> Result<(), LeaseEnded> {
         let lease = self.take_lease(commit, nonce)?;
-        let attempts = lease.attempts.saturating_sub(1);
-        self.put_returned(commit.0, Returned { attempts, events: lease.cargo.events });
+        self.put_returned(commit.0, lease.unhanded());
         Ok(())
     }
 
@@ -271,8 +282,10 @@ impl Queue {
     }
 
     fn end(&mut self, commit: u64, lease: Lease, now: UnixMillis) {
-        let Lease { attempts, cargo: Cargo { events, .. }, .. } = lease;
-        if attempts >= self.terms.max_attempts {
+        let Lease { attempts, cargo: Cargo { events, .. }, handed, .. } = lease;
+        if !handed {
+            self.put_returned(commit, lease.unhanded());
+        } else if attempts >= self.terms.max_attempts {
             self.put_dead(commit, Dead { attempts, at: now, reason: DeadReason::Attempts, events });
         } else {
             self.put_returned(commit, Returned { attempts, events });

@@ -1,7 +1,7 @@
 //! The promises of the queue, one by one.
 
 use super::counts::SkipReason;
-use super::lease::{Cargo, Dead, DeadReason, LeaseEnded, Terms};
+use super::lease::{Cargo, Dead, DeadReason, Lease, LeaseEnded, Terms};
 use super::rows::{Changes, RowFault, Rows};
 use super::state::Queue;
 use crate::model::{CommitNumber, CustomerKey, UnixMillis};
@@ -14,11 +14,18 @@ const fn commit(number: u64) -> CommitNumber {
     CommitNumber(number)
 }
 
-/// A queue that begins at 1 with the first `n` batches leased for 10 s; their lease nonces are 100, 101, …
+/// Leases a batch and hands it out.
+fn hand_out(queue: &mut Queue, number: u64, lasting_ms: i64) -> Option<Lease> {
+    let lease = queue.lease(commit(number), CARGO, T0, lasting_ms)?;
+    assert_eq!(queue.hand_out(commit(number), lease.nonce), Ok(()));
+    Some(lease)
+}
+
+/// A queue that begins at 1 with the first `n` batches handed out for 10 s; their lease nonces are 100, 101, …
 fn leased(n: u64) -> Queue {
     let mut queue = Queue::new(commit(1), TERMS, 100);
     for number in 1..=n {
-        assert!(queue.lease(commit(number), CARGO, T0, 10_000).is_some());
+        assert!(hand_out(&mut queue, number, 10_000).is_some());
     }
     queue
 }
@@ -103,7 +110,7 @@ fn a_batch_becomes_a_dead_letter_after_its_last_attempt() {
     for attempt in 1..=3 {
         let nonce = 99 + attempt;
         assert_eq!(queue.extend(commit(1), nonce, T0.plus_ms(1), 0), Ok(()), "{attempt}");
-        let again = queue.lease(commit(1), CARGO, T0, 10).map(|lease| lease.attempts);
+        let again = hand_out(&mut queue, 1, 10).map(|lease| lease.attempts);
         assert_eq!(again, (attempt < 3).then_some(u32::try_from(attempt).unwrap_or(0) + 1));
     }
     let dead = Dead { attempts: 3, at: T0.plus_ms(1), reason: DeadReason::Attempts, events: 5 };

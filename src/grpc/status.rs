@@ -193,6 +193,7 @@ impl From<StoreError> for Fault {
                 Self::of(Cause::Damaged, "what was asked for is damaged on disk; the operator has to act")
             }
             StoreError::Full => Self::of(Cause::StoreFull, error.to_string()).retry_after(soon),
+            StoreError::Busy => Self::of(Cause::Unavailable, error.to_string()).retry_after(soon),
             StoreError::Failed | StoreError::Closed | StoreError::Entropy => {
                 Self::of(Cause::Unavailable, "the store cannot be written now; try again").retry_after(soon)
             }

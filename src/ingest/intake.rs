@@ -303,7 +303,7 @@ impl Prepared {
         for batch in &sanitized.batches {
             prepared.programs.push((batch.program().clone(), batch.events()));
             let keys = permit.keys(batch.program());
-            records.push(SealedRecord::seal(batch, keys.seal()).map_err(|_| UNAVAILABLE)?);
+            records.push(SealedRecord::seal(batch, entry.change.revision, keys.seal()).map_err(|_| UNAVAILABLE)?);
         }
         let dedup = Dedup {
             id: entry.secret.batch_token(&head.batch_id),

@@ -102,7 +102,8 @@ impl ClassCounts {
     /// What is not zero, by class and then by handling.
     pub fn iter(&self) -> impl Iterator<Item = (IdentifierClass, Handling, u64)> {
         IdentifierClass::ALL.iter().flat_map(|class| {
-            let counts = Handling::ALL.iter().map(|handling| (*class, *handling, self.get(*class, *handling)));
+            let counts =
+                Handling::ALL.iter().map(|handling| (*class, *handling, self.get(*class, *handling)));
             counts.filter(|(_, _, n)| *n > 0)
         })
     }

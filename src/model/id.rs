@@ -208,6 +208,45 @@ impl BatchId {
     }
 }
 
+/// The UUID that names an erasure. Its caller makes it, and repeats it when it asks again; it is on the ledger and
+/// in the notices to drainers, so it names nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ErasureId(uuid::Uuid);
+
+impl ErasureId {
+    /// Reads the 36-character text form.
+    ///
+    /// # Errors
+    /// If `text` is anything else.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId { rule: "an erasure id is a UUID in its 36-character text form" };
+        match uuid::Uuid::try_parse(text) {
+            Ok(uuid) if text.len() == 36 && !uuid.is_nil() => Ok(Self(uuid)),
+            _ => Err(RULE),
+        }
+    }
+}
+
+impl std::fmt::Display for ErasureId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl TryFrom<String> for ErasureId {
+    type Error = InvalidId;
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ErasureId> for String {
+    fn from(id: ErasureId) -> Self {
+        id.to_string()
+    }
+}
+
 impl std::fmt::Debug for BatchId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("BatchId(..)")

@@ -14,8 +14,8 @@ pub mod limits;
 pub use class::{Category, IdentifierClass, Purpose, Purposes, UnknownWord};
 pub use counts::{ClassCounts, Handling};
 pub use id::{
-    BatchId, CommitNumber, CustomerId, CustomerKey, EventName, FieldPath, InvalidId, LevelName, ProductName,
-    ProgramName, RegionName, SubscriptionName,
+    BatchId, CommitNumber, CustomerId, CustomerKey, ErasureId, EventName, FieldPath, InvalidId, LevelName,
+    ProductName, ProgramName, RegionName, SubscriptionName,
 };
 pub use outcome::{Fate, Reason, Tally};
 pub use participation::{Change, Delivery, Participation, ProductLevel};

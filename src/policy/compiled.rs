@@ -12,7 +12,7 @@ use super::dictionary::Product;
 use super::planner;
 use super::program::Program;
 use super::raw_index::RawIndex;
-use super::{Action, Plan};
+use super::{Action, Plan, PolicyFile};
 use crate::model::{LevelName, ProductName, ProgramName, Purposes, Raw, RawText, Reason, RegionName};
 
 /// Plans that are kept compiled. A plan of a dictionary of 100 fields takes some tens of KiB, and making
@@ -58,6 +58,7 @@ impl Overlay {
 /// A policy: programs, dictionaries and regions, proved, and the plans compiled from them.
 pub struct Policy {
     version: Arc<str>,
+    files: Vec<PolicyFile>,
     programs: Vec<Program>,
     products: Vec<Product>,
     product_index: RawIndex,
@@ -78,7 +79,7 @@ impl fmt::Debug for Policy {
 impl Policy {
     /// `None` if there is no program or no product, which the compiler has refused before.
     pub(super) fn new(
-        version: String,
+        (version, files): (String, Vec<PolicyFile>),
         programs: Vec<Program>,
         products: Vec<Product>,
         regions: Vec<RegionName>,
@@ -97,6 +98,7 @@ impl Policy {
         );
         Some(Self {
             version,
+            files,
             programs,
             products,
             product_index,
@@ -112,6 +114,12 @@ impl Policy {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// The files that it was compiled from, in the order of their paths.
+    #[must_use]
+    pub fn files(&self) -> &[PolicyFile] {
+        &self.files
     }
 
     pub(super) const fn shared_version(&self) -> &Arc<str> {

@@ -5,6 +5,8 @@ mod compile;
 mod compiled;
 mod decide;
 mod dictionary;
+mod dictionary_diff;
+mod diff;
 mod document;
 mod explain;
 mod field_file;
@@ -25,14 +27,20 @@ mod proof;
 mod raw_index;
 mod rule_entry;
 mod shipped;
+mod sight;
+mod touched;
 mod treatment;
 
 #[cfg(test)]
 mod decisions;
 #[cfg(test)]
+mod diff_tests;
+#[cfg(test)]
 mod mistakes;
 #[cfg(test)]
 mod plans;
+#[cfg(test)]
+mod region_tests;
 #[cfg(test)]
 mod sample;
 
@@ -40,6 +48,8 @@ pub use compile::{PolicyFile, compile};
 pub use compiled::{Overlay, PlanKey, Policy, REGION_JOINT};
 pub use decide::{Ask, Decision, ProgramDecision};
 pub use dictionary::{Event, EventIndex, EventRef, Field, Product};
+pub use dictionary_diff::{DictionaryChange, Part as PolicyPart, StructureChange, dictionaries, structure};
+pub use diff::{Change, Chosen, Direction, Spot, Subject, between, diff, since};
 pub use explain::{EventExplanation, FieldExplanation};
 pub use handle::Handle;
 pub use name_table::NameTable;
@@ -47,4 +57,5 @@ pub use plan::{Action, EventPlan, FieldPlan, FieldSpec, Form, Kind, Plan, Redact
 pub use problem::{Problem, Severity};
 pub use program::{Level, Program};
 pub use shipped::shipped;
+pub use touched::{Tally as TouchedTally, Touched};
 pub use treatment::{Epoch, Generalise, Rule, Treatment};

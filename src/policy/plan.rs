@@ -65,6 +65,9 @@ pub struct FieldPlan {
     pub spec: FieldSpec,
     /// The type it must have.
     pub shape: Shape,
+    /// Bytes of the longest text or bytes value. A longer one is malformed, whatever the level does to the class,
+    /// so that a value which a low level stores in some form is there in every form that a higher one stores.
+    pub max_bytes: u32,
 }
 
 /// What a field is.

@@ -95,7 +95,10 @@ impl<'a> Walk<'_, 'a> {
             (Shape::Scalar { action: Action::Withhold(reason), .. }, _) => {
                 self.withheld(*reason, Some(number));
             }
-            (Shape::Scalar { kind, action }, value) => self.scalar(number, action, Scalar::of(*kind, &value)),
+            (Shape::Scalar { kind, action }, value) => {
+                let scalar = Scalar::of(*kind, &value).and_then(|scalar| scalar.within(field.max_bytes));
+                self.scalar(number, action, scalar);
+            }
             (Shape::Record(names), RawValue::Record(fields)) => self.fields(fields, names)?,
             (Shape::List { item }, RawValue::List(mut items)) => {
                 while let Some(value) = items.next_item()? {
@@ -118,8 +121,10 @@ impl<'a> Walk<'_, 'a> {
     fn key(&mut self, number: u32, raw: Raw<'a>) {
         let plan = self.plan;
         let field = usize::try_from(number).ok().and_then(|at| plan.fields.get(at));
-        if let Some(Shape::Scalar { action, .. }) = field.map(|field| &field.shape) {
-            self.scalar(number, action, Ok(Scalar::text(raw)));
+        if let Some((Shape::Scalar { action, .. }, max_bytes)) =
+            field.map(|field| (&field.shape, field.max_bytes))
+        {
+            self.scalar(number, action, Scalar::text(raw).within(max_bytes));
         }
     }
 

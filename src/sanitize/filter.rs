@@ -2,7 +2,8 @@
 //! purposes go, with their names; so do events and records that had nothing else.
 
 use super::encode;
-use super::wire::{Cursor, WireType};
+use super::stored::{Parts, StoredBatch, StoredEvent, StoredField, StoredValue};
+use super::wire::Cursor;
 use crate::model::{Purpose, Purposes, WireFault};
 
 /// What is left of a batch for a purpose.
@@ -26,109 +27,79 @@ pub enum Filtered {
 /// If `body` is not what [`super::SanitizedBatch::body`] gives: a damaged record.
 pub fn filter_purpose(body: &[u8], purpose: Purpose, out: &mut Vec<u8>) -> Result<Filtered, WireFault> {
     out.clear();
-    let tables = Tables::read(body, purpose)?;
-    if !tables.events.contains(&true) {
+    let batch = StoredBatch::read(body)?;
+    let mut rewrite = Rewrite::new(&batch, purpose);
+    if !rewrite.events.contains(&true) {
         return Ok(Filtered::Nothing);
     }
-    if tables.specs.iter().all(|spec| spec.number.is_some()) && !tables.events.contains(&false) {
+    if rewrite.specs.iter().all(Option::is_some) && !rewrite.events.contains(&false) {
         return Ok(Filtered::Whole);
     }
-    let mut rewrite = Rewrite {
-        specs: &tables.specs,
-        events: &tables.events,
-        names: vec![None; tables.names.len()],
-        kept: Vec::new(),
-    };
-    let (mut events, mut count) = (Vec::with_capacity(body.len()), 0);
-    let mut cursor = Cursor::new(body);
-    while let Some((number, kind)) = cursor.tag()? {
-        if number == 12 {
-            let start = events.len();
-            if rewrite.event(cursor.expect_message(kind)?, &mut events)? {
-                count += 1;
-            } else {
-                events.truncate(start);
-            }
+    let (mut written, mut count) = (Vec::with_capacity(body.len()), 0);
+    let mut events = batch.events;
+    while let Some(event) = events.next()? {
+        let start = written.len();
+        if rewrite.event(&event, &mut written)? {
+            count += 1;
         } else {
-            cursor.skip(kind)?;
+            written.truncate(start);
         }
     }
     if count == 0 {
         return Ok(Filtered::Nothing);
     }
-    let kept = rewrite.kept;
-    tables.write(body, purpose, &kept, out)?;
-    out.extend_from_slice(&events);
+    rewrite.head(body, purpose, out)?;
+    out.extend_from_slice(&written);
     Ok(Filtered::Part { events: count })
 }
 
-/// A field of the table: what it is called after the filter, if it is left.
-#[derive(Debug, Clone, Copy)]
-struct Spec {
-    number: Option<u32>,
-}
-
-/// The tables of a batch, read for one purpose.
-#[derive(Debug)]
-struct Tables<'a> {
+struct Rewrite<'b, 'a> {
+    batch: &'b StoredBatch<'a>,
+    /// For each field of the table, its number after the filter, if it is left.
+    specs: Vec<Option<u32>>,
     /// For each name of an event, whether the purpose may know of the event.
     events: Vec<bool>,
-    specs: Vec<Spec>,
-    names: Vec<&'a [u8]>,
+    /// For each name of an event: its number after the filter, once it occurs.
+    names: Vec<Option<u32>>,
+    /// The names that occur, in the order of their new numbers.
+    kept: Vec<usize>,
 }
 
-impl<'a> Tables<'a> {
-    fn read(body: &'a [u8], purpose: Purpose) -> Result<Self, WireFault> {
-        let mut cursor = Cursor::new(body);
-        let mut tables = Self { events: Vec::new(), specs: Vec::new(), names: Vec::new() };
-        let (mut found, mut left) = (Vec::new(), 0);
-        while let Some((number, kind)) = cursor.tag()? {
-            match number {
-                10 => found.push(spec(cursor.expect_message(kind)?)?),
-                11 => tables.names.push(cursor.expect_bytes(kind)?),
-                13 => {
-                    let bits = cursor.expect_bytes(kind)?.iter();
-                    tables.events = bits.map(|bits| Purposes::from_bits(*bits).has(purpose)).collect();
-                }
-                // The tables stand before the events.
-                12 => break,
-                _ => cursor.skip(kind)?,
-            }
+impl<'b, 'a> Rewrite<'b, 'a> {
+    fn new(batch: &'b StoredBatch<'a>, purpose: Purpose) -> Self {
+        let mut left = 0;
+        let specs = batch.specs.iter().map(|spec| {
+            // A map without its keys is nothing.
+            let keys_allowed = spec.key == 0
+                || batch
+                    .key_of(spec)
+                    .and_then(|key| batch.specs.get(key))
+                    .is_some_and(|k| k.purposes.has(purpose));
+            let allowed = spec.purposes.has(purpose) && keys_allowed;
+            let number = allowed.then_some(left);
+            left += u32::from(allowed);
+            number
+        });
+        Self {
+            specs: specs.collect(),
+            events: (0..batch.event_purposes.len())
+                .map(|name| batch.purposes_of(name).has(purpose))
+                .collect(),
+            names: vec![None; batch.names.len()],
+            kept: Vec::new(),
+            batch,
         }
-        for (allowed, key) in &found {
-            let key_allowed = key.checked_sub(1).is_none_or(|key| {
-                usize::try_from(key).ok().and_then(|at| found.get(at)).is_some_and(|k| k.0.has(purpose))
-            });
-            let number = (allowed.has(purpose) && key_allowed).then_some(left);
-            left += u32::from(number.is_some());
-            tables.specs.push(Spec { number });
-        }
-        Ok(tables)
     }
 
     /// Writes the head, with the fields that are left and the names that occur.
-    fn write(
-        &self,
-        body: &[u8],
-        purpose: Purpose,
-        kept_names: &[usize],
-        out: &mut Vec<u8>,
-    ) -> Result<(), WireFault> {
+    fn head(&self, body: &[u8], purpose: Purpose, out: &mut Vec<u8>) -> Result<(), WireFault> {
         let mut cursor = Cursor::new(body);
-        let mut index = 0;
         loop {
             let before = cursor.rest();
             let Some((number, kind)) = cursor.tag()? else { break };
             match number {
-                10 => {
-                    let spec = cursor.expect_message(kind)?;
-                    if self.specs.get(index).is_some_and(|spec| spec.number.is_some()) {
-                        self.write_spec(spec, out)?;
-                    }
-                    index += 1;
-                }
-                // What is said of events is written again below, of those that are left.
-                11 | 13 => cursor.skip(kind)?,
+                // What is said of fields and events is written again below, of those that are left.
+                10 | 11 | 13 => cursor.skip(kind)?,
                 12 => break,
                 _ => {
                     cursor.skip(kind)?;
@@ -138,12 +109,21 @@ impl<'a> Tables<'a> {
             }
         }
         // Of the purposes of an event, the drainer learns its own only.
-        let own = vec![Purposes::only(purpose).bits(); kept_names.len()];
+        let own = vec![Purposes::only(purpose).bits(); self.kept.len()];
         encode::bytes_field(out, 13, &own);
-        for name in kept_names {
-            encode::bytes_field(out, 11, self.names.get(*name).copied().unwrap_or_default());
+        for (at, spec) in self.batch.specs.iter().enumerate() {
+            if self.spec(at).is_some() {
+                self.write_spec(Cursor::new(spec.bytes), out)?;
+            }
+        }
+        for name in &self.kept {
+            encode::bytes_field(out, 11, self.batch.names.get(*name).copied().unwrap_or_default());
         }
         Ok(())
+    }
+
+    fn spec(&self, at: usize) -> Option<u32> {
+        self.specs.get(at).copied().flatten()
     }
 
     /// Copies a spec; the number of a map's key field is another after the filter.
@@ -154,9 +134,7 @@ impl<'a> Tables<'a> {
             let Some((number, kind)) = spec.tag()? else { break };
             if number == 7 {
                 let key = usize::try_from(spec.expect_varint(kind)?).unwrap_or(0);
-                let left =
-                    key.checked_sub(1).and_then(|key| self.specs.get(key)).and_then(|spec| spec.number);
-                if let Some(left) = left {
+                if let Some(left) = key.checked_sub(1).and_then(|key| self.spec(key)) {
                     encode::varint_field(out, 7, u64::from(left) + 1);
                 }
             } else {
@@ -168,95 +146,46 @@ impl<'a> Tables<'a> {
         encode::close(out, open);
         Ok(())
     }
-}
 
-/// The purposes of a `FieldSpec` and the number of its key field plus one.
-fn spec(mut cursor: Cursor<'_>) -> Result<(Purposes, u64), WireFault> {
-    let mut read = (Purposes::NONE, 0);
-    while let Some((number, kind)) = cursor.tag()? {
-        match number {
-            5 => read.0 = purposes(cursor.expect_bytes(kind)?),
-            7 => read.1 = cursor.expect_varint(kind)?,
-            _ => cursor.skip(kind)?,
-        }
-    }
-    Ok(read)
-}
-
-/// A packed list of `usaged.drain.v1.Purpose`; numbers that mean nothing allow nothing.
-fn purposes(packed: &[u8]) -> Purposes {
-    let of =
-        |number: &u8| Purpose::ALL.iter().copied().find(|p| super::builder::purpose_number(*p) == *number);
-    packed.iter().filter_map(of).collect()
-}
-
-struct Rewrite<'t> {
-    specs: &'t [Spec],
-    events: &'t [bool],
-    /// For each name of the batch: its number after the filter, once it occurs.
-    names: Vec<Option<u32>>,
-    /// The names that occur, in the order of their new numbers.
-    kept: Vec<usize>,
-}
-
-impl Rewrite<'_> {
     /// Writes an event with the fields that are left; `false` if it had fields and none is left.
-    fn event(&mut self, event: Cursor<'_>, out: &mut Vec<u8>) -> Result<bool, WireFault> {
-        let open = encode::open(out, 12, 2);
-        let (mut had, mut has) = (false, false);
-        let mut name = None;
-        let mut scan = event;
-        while let Some((number, kind)) = scan.tag()? {
-            match number {
-                1 => name = usize::try_from(scan.expect_varint(kind)?).ok(),
-                2 => encode::varint_field(out, 2, scan.expect_varint(kind)?),
-                3 => {
-                    had = true;
-                    has |= self.field(scan.expect_message(kind)?, 3, out)?;
-                }
-                _ => scan.skip(kind)?,
-            }
-        }
-        let allowed = name.and_then(|name| self.events.get(name)).copied().unwrap_or(false);
-        if !allowed || (had && !has) {
+    fn event(&mut self, event: &StoredEvent<'_>, out: &mut Vec<u8>) -> Result<bool, WireFault> {
+        if !self.events.get(event.name).copied().unwrap_or(false) {
             return Ok(false);
         }
-        if let Some(name) = name {
-            encode::varint_field(out, 1, u64::from(self.name(name)));
+        let known = self.names.get(event.name).copied().flatten();
+        let number = known.unwrap_or_else(|| u32::try_from(self.kept.len()).unwrap_or(u32::MAX));
+        let open = encode::open(out, 12, 2);
+        encode::varint_field(out, 1, u64::from(number));
+        encode::varint_field(out, 2, event.time_ms.cast_unsigned());
+        let (had, has) = self.fields(event.fields, 3, out)?;
+        if had && !has {
+            return Ok(false);
         }
         encode::close(out, open);
+        if let (None, Some(slot)) = (known, self.names.get_mut(event.name)) {
+            *slot = Some(number);
+            self.kept.push(event.name);
+        }
         Ok(true)
     }
 
-    fn name(&mut self, name: usize) -> u32 {
-        let next = u32::try_from(self.kept.len()).unwrap_or(u32::MAX);
-        match self.names.get_mut(name) {
-            Some(Some(number)) => *number,
-            Some(slot) => {
-                *slot = Some(next);
-                self.kept.push(name);
-                next
-            }
-            None => next,
+    /// Writes the fields that are left as fields `to`: whether there were any, and whether any is left.
+    fn fields(&self, mut fields: Parts<'_>, to: u8, out: &mut Vec<u8>) -> Result<(bool, bool), WireFault> {
+        let (mut had, mut has) = (false, false);
+        while let Some(field) = fields.next_field()? {
+            had = true;
+            has |= self.field(&field, to, out)?;
         }
+        Ok((had, has))
     }
 
     /// Writes a field as field `to`, if it is left and holds anything.
-    fn field(&mut self, mut field: Cursor<'_>, to: u8, out: &mut Vec<u8>) -> Result<bool, WireFault> {
-        let (mut spec, mut value) = (None, None);
-        while let Some((number, kind)) = field.tag()? {
-            match number {
-                1 => spec = usize::try_from(field.expect_varint(kind)?).ok(),
-                2 => value = Some(field.expect_message(kind)?),
-                _ => field.skip(kind)?,
-            }
-        }
-        let number = spec.and_then(|spec| self.specs.get(spec)).and_then(|spec| spec.number);
-        let (Some(number), Some(value)) = (number, value) else { return Ok(false) };
+    fn field(&self, field: &StoredField<'_>, to: u8, out: &mut Vec<u8>) -> Result<bool, WireFault> {
+        let Some(number) = self.spec(field.spec) else { return Ok(false) };
         let start = out.len();
         let open = encode::open(out, to, 1);
         encode::varint_field(out, 1, u64::from(number));
-        let kept = self.value(value, 2, out)?;
+        let kept = self.value(field.value, 2, out)?;
         if kept {
             encode::close(out, open);
         } else {
@@ -265,66 +194,64 @@ impl Rewrite<'_> {
         Ok(kept)
     }
 
-    /// Writes a value as field `to`; `false` if it is a record of which nothing is left.
-    fn value(&mut self, mut value: Cursor<'_>, to: u8, out: &mut Vec<u8>) -> Result<bool, WireFault> {
-        let open = encode::open(out, to, 1);
-        let mut kept = true;
-        loop {
-            let before = value.rest();
-            let Some((number, kind)) = value.tag()? else { break };
-            match number {
-                7 => kept = self.members(value.expect_message(kind)?, 7, out)?,
-                8 => kept = self.members(value.expect_message(kind)?, 8, out)?,
-                9 => kept = self.members(value.expect_message(kind)?, 9, out)?,
-                _ => {
-                    value.skip(kind)?;
-                    let taken = before.len() - value.rest().len();
-                    out.extend_from_slice(before.get(..taken).unwrap_or_default());
-                }
+    /// Writes a value as field `to`; `false` if it holds others and none is left.
+    fn value(&self, value: Cursor<'_>, to: u8, out: &mut Vec<u8>) -> Result<bool, WireFault> {
+        let (inner, parts) = match StoredValue::read(value)? {
+            StoredValue::Record(parts) => (7, parts),
+            StoredValue::List(parts) => (8, parts),
+            StoredValue::Map(parts) => (9, parts),
+            StoredValue::Empty
+            | StoredValue::Text(_)
+            | StoredValue::Int(_)
+            | StoredValue::Double(_)
+            | StoredValue::Bool(_)
+            | StoredValue::Bytes(_)
+            | StoredValue::Token(_) => {
+                encode::bytes_field(out, to, value.rest());
+                return Ok(true);
             }
-        }
+        };
+        let (outer, open) = (encode::open(out, to, 1), encode::open(out, inner, 1));
+        let (had, has) = match inner {
+            7 => self.fields(parts, 1, out)?,
+            8 => self.items(parts, out)?,
+            _ => self.pairs(parts, out)?,
+        };
         encode::close(out, open);
-        Ok(kept)
+        encode::close(out, outer);
+        Ok(has || !had)
     }
 
-    /// Writes a record (7), list (8) or map (9); `false` if it had members and none is left.
-    fn members(&mut self, mut members: Cursor<'_>, what: u8, out: &mut Vec<u8>) -> Result<bool, WireFault> {
-        let open = encode::open(out, what, 1);
+    fn items(&self, mut items: Parts<'_>, out: &mut Vec<u8>) -> Result<(bool, bool), WireFault> {
         let (mut had, mut has) = (false, false);
-        while let Some((number, kind)) = members.tag()? {
-            if number != 1 {
-                members.skip(kind)?;
-                continue;
-            }
+        while let Some(item) = items.next()? {
             had = true;
             let start = out.len();
-            let member = members.expect_message(kind)?;
-            let kept = match what {
-                7 => self.field(member, 1, out)?,
-                8 => self.value(member, 1, out)?,
-                _ => self.pair(member, out)?,
-            };
+            let kept = self.value(item, 1, out)?;
             if !kept {
                 out.truncate(start);
             }
             has |= kept;
         }
-        encode::close(out, open);
-        Ok(has || !had)
+        Ok((had, has))
     }
 
-    fn pair(&mut self, mut pair: Cursor<'_>, out: &mut Vec<u8>) -> Result<bool, WireFault> {
-        let open = encode::open(out, 1, 1);
-        let mut kept = true;
-        while let Some((number, kind)) = pair.tag()? {
-            match (number, kind) {
-                (1, WireType::Bytes) => encode::bytes_field(out, 1, pair.bytes()?),
-                (2, WireType::Bytes) => kept = self.value(pair.message()?, 2, out)?,
-                (_, kind) => pair.skip(kind)?,
+    fn pairs(&self, mut pairs: Parts<'_>, out: &mut Vec<u8>) -> Result<(bool, bool), WireFault> {
+        let (mut had, mut has) = (false, false);
+        while let Some((key, value)) = pairs.next_pair()? {
+            had = true;
+            let start = out.len();
+            let open = encode::open(out, 1, 1);
+            encode::bytes_field(out, 1, key.rest());
+            let kept = self.value(value, 2, out)?;
+            if kept {
+                encode::close(out, open);
+            } else {
+                out.truncate(start);
             }
+            has |= kept;
         }
-        encode::close(out, open);
-        Ok(kept)
+        Ok((had, has))
     }
 }
 

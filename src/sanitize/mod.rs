@@ -8,14 +8,22 @@
 
 mod batch;
 mod builder;
+mod counts;
 mod encode;
 mod explain;
 mod filter;
 mod hmac;
 mod keys;
+mod lower;
+mod lower_counts;
+mod lower_fields;
+mod lower_step;
+mod lower_walk;
 mod pass;
 mod permit;
+mod redact;
 mod seal;
+mod stored;
 mod treat;
 mod value;
 mod walk;
@@ -24,10 +32,13 @@ pub mod canonical;
 pub mod wire;
 
 pub use batch::{Sanitized, SanitizedBatch, WithheldPlace};
+pub use counts::count_fields;
 pub use explain::{FieldFate, explain};
 pub use filter::{Filtered, filter_purpose};
 pub use hmac::HmacKey;
 pub use keys::{CustomerSalt, CustomerSecret, KeyError, ProgramKeys, RootKey};
+pub use lower::{LowerTo, Lowered, lower};
+pub use lower_counts::{FieldCounts, LowerCounts};
 pub use pass::{Scratch, sanitize, withheld};
 pub use permit::{Applicant, Permit};
 pub use seal::{NONCE_BYTES, SealBroken, SealKey, TAG_BYTES};

@@ -17,6 +17,21 @@ pub struct Scratch {
     buffers: Vec<Buffers>,
 }
 
+impl Scratch {
+    pub(super) const fn canonical(&mut self) -> &mut canonical::Scratch {
+        &mut self.canonical
+    }
+
+    /// Buffers for a batch, to be given back with [`Self::give_buffers`].
+    pub(super) fn take_buffers(&mut self) -> Buffers {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_buffers(&mut self, buffers: Buffers) {
+        self.buffers.push(buffers);
+    }
+}
+
 /// Sanitises the events of one request as its permit says.
 ///
 /// # Errors

@@ -127,16 +127,24 @@ pub(super) fn recall(
     generations: &[Generation],
     id: &[u8; 16],
 ) -> Result<Option<Remembered>, StoreError> {
-    const WHAT: &str = "a deduplication row";
     for generation in generations.iter().rev() {
-        let family = db.cf_handle(&generation.family).ok_or(StoreError::Damaged { what: WHAT })?;
-        let found =
-            db.get_pinned_cf(&family, id).map_err(StoreError::database("read a deduplication row"))?;
-        if let Some(row) = found {
-            return Remembered::decode(&row).map(Some).ok_or(StoreError::Damaged { what: WHAT });
+        if db.cf_handle(&generation.family).is_none() {
+            return Err(StoreError::Damaged { what: WHAT });
+        }
+        if let Some(found) = recall_in(db, &generation.family, id)? {
+            return Ok(Some(found));
         }
     }
     Ok(None)
+}
+
+const WHAT: &str = "a deduplication row";
+
+/// Looks a batch up in one family; there is nothing in one that was dropped.
+pub(super) fn recall_in(db: &Db, family: &str, id: &[u8; 16]) -> Result<Option<Remembered>, StoreError> {
+    let Some(family) = db.cf_handle(family) else { return Ok(None) };
+    let found = db.get_pinned_cf(&family, id).map_err(StoreError::database("read a deduplication row"))?;
+    found.map(|row| Remembered::decode(&row).ok_or(StoreError::Damaged { what: WHAT })).transpose()
 }
 
 #[cfg(test)]

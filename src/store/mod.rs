@@ -49,7 +49,7 @@
 //! | `01` `registry` | next customer key (8), customers (8) |
 //! | `02`, segment number (4) | closed (1), number (4), first commit (8), last commit before it (8), running hash before it (16), begun (8), last commit (8), running hash (16), earliest and latest time received (8, 8), records (8), bytes (8); of a segment that is not closed, what follows "begun" is found by reading it |
 //! | `03`, family number (4) | begun (8) |
-//! | `10`, `11`, `12`, `13`, then a key | rows of subscriptions, leases, dead letters, cursors: values of `drain`, without this form |
+//! | `10` to `19`, then a key | rows of other rooms ([`MetaTable`]), without this form |
 //!
 //! # Segments
 //!
@@ -96,7 +96,9 @@
 //!
 //! `RocksDB`'s own repair is never run, and the live directory is never opened twice.
 
+mod amend;
 mod aside;
+mod backup;
 mod bytes;
 mod catalogue;
 mod chain;
@@ -111,9 +113,13 @@ mod group;
 mod inspect;
 mod layout;
 mod loss;
+mod meta;
 mod open;
 mod options;
+mod outbox;
 mod pending;
+mod personal;
+mod purge;
 mod queue;
 mod reader;
 mod record;
@@ -122,9 +128,12 @@ mod retention;
 mod rocks;
 mod roll;
 mod salvage;
+mod scan;
+mod secrets;
 mod segments;
 mod shared;
 mod status;
+mod step;
 #[expect(clippy::module_inception, reason = "the handle has the name of the room")]
 mod store;
 mod stored;
@@ -136,19 +145,31 @@ mod writer;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod amend_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod record_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod samples;
 
+pub use amend::{Amended, Amendment};
+pub use backup::{Backup, BackupError, BackupProgress, put_back};
 pub use command::{Append, Appended, MetaOp};
 pub use customers::{Basis, CustomerEntry, Customers};
 pub use dedup::Dedup;
 pub use fault::{AppendError, DatabaseFault, OpenError, RecordFault, SetError, StoreError};
 pub use inspect::{DedupInspection, Inspection, SegmentInspection, inspect};
-pub use layout::MetaTable;
 pub use loss::Loss;
+pub use meta::{MetaRow, MetaTable};
 pub use options::{Options, WhenFull};
+pub use outbox::Notary;
+pub use purge::{Place, PurgeError, PurgeProgress, Purged};
 pub use reader::{Entry, ReadLimits};
 pub use record::{RecordHeader, SealedRecord};
 pub use registry::{Customer, NewChange, SetOutcome};
+pub use scan::{HeaderAt, Scan, Scanned};
+pub use secrets::{SecretBytes, SecretKey, SecretOp};
 pub use status::Status;
-pub use store::{MetaRow, Queued, Store};
+pub use store::{Queued, Store};
 pub use stored::StoredRecord;

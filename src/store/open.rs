@@ -13,7 +13,9 @@ use super::catalogue::{Catalogue, Segment};
 use super::dedup::Generation;
 use super::directory::{Directory, Format, failed};
 use super::fault::{DatabaseFault, OpenError};
-use super::layout::{FORMAT_VERSION, Head, KEY_HEAD, KEY_REGISTRY, KEY_STORE, META, RegistryRow, StoreRow};
+use super::layout::{
+    FORMAT_VERSION, Head, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, KEY_STORE, META, OutboxRow, RegistryRow, StoreRow,
+};
 use super::loss::Loss;
 use super::options::Options;
 use super::rocks::{Db, Setup, write_options};
@@ -32,6 +34,7 @@ pub(super) struct Opened {
     pub(super) shared: Shared,
     pub(super) head: Head,
     pub(super) registry: RegistryRow,
+    pub(super) outbox: OutboxRow,
     pub(super) generations: Vec<Generation>,
 }
 
@@ -94,6 +97,9 @@ pub(super) fn recover(options: Options, key_check: [u8; 16], clock: Clock) -> Re
     let registry = row(&db, KEY_REGISTRY, &judge)?;
     let registry = registry.map_or(Some(RegistryRow::START), |row| RegistryRow::decode(&row));
     let registry = registry.ok_or_else(|| judge.damaged("the row of the registry", None))?;
+    let outbox = row(&db, KEY_OUTBOX, &judge)?;
+    let outbox = outbox.map_or(Some(OutboxRow::START), |row| OutboxRow::decode(&row));
+    let outbox = outbox.ok_or_else(|| judge.damaged("the row of the outbox", None))?;
     let Survey { mut catalogue, generations, aside, .. } = survey;
     go_on(&db, &setup, &mut catalogue, head, &options, now)
         .map_err(|source| OpenError::Database { path: options.dir.clone(), source })?;
@@ -101,8 +107,9 @@ pub(super) fn recover(options: Options, key_check: [u8; 16], clock: Clock) -> Re
     let witness = witness.map_err(|source| failed("write", &directory.witness(), source))?;
     let customers = registry.customers;
     tracing::info!(head = head.commit, segments = catalogue.segments.len(), customers, "opened the store");
-    let parts = Parts { db, setup, directory, options, clock, witness, catalogue, head, customers, aside };
-    Ok(Opened { shared: Shared::new(parts), head, registry, generations })
+    let parts =
+        Parts { db, setup, directory, options, clock, witness, catalogue, head, customers, outbox, aside };
+    Ok(Opened { shared: Shared::new(parts), head, registry, outbox, generations })
 }
 
 /// The id of the store; a new one is written down first of all.

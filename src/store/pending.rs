@@ -1,23 +1,24 @@
 //! One group on its way to the disk: its write batch, what will be true after it, and who waits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rocksdb::WriteBatch;
 
+use super::amend::Changes;
 use super::catalogue::Content;
-use super::command::{Append, AppendReply, Appended, MetaOp, MetaReply, SetReply};
+use super::command::{Append, AppendReply, Appended, MetaOp, MetaReply, Reply, SetReply};
 use super::customers::Basis;
 use super::dedup::{Remembered, recall};
-use super::fault::{AppendError, RecordFault, SetError, StoreError};
+use super::fault::{AppendError, RecordFault, StoreError};
 use super::group::GroupSize;
-use super::layout::{Head, META, segment_family};
-use super::registry::{self, NewChange, Revisions, SetOutcome};
+use super::layout::{Head, META, OutboxRow, segment_family};
+use super::registry::{self, NewChange, Revisions};
 use super::retention::retry_after;
 use super::rocks::Db;
 use super::writer::Writer;
-use crate::model::{CommitNumber, UnixMillis};
+use crate::model::{Change, CommitNumber, CustomerKey, UnixMillis};
 
 /// When to come back after the disk was found full: RocksDB resumes about five seconds after space
 /// was freed.
@@ -26,8 +27,7 @@ const AFTER_FULL: Duration = Duration::from_secs(5);
 /// Who waits for what.
 enum Waiter {
     Append(AppendReply, Result<Appended, AppendError>),
-    Meta(MetaReply),
-    Set(SetReply, Vec<Result<SetOutcome, SetError>>),
+    Other(Box<dyn FnOnce(Option<Refusal>)>),
 }
 
 /// Why a whole group is refused.
@@ -39,16 +39,33 @@ pub(super) enum Refusal {
     Failed,
 }
 
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full => Self::Full,
+            Refusal::Failed => Self::Failed,
+        }
+    }
+}
+
 /// The group.
 pub(super) struct Pending {
     pub(super) batch: WriteBatch,
     /// Whether anybody needs it synced.
     pub(super) sync: bool,
+    /// Whether it is written even if nothing is in it.
+    pub(super) marked: bool,
     /// The head after it.
     pub(super) head: Head,
     /// The active segment after it.
     pub(super) content: Content,
     pub(super) revisions: Revisions,
+    pub(super) outbox: OutboxRow,
+    pub(super) changes: Changes,
+    /// Rows of secrets that are changed.
+    pub(super) secrets: HashSet<Vec<u8>>,
+    /// Customers whose caches take notice although their participation is the same.
+    pub(super) restamped: Vec<CustomerKey>,
     pub(super) records: u64,
     pub(super) events: u64,
     pub(super) dedup_bytes: u64,
@@ -91,9 +108,14 @@ impl Pending {
         Self {
             batch: Writer::batch(size),
             sync: false,
+            marked: false,
             head: writer.head,
             content,
             revisions: Revisions::new(writer.registry),
+            outbox: writer.outbox,
+            changes: Changes::default(),
+            secrets: HashSet::new(),
+            restamped: Vec::new(),
             records: 0,
             events: 0,
             dedup_bytes: 0,
@@ -180,30 +202,76 @@ impl Pending {
 
     /// Takes in changes of metadata.
     pub(super) fn meta(&mut self, db: &Db, ops: Vec<MetaOp>, durable: bool, reply: MetaReply) {
-        if let Some(meta) = db.cf_handle(META) {
-            for op in ops {
-                match op {
-                    MetaOp::Put { table, key, value } => self.batch.put_cf(&meta, table.key(&key), value),
-                    MetaOp::Delete { table, key } => self.batch.delete_cf(&meta, table.key(&key)),
+        match self.put_rows(db, ops) {
+            Ok(()) => {
+                self.sync |= durable;
+                self.wait(reply, ());
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Writes rows of metadata, or none of them.
+    pub(super) fn put_rows(&mut self, db: &Db, ops: Vec<MetaOp>) -> Result<(), StoreError> {
+        self.check_outbox(ops.iter().filter(|op| matches!(op, MetaOp::Ledger(_))).count())?;
+        let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
+        for op in ops {
+            match op {
+                MetaOp::Put { table, key, value } => self.batch.put_cf(&meta, table.key(&key), value),
+                MetaOp::Delete { table, key } => self.batch.delete_cf(&meta, table.key(&key)),
+                MetaOp::DeleteAll { table, prefix } => {
+                    let (from, until) = table.prefixed(&prefix);
+                    self.batch.delete_range_cf(&meta, from, until);
                 }
+                MetaOp::Ledger(entry) => self.enter(db, &entry),
             }
         }
-        self.sync |= durable;
-        self.waiters.push(Waiter::Meta(reply));
+        Ok(())
     }
 
     /// Takes in changes of participations. If one cannot be read, those before it in the command are made all
     /// the same, and the caller is told that the command failed.
-    pub(super) fn set(&mut self, db: &Db, changes: &[NewChange], reply: SetReply) {
+    pub(super) fn set(&mut self, writer: &Writer, changes: &[NewChange], reply: SetReply) {
+        let (db, notary) = (&writer.shared.db, writer.shared.options.notary.as_ref());
+        if let Err(error) = self.check_outbox(notary.map_or(0, |_| changes.len())) {
+            return drop(reply.send(Err(error)));
+        }
         let mut outcomes = Vec::with_capacity(changes.len());
         self.sync = true;
         for change in changes {
-            match self.revisions.apply(db, &mut self.batch, change, self.now) {
+            let outcome = self.revisions.apply(db, &mut self.batch, change, self.now);
+            self.certify(db, notary);
+            match outcome {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => return drop(reply.send(Err(error))),
             }
         }
-        self.waiters.push(Waiter::Set(reply, outcomes));
+        self.wait(reply, outcomes);
+    }
+
+    /// Takes every row of a customer away, and writes rows of metadata with that.
+    pub(super) fn destroy(&mut self, db: &Db, key: CustomerKey, ops: Vec<MetaOp>, reply: Reply<Option<Change>>) {
+        let entries = ops.iter().filter(|op| matches!(op, MetaOp::Ledger(_))).count();
+        // Whatever can fail comes before the first row.
+        let begun = self.check_outbox(entries).and_then(|()| {
+            let change = self.revisions.destroy(db, &mut self.batch, key)?;
+            self.put_rows(db, ops)?;
+            Ok(change)
+        });
+        match begun {
+            Ok(change) => {
+                self.sync = true;
+                self.wait(reply, change);
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Has `outcome` told once the group is on disk.
+    pub(super) fn wait<T: 'static>(&mut self, reply: Reply<T>, outcome: T) {
+        self.waiters.push(Waiter::Other(Box::new(move |refusal| {
+            let _waits_no_more = reply.send(refusal.map_or(Ok(outcome), |refusal| Err(refusal.into())));
+        })));
     }
 
     /// Tells everyone what became of it. Who does not wait any more is not told.
@@ -211,23 +279,21 @@ impl Pending {
         for waiter in self.waiters {
             match waiter {
                 Waiter::Append(reply, outcome) => drop(reply.send(outcome)),
-                Waiter::Meta(reply) => drop(reply.send(Ok(()))),
-                Waiter::Set(reply, outcomes) => drop(reply.send(Ok(outcomes))),
+                Waiter::Other(tell) => tell(None),
             }
         }
     }
 
     /// Tells everyone that nothing of it was written, or that it is not known.
     pub(super) fn refuse(self, refusal: Refusal) {
-        let (append, meta): (_, fn() -> StoreError) = match refusal {
-            Refusal::Full => (AppendError::Full { retry_after: AFTER_FULL }, || StoreError::Full),
-            Refusal::Failed => (AppendError::Failed, || StoreError::Failed),
+        let append = match refusal {
+            Refusal::Full => AppendError::Full { retry_after: AFTER_FULL },
+            Refusal::Failed => AppendError::Failed,
         };
         for waiter in self.waiters {
             match waiter {
                 Waiter::Append(reply, _) => drop(reply.send(Err(append))),
-                Waiter::Meta(reply) => drop(reply.send(Err(meta()))),
-                Waiter::Set(reply, _) => drop(reply.send(Err(meta()))),
+                Waiter::Other(tell) => tell(Some(refusal)),
             }
         }
     }

@@ -163,7 +163,8 @@ impl Pair {
                 }
             }
         }
-        let pulled = self.world.drain().pull(&jobs(), max, u64::MAX, Duration::ZERO).await.unwrap();
+        let pulled =
+            self.world.drain().pull(&jobs(), max, u64::MAX, Duration::ZERO, 0).await.unwrap().deliveries;
         assert_eq!(pulled.iter().map(|delivery| delivery.commit.0).collect::<Vec<_>>(), expected);
         for delivery in pulled {
             let commit = delivery.commit.0;
@@ -203,7 +204,7 @@ impl Pair {
             }
             (Some(_), false) => {
                 *self.fate(commit) = Fate::Skipped;
-                Some(AckFailure::Withdrawn)
+                Some(AckFailure::Withdrawn(CommitNumber(commit)))
             }
         };
         assert_eq!(result.failures, failure.map(|why| (id, why)).into_iter().collect::<Vec<_>>());

@@ -103,7 +103,8 @@ impl Room {
     /// What each subscription is given now.
     async fn drained(&self, purpose: Purpose) -> Vec<Bytes> {
         let name = named(purpose);
-        let given = self.drain.pull(&name, 100, u64::MAX, std::time::Duration::ZERO).await.unwrap();
+        let given =
+            self.drain.pull(&name, 100, u64::MAX, std::time::Duration::ZERO, 0).await.unwrap().deliveries;
         let ids: Vec<_> = given.iter().map(|delivery| delivery.ack_id.clone()).collect();
         self.drain.acknowledge(&name, &ids).await.unwrap();
         given.into_iter().map(|delivery| delivery.body).collect()

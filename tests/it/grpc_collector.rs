@@ -29,6 +29,9 @@ use usaged::store::{self, Customers, Store};
 use crate::door_raw::SOON;
 
 pub struct Collector {
+    /// The room behind the drainers' door.
+    pub room: Drain,
+    pub address: std::net::SocketAddr,
     pub channel: Channel,
     pub health: Health,
     /// Whether a reload of the policy finds a mistake.
@@ -57,6 +60,7 @@ impl Collector {
             drain::Options::default(),
         );
         let drain = drain.await.unwrap();
+        let room = drain.clone();
         let policy_is_bad = Arc::new(AtomicBool::new(false));
         let reload: Reload = {
             let (policy, is_bad) = (policy.clone(), Arc::clone(&policy_is_bad));
@@ -77,7 +81,7 @@ impl Collector {
         let ended = tokio::spawn(serve(listener, routes, options, shutdown.clone()));
         health.set(true).await;
         let channel = connect(&address.to_string()).await.unwrap();
-        Self { channel, health, policy_is_bad, shutdown, ended, _dir: dir }
+        Self { room, address, channel, health, policy_is_bad, shutdown, ended, _dir: dir }
     }
 
     pub fn admin(&self) -> AdminServiceClient<Channel> {

@@ -210,7 +210,7 @@ fn kept(plan: &Plan, event: usize, number: u32, fill: Fill) -> Purposes {
         (_, Fill::OtherType) | (Action::Keep(_) | Action::Generalise(_), _) => false,
         (Action::Withhold(_) | Action::Pseudonym { .. } | Action::Vocabulary(_) | Action::Redact(_), _) => {
             false
-        },
+        }
     };
     let stored = matches!(plan.events[event], EventPlan::Store { .. });
     let text = fill != Fill::Odd || *kind == policy::Kind::Text;

@@ -96,7 +96,7 @@ pub fn batch(n: u64, received: UnixMillis) -> SanitizedBatch {
 
 /// The sealed record number `n`.
 pub fn record(n: u64, received: UnixMillis) -> SealedRecord {
-    SealedRecord::seal(&batch(n, received), &seal_key()).unwrap()
+    SealedRecord::seal(&batch(n, received), 1, &seal_key()).unwrap()
 }
 
 /// A batch of one record under the id `n`.

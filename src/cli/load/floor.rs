@@ -139,7 +139,7 @@ impl Sanitised {
     }
 
     fn sealed(&self) -> Result<Vec<SealedRecord>, Failure> {
-        let sealed = self.batches.iter().map(|batch| SealedRecord::seal(batch, &self.key));
+        let sealed = self.batches.iter().map(|batch| SealedRecord::seal(batch, 1, &self.key));
         sealed.collect::<Result<_, _>>().map_err(|_| Failure::Failed("a batch cannot be sealed".to_owned()))
     }
 

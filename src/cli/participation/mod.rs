@@ -1,5 +1,6 @@
 //! `usaged participation`: what customers chose, in a running collector.
 
+mod accept;
 mod import;
 mod text;
 
@@ -23,6 +24,7 @@ const PAGE: u64 = 1_000;
 Examples:
   usaged participation set acme --level operational=operational --level ceip=standard --reason 'ticket 4711'
   usaged participation get acme
+  usaged participation accept acme --product vcenter --dry-run
   usaged participation import customers.toml --reason 'initial load'
   usaged participation history acme --json")]
 pub(super) struct ParticipationArgs {
@@ -52,6 +54,8 @@ enum Action {
         #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
         page_token: String,
     },
+    /// Accept the data that a newer dictionary brings, or withdraw from it, and see what becomes visible.
+    Accept(accept::AcceptArgs),
     /// Set many participations from a TOML, JSON or NDJSON file; bad ones are named, the others set.
     Import(import::ImportArgs),
     /// Show every change of a participation, newest first: who, when and why.
@@ -164,6 +168,7 @@ impl ParticipationArgs {
                 show(&got.into_inner(), out)
             }
             Action::List { limit, page_token } => list(&mut admin, limit, page_token, out).await,
+            Action::Accept(args) => accept::accept(&mut admin, args, out).await,
             Action::Import(args) => import::import(&mut admin, args, out).await,
             Action::History { customer, limit } => history(&mut admin, &customer, limit, out).await,
         }

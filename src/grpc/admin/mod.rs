@@ -1,8 +1,11 @@
 //! `usaged.admin.v1.AdminService`: what an operator may ask.
 
+mod accept;
 mod convert;
+mod count;
 mod registry;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,9 +20,9 @@ use super::proto::admin::admin_service_server::AdminService;
 use super::status::{Cause, Fault};
 use super::times::timestamp;
 use crate::ingest::{Explain, LevelExplanation, Rotation};
-use crate::model::{CustomerId, RegionName, UnixMillis};
+use crate::model::{CustomerId, LevelName, ProgramName, RegionName, UnixMillis};
 use crate::observe::Clock;
-use crate::policy::Handle;
+use crate::policy::{Handle, PolicyFile};
 use crate::sanitize::wire::Head;
 use crate::store::{Customers, Store};
 
@@ -37,10 +40,18 @@ pub struct AdminDoor {
     started: UnixMillis,
     explaining: Arc<Semaphore>,
     importing: Arc<Semaphore>,
+    counting: Arc<Semaphore>,
+    caps: Arc<Caps>,
 }
+
+/// The caps that hold for all customers, by program.
+type Caps = BTreeMap<ProgramName, LevelName>;
 
 /// Imports at a time.
 const IMPORTING: usize = 4;
+
+/// Counts of customers at a time: each reads thousands of rows.
+const COUNTING: usize = 2;
 
 /// Events of one request to explain, and such requests at a time: each event is sanitised once for
 /// every level of every program.
@@ -70,7 +81,16 @@ impl AdminDoor {
             started,
             explaining,
             importing,
+            counting: Arc::new(Semaphore::new(COUNTING)),
+            caps: Arc::default(),
         }
+    }
+
+    /// Says which caps hold for all customers, so that what is told of a customer is what ingest does.
+    #[must_use]
+    pub fn with_caps(mut self, caps: BTreeMap<ProgramName, LevelName>) -> Self {
+        self.caps = Arc::new(caps);
+        self
     }
 
     fn explain(&self, request: &pb::ExplainEventRequest) -> Result<pb::ExplainEventResponse, Fault> {
@@ -196,6 +216,50 @@ impl AdminService for Arc<AdminDoor> {
             changes: changes.iter().map(api_participation).collect(),
             next_page_token,
         }))
+    }
+
+    async fn accept_dictionary(
+        &self,
+        request: Request<pb::AcceptDictionaryRequest>,
+    ) -> Result<Response<pb::AcceptDictionaryResponse>, Status> {
+        let accepted = accept::accept(&self.registry, &self.caps, request.into_inner());
+        Ok(Response::new(accepted.await?))
+    }
+
+    async fn count_participations(
+        &self,
+        request: Request<pb::CountParticipationsRequest>,
+    ) -> Result<Response<pb::CountParticipationsResponse>, Status> {
+        let token = request.into_inner().page_token;
+        let place = place(&self.counting, "other customers are being counted; try again")?;
+        let (store, policy) = (self.registry.store.clone(), self.registry.policy.load());
+        let counted = aside(move || {
+            let counted = count::count(&store, &token);
+            drop(place);
+            counted
+        });
+        let counted = counted.await??;
+        Ok(Response::new(pb::CountParticipationsResponse {
+            level_caps: convert::api_levels(&self.caps),
+            policy_version: policy.version().to_owned(),
+            ..counted
+        }))
+    }
+
+    type ReadPolicyStream = tokio_stream::Iter<std::vec::IntoIter<Result<pb::ReadPolicyResponse, Status>>>;
+
+    async fn read_policy(
+        &self,
+        _: Request<pb::ReadPolicyRequest>,
+    ) -> Result<Response<Self::ReadPolicyStream>, Status> {
+        let policy = self.registry.policy.load();
+        let file = |file: &PolicyFile| pb::ReadPolicyResponse {
+            path: file.path.clone(),
+            text: file.text.clone(),
+            policy_version: policy.version().to_owned(),
+        };
+        let files: Vec<_> = policy.files().iter().map(file).map(Ok).collect();
+        Ok(Response::new(tokio_stream::iter(files)))
     }
 
     async fn reload_policy(

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::{MAX_DEADLINE, convert};
-use crate::drain::{Delivery, Drain};
+use crate::drain::{Drain, Pulled};
 use crate::grpc::door::Held;
 use crate::grpc::proto::drain::{StreamingPullRequest, StreamingPullResponse};
 use crate::grpc::status::{Cause, Fault};
@@ -72,12 +72,12 @@ async fn run(
         return Err(Fault::field("subscription", "name the subscription in the first request"));
     };
     let mut stream = Flow::open(drain, &first).await?;
-    let mut pulling: Option<Step<Result<Vec<Delivery>, Fault>>> = None;
+    let mut pulling: Option<Pulling> = None;
     let mut settling: Option<Step<Result<Settled, Fault>>> = stream.settle(first)?;
     loop {
         stream.forget_expired(Instant::now());
         if pulling.is_none() {
-            pulling = stream.pull();
+            pulling = Some(stream.pull());
         }
         let first_end = stream.first_end;
         tokio::select! {
@@ -87,6 +87,8 @@ async fn run(
                 settling = None;
                 let settled = settled?;
                 stream.settled(&settled);
+                // There may be room for batches now. To wait for notices alone leases nothing.
+                pulling = pulling.filter(|pulling| !pulling.notices_only);
                 let StreamingPullResponse { acknowledged_ids, failures, .. } = &settled.answer;
                 let is_worth_telling = !acknowledged_ids.is_empty() || !failures.is_empty();
                 if is_worth_telling && send.send(Ok(settled.answer)).await.is_err() {
@@ -101,15 +103,16 @@ async fn run(
                 // The client has closed its side or is gone. What is leased stays leased.
                 Ok(None) | Err(_) => return Ok(()),
             },
-            pulled = step(&mut pulling) => {
+            pulled = pulled(&mut pulling) => {
                 pulling = None;
-                let batches = stream.received(pulled?);
-                let answer = StreamingPullResponse { batches, ..StreamingPullResponse::default() };
-                if !answer.batches.is_empty() && send.send(Ok(answer)).await.is_err() {
+                let answer = stream.received(pulled?);
+                let is_empty = answer.batches.is_empty() && answer.notices.is_empty();
+                if !is_empty && send.send(Ok(answer)).await.is_err() {
                     return Ok(());
                 }
             }
-            () = until(first_end) => {}
+            // Room for batches: as above.
+            () = until(first_end) => pulling = pulling.filter(|pulling| !pulling.notices_only),
             () = closing.cancelled() => {
                 return Err(Fault::of(Cause::Closing, "the connection is closing; open another and go on")
                     .retry_after(Duration::from_millis(100)));
@@ -121,6 +124,20 @@ async fn run(
 async fn step<T>(step: &mut Option<Step<T>>) -> T {
     match step {
         Some(step) => step.as_mut().await,
+        None => pending().await,
+    }
+}
+
+/// A pull under way.
+struct Pulling {
+    step: Step<Result<Pulled, Fault>>,
+    /// The limits are reached: it waits for notices, and for no batch.
+    notices_only: bool,
+}
+
+async fn pulled(pulling: &mut Option<Pulling>) -> Result<Pulled, Fault> {
+    match pulling {
+        Some(pulling) => pulling.step.as_mut().await,
         None => pending().await,
     }
 }
@@ -158,6 +175,8 @@ struct Flow {
     out_bytes: u64,
     /// No lease ends before this.
     first_end: Option<Instant>,
+    /// The number of the last notice that was given on this stream.
+    seen_notice: u64,
 }
 
 impl Flow {
@@ -184,29 +203,37 @@ impl Flow {
             out: HashMap::new(),
             out_bytes: 0,
             first_end: None,
+            seen_notice: 0,
         })
     }
 
-    /// The next pull, if the limits allow one.
-    fn pull(&self) -> Option<Step<Result<Vec<Delivery>, Fault>>> {
-        let batches = self.max_batches.saturating_sub(self.out.len()).min(ANSWER.1);
+    /// The next pull: for batches as far as the limits allow, and for notices that this stream has not given.
+    fn pull(&self) -> Pulling {
         let bytes = self.max_bytes.saturating_sub(self.out_bytes).min(ANSWER.0);
-        if batches == 0 || bytes == 0 {
-            return None;
-        }
-        let (drain, name) = (self.drain.clone(), self.name.clone());
-        Some(Box::pin(async move { drain.pull(&name, batches, bytes, POLL).await.map_err(Fault::from) }))
+        let batches = self.max_batches.saturating_sub(self.out.len()).min(ANSWER.1);
+        let batches = if bytes == 0 { 0 } else { batches };
+        let (drain, name, seen) = (self.drain.clone(), self.name.clone(), self.seen_notice);
+        let step =
+            Box::pin(async move { drain.pull(&name, batches, bytes, POLL, seen).await.map_err(Fault::from) });
+        Pulling { step, notices_only: batches == 0 }
     }
 
-    fn received(&mut self, deliveries: Vec<Delivery>) -> Vec<crate::grpc::carrier::ReceivedBatch> {
+    fn received(&mut self, pulled: Pulled) -> StreamingPullResponse {
         let until = Instant::now() + self.ack_deadline;
-        for delivery in &deliveries {
+        for delivery in &pulled.deliveries {
             let bytes = u64::try_from(delivery.body.len()).unwrap_or(u64::MAX);
             self.out_bytes = self.out_bytes.saturating_add(bytes);
             self.out.insert(delivery.ack_id.clone(), Out { bytes, until });
             self.ends_at(until);
         }
-        deliveries.into_iter().map(convert::received).collect()
+        if let Some(last) = pulled.notices.last() {
+            self.seen_notice = last.number;
+        }
+        StreamingPullResponse {
+            batches: pulled.deliveries.into_iter().map(convert::received).collect(),
+            notices: pulled.notices.into_iter().map(convert::notice).collect(),
+            ..StreamingPullResponse::default()
+        }
     }
 
     /// Acknowledges and changes deadlines as `request` says; `None` if it says nothing.
