@@ -52,6 +52,8 @@ mod hunt_cast;
 mod hunt_search;
 mod kill_loop;
 mod leak_hunt;
+mod ledger_tamper;
+mod ledger_world;
 mod made_up;
 mod python_client;
 mod store_basis;
