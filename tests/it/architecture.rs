@@ -13,7 +13,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("observe", &["model"]),
     ("store", &["model", "sanitize", "observe"]),
     ("ingest", &["model", "policy", "sanitize", "store", "observe"]),
-    ("drain", &["model", "policy", "sanitize", "store", "observe"]),
+    ("ledger", &["model", "observe"]),
+    ("drain", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
     ("grpc", &["model", "policy", "sanitize", "store", "observe", "ingest", "drain"]),
     ("admin", &["model", "policy", "sanitize", "store", "observe", "ingest", "drain", "grpc"]),
     ("config", &["model", "policy", "sanitize", "store", "observe", "ingest", "drain", "grpc", "admin"]),
@@ -45,7 +46,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["daemon"]),
     ("aes_gcm", &["sanitize"]),
     ("hkdf", &["sanitize"]),
-    ("sha2", &["sanitize", "policy", "store"]),
+    ("sha2", &["sanitize", "policy", "store", "ledger"]),
     ("idna", &["sanitize"]),
 ];
 
