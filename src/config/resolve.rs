@@ -115,6 +115,8 @@ fn store_options(settings: &Settings) -> store::Options {
         witness_lag: keys.witness_lag.0,
         queue_depth: keys.queue_depth,
         accept_data_loss: keys.accept_data_loss,
+        rotation: settings.ingest.pseudonym_rotation.0,
+        past_epochs: settings.keys.past_epochs,
     }
 }
 

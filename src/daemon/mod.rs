@@ -79,9 +79,10 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
 
     // The rooms, each with those below it.
     let clock = Clock::system();
-    let root_key = Arc::new(root_key::get(&config.root_key, &config.store.dir)?);
-    let store = open_store(&config, &root_key, &clock).await?;
-    let customers = Customers::new(store.clone(), root_key, config.cached_customers);
+    let root_key = root_key::get(&config.root_key, &config.store.dir)?;
+    let store = open_store(&config, root_key, &clock).await?;
+    let customers = Customers::new(store.clone(), config.cached_customers);
+    config.ingest.rotation = store.rotation();
     let intake =
         Intake::new(store.clone(), customers.clone(), policy.handle(), clock.clone(), config.ingest.clone());
     let drain =
@@ -141,11 +142,11 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, DaemonError> {
 /// Opening replays the write-ahead log: that is disk work.
 async fn open_store(
     config: &Config,
-    root_key: &crate::sanitize::RootKey,
+    root_key: crate::sanitize::RootKey,
     clock: &Clock,
 ) -> Result<Store, DaemonError> {
-    let (options, check, clock) = (config.store.clone(), root_key.check(), clock.clone());
-    let opened = tokio::task::spawn_blocking(move || Store::open(options, check, clock)).await;
+    let (options, clock) = (config.store.clone(), clock.clone());
+    let opened = tokio::task::spawn_blocking(move || Store::open(options, &root_key, clock)).await;
     // The text of a panic could hold anything and goes nowhere.
     let failed = |_| std::io::Error::other("opening the store panicked: a mistake in the collector");
     Ok(opened.map_err(|panic| DaemonError::Runtime(failed(panic)))??)

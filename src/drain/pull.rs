@@ -27,8 +27,6 @@ const MAX_WAIT: Duration = Duration::from_mins(1);
 /// How long a pull goes on passing over unwanted batches after its wait is over, before it answers
 /// that there was none. What was passed over stays so.
 const SCAN_GRACE: Duration = Duration::from_secs(2);
-/// The key that seals is the same in every rotation epoch; those of this one stay cached.
-const ANY_EPOCH: u32 = 0;
 
 /// A batch under a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,7 +180,7 @@ pub(super) fn open(
     purpose: Purpose,
 ) -> Result<Option<Bytes>, RecordFault> {
     let program = ProgramName::new(&record.header.program).map_err(|_| RecordFault::Header)?;
-    let body = record.open(customer.secret.program(&program, ANY_EPOCH).seal())?;
+    let body = record.open(&customer.secret.seal_key(&program, record.header.received))?;
     let mut part = Vec::new();
     Ok(match filter_purpose(&body, purpose, &mut part).map_err(|_| RecordFault::Compression)? {
         Filtered::Whole => Some(Bytes::from(body)),

@@ -11,12 +11,12 @@ use tokio::sync::Semaphore;
 
 use super::receipt::{Receipt, State};
 use crate::model::{
-    CommitNumber, CustomerId, Delivery, Fate, LevelName, ProgramName, Reason, UnixMillis, WireError, limits,
+    CommitNumber, CustomerId, Delivery, Fate, LevelName, ProgramName, Reason, WireError, limits,
 };
 use crate::observe::{Clock, Metric};
 use crate::policy::{Handle, Policy};
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
-use crate::sanitize::{Applicant, Permit, Sanitized, Scratch, sanitize, withheld};
+use crate::sanitize::{Applicant, Permit, Rotation, Sanitized, Scratch, sanitize, withheld};
 use crate::store::{Append, AppendError, Appended, CustomerEntry, Customers, Dedup, SealedRecord, Store};
 
 /// Requests of at most so many bytes are sanitised on the thread that received them: about a millisecond of
@@ -33,37 +33,6 @@ pub struct Options {
     pub level_caps: BTreeMap<ProgramName, LevelName>,
     /// How long a rotating pseudonym stays the same.
     pub rotation: Rotation,
-}
-
-/// The length of a rotation epoch of pseudonyms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rotation(Duration);
-
-impl Default for Rotation {
-    fn default() -> Self {
-        Self(Duration::from_hours(720))
-    }
-}
-
-impl Rotation {
-    /// A rotation of this length, of at least one hour; shorter ones are taken as one hour.
-    #[must_use]
-    pub fn every(length: Duration) -> Self {
-        Self(length.max(Duration::from_hours(1)))
-    }
-
-    /// The length.
-    #[must_use]
-    pub const fn length(self) -> Duration {
-        self.0
-    }
-
-    /// The number of the epoch at a time: epochs are counted from 1970.
-    #[must_use]
-    pub fn epoch(self, at: UnixMillis) -> u32 {
-        let length = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX).max(1);
-        u32::try_from(at.0.div_euclid(length)).unwrap_or(0)
-    }
 }
 
 /// Why a batch was not taken. Nothing of it was stored.
@@ -302,8 +271,8 @@ impl Prepared {
         let mut records = Vec::with_capacity(sanitized.batches.len());
         for batch in &sanitized.batches {
             prepared.programs.push((batch.program().clone(), batch.events()));
-            let keys = permit.keys(batch.program());
-            records.push(SealedRecord::seal(batch, keys.seal()).map_err(|_| UNAVAILABLE)?);
+            let key = permit.secret().seal_key(batch.program(), batch.received());
+            records.push(SealedRecord::seal(batch, &key).map_err(|_| UNAVAILABLE)?);
         }
         let dedup = Dedup {
             id: entry.secret.batch_token(&head.batch_id),

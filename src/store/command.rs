@@ -9,6 +9,8 @@ use super::layout::MetaTable;
 use super::reader::Damage;
 use super::record::SealedRecord;
 use super::registry::{NewChange, SetOutcome};
+use super::root::Rewrapped;
+use super::salts::KeyOp;
 use crate::model::CommitNumber;
 
 /// A batch to store: all of it or nothing.
@@ -63,6 +65,10 @@ pub enum MetaOp {
         /// Its key.
         key: Vec<u8>,
     },
+    /// Changes the keys of a customer, if that still applies.
+    Key(KeyOp),
+    /// Binds the store to another root key.
+    Root(Rewrapped),
 }
 
 /// The answer to an append.

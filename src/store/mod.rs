@@ -37,6 +37,8 @@
 //! | `customers` | `i` + customer id; `k` + customer key (8) | customer key (8); version 1 (1), JSON of the change |
 //! | `changes` | customer key (8), revision (8) | version 1 (1), JSON of the change |
 //! | `salts` | customer key (8) | version 1 (1), salt (32) |
+//! | | customer key (8), `r` | version 1 (1), oldest epoch kept (4), its state (32) |
+//! | | `ff` (8), customer key (8), epoch (4) | a bridge: version 1 (1), seed (32), made (8), ends (8), text: by, reason |
 //! | `aside` | commit number (8) | row: fault (1), time in Unix ms (8), the first 256 KiB of what was found |
 //! | `default` | | empty |
 //!
@@ -46,6 +48,8 @@
 //! |---|---|
 //! | `01` `store` | format (4), store id (16), root key check (16), time of creation (8) |
 //! | `01` `usaged-commit-head` | last commit (8), running hash (16), synced groups (8); part of every synced group |
+//! | `01` `data-root` | the data root, wrapped under the root key (`sanitize/keys.rs`) |
+//! | `01` `rotation` | four times: from (8), epoch that begins then (4), length of epochs in ms (8) |
 //! | `01` `registry` | next customer key (8), customers (8) |
 //! | `02`, segment number (4) | closed (1), number (4), first commit (8), last commit before it (8), running hash before it (16), begun (8), last commit (8), running hash (16), earliest and latest time received (8, 8), records (8), bytes (8); of a segment that is not closed, what follows "begun" is found by reading it |
 //! | `03`, family number (4) | begun (8) |
@@ -76,7 +80,7 @@
 //! | 34 | 4 | dictionary version that the customer had accepted |
 //! | 38 | | texts: program, product, level, region |
 //! | | 12 | nonce, random |
-//! | | | body, compressed, then sealed with AES-256-GCM under the key of customer and program; everything before it is authenticated with it |
+//! | | | body, compressed, then sealed with AES-256-GCM under the key of customer, program and UTC day received; everything before it is authenticated with it |
 //! | | 16 | tag |
 //! | | 8 | commit number |
 //! | | 16 | running hash after it: the first 128 bits of SHA-256 over the running hash before, the commit number and the tag |
@@ -104,6 +108,7 @@ mod command;
 mod customers;
 mod dedup;
 mod directory;
+mod epochs;
 mod evidence;
 mod fault;
 pub mod floor;
@@ -121,6 +126,8 @@ mod registry;
 mod retention;
 mod rocks;
 mod roll;
+mod root;
+mod salts;
 mod salvage;
 mod segments;
 mod shared;
@@ -141,6 +148,7 @@ mod record_tests;
 pub use command::{Append, Appended, MetaOp};
 pub use customers::{Basis, CustomerEntry, Customers};
 pub use dedup::Dedup;
+pub use epochs::{MAX_BRIDGES, Moved};
 pub use fault::{AppendError, DatabaseFault, OpenError, RecordFault, SetError, StoreError};
 pub use inspect::{DedupInspection, Inspection, SegmentInspection, inspect};
 pub use layout::MetaTable;
@@ -149,6 +157,8 @@ pub use options::{Options, WhenFull};
 pub use reader::{Entry, ReadLimits};
 pub use record::{RecordHeader, SealedRecord};
 pub use registry::{Customer, NewChange, SetOutcome};
+pub use root::Rewrapped;
+pub use salts::{Bridge, KeyOp};
 pub use status::Status;
 pub use store::{MetaRow, Queued, Store};
 pub use stored::StoredRecord;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::group::GroupBounds;
+use crate::sanitize::Rotation;
 
 /// What happens when the disk budget is spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,10 @@ pub struct Options {
     pub queue_depth: usize,
     /// Go on although data that was acknowledged is missing. For one start. Default false.
     pub accept_data_loss: bool,
+    /// How long a rotating pseudonym stays the same, at least an hour. Default 30 d.
+    pub rotation: Duration,
+    /// Rotation epochs before the present one whose keys are kept. Default 2.
+    pub past_epochs: u32,
 }
 
 impl Options {
@@ -80,6 +85,8 @@ impl Options {
             witness_lag: Duration::from_millis(250),
             queue_depth: 1_024,
             accept_data_loss: false,
+            rotation: Rotation::default().length(),
+            past_epochs: 2,
         }
     }
 

@@ -1,6 +1,6 @@
 //! One group on its way to the disk: its write batch, what will be true after it, and who waits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use super::layout::{Head, META, segment_family};
 use super::registry::{self, NewChange, Revisions, SetOutcome};
 use super::retention::retry_after;
 use super::rocks::Db;
+use super::salts::{self, KeyOp};
 use super::writer::Writer;
-use crate::model::{CommitNumber, UnixMillis};
+use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 
 /// When to come back after the disk was found full: RocksDB resumes about five seconds after space
 /// was freed.
@@ -49,6 +50,8 @@ pub(super) struct Pending {
     /// The active segment after it.
     pub(super) content: Content,
     pub(super) revisions: Revisions,
+    /// Customers whose keys this group destroys.
+    destroyed: HashSet<CustomerKey>,
     pub(super) records: u64,
     pub(super) events: u64,
     pub(super) dedup_bytes: u64,
@@ -93,7 +96,8 @@ impl Pending {
             sync: false,
             head: writer.head,
             content,
-            revisions: Revisions::new(writer.registry),
+            revisions: Revisions::new(writer.registry, writer.shared.oldest_epoch(now)),
+            destroyed: HashSet::new(),
             records: 0,
             events: 0,
             dedup_bytes: 0,
@@ -180,16 +184,51 @@ impl Pending {
 
     /// Takes in changes of metadata.
     pub(super) fn meta(&mut self, db: &Db, ops: Vec<MetaOp>, durable: bool, reply: MetaReply) {
+        // What has to be read is read before the first change is taken in.
+        let applies: Result<Vec<bool>, StoreError> = ops.iter().map(|op| self.applies(db, op)).collect();
+        let applies = match applies {
+            Ok(applies) => applies,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
         if let Some(meta) = db.cf_handle(META) {
-            for op in ops {
+            for (op, _) in ops.into_iter().zip(applies).filter(|(_, applies)| *applies) {
                 match op {
                     MetaOp::Put { table, key, value } => self.batch.put_cf(&meta, table.key(&key), value),
                     MetaOp::Delete { table, key } => self.batch.delete_cf(&meta, table.key(&key)),
+                    MetaOp::Key(op) => self.key(db, &op),
+                    MetaOp::Root(rewrapped) => {
+                        rewrapped
+                            .rows()
+                            .into_iter()
+                            .for_each(|(key, row)| self.batch.put_cf(&meta, key, row));
+                    }
                 }
             }
         }
         self.sync |= durable;
         self.waiters.push(Waiter::Meta(reply));
+    }
+
+    fn applies(&self, db: &Db, op: &MetaOp) -> Result<bool, StoreError> {
+        match op {
+            MetaOp::Key(op) => salts::applies(db, op),
+            MetaOp::Put { .. } | MetaOp::Delete { .. } | MetaOp::Root(_) => Ok(true),
+        }
+    }
+
+    /// Changes the keys of a customer. Whoever holds them reads them anew; a batch of this group that was decided
+    /// with the old ones is decided again.
+    fn key(&mut self, db: &Db, op: &KeyOp) {
+        let customer = op.customer();
+        match op {
+            KeyOp::Destroy { .. } => drop(self.destroyed.insert(customer)),
+            KeyOp::Ratchet { .. } | KeyOp::Bridge(_) if self.destroyed.contains(&customer) => return,
+            KeyOp::Ratchet { .. } | KeyOp::Bridge(_) | KeyOp::EraseBridge { .. } => {}
+        }
+        if matches!(op, KeyOp::Ratchet { .. } | KeyOp::Destroy { .. }) {
+            self.revisions.touched.insert(customer);
+        }
+        salts::apply(db, &mut self.batch, op);
     }
 
     /// Takes in changes of participations. If one cannot be read, those before it in the command are made all

@@ -9,10 +9,11 @@ use rocksdb::WriteBatch;
 use zeroize::Zeroizing;
 
 use super::fault::{SetError, StoreError};
-use super::layout::{CHANGES, CUSTOMERS, RegistryRow, SALTS};
+use super::layout::{CHANGES, CUSTOMERS, RegistryRow};
 use super::rocks::{Db, between};
+use super::salts;
 use crate::model::{Change, CustomerId, CustomerKey, Participation, UnixMillis};
-use crate::sanitize::CustomerSalt;
+use crate::sanitize::{CustomerSalt, Ratchet};
 
 const VERSION: u8 = 1;
 const BY_ID: u8 = b'i';
@@ -55,6 +56,8 @@ pub struct Customer {
     pub change: Change,
     /// Its salt.
     pub salt: CustomerSalt,
+    /// Its ratchet.
+    pub ratchet: Ratchet,
 }
 
 fn id_key(id: &CustomerId) -> Vec<u8> {
@@ -107,10 +110,8 @@ pub(super) fn present(db: &Db, key: CustomerKey) -> Result<Option<Change>, Store
 /// A customer with its salt; `None` if it has no participation or its salt is gone.
 pub(super) fn customer(db: &Db, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
     let Some(change) = present(db, key)? else { return Ok(None) };
-    let Some(row) = get(db, SALTS, &key.0.to_be_bytes())?.map(Zeroizing::new) else { return Ok(None) };
-    let bytes: [u8; 32] =
-        row.strip_prefix(&[VERSION]).and_then(|salt| salt.try_into().ok()).ok_or(DAMAGED)?;
-    Ok(Some(Customer { key, change, salt: CustomerSalt::new(bytes) }))
+    let keys = salts::of(db, key)?;
+    Ok(keys.map(|(salt, ratchet)| Customer { key, change, salt, ratchet }))
 }
 
 /// Customers in the order of their ids, after `after`.
@@ -179,23 +180,33 @@ fn revise(present: Option<&Change>, new: &NewChange, now: UnixMillis) -> Result<
     }))
 }
 
+/// A random salt, and a ratchet that stands at `epoch`.
+fn new_keys(epoch: u32) -> Result<(CustomerSalt, Ratchet), StoreError> {
+    let mut random = Zeroizing::new([[0; 32]; 2]);
+    SysRng.try_fill_bytes(random.as_flattened_mut()).map_err(|_| StoreError::Entropy)?;
+    let [salt, state] = *random;
+    Ok((CustomerSalt::new(salt), Ratchet::new(epoch, state)))
+}
+
 /// Changes of one group, on top of what is stored.
 #[derive(Debug)]
 pub(super) struct Revisions {
     /// The counters after them.
     pub(super) row: RegistryRow,
+    /// The epoch at which the ratchet of a new customer stands: the oldest that is kept.
+    epoch: u32,
     /// Customers that changed.
     pub(super) touched: HashSet<CustomerKey>,
     changed: HashMap<CustomerId, (CustomerKey, Change)>,
 }
 
 impl Revisions {
-    pub(super) fn new(row: RegistryRow) -> Self {
-        Self { row, touched: HashSet::new(), changed: HashMap::new() }
+    pub(super) fn new(row: RegistryRow, epoch: u32) -> Self {
+        Self { row, epoch, touched: HashSet::new(), changed: HashMap::new() }
     }
 
     /// Applies one change: writes its rows into `batch`. A customer that is seen for the first time gets
-    /// a key and a salt.
+    /// a key, a salt and a ratchet.
     pub(super) fn apply(
         &mut self,
         db: &Db,
@@ -220,19 +231,16 @@ impl Revisions {
             },
             Ok(Some(change)) => change,
         };
-        let families = (db.cf_handle(CUSTOMERS), db.cf_handle(CHANGES), db.cf_handle(SALTS));
-        let (Some(customers), Some(changes), Some(salts)) = families else { return Err(DAMAGED) };
+        let families = (db.cf_handle(CUSTOMERS), db.cf_handle(CHANGES));
+        let (Some(customers), Some(changes)) = families else { return Err(DAMAGED) };
         // Whatever can fail comes before the first row.
         let row = encode(&change)?;
         let key = if let Some(key) = key {
             key
         } else {
             let key = self.row.next;
-            let mut salt = Zeroizing::new([VERSION; 33]);
-            if let Some(random) = salt.get_mut(1..) {
-                SysRng.try_fill_bytes(random).map_err(|_| StoreError::Entropy)?;
-            }
-            batch.put_cf(&salts, key.0.to_be_bytes(), salt.as_slice());
+            let (salt, ratchet) = new_keys(self.epoch)?;
+            salts::make(db, batch, key, &salt, &ratchet)?;
             batch.put_cf(&customers, id_key(id), key.0.to_be_bytes());
             self.row = RegistryRow { next: CustomerKey(key.0 + 1), customers: self.row.customers + 1 };
             key

@@ -43,8 +43,8 @@ impl Collector {
         let dir = TempDir::new().unwrap();
         let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
         let clock = Clock::system();
-        let store = Store::open(store::Options::new(dir.path()), root.check(), clock.clone()).unwrap();
-        let customers = Customers::new(store.clone(), Arc::new(root), 100);
+        let store = Store::open(store::Options::new(dir.path()), &root, clock.clone()).unwrap();
+        let customers = Customers::new(store.clone(), 100);
         let policy = Handle::new(Arc::new(compile(&shipped()).unwrap().0));
         let settings = ingest::Options::default();
         let rotation = settings.rotation;
