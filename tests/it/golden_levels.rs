@@ -47,7 +47,8 @@ fn richest(product: &Product, program: usize) -> &usaged::policy::Event {
 
 /// The batch that is stored of `request` when the customer takes part at one level of one program.
 fn stored(policy: &Arc<Policy>, request: &SubmitRequest, level: (&str, &str), region: Option<&str>) -> Batch {
-    let (root, salt) = (DataRoot::new([5; 32]), CustomerSalt::new([7; 32]));
+    let root = std::array::from_fn(|at| [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef][at % 8]);
+    let (root, salt) = (DataRoot::new(root), CustomerSalt::new([7; 32]));
     let secret = CustomerSecret::derive(&root, &salt, Ratchet::new(0, [6; 32]), CustomerKey(1));
     let mut participation = Participation::none(CustomerId::new("acme").unwrap());
     for product in ["vcenter", "horizon", "tanzu-cli"] {
