@@ -154,10 +154,11 @@ impl CustomerSecret {
         keys
     }
 
-    /// The keys of a program at an epoch whose seed was kept apart: of a bridge.
-    #[must_use]
-    pub fn bridged(&self, program: &ProgramName, epoch: u32, seed: &EpochSeed) -> ProgramKeys {
-        self.keys(program, epoch, Some(seed), None)
+    /// The keys of a program at an epoch whose seed is given, or those of stable pseudonyms only. They are not
+    /// held: what is looked up does not push out what is in use.
+    pub(super) fn keys_apart(&self, program: &ProgramName, epoch: Option<(u32, &EpochSeed)>) -> ProgramKeys {
+        let (number, seed) = epoch.map_or((0, None), |(epoch, seed)| (epoch, Some(seed)));
+        self.keys(program, number, seed, None)
     }
 
     fn keys(
@@ -237,6 +238,12 @@ impl std::fmt::Debug for ProgramKeys {
 }
 
 impl ProgramKeys {
+    /// The program.
+    #[must_use]
+    pub const fn program(&self) -> &ProgramName {
+        &self.program
+    }
+
     /// The number of the rotation epoch.
     #[must_use]
     pub const fn epoch(&self) -> u32 {
