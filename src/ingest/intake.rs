@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -93,6 +94,8 @@ struct Inner {
     options: Options,
     /// Turns at sanitising large requests.
     turns: Arc<Semaphore>,
+    /// Whether it was said that the clock is behind the keys.
+    said_behind: AtomicBool,
 }
 
 impl std::fmt::Debug for Intake {
@@ -118,7 +121,8 @@ impl Intake {
     pub fn new(store: Store, customers: Customers, policy: Handle, clock: Clock, options: Options) -> Self {
         let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let turns = Arc::new(Semaphore::new(turns));
-        Self(Arc::new(Inner { store, customers, policy, clock, options, turns }))
+        let said_behind = AtomicBool::new(false);
+        Self(Arc::new(Inner { store, customers, policy, clock, options, turns, said_behind }))
     }
 
     /// Takes one request of `customer` and answers when what may be kept of it is on disk.
@@ -177,18 +181,32 @@ impl Inner {
             return Ok(Prepared::disabled(&policy, &head));
         };
         let now = self.clock.now();
+        let epoch = self.options.rotation.epoch(now);
+        self.check_epoch(epoch, entry.secret.ratchet().epoch());
         let applicant = Applicant {
             participation: &entry.change.participation,
             secret: &entry.secret,
             caps: &self.options.level_caps,
             received: now,
-            epoch: self.options.rotation.epoch(now),
+            epoch,
         };
         let permit = Permit::grant(Arc::clone(&policy), &applicant, &head);
         let sanitized = SCRATCH
             .with_borrow_mut(|scratch| sanitize(&permit, &head, ProtoReader::new(request), scratch))
             .map_err(Refusal::Malformed)?;
         Prepared::new(&permit, entry, &head, request, sanitized)
+    }
+
+    /// Says once that the clock shows an epoch whose keys were destroyed: until it is put right, fields with rotating
+    /// pseudonyms are withheld.
+    fn check_epoch(&self, present: u32, oldest: u32) {
+        if present < oldest && !self.said_behind.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                present,
+                oldest,
+                "the clock shows a key epoch whose keys are gone: rotating pseudonyms are withheld; put the clock right"
+            );
+        }
     }
 
     /// `None` if the customer's participation was changed since the request was prepared.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Deed, KeyDoor, record, warranted};
-use crate::grpc::admin::{aside, customer, no_participation};
+use super::{BY_BYTES, Deed, KeyDoor, REASON_BYTES, record};
+use crate::grpc::admin::{aside, customer, no_participation, written};
 use crate::grpc::proto::admin as pb;
 use crate::grpc::status::Fault;
 use crate::model::{CustomerId, IdentifierClass, UnixMillis};
@@ -27,8 +27,10 @@ struct Question {
 
 impl Question {
     fn read(request: pb::LookUpPseudonymRequest) -> Result<Self, Fault> {
-        let by = ("requested_by", request.requested_by.as_str());
-        let (by, _) = warranted(by, ("request_reason", &request.request_reason))?;
+        let by = written("requested_by", &request.requested_by, BY_BYTES)?;
+        if !request.request_reason.is_empty() {
+            written("request_reason", &request.request_reason, REASON_BYTES)?;
+        }
         let customer = customer("customer", &request.customer)?;
         let class: IdentifierClass = request
             .class
