@@ -10,6 +10,7 @@ use crate::grpc::proto;
 use crate::model::CustomerId;
 
 pub(super) type DrainClient = proto::drain::drain_service_client::DrainServiceClient<Channel>;
+pub(super) type KeyClient = proto::admin::key_service_client::KeyServiceClient<Channel>;
 pub(super) type AdminClient = proto::admin::admin_service_client::AdminServiceClient<Channel>;
 
 /// Where the collector is.
@@ -48,6 +49,10 @@ impl Server {
 
     pub async fn drain(&self) -> Result<DrainClient, Failure> {
         Ok(DrainClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
+    }
+
+    pub async fn keys(&self) -> Result<KeyClient, Failure> {
+        Ok(KeyClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     pub async fn admin(&self) -> Result<AdminClient, Failure> {

@@ -9,10 +9,12 @@ mod demo;
 mod drain;
 mod event_text;
 mod exit;
+mod keys;
 mod load;
 mod output;
 mod participation;
 mod policy;
+mod pseudonym;
 mod send;
 mod serve;
 mod store;
@@ -70,6 +72,10 @@ enum Command {
     Participation(participation::ParticipationArgs),
     /// Create and steer named drainers.
     Subscription(subscription::SubscriptionArgs),
+    /// Find the pseudonyms of a host name or another identifier of a customer.
+    Pseudonym(pseudonym::PseudonymArgs),
+    /// Change the root key, and see and keep key epochs.
+    Keys(keys::KeysArgs),
     /// Look into a store that is not running.
     Store(store::StoreArgs),
     /// A door whose handler does nothing: what `load` measures the floor with.
@@ -102,6 +108,8 @@ fn run(command: Command, out: Output) -> Result<(), Failure> {
         Command::Drain(args) => block_on(args.run(out)),
         Command::Participation(args) => block_on(args.run(out)),
         Command::Subscription(args) => block_on(args.run(out)),
+        Command::Pseudonym(args) => block_on(args.run(out)),
+        Command::Keys(args) => block_on(args.run(out)),
     }
 }
 

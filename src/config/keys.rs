@@ -100,6 +100,16 @@ keys! {
 }
 
 keys! {
+    /// Keys of rotating pseudonyms. How long an epoch lasts says `ingest.pseudonym_rotation`.
+    PseudonymKeys "keys" {
+        /// Epochs before the present one whose keys are kept. Older ones are destroyed: nobody can then tell
+        /// which rotating pseudonym of such an epoch stands for what. A batch that waits in the queue for longer
+        /// than this and is then brought down to a level with rotating pseudonyms loses them.
+        past_epochs: u32 = 2, 0 => 24;
+    }
+}
+
+keys! {
     /// The store: a chain of segments on disk.
     StoreKeys "store" {
         /// A segment is closed when it has grown to this size, which is raised or lowered so that the disk
@@ -170,6 +180,8 @@ pub struct Settings {
     pub admin: AdminKeys,
     /// `[ingest]`.
     pub ingest: IngestKeys,
+    /// `[keys]`.
+    pub keys: PseudonymKeys,
     /// `[store]`.
     pub store: StoreKeys,
     /// `[drain]`.
@@ -194,6 +206,7 @@ impl Settings {
         GrpcKeys::PATH,
         AdminKeys::PATH,
         IngestKeys::PATH,
+        PseudonymKeys::PATH,
         StoreKeys::PATH,
         DrainKeys::PATH,
         ShutdownKeys::PATH,
@@ -206,6 +219,7 @@ impl Settings {
             grpc: read!(source, root, GrpcKeys, &[]),
             admin: read!(source, root, AdminKeys, &[]),
             ingest: read!(source, root, IngestKeys, &[]),
+            keys: read!(source, root, PseudonymKeys, &[]),
             store: read!(source, root, StoreKeys, &[]),
             drain: read!(source, root, DrainKeys, &[]),
             shutdown: read!(source, root, ShutdownKeys, &[]),

@@ -24,6 +24,9 @@ pub enum RootKeySource {
 pub struct Config {
     /// Where the root key comes from.
     pub root_key: RootKeySource,
+    /// The file of the root key, also where the key comes from the environment: the next one is read from
+    /// beside it.
+    pub root_key_file: PathBuf,
     /// The directory of the policy; `None` for the shipped one.
     pub policy_dir: Option<PathBuf>,
     /// The log.
@@ -53,6 +56,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
     };
     Config {
         root_key,
+        root_key_file: root_key_file(settings),
         policy_dir: settings.root.policy_dir.clone(),
         log: settings.log.clone(),
         grpc_listen: settings.grpc.listen,
@@ -118,6 +122,8 @@ fn store_options(settings: &Settings) -> store::Options {
         accept_data_loss: keys.accept_data_loss,
         // Not a choice: whoever opens the store brings the ledger.
         notary: None,
+        rotation: settings.ingest.pseudonym_rotation.0,
+        past_epochs: settings.keys.past_epochs,
     }
 }
 

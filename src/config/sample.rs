@@ -3,7 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{AdminKeys, DrainKeys, GrpcKeys, IngestKeys, LogKeys, RootKeys, ShutdownKeys, StoreKeys};
+use super::keys::{
+    AdminKeys, DrainKeys, GrpcKeys, IngestKeys, LogKeys, PseudonymKeys, RootKeys, ShutdownKeys, StoreKeys,
+};
 use super::table::KeyDoc;
 
 const HEAD: &str = "\
@@ -21,6 +23,7 @@ pub fn sample() -> String {
     section(&mut text, GrpcKeys::PATH, GrpcKeys::ABOUT, &GrpcKeys::docs());
     section(&mut text, AdminKeys::PATH, AdminKeys::ABOUT, &AdminKeys::docs());
     section(&mut text, IngestKeys::PATH, IngestKeys::ABOUT, &IngestKeys::docs());
+    section(&mut text, PseudonymKeys::PATH, PseudonymKeys::ABOUT, &PseudonymKeys::docs());
     section(&mut text, StoreKeys::PATH, StoreKeys::ABOUT, &StoreKeys::docs());
     section(&mut text, DrainKeys::PATH, DrainKeys::ABOUT, &DrainKeys::docs());
     section(&mut text, ShutdownKeys::PATH, ShutdownKeys::ABOUT, &ShutdownKeys::docs());

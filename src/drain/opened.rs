@@ -9,9 +9,6 @@ use crate::model::{
 use crate::sanitize::{Filtered, count_fields, filter_purpose};
 use crate::store::{CustomerEntry, RecordFault, StoredRecord};
 
-/// The key that seals is the same in every rotation epoch; those of this one stay cached.
-const ANY_EPOCH: u32 = 0;
-
 /// A batch that can go out.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -33,7 +30,7 @@ pub(super) fn open(
 ) -> Result<Option<Opened>, RecordFault> {
     let header = &record.header;
     let key = total_key(record, customer).ok_or(RecordFault::Header)?;
-    let stored = record.open(customer.secret.program(&key.program, ANY_EPOCH).seal())?;
+    let stored = record.open(&customer.secret.seal_key(&key.program, record.header.received))?;
     let damaged = |_| RecordFault::Compression;
     let mut part = Vec::new();
     let (body, events) = match filter_purpose(&stored, purpose, &mut part).map_err(damaged)? {

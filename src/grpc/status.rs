@@ -73,6 +73,14 @@ causes! {
     RevisionChanged = Aborted "REVISION_CHANGED",
     /// The policy on disk has a mistake; the one in force stays.
     PolicyRefused = FailedPrecondition "POLICY_REFUSED",
+    /// The new root key cannot be used; the present one stays.
+    RootKeyRefused = FailedPrecondition "ROOT_KEY_REFUSED",
+    /// There is no such bridge.
+    NoBridge = NotFound "BRIDGE_NOT_FOUND",
+    /// There is a bridge of that customer and epoch.
+    BridgeExists = AlreadyExists "BRIDGE_EXISTS",
+    /// There are as many bridges as there may be.
+    TooManyBridges = FailedPrecondition "TOO_MANY_BRIDGES",
     /// The disk budget is spent.
     StoreFull = ResourceExhausted "STORE_FULL",
     /// Every queue before the store is full.

@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::intake::{Refusal, Rotation};
+use super::intake::Refusal;
 use crate::model::{
     CustomerId, CustomerKey, LevelName, Participation, ProgramName, Purpose, RawText, RegionName, UnixMillis,
 };
 use crate::policy::Policy;
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
-use crate::sanitize::{Applicant, CustomerSalt, CustomerSecret, Permit, RootKey, Scratch, explain, sanitize};
+use crate::sanitize::{
+    Applicant, CustomerSalt, CustomerSecret, DataRoot, Permit, Ratchet, Rotation, Scratch, explain, sanitize,
+};
 
 pub use crate::sanitize::FieldFate;
 
@@ -51,8 +53,10 @@ impl Explain {
         received: UnixMillis,
     ) -> Result<Self, Refusal> {
         let unavailable = || Refusal::Head { field: "customer", rule: CustomerId::RULE };
-        let root = RootKey::from_hex(EXAMPLE_ROOT).map_err(|_| unavailable())?;
-        let secret = CustomerSecret::derive(&root, &CustomerSalt::new([0x5a; 32]), CustomerKey(0));
+        let rotation = Rotation::default();
+        let ratchet = Ratchet::new(rotation.epoch(received), [0x3c; 32]);
+        let (root, salt) = (DataRoot::new(*EXAMPLE_ROOT), CustomerSalt::new([0x5a; 32]));
+        let secret = CustomerSecret::derive(&root, &salt, ratchet, CustomerKey(0));
         // Made up as one who has accepted what there is now.
         let mut example =
             Participation::none(CustomerId::new("example-customer").map_err(|_| unavailable())?);
@@ -65,7 +69,7 @@ impl Explain {
             purposes_off: Vec::new(),
             accepted: example.accepted_dictionaries,
             received,
-            rotation: Rotation::default(),
+            rotation,
         })
     }
 
@@ -141,4 +145,4 @@ impl Explain {
 }
 
 /// Not a secret: the key of examples, which stand for nobody.
-const EXAMPLE_ROOT: &str = "757361676564206578616d706c65206b65792c206e6f74206120736563726574";
+const EXAMPLE_ROOT: &[u8; 32] = b"usaged example key, not a secret";

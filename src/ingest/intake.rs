@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,12 +12,12 @@ use tokio::sync::Semaphore;
 
 use super::receipt::{Receipt, State};
 use crate::model::{
-    CommitNumber, CustomerId, Delivery, Fate, LevelName, ProgramName, Reason, UnixMillis, WireError, limits,
+    CommitNumber, CustomerId, Delivery, Fate, LevelName, ProgramName, Reason, WireError, limits,
 };
 use crate::observe::{Clock, Metric};
 use crate::policy::{Handle, Policy};
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
-use crate::sanitize::{Applicant, Permit, Sanitized, Scratch, sanitize, withheld};
+use crate::sanitize::{Applicant, Permit, Rotation, Sanitized, Scratch, sanitize, withheld};
 use crate::store::{Append, AppendError, Appended, CustomerEntry, Customers, Dedup, SealedRecord, Store};
 
 /// Requests of at most so many bytes are sanitised on the thread that received them: about a millisecond of
@@ -33,37 +34,6 @@ pub struct Options {
     pub level_caps: BTreeMap<ProgramName, LevelName>,
     /// How long a rotating pseudonym stays the same.
     pub rotation: Rotation,
-}
-
-/// The length of a rotation epoch of pseudonyms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rotation(Duration);
-
-impl Default for Rotation {
-    fn default() -> Self {
-        Self(Duration::from_hours(720))
-    }
-}
-
-impl Rotation {
-    /// A rotation of this length, of at least one hour; shorter ones are taken as one hour.
-    #[must_use]
-    pub fn every(length: Duration) -> Self {
-        Self(length.max(Duration::from_hours(1)))
-    }
-
-    /// The length.
-    #[must_use]
-    pub const fn length(self) -> Duration {
-        self.0
-    }
-
-    /// The number of the epoch at a time: epochs are counted from 1970.
-    #[must_use]
-    pub fn epoch(self, at: UnixMillis) -> u32 {
-        let length = i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX).max(1);
-        u32::try_from(at.0.div_euclid(length)).unwrap_or(0)
-    }
 }
 
 /// Why a batch was not taken. Nothing of it was stored.
@@ -124,6 +94,8 @@ struct Inner {
     options: Options,
     /// Turns at sanitising large requests.
     turns: Arc<Semaphore>,
+    /// Whether it was said that the clock is behind the keys.
+    said_behind: AtomicBool,
 }
 
 impl std::fmt::Debug for Intake {
@@ -149,7 +121,8 @@ impl Intake {
     pub fn new(store: Store, customers: Customers, policy: Handle, clock: Clock, options: Options) -> Self {
         let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let turns = Arc::new(Semaphore::new(turns));
-        Self(Arc::new(Inner { store, customers, policy, clock, options, turns }))
+        let said_behind = AtomicBool::new(false);
+        Self(Arc::new(Inner { store, customers, policy, clock, options, turns, said_behind }))
     }
 
     /// Takes one request of `customer` and answers when what may be kept of it is on disk.
@@ -208,18 +181,32 @@ impl Inner {
             return Ok(Prepared::disabled(&policy, &head));
         };
         let now = self.clock.now();
+        let epoch = self.options.rotation.epoch(now);
+        self.check_epoch(epoch, entry.secret.ratchet().epoch());
         let applicant = Applicant {
             participation: &entry.change.participation,
             secret: &entry.secret,
             caps: &self.options.level_caps,
             received: now,
-            epoch: self.options.rotation.epoch(now),
+            epoch,
         };
         let permit = Permit::grant(Arc::clone(&policy), &applicant, &head);
         let sanitized = SCRATCH
             .with_borrow_mut(|scratch| sanitize(&permit, &head, ProtoReader::new(request), scratch))
             .map_err(Refusal::Malformed)?;
         Prepared::new(&permit, entry, &head, request, sanitized)
+    }
+
+    /// Says once that the clock shows an epoch whose keys were destroyed: until it is put right, fields with rotating
+    /// pseudonyms are withheld.
+    fn check_epoch(&self, present: u32, oldest: u32) {
+        if present < oldest && !self.said_behind.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                present,
+                oldest,
+                "the clock shows a key epoch whose keys are gone: rotating pseudonyms are withheld; put the clock right"
+            );
+        }
     }
 
     /// `None` if the customer's participation was changed since the request was prepared.
@@ -302,10 +289,9 @@ impl Prepared {
         let mut records = Vec::with_capacity(sanitized.batches.len());
         for batch in &sanitized.batches {
             prepared.programs.push((batch.program().clone(), batch.events()));
-            let keys = permit.keys(batch.program());
-            records.push(
-                SealedRecord::seal(batch, entry.change.revision, keys.seal()).map_err(|_| UNAVAILABLE)?,
-            );
+            let key = permit.secret().seal_key(batch.program(), batch.received());
+            let sealed = SealedRecord::seal(batch, entry.change.revision, &key);
+            records.push(sealed.map_err(|_| UNAVAILABLE)?);
         }
         let dedup = Dedup {
             id: entry.secret.batch_token(&head.batch_id),

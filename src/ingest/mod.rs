@@ -5,6 +5,7 @@ mod explain;
 mod intake;
 mod receipt;
 
+pub use crate::sanitize::Rotation;
 pub use explain::{Explain, FieldFate, LevelExplanation};
-pub use intake::{Intake, Options, Refusal, Rotation};
+pub use intake::{Intake, Options, Refusal};
 pub use receipt::{Receipt, State};

@@ -2,6 +2,7 @@
 //! explained. Pure: it is given the texts of files and never reads one.
 
 mod bind;
+mod class_use;
 mod compile;
 mod compiled;
 mod decide;
@@ -46,6 +47,7 @@ mod region_tests;
 mod sample;
 
 pub use bind::{Binding, Bound, Drainable, StoredUnder};
+pub use class_use::ClassUse;
 pub use compile::{PolicyFile, compile};
 pub use compiled::{Overlay, PlanKey, Policy, REGION_JOINT};
 pub use decide::{Ask, Decision, ProgramDecision};

@@ -16,8 +16,8 @@ use usaged::model::{
 use usaged::policy::{Ask, Plan, Policy, Product, compile, shipped};
 use usaged::sanitize::wire::{Head, ProtoReader};
 use usaged::sanitize::{
-    Applicant, CustomerSalt, CustomerSecret, Filtered, LowerTo, Lowered, Permit, RootKey, SanitizedBatch,
-    Scratch, filter_purpose, lower, sanitize,
+    Applicant, CustomerSalt, CustomerSecret, DataRoot, Filtered, LowerTo, Lowered, Permit, Ratchet,
+    SanitizedBatch, Scratch, filter_purpose, lower, sanitize,
 };
 
 use crate::dictionary_events::{make, text};
@@ -28,8 +28,8 @@ const NOW: UnixMillis = UnixMillis(1_790_000_000_123);
 const EPOCH: u32 = 690;
 
 fn secret() -> Arc<CustomerSecret> {
-    let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
-    Arc::new(CustomerSecret::derive(&root, &CustomerSalt::new([7; 32]), CustomerKey(1)))
+    let (root, salt) = (DataRoot::new([5; 32]), CustomerSalt::new([7; 32]));
+    Arc::new(CustomerSecret::derive(&root, &salt, Ratchet::new(0, [6; 32]), CustomerKey(1)))
 }
 
 /// What a customer agrees to, and the region that the sender names.

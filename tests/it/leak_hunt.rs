@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -272,8 +271,8 @@ fn look_in_records(hunt: &mut Hunt, dir: &Path) {
     let key = std::fs::read_to_string(dir.join("data.key")).unwrap();
     let root = RootKey::from_hex(key.trim()).unwrap();
     let options = store::Options::new(&dir.join("data"));
-    let store = crate::store_samples::reopen(&options, root.check(), &Clock::system()).unwrap();
-    let customers = Customers::new(store.clone(), Arc::new(root), 100);
+    let store = crate::store_samples::reopen(&options, &root, &Clock::system()).unwrap();
+    let customers = Customers::new(store.clone(), 100);
     let (mut from, mut opened) = (CommitNumber(1), 0);
     loop {
         let entries = store.read(from, ReadLimits { records: 100, bytes: 1 << 24 }).unwrap();
@@ -283,7 +282,7 @@ fn look_in_records(hunt: &mut Hunt, dir: &Path) {
             let Entry::Record(record) = entry else { panic!("a damaged record") };
             let customer = customers.get_by_key(record.header.customer).unwrap().unwrap();
             let program = ProgramName::new(&record.header.program).unwrap();
-            let body = record.open(&customer.secret.seal_key(&program)).unwrap();
+            let body = record.open(&customer.secret.seal_key(&program, record.header.received)).unwrap();
             hunt.look(Place::Stored, "an opened record", &body);
             opened += 1;
         }

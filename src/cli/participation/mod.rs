@@ -106,7 +106,7 @@ struct SetArgs {
 
 /// Who changes something, and why.
 #[derive(Debug, Args)]
-struct ChangeReason {
+pub(super) struct ChangeReason {
     /// Who asks for the change; when not given, who you are on this machine.
     #[arg(long, env = "USAGED_BY", hide_env_values = true)]
     by: Option<String>,
@@ -117,17 +117,18 @@ struct ChangeReason {
 
 impl ChangeReason {
     /// Who asks and why.
-    #[expect(clippy::disallowed_methods, reason = "cli owns the environment")]
-    fn told(self) -> (String, String) {
-        let name = || {
-            ["USER", "LOGNAME"]
-                .iter()
-                .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()))
-        };
-        let by =
-            self.by.or_else(name).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-        (by, self.reason)
+    pub(super) fn told(self) -> (String, String) {
+        (who(self.by), self.reason)
     }
+}
+
+/// Who asks: who was named, else who this is on this machine.
+#[expect(clippy::disallowed_methods, reason = "cli owns the environment")]
+pub(super) fn who(named: Option<String>) -> String {
+    let name = || {
+        ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()))
+    };
+    named.or_else(name).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 /// Splits `name=value`.

@@ -12,7 +12,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status, Streaming};
 
-use self::convert::{api_participation, customer};
+use self::convert::api_participation;
+pub(super) use self::convert::{customer, written};
 use self::registry::Registry;
 use super::page;
 use super::proto::admin as pb;
@@ -121,7 +122,7 @@ impl AdminDoor {
     }
 }
 
-fn no_participation() -> Fault {
+pub(super) fn no_participation() -> Fault {
     Fault::of(Cause::NoParticipation, "this customer never had a participation; set one first")
 }
 
@@ -145,7 +146,7 @@ fn place(places: &Arc<Semaphore>, none: &'static str) -> Result<OwnedSemaphorePe
 }
 
 /// Does work that takes long, or may wait for a disk, off the threads that serve requests.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
     let failed = |_| Fault::of(Cause::Internal, "the collector failed on this request; it is logged");
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }

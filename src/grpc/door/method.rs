@@ -82,6 +82,12 @@ methods! {
     ReloadPolicy = "usaged.admin.v1.AdminService" "ReloadPolicy" Prompt,
     ExplainEvent = "usaged.admin.v1.AdminService" "ExplainEvent" Prompt,
     GetStatus = "usaged.admin.v1.AdminService" "GetStatus" Prompt,
+    GetKeyStatus = "usaged.admin.v1.KeyService" "GetKeyStatus" Prompt,
+    RotateRootKey = "usaged.admin.v1.KeyService" "RotateRootKey" Prompt,
+    LookUpPseudonym = "usaged.admin.v1.KeyService" "LookUpPseudonym" Prompt,
+    CreateBridge = "usaged.admin.v1.KeyService" "CreateBridge" Prompt,
+    ListBridges = "usaged.admin.v1.KeyService" "ListBridges" Prompt,
+    EraseBridge = "usaged.admin.v1.KeyService" "EraseBridge" Prompt,
 }
 
 impl Method {
@@ -121,7 +127,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen, 21);
+        assert_eq!(seen, 27);
     }
 
     #[test]
