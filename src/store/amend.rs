@@ -9,6 +9,7 @@ use super::catalogue::{Catalogue, Segment};
 use super::command::{Command, Reply};
 use super::fault::{RecordFault, StoreError};
 use super::layout::{ASIDE, META, segment_family, segment_key};
+use super::options::Options;
 use super::pending::Pending;
 use super::reader::{Damage, at};
 use super::record::{SealedRecord, Stub};
@@ -91,7 +92,8 @@ impl Store {
                 size += next.with.as_ref().map_or(0, |record| count(record.stored_len()));
                 chunk.push(next);
             }
-            let shares = usize::try_from(size).unwrap_or(usize::MAX) / SHARE + 1;
+            let shares =
+                (usize::try_from(size).unwrap_or(usize::MAX) / SHARE + 1).min(Options::QUEUE_BYTES / SHARE);
             let share =
                 Arc::clone(self.shares()).acquire_many_owned(u32::try_from(shares).unwrap_or(u32::MAX));
             let share = share.await.map_err(|_| StoreError::Closed)?;

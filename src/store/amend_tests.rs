@@ -80,6 +80,10 @@ async fn amended_records_keep_their_place_and_nothing_of_the_old_ones_is_left_in
     let key = seal_key(&store, customers[0]).unwrap();
     assert!(at(&store, 5).unwrap().open(&key).unwrap() == noise(10_005));
     assert!(at(&store, 201).unwrap().open(&key).unwrap() == noise(201));
+    // In the segment that is written to as well: its chain is checked at open.
+    assert_eq!(store.amend(amendments(&store, [299], true)).await.unwrap(), [Amended::Done]);
+    assert_eq!(store.amend(amendments(&store, [300], false)).await.unwrap(), [Amended::Done]);
+    let expected = [&expected[..298], &['a', 'g']].concat();
     let bytes = store.status().queued_bytes;
     assert!(bytes < full + 100 * 2_500 - 50 * 1_900, "{bytes} after {full}");
     store.close().await;
@@ -150,7 +154,7 @@ async fn purging_goes_on_while_segments_are_dropped_and_written() {
     options.retention_bytes = 600 * 1024;
     options.when_full = super::WhenFull::DropOldest;
     options.reserve_bytes = 0;
-    let store = super::samples::open_with(options);
+    let store = super::samples::open_with(&options);
     let customers =
         [register(&store, "acme", "enhanced").await, register(&store, "globex", "enhanced").await];
     fill(&store, customers, 1..=250).await;

@@ -234,7 +234,7 @@ fn separate(copy: &Path, id: [u8; 16], rows: &Path) -> Result<(Head, u64, person
         db.drop_cf(name)?;
     }
     drop(db);
-    // Opened again, it has a log and a manifest that never knew of them; the old ones go.
+    // Opened again, it is shown to open without them, and has a log and a manifest that never knew of them.
     let left: Vec<String> = names.into_iter().filter(|name| !PERSONAL.contains(&name.as_str())).collect();
     drop(open(copy, &left, false)?);
     Ok((head, count, patterns))

@@ -145,8 +145,7 @@ impl Command {
             Self::SetAside(damage) => (super::bytes::length(&damage.bytes), 1),
             Self::Amend { amendments, .. } => (super::amend::bytes(amendments), amendments.len()),
             Self::Destroy { ops, .. } => (0, ops.len() + 1),
-            Self::Forget { .. } | Self::Mark(_) => (0, 1),
-            Self::Maintain(_) | Self::Close(_) => (0, 1),
+            Self::Forget { .. } | Self::Mark(_) | Self::Maintain(_) | Self::Close(_) => (0, 1),
         }
     }
 }

@@ -137,9 +137,12 @@ fn visit(
     store: [u8; 16],
     mut row: impl FnMut(Row) -> Result<(), BackupError>,
 ) -> Result<u64, BackupError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::UnexpectedEof => BackupError::Damaged,
-        _ => BackupError::File { path: path.to_owned(), source },
+    let failed = |source: io::Error| {
+        if source.kind() == io::ErrorKind::UnexpectedEof {
+            BackupError::Damaged
+        } else {
+            BackupError::File { path: path.to_owned(), source }
+        }
     };
     let mut input = Input::open(path).map_err(failed)?;
     let head = input.take(MAGIC.len() + 2 + store.len()).map_err(failed)?;

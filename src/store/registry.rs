@@ -61,7 +61,9 @@ pub struct Customer {
 /// The family of ids. It is written to through [`put_id`] and [`delete_id`] only.
 fn end_ids(db: &Db, batch: &mut WriteBatch) -> Option<()> {
     let ids = db.cf_handle(IDS)?;
-    IDS_ENDS.iter().for_each(|end| batch.put_cf(&ids, end, []));
+    for end in IDS_ENDS {
+        batch.put_cf(&ids, end, []);
+    }
     Some(())
 }
 

@@ -48,7 +48,7 @@ fn with_notary(dir: &std::path::Path) -> Store {
     options.notary = Some(Notary::new(|before, after, key| {
         format!("{key:?} {:?} to {}", before.map(|change| change.revision), after.revision).into_bytes()
     }));
-    open_with(options)
+    open_with(&options)
 }
 
 fn texts(store: &Store) -> Vec<(u64, String)> {

@@ -25,10 +25,10 @@ pub(super) fn open(dir: &Path) -> Store {
     options.reserve_bytes = 0;
     options.segment_bytes = 64 * 1024;
     options.retention_bytes = 3 * 1024 * 1024;
-    open_with(options)
+    open_with(&options)
 }
 
-pub(super) fn open_with(options: Options) -> Store {
+pub(super) fn open_with(options: &Options) -> Store {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
     loop {
         // A test that starts a process has a copy of the lock between fork and exec.

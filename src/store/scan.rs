@@ -4,12 +4,10 @@
 use std::ops::ControlFlow;
 
 use super::Store;
-use super::dedup::{Remembered, recall_in};
+use super::dedup::{Remembered, generations, recall_in};
 use super::fault::StoreError;
-use super::layout::{DEDUP_BOUNDS, META, dedup_family, key_number};
 use super::reader::walk_rows;
 use super::record::{RecordHeader, peek_customer};
-use super::rocks::between;
 use super::stored::Stored;
 use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 
@@ -111,7 +109,7 @@ impl Store {
             content.records > 0 && content.newest >= from && content.oldest < to
         });
         let first = within.next()?;
-        let last = within.last().unwrap_or(first);
+        let last = within.next_back().unwrap_or(first);
         Some((CommitNumber(first.first), CommitNumber(last.content.last)))
     }
 
@@ -122,17 +120,11 @@ impl Store {
     /// If the store cannot be read.
     pub fn find(&self, id: &[u8; 16]) -> Result<Option<(CommitNumber, Vec<u8>)>, StoreError> {
         let db = &self.shared().db;
-        let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
-        let ([lower], [upper]) = DEDUP_BOUNDS;
-        let mut rows = db.raw_iterator_cf_opt(&meta, between(vec![lower], vec![upper]));
-        rows.seek_to_last();
-        while let Some(number) = rows.key().and_then(key_number) {
-            if let Some(Remembered { last, receipt, .. }) = recall_in(db, &dedup_family(number), id)? {
+        for family in generations(db)?.iter().rev() {
+            if let Some(Remembered { last, receipt, .. }) = recall_in(db, family, id)? {
                 return Ok(Some((last, receipt)));
             }
-            rows.prev();
         }
-        rows.status().map_err(StoreError::database("read the families of batch ids"))?;
         Ok(None)
     }
 }

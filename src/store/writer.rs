@@ -165,8 +165,10 @@ impl Writer {
                 active.content = pending.content;
             }
             for closed in &pending.changes.closed {
-                let here = catalogue.segments.iter_mut().find(|segment| segment.number == closed.number);
-                here.into_iter().for_each(|segment| segment.content = closed.content);
+                let mut live = catalogue.segments.iter_mut();
+                if let Some(segment) = live.find(|segment| segment.number == closed.number) {
+                    segment.content = closed.content;
+                }
             }
         }
         if pending.records > 0 {

@@ -14,6 +14,7 @@
     reason = "a test that cannot go on should stop, and lints that shape an interface have none to shape here"
 )]
 
+mod amend_store;
 mod architecture;
 mod bad_input;
 mod cli_config;
