@@ -214,6 +214,7 @@ impl Inner {
             caps: &self.options.level_caps,
             received: now,
             epoch: self.options.rotation.epoch(now),
+            suppressed: None,
         };
         let permit = Permit::grant(Arc::clone(&policy), &applicant, &head);
         let sanitized = SCRATCH

@@ -8,6 +8,7 @@
 
 mod batch;
 mod builder;
+mod copy;
 mod encode;
 mod explain;
 mod filter;
@@ -23,6 +24,9 @@ mod permit;
 mod redact;
 mod seal;
 mod stored;
+mod strike;
+mod strike_find;
+mod suppress;
 mod treat;
 mod value;
 mod walk;
@@ -40,3 +44,5 @@ pub use lower_counts::{FieldCounts, LowerCounts};
 pub use pass::{Scratch, sanitize, withheld};
 pub use permit::{Applicant, Permit};
 pub use seal::{NONCE_BYTES, SealBroken, SealKey, TAG_BYTES};
+pub use strike::{Strike, StrikeError, Struck, StruckFrom, strike};
+pub use suppress::Suppressions;
