@@ -131,6 +131,7 @@ impl Explain {
             caps: &BTreeMap::new(),
             received: self.received,
             epoch: self.rotation.epoch(self.received),
+            suppressed: None,
         };
         let permit = Permit::grant(Arc::clone(&self.policy), &applicant, head);
         let Ok(key) = permit.plan_key(index, RawText::default()) else { return Ok(None) };

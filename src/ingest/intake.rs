@@ -189,6 +189,7 @@ impl Inner {
             caps: &self.options.level_caps,
             received: now,
             epoch,
+            suppressed: None,
         };
         let permit = Permit::grant(Arc::clone(&policy), &applicant, &head);
         let sanitized = SCRATCH

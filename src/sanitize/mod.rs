@@ -8,6 +8,7 @@
 
 mod batch;
 mod builder;
+mod copy;
 mod counts;
 mod encode;
 mod explain;
@@ -29,6 +30,9 @@ mod redact;
 mod rotation;
 mod seal;
 mod stored;
+mod strike;
+mod strike_find;
+mod suppress;
 mod treat;
 mod value;
 mod walk;
@@ -51,3 +55,5 @@ pub use permit::{Applicant, Permit};
 pub use ratchet::{EpochSeed, Ratchet};
 pub use rotation::Rotation;
 pub use seal::{NONCE_BYTES, SealBroken, SealKey, TAG_BYTES};
+pub use strike::{Strike, StrikeError, Struck, StruckFrom, strike};
+pub use suppress::Suppressions;

@@ -45,6 +45,9 @@ pub fn sanitize<'a, R: WireReader<'a>>(
     if let Some(reason) = permit.refused() {
         return Ok(withheld(head.events, reason));
     }
+    if is_erased(permit, head, &mut scratch.canonical) {
+        return Ok(withheld(head.events, Reason::Erased));
+    }
     let now = permit.received().0;
     let window = now.saturating_sub(limits::CLOCK_BEHIND_MS)..=now.saturating_add(limits::CLOCK_AHEAD_MS);
     let mut pass = Pass {
@@ -68,6 +71,14 @@ pub fn sanitize<'a, R: WireReader<'a>>(
         pass.told.event += 1;
     }
     Ok(pass.finish(head))
+}
+
+/// Whether the instance of a request was erased.
+fn is_erased(permit: &Permit, head: &Head<'_>, scratch: &mut canonical::Scratch) -> bool {
+    let Some(suppressed) = permit.suppressed() else { return false };
+    let mut programs = permit.policy().programs().iter();
+    !head.instance.is_empty()
+        && programs.any(|one| suppressed.is_instance(head.instance, &permit.keys(one.name()), scratch))
 }
 
 /// The outcome of a request of which nothing may be stored.
@@ -162,6 +173,17 @@ impl Pass<'_> {
         let time_ms = event.time_ms.unwrap_or_else(|| self.permit.received().0);
         if !self.window.contains(&time_ms) {
             return Ok(Err(Reason::Clock));
+        }
+        if let Some(suppressed) = self.permit.suppressed()
+            && (suppressed.is_at(time_ms)
+                || suppressed.are_in(
+                    event.fields.clone(),
+                    fields,
+                    (&builder.plan, &builder.keys),
+                    &mut self.scratch.canonical,
+                )?)
+        {
+            return Ok(Err(Reason::Erased));
         }
         let growth = &mut builder.growth;
         let number = growth.name_number(known.event, name, purposes);

@@ -284,6 +284,7 @@ fn a_thousand_events_are_sanitised_with_as_few_allocations_as_ten() {
         caps: &BTreeMap::new(),
         received: START,
         epoch: 690,
+        suppressed: None,
     };
     for product in policy.products() {
         let mut scratch = Scratch::default();

@@ -202,7 +202,7 @@ async fn on_a_full_disk_records_are_still_reduced_to_nothing_and_purging_waits_f
     let clock = Clock::manual(START);
     let mut options = Options::new(&disk.path().join("data"));
     options.reserve_bytes = 4 << 20;
-    let store = crate::store_samples::reopen(&options, root_key().check(), &clock).unwrap();
+    let store = crate::store_samples::reopen(&options, &root_key(), &clock).unwrap();
     for n in 1..=40 {
         store.append(append(n, START)).await.unwrap();
     }

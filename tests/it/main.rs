@@ -59,6 +59,7 @@ mod store_queue;
 mod store_recovery;
 mod store_registry;
 mod store_samples;
+mod stored_leaves;
 mod sync_error;
 mod term;
 mod vectors_idna;

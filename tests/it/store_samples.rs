@@ -88,8 +88,14 @@ pub fn batch(n: u64, received: UnixMillis) -> SanitizedBatch {
     let bytes = request(n);
     let head = Head::read(&bytes).unwrap();
     let (secret, caps) = (secret(), BTreeMap::new());
-    let applicant =
-        Applicant { participation: &participation, secret: &secret, caps: &caps, received, epoch: 0 };
+    let applicant = Applicant {
+        participation: &participation,
+        secret: &secret,
+        caps: &caps,
+        received,
+        epoch: 0,
+        suppressed: None,
+    };
     let permit = Permit::grant(policy(), &applicant, &head);
     let mut made = sanitize(&permit, &head, ProtoReader::new(&bytes), &mut Scratch::default()).unwrap();
     assert_eq!(made.batches.len(), 1, "{:?}", made.tally);

@@ -127,6 +127,7 @@ impl Sanitised {
                 caps: &BTreeMap::new(),
                 received: Clock::system().now(),
                 epoch: 0,
+                suppressed: None,
             };
             let permit = Permit::grant(Arc::clone(&policy), &applicant, &head);
             let sanitised = sanitize(&permit, &head, ProtoReader::new(&request), &mut scratch);

@@ -71,6 +71,7 @@ const fn reason(reason: Reason) -> pb::Reason {
         Reason::Clock => pb::Reason::Clock,
         Reason::Repeated => pb::Reason::Repeated,
         Reason::NoKey => pb::Reason::NoKey,
+        Reason::Erased => pb::Reason::Erased,
     }
 }
 
