@@ -114,6 +114,21 @@ impl Store {
         db.get_cf(&meta, table.key(key)).map_err(StoreError::database(READ))
     }
 
+    /// The first row of a table whose key is `from` or comes after it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn meta_from(&self, table: MetaTable, from: &[u8]) -> Result<Option<MetaRow>, StoreError> {
+        let db = &self.shared().db;
+        let meta = db.cf_handle(META).ok_or(FAMILY)?;
+        let mut rows = db.raw_iterator_cf_opt(&meta, between(table.key(from), table.bounds().1.to_vec()));
+        rows.seek_to_first();
+        let found =
+            rows.item().map(|(key, value)| (key.get(1..).unwrap_or_default().to_vec(), value.to_vec()));
+        rows.status().map_err(StoreError::database(READ))?;
+        Ok(found)
+    }
+
     /// The rows of a table whose keys begin with `prefix`, in the order of their keys: at most `limit`, those
     /// after the key `after` only.
     ///

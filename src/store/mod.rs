@@ -60,7 +60,7 @@
 //! | `01` `data-root` | the data root, wrapped: a value of `sanitize` |
 //! | `02`, segment number (4) | closed (1), number (4), first commit (8), last commit before it (8), running hash before it (16), begun (8), last commit (8), running hash (16), earliest and latest time received (8, 8), records (8), bytes (8); of a segment that is not closed, what follows "begun" is found by reading it |
 //! | `03`, family number (4) | begun (8) |
-//! | `10` to `18`, then a key | rows of other rooms, without this form: subscriptions, leases, dead letters, cursors; suppressions, erasures, what was received by whom, totals, bindings ([`MetaTable`]) |
+//! | `10` to `19`, then a key | rows of other rooms, without this form: subscriptions, leases, dead letters, cursors; suppressions, erasures, what was received by whom, totals, bindings, notices ([`MetaTable`]) |
 //! | `20`, number (8) | an entry of the outbox: numbers are dense, and none is given twice |
 //!
 //! # Segments

@@ -34,7 +34,7 @@ async fn reduce(world: &World, commits: &[u64]) {
 }
 
 async fn pull(world: &World) -> Vec<Delivery> {
-    world.drain().pull(&jobs(), 99, u64::MAX, Duration::ZERO).await.unwrap()
+    world.drain().pull(&jobs(), 99, u64::MAX, Duration::ZERO, 0).await.unwrap().deliveries
 }
 
 fn commits(deliveries: &[Delivery]) -> Vec<u64> {
@@ -76,7 +76,7 @@ async fn a_batch_that_was_leased_or_buried_when_it_was_reduced_does_not_come_bac
     world.participate(at_level("standard")).await;
     let ids = vec![leased[0].ack_id.clone()];
     let result = world.drain().acknowledge(&jobs(), &ids).await.unwrap();
-    assert_eq!(result.failures, [(ids[0].clone(), AckFailure::Withdrawn)]);
+    assert_eq!(result.failures, [(ids[0].clone(), AckFailure::Withdrawn(CommitNumber(1)))]);
     world.participate(at_level("enhanced")).await;
     // The lease of the other ends.
     world.clock.advance_ms(i64::try_from(LEASE.as_millis()).unwrap() + 1);
