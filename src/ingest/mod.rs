@@ -3,8 +3,10 @@
 
 mod explain;
 mod intake;
+mod plan;
 mod receipt;
 
 pub use explain::{Explain, FieldFate, LevelExplanation};
-pub use intake::{Intake, Options, Refusal, Rotation};
+pub use intake::{Intake, Options, PlanTtl, Refusal, Rotation};
+pub use plan::{CollectionPlan, PlanAsk, Told};
 pub use receipt::{Receipt, State};

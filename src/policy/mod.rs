@@ -1,6 +1,7 @@
 //! Levels, classes, treatments and dictionaries: parsed from TOML, proved, compiled into plans and
 //! explained. Pure: it is given the texts of files and never reads one.
 
+mod collection;
 mod compile;
 mod compiled;
 mod decide;
@@ -36,6 +37,9 @@ mod plans;
 #[cfg(test)]
 mod sample;
 
+pub use collection::{
+    Collection, CollectionState, CollectionVersion, EventWish, FieldWish, ProgramWish, Wish,
+};
 pub use compile::{PolicyFile, compile};
 pub use compiled::{Overlay, PlanKey, Policy, REGION_JOINT};
 pub use decide::{Ask, Decision, ProgramDecision};

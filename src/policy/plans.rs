@@ -154,7 +154,9 @@ fn the_ids_of_customer_and_instance_follow_their_class() {
         [&plan.customer, &plan.instance].map(|action| match action {
             Action::Pseudonym { class, epoch } => (Some(*class), Some(*epoch)),
             Action::Keep(_) => (None, None),
-            Action::Withhold(_) | Action::Generalise(_) | Action::Vocabulary(_) => panic!("{action:?}"),
+            Action::Withhold(_) | Action::Generalise(_) | Action::Vocabulary(_) | Action::Redact(_) => {
+                panic!("{action:?}")
+            },
         })
     };
     let full = customer(&["ceip=enhanced", "operational=operational"]);

@@ -77,6 +77,7 @@ impl<'w, 'a> Walk<'w, 'a> {
             Some(Shape::Scalar { kind, action }) => {
                 Ok(self.scalar_field(field, *kind, action, &value, number))
             }
+            Some(nested) if is_empty(plan, field) => self.pass_over(nested, value),
             Some(nested) => {
                 let start = self.growth.buffers.events.len();
                 let spec = self.growth.spec_number(plan, self.keys.epoch(), field);
@@ -92,6 +93,22 @@ impl<'w, 'a> Walk<'w, 'a> {
                 Ok(stored)
             }
         }
+    }
+
+    /// Counts what is in a record, list or map of which the plan stores no part, and leaves nothing of it:
+    /// who never collected it has the same bytes stored.
+    #[cold]
+    fn pass_over<F: RawFields<'a>>(
+        &mut self,
+        nested: &Shape,
+        value: RawValue<'a, F>,
+    ) -> Result<Result<(), Reason>, WireError> {
+        let (start, fates) = (self.growth.buffers.events.len(), self.told.tally.fields);
+        let outcome = self.nested(nested, value, 2)?;
+        self.growth.buffers.events.truncate(start);
+        // The keys of a map whose values are withheld.
+        self.told.tally.fields = fates;
+        Ok(outcome)
     }
 
     #[inline]
@@ -240,4 +257,11 @@ impl<'w, 'a> Walk<'w, 'a> {
 #[inline]
 fn shape(plan: &Plan, field: u32) -> Option<&Shape> {
     usize::try_from(field).ok().and_then(|at| plan.fields.get(at)).map(|field| &field.shape)
+}
+
+/// Whether the plan stores nothing of a field.
+#[inline]
+fn is_empty(plan: &Plan, field: u32) -> bool {
+    let field = usize::try_from(field).ok().and_then(|at| plan.fields.get(at));
+    field.is_none_or(|field| field.spec.purposes.is_empty())
 }

@@ -60,6 +60,7 @@ enum Pace {
 methods! {
     Submit = "usaged.ingest.v1.IngestService" "Submit" Prompt,
     SubmitStream = "usaged.ingest.v1.IngestService" "SubmitStream" Stream,
+    GetCollectionPlan = "usaged.ingest.v1.IngestService" "GetCollectionPlan" Prompt,
     Pull = "usaged.drain.v1.DrainService" "Pull" Waits,
     StreamingPull = "usaged.drain.v1.DrainService" "StreamingPull" Stream,
     Acknowledge = "usaged.drain.v1.DrainService" "Acknowledge" Prompt,
@@ -78,6 +79,8 @@ methods! {
     ListParticipationChanges = "usaged.admin.v1.AdminService" "ListParticipationChanges" Prompt,
     ReloadPolicy = "usaged.admin.v1.AdminService" "ReloadPolicy" Prompt,
     ExplainEvent = "usaged.admin.v1.AdminService" "ExplainEvent" Prompt,
+    ExplainBatch = "usaged.admin.v1.AdminService" "ExplainBatch" Prompt,
+    ListStoredBatches = "usaged.admin.v1.AdminService" "ListStoredBatches" Prompt,
     GetStatus = "usaged.admin.v1.AdminService" "GetStatus" Prompt,
 }
 
@@ -118,7 +121,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen, 21);
+        assert_eq!(seen, 24);
     }
 
     #[test]
