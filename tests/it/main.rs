@@ -23,6 +23,7 @@ mod cli_explain;
 mod cli_flow;
 mod cli_help;
 mod cli_run;
+mod collection_plan;
 mod conservation;
 mod data_directory;
 mod descriptors;
