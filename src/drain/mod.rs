@@ -19,6 +19,7 @@ mod dead_letters;
 mod drainer;
 mod error;
 mod pull;
+mod standing;
 mod subscriptions;
 mod table;
 mod upkeep;
@@ -50,6 +51,7 @@ pub use dead_letters::DeadLetter;
 pub use error::DrainError;
 pub use lease::DeadReason;
 pub use pull::Delivery;
+pub use standing::{Standing, StandingOf};
 pub use subscriptions::{SeekTarget, SubscriptionState};
 
 use drainer::Drainer;

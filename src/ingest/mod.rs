@@ -5,8 +5,10 @@ mod explain;
 mod intake;
 mod plan;
 mod receipt;
+mod stored;
 
-pub use explain::{Explain, FieldFate, LevelExplanation};
+pub use explain::{EventShape, Explain, FieldFate, LevelExplanation};
 pub use intake::{Intake, Options, PlanTtl, Refusal, Rotation};
 pub use plan::{CollectionPlan, PlanAsk, Told};
 pub use receipt::{Receipt, State};
+pub use stored::{Content, FoundBatch, Opened, Page, WhyStored, changes_since, find_batch, list_stored};

@@ -127,16 +127,20 @@ pub(super) fn recall(
     generations: &[Generation],
     id: &[u8; 16],
 ) -> Result<Option<Remembered>, StoreError> {
-    const WHAT: &str = "a deduplication row";
     for generation in generations.iter().rev() {
-        let family = db.cf_handle(&generation.family).ok_or(StoreError::Damaged { what: WHAT })?;
-        let found =
-            db.get_pinned_cf(&family, id).map_err(StoreError::database("read a deduplication row"))?;
-        if let Some(row) = found {
-            return Remembered::decode(&row).map(Some).ok_or(StoreError::Damaged { what: WHAT });
+        if let Some(found) = recall_in(db, &generation.family, id)? {
+            return Ok(Some(found));
         }
     }
     Ok(None)
+}
+
+/// Looks a batch up in one family.
+pub(super) fn recall_in(db: &Db, family: &str, id: &[u8; 16]) -> Result<Option<Remembered>, StoreError> {
+    const WHAT: &str = "a deduplication row";
+    let family = db.cf_handle(family).ok_or(StoreError::Damaged { what: WHAT })?;
+    let found = db.get_pinned_cf(&family, id).map_err(StoreError::database("read a deduplication row"))?;
+    found.map(|row| Remembered::decode(&row).ok_or(StoreError::Damaged { what: WHAT })).transpose()
 }
 
 #[cfg(test)]

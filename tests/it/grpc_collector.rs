@@ -47,8 +47,7 @@ impl Collector {
         let customers = Customers::new(store.clone(), Arc::new(root), 100);
         let policy = Handle::new(Arc::new(compile(&shipped()).unwrap().0));
         let settings = ingest::Options::default();
-        let rotation = settings.rotation;
-        let intake = Intake::new(store.clone(), customers.clone(), policy.clone(), clock.clone(), settings);
+        let intake = Intake::new(store.clone(), customers.clone(), policy.clone(), clock.clone(), settings.clone());
         let drain = Drain::open(
             store.clone(),
             customers.clone(),
@@ -68,8 +67,8 @@ impl Collector {
         let options = Options::default();
         let (routes, health) = routes(
             IngestDoor::new(intake, Identity::Loopback, &options),
-            DrainDoor::new(drain, clock.clone(), &options),
-            AdminDoor::new(store, customers, policy, clock, rotation, reload),
+            DrainDoor::new(drain.clone(), clock.clone(), &options),
+            AdminDoor::new(store, customers, drain, policy, clock, settings, reload),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
