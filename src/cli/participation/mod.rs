@@ -1,5 +1,6 @@
 //! `usaged participation`: what customers chose, in a running collector.
 
+mod audit;
 mod import;
 mod text;
 
@@ -63,6 +64,8 @@ enum Action {
         #[arg(long, default_value_t = 100)]
         limit: u64,
     },
+    /// Show what is stored of a customer, opened: with delivery `audit`, all that would have left.
+    Audit(audit::AuditArgs),
 }
 
 #[derive(Debug, Args)]
@@ -131,7 +134,7 @@ fn split<'t>(text: &'t str, form: &str) -> Result<(&'t str, &'t str), String> {
     text.split_once('=').ok_or_else(|| format!("write it as {form}"))
 }
 
-fn program_level(text: &str) -> Result<ProgramLevel, String> {
+pub(super) fn program_level(text: &str) -> Result<ProgramLevel, String> {
     let (program, level) = split(text, "PROGRAM=LEVEL, such as ceip=standard")?;
     let program = ProgramName::new(program).map_err(|error| error.to_string())?;
     let level = LevelName::new(level).map_err(|error| error.to_string())?;
@@ -166,6 +169,7 @@ impl ParticipationArgs {
             Action::List { limit, page_token } => list(&mut admin, limit, page_token, out).await,
             Action::Import(args) => import::import(&mut admin, args, out).await,
             Action::History { customer, limit } => history(&mut admin, &customer, limit, out).await,
+            Action::Audit(args) => audit::audit(&mut admin, args, out).await,
         }
     }
 }

@@ -1,7 +1,9 @@
-//! `usaged policy`: check a policy directory, and see what it does to an event. Works without a
-//! collector, from the code that ingest uses.
+//! `usaged policy`: check a policy directory, see what it does to an event, and what it did to a batch. All but
+//! the last works without a collector, from the code that ingest uses.
 
 pub(super) mod explain;
+pub(super) mod explain_batch;
+pub(super) mod side_by_side;
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +20,8 @@ use crate::policy::{self, Policy, PolicyFile, Problem};
 Examples:
   usaged policy check /etc/usaged/policy
   usaged policy explain --product vcenter event.ndjson
-  usaged policy explain --product vcenter --policy /etc/usaged/policy --region eea --why event.ndjson")]
+  usaged policy explain --product vcenter --policy /etc/usaged/policy --region eea --why event.ndjson
+  usaged policy explain --customer acme --batch 0190a3c2-7b1e-7c55-9d2f-0123456789ab")]
 pub(super) struct PolicyArgs {
     #[command(subcommand)]
     action: Action,
@@ -42,7 +45,7 @@ Examples:
         #[arg(long, conflicts_with = "dir")]
         shipped: bool,
     },
-    /// Show field by field what every level would store of an event.
+    /// Show field by field what every level would store of an event, or what became of a batch.
     Explain(explain::ExplainArgs),
 }
 
