@@ -107,7 +107,7 @@ fn show(plan: &CollectionPlan, only_wanted: bool, out: Output) -> Result<(), Fai
     }
     let mut programs = table(&["program", "level", "customer is stored as", "instance is stored as"]);
     for ProgramPlan { program, level, customer_form, instance_form } in &plan.programs {
-        programs.add_row([program, level, or_dash(customer_form), or_dash(instance_form)]);
+        programs.add_row([program.as_str(), level, or_dash(customer_form), or_dash(instance_form)]);
     }
     out.line("")?;
     out.table(&programs)?;
@@ -124,7 +124,7 @@ fn show(plan: &CollectionPlan, only_wanted: bool, out: Output) -> Result<(), Fai
     out.table(&fields)
 }
 
-fn or_dash(text: &String) -> &str {
+fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
 

@@ -93,8 +93,15 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let ingest_door = IngestDoor::new(intake, Identity::Loopback, &config.grpc);
     let drain_door = DrainDoor::new(drain.clone(), clock.clone(), &config.grpc);
     let (handle, on_demand) = (policy.handle(), policy.on_demand());
-    let admin_door =
-        AdminDoor::new(store.clone(), customers, drain.clone(), handle, clock, config.ingest.clone(), on_demand);
+    let admin_door = AdminDoor::new(
+        store.clone(),
+        customers,
+        drain.clone(),
+        handle,
+        clock,
+        config.ingest.clone(),
+        on_demand,
+    );
     let (routes, health) = grpc::routes(ingest_door, drain_door, admin_door);
     let doors = grpc::serve(grpc_listener, routes, config.grpc.clone(), close_doors.clone());
     let mut doors = tokio::spawn(doors);

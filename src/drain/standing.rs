@@ -1,10 +1,10 @@
 //! Where one batch stands with each subscription: for an operator who asks what became of it.
 
+use super::Drain;
 use super::counts::SkipReason;
 use super::lease::DeadReason;
 use super::recheck::unwanted;
 use super::state::Queue;
-use super::Drain;
 use crate::model::{CommitNumber, Purpose, SubscriptionName, UnixMillis};
 use crate::store::RecordHeader;
 
@@ -84,10 +84,11 @@ impl Drain {
         let drainers = self.shared.all_drainers();
         let of = drainers.iter().map(|drainer| {
             let subscription = &drainer.subscription;
-            let standing = match (drainer.look(|queue| queue.standing(commit)), unwanted(header, subscription)) {
-                (Standing::Waiting | Standing::Done, Some(reason)) => Standing::NotFor(reason),
-                (standing, _) => standing,
-            };
+            let standing =
+                match (drainer.look(|queue| queue.standing(commit)), unwanted(header, subscription)) {
+                    (Standing::Waiting | Standing::Done, Some(reason)) => Standing::NotFor(reason),
+                    (standing, _) => standing,
+                };
             StandingOf {
                 subscription: subscription.name.clone(),
                 purpose: subscription.purpose,
@@ -96,5 +97,34 @@ impl Drain {
             }
         });
         of.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lease::{Cargo, Terms};
+    use super::*;
+    use crate::model::CustomerKey;
+
+    #[test]
+    fn a_batch_stands_where_the_queue_has_it() {
+        let terms = Terms { max_attempts: 2, max_outstanding: 10, max_dead: 10 };
+        let mut queue = Queue::new(CommitNumber(5), terms, 1);
+        let cargo = Cargo { events: 1, customer: CustomerKey(1), revision: 1, policy: 1 };
+        let now = UnixMillis(0);
+        let nonces: Vec<_> = (5..9)
+            .map(|commit| queue.lease(CommitNumber(commit), cargo, now, 100).map_or(0, |lease| lease.nonce))
+            .collect();
+        let [acknowledged, given_back, ..] = nonces.as_slice() else { panic!("{nonces:?}") };
+        assert_eq!(queue.acknowledge(CommitNumber(5), *acknowledged), Ok(()));
+        assert_eq!(queue.extend(CommitNumber(6), *given_back, now, 0), Ok(()));
+        assert!(queue.bury(CommitNumber(9), now, DeadReason::Damaged));
+        let standing = |commit| queue.standing(CommitNumber(commit));
+        assert_eq!(standing(4), Standing::Before);
+        assert_eq!(standing(5), Standing::Done);
+        assert_eq!(standing(6), Standing::Returned { attempts: 1 });
+        assert_eq!(standing(7), Standing::Leased { attempts: 1, until: UnixMillis(100) });
+        assert_eq!(standing(9), Standing::Dead { attempts: 0, reason: DeadReason::Damaged });
+        assert_eq!(standing(10), Standing::Waiting);
     }
 }

@@ -4,9 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::receipt::Receipt;
-use crate::model::{
-    BatchId, CommitNumber, Delivery, LevelName, Participation, ProgramName, RawText,
-};
+use crate::model::{BatchId, CommitNumber, Delivery, LevelName, Participation, ProgramName, RawText};
 use crate::policy::{Ask, EventExplanation, PlanKey, Policy};
 use crate::store::{CustomerEntry, Entry, ReadLimits, RecordHeader, Store, StoreError, StoredRecord};
 

@@ -161,7 +161,7 @@ impl Policy {
             for at in self.concerned(decision.product) {
                 match decision.plan_key(*at, decision.rank(*at)) {
                     Some(key) => digest.update(self.plan(key).fingerprint),
-                    None => digest.update(self.withheld(decision, *at).as_str()),
+                    None => digest.update(withheld(decision, *at).as_str()),
                 }
             }
         }
@@ -195,11 +195,12 @@ impl Policy {
         let parents = parents(product);
         let mut events = Vec::with_capacity(product.events().len());
         for (number, event) in product.events().iter().enumerate() {
-            let plan = plans.iter().find(|(at, _)| *at == event.program()).and_then(|(_, plan)| plan.as_ref());
+            let plan =
+                plans.iter().find(|(at, _)| *at == event.program()).and_then(|(_, plan)| plan.as_ref());
             let withheld = match plan.map(|plan| (plan, plan.events.get(number))) {
                 Some((_, Some(EventPlan::Store { .. }))) => None,
                 Some((_, Some(EventPlan::Withhold(reason)))) => Some(*reason),
-                Some((_, None)) | None => Some(self.withheld(decision, event.program())),
+                Some((_, None)) | None => Some(withheld(decision, event.program())),
             };
             let mut fields = Vec::new();
             if let (None, Some(plan)) = (withheld, plan) {
@@ -235,12 +236,12 @@ impl Policy {
             events,
         }
     }
+}
 
-    /// Why nothing of a program is stored that is at `none`.
-    fn withheld(&self, decision: &Decision, program: usize) -> Reason {
-        let decided = decision.programs.get(program).and_then(|decided| decided.withheld);
-        decided.unwrap_or(Reason::NotParticipating)
-    }
+/// Why nothing of a program is stored that is at `none`.
+fn withheld(decision: &Decision, program: usize) -> Reason {
+    let decided = decision.programs.get(program).and_then(|decided| decided.withheld);
+    decided.unwrap_or(Reason::NotParticipating)
 }
 
 /// Whether a plan redacts the text of an event that it stores.
@@ -301,7 +302,9 @@ impl Look<'_> {
     /// Why a field is not stored that could be: it is in a map whose keys or values are withheld.
     fn withheld_around(&self, number: u32) -> Option<Reason> {
         let mut at = number;
-        while let Some(parent) = usize::try_from(at).ok().and_then(|at| self.parents.get(at)).copied().flatten() {
+        while let Some(parent) =
+            usize::try_from(at).ok().and_then(|at| self.parents.get(at)).copied().flatten()
+        {
             let field = self.plan.fields.get(usize::try_from(parent).ok()?)?;
             if field.spec.purposes.is_empty() {
                 let other = match &field.shape {
@@ -363,7 +366,9 @@ fn form(action: &Action) -> String {
         Action::Pseudonym { epoch: Epoch::Rotating, .. } => format!("{word}, rotating"),
         Action::Generalise(to) => format!("{word}, {}", to.as_str()),
         Action::Keep(Form::Bucket(width)) => format!("{word}, multiples of {width}"),
-        Action::Pseudonym { .. } | Action::Keep(_) | Action::Vocabulary(_) | Action::Redact(_) => word.to_owned(),
+        Action::Pseudonym { .. } | Action::Keep(_) | Action::Vocabulary(_) | Action::Redact(_) => {
+            word.to_owned()
+        }
     }
 }
 

@@ -43,7 +43,12 @@ fn every_field_is_wanted_in_its_form_or_not_for_a_reason() {
         (&standard, "vm.power_on", "vm_id", stored("pseudonym", "pseudonym, rotating")),
         (&standard, "vm.inventory", "vcpus", stored("keep", "keep")),
         (&standard, "host.inventory", "site", stored("generalise", "generalise, location_country")),
-        (&standard, "host.inventory", "hardware.memory_gb", stored("generalise", "generalise, multiples of 16")),
+        (
+            &standard,
+            "host.inventory",
+            "hardware.memory_gb",
+            stored("generalise", "generalise, multiples of 16"),
+        ),
         (&standard, "client.feature_used", "page", stored("vocabulary", "vocabulary")),
         (&standard, "vm.power_on", "initiator", Wish::Unwanted(Reason::Level)),
         (&standard, "support.log_line", "message", Wish::Unwanted(Reason::Level)),
@@ -62,7 +67,10 @@ fn every_field_is_wanted_in_its_form_or_not_for_a_reason() {
         .iter()
         .map(|one| [one.program.as_str(), one.level.as_str(), &one.customer, &one.instance])
         .collect();
-    assert_eq!(told, [["ceip", "standard", "pseudonym", "pseudonym, rotating"], ["operational", "none", "", ""]]);
+    assert_eq!(
+        told,
+        [["ceip", "standard", "pseudonym", "pseudonym, rotating"], ["operational", "none", "", ""]]
+    );
 }
 
 #[test]
@@ -93,7 +101,9 @@ fn who_takes_no_part_or_has_paused_is_asked_for_nothing_and_told_why() {
 fn versions_are_the_same_exactly_when_the_plans_are() {
     let policy = policy();
     let mut plans = Vec::new();
-    for levels in [&["ceip=standard"][..], &["ceip=enhanced"], &["ceip=enhanced", "operational=operational"], &[]] {
+    for levels in
+        [&["ceip=standard"][..], &["ceip=enhanced"], &["ceip=enhanced", "operational=operational"], &[]]
+    {
         for product in ["vcenter", "horizon"] {
             for (region, accepted, delivery) in [
                 (None, 2, Delivery::Deliver),

@@ -156,7 +156,7 @@ fn the_ids_of_customer_and_instance_follow_their_class() {
             Action::Keep(_) => (None, None),
             Action::Withhold(_) | Action::Generalise(_) | Action::Vocabulary(_) | Action::Redact(_) => {
                 panic!("{action:?}")
-            },
+            }
         })
     };
     let full = customer(&["ceip=enhanced", "operational=operational"]);

@@ -18,6 +18,8 @@ const COMMANDS: &[&str] = &[
     "participation list",
     "participation import",
     "participation history",
+    "participation audit",
+    "plan",
     "subscription",
     "subscription create",
     "subscription list",

@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use prost::Message as _;
-use usaged::grpc::proto::ingest::{Event, Field as Sent, List, Record, SubmitRequest, Value, value::Kind as Wire};
+use usaged::grpc::proto::ingest::{
+    Event, Field as Sent, List, Record, SubmitRequest, Value, value::Kind as Wire,
+};
 use usaged::model::{
-    CustomerKey, LevelName, Participation, ProductLevel, ProductName, ProgramName, Purpose, RawText, RegionName,
+    CustomerKey, LevelName, Participation, ProductLevel, ProductName, ProgramName, Purpose, RawText,
+    RegionName,
 };
 use usaged::policy::{Ask, Collection, Field, Policy, PolicyFile, Product, Wish, compile, shipped};
 use usaged::sanitize::wire::{Head, ProtoReader};
@@ -89,7 +92,9 @@ fn value(sent: &Value, path: &str, wanted: &BTreeSet<String>) -> Value {
         }
         Some(Wire::ListValue(list)) => {
             let inner = format!("{path}[]");
-            Some(Wire::ListValue(List { values: list.values.iter().map(|v| value(v, &inner, wanted)).collect() }))
+            Some(Wire::ListValue(List {
+                values: list.values.iter().map(|v| value(v, &inner, wanted)).collect(),
+            }))
         }
         other => other.clone(),
     };
@@ -143,7 +148,8 @@ fn nest() -> PolicyFile {
         ("content", "string", "customer_content"),
     ];
     for (event, program) in [("all", "ceip"), ("again", "ceip"), ("lean", "operational")] {
-        let _ = write!(out, "\n[events.{event}]\ndescription = \"One.\"\nprogram = \"{program}\"\nsince = 1\n");
+        let _ =
+            write!(out, "\n[events.{event}]\ndescription = \"One.\"\nprogram = \"{program}\"\nsince = 1\n");
         for (at, (path, kind, class)) in fields.iter().enumerate() {
             let example = match *class {
                 "person_name" => "\"Jane Roe\"",
@@ -204,7 +210,8 @@ type Choice = (usize, Vec<u8>, u8);
 fn event(product: &Product, (which, choices, extra): &Choice) -> Event {
     let declared = &product.events()[which % product.events().len()];
     let mut choices = choices.iter().cycle();
-    let pick = |field: &Field, choice: u8| if choice < 160 { Some(example(field)) } else { chosen(field, choice) };
+    let pick =
+        |field: &Field, choice: u8| if choice < 160 { Some(example(field)) } else { chosen(field, choice) };
     let mut event = make(product, declared, |_, field| pick(field, *choices.next().unwrap()));
     match extra % 10 {
         0 => event.fields.push(field("made_up", text("undeclared"))),
@@ -232,11 +239,21 @@ struct Who {
 
 fn who() -> impl Strategy<Value = Who> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
-    (0..6_u8, flags, 0..4_u8, 0..8_u8).prop_map(|(levels, (region, senders_region, override_, cap), accepted, off)| {
-        // Most take part, so that most cases have something to compare.
-        let levels = if levels == 0 { 5 } else { levels };
-        Who { levels, region, senders_region, accepted, off, override_: override_ && cap, cap: cap && region }
-    })
+    (0..6_u8, flags, 0..4_u8, 0..8_u8).prop_map(
+        |(levels, (region, senders_region, override_, cap), accepted, off)| {
+            // Most take part, so that most cases have something to compare.
+            let levels = if levels == 0 { 5 } else { levels };
+            Who {
+                levels,
+                region,
+                senders_region,
+                accepted,
+                off,
+                override_: override_ && cap,
+                cap: cap && region,
+            }
+        },
+    )
 }
 
 fn participation(product: &Product, who: &Who) -> Participation {
@@ -276,7 +293,8 @@ impl Desk {
     }
 
     fn plan(&self, participation: &Participation, request: &SubmitRequest) -> Collection {
-        let caps: Vec<_> = request.level_caps.iter().map(|cap| (raw(&cap.program), raw(&cap.level))).collect();
+        let caps: Vec<_> =
+            request.level_caps.iter().map(|cap| (raw(&cap.program), raw(&cap.level))).collect();
         let decision = self.policy.decide(&Ask {
             participation: Some(participation),
             global_caps: &BTreeMap::new(),
@@ -331,7 +349,8 @@ fn check(desk: &mut Desk, participation: &Participation, request: &SubmitRequest
     }
     // Of what the plan wants, nothing is withheld for a reason that is not the sender's.
     let odd = |reason: &usaged::model::Reason| !reason.is_senders();
-    let withheld = lean.iter().flat_map(|lean| usaged::model::Reason::ALL.iter().zip(lean.tally.fields_withheld));
+    let withheld =
+        lean.iter().flat_map(|lean| usaged::model::Reason::ALL.iter().zip(lean.tally.fields_withheld));
     let redacted = plan.events.iter().flat_map(|e| &e.fields).any(|f| matches!(f.wish, Wish::Context(_)));
     let capped = request.events.iter().any(|event| !event.needed_level.is_empty());
     for (reason, count) in withheld.filter(|(reason, _)| odd(reason)) {

@@ -5,7 +5,8 @@ use serde_json::Value as Json;
 
 use crate::cli_run::{Collector, Ended};
 
-const EVENT: &str = r#"{"name":"vm.power_on","fields":{"vm_id":"vm-42","initiator":"jane@example.com","x":1}}"#;
+const EVENT: &str =
+    r#"{"name":"vm.power_on","fields":{"vm_id":"vm-42","initiator":"jane@example.com","x":1}}"#;
 
 fn ok(told: Ended) -> Ended {
     assert_eq!(told.code, 0, "{}{}", told.out, told.err);
@@ -42,7 +43,8 @@ fn stored(collector: &Collector) -> Vec<Json> {
 fn audit_is_stored_and_shown_and_does_not_leave_and_paused_is_not_even_stored() {
     let dir = tempfile::tempdir().unwrap();
     let collector = Collector::start(dir.path(), &[]);
-    let create = ["subscription", "create", "jobs", "--purpose", "improve", "--recipient", "x", "--from-oldest"];
+    let create =
+        ["subscription", "create", "jobs", "--purpose", "improve", "--recipient", "x", "--from-oldest"];
     ok(collector.client(&create, ""));
 
     // Audit: stored, inspectable, never drained.
@@ -61,7 +63,10 @@ fn audit_is_stored_and_shown_and_does_not_leave_and_paused_is_not_even_stored() 
     // Paused: senders are told to stop, and to ask again; nothing is stored.
     set(&collector, "paused");
     let paused = plan(&collector);
-    assert_eq!((&paused["state"], &paused["time_to_live_seconds"]), (&Json::from("paused"), &Json::from(3600)));
+    assert_eq!(
+        (&paused["state"], &paused["time_to_live_seconds"]),
+        (&Json::from("paused"), &Json::from(3600))
+    );
     assert!(paused["events"].as_array().unwrap().is_empty());
     assert_eq!(send(&collector)["states"]["disabled"], 1);
     assert_eq!(stored(&collector).len(), 1);
@@ -82,13 +87,19 @@ fn what_is_not_there_is_said_plainly() {
     let collector = Collector::start(dir.path(), &[]);
     let unknown = collector.client(&["participation", "audit", "nobody"], "");
     assert_eq!(unknown.code, 5, "{}", unknown.err);
-    let plan = ok(collector.client(&["plan", "--customer", "nobody", "--product", "made-up", "--json"], "")).json();
-    assert_eq!((&plan["state"], &plan["reason"]), (&Json::from("disabled"), &Json::from("not_participating")));
+    let plan =
+        ok(collector.client(&["plan", "--customer", "nobody", "--product", "made-up", "--json"], "")).json();
+    assert_eq!(
+        (&plan["state"], &plan["reason"]),
+        (&Json::from("disabled"), &Json::from("not_participating"))
+    );
     set(&collector, "deliver");
-    let plan = ok(collector.client(&["plan", "--customer", "acme", "--product", "made-up", "--json"], "")).json();
+    let plan =
+        ok(collector.client(&["plan", "--customer", "acme", "--product", "made-up", "--json"], "")).json();
     assert_eq!((&plan["state"], &plan["reason"]), (&Json::from("disabled"), &Json::from("unknown_product")));
     assert!(plan["remedy"].as_str().unwrap().contains("dictionary"));
-    let batch = ["policy", "explain", "--customer", "acme", "--batch", "0190a3c2-7b1e-7c55-9d2f-0123456789ab"];
+    let batch =
+        ["policy", "explain", "--customer", "acme", "--batch", "0190a3c2-7b1e-7c55-9d2f-0123456789ab"];
     let unknown = collector.client(&batch, "");
     assert!(unknown.code == 5 && unknown.err.contains("at least 24 h"), "{}", unknown.err);
     assert_eq!(collector.end(), 0);

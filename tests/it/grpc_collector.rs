@@ -47,7 +47,8 @@ impl Collector {
         let customers = Customers::new(store.clone(), Arc::new(root), 100);
         let policy = Handle::new(Arc::new(compile(&shipped()).unwrap().0));
         let settings = ingest::Options::default();
-        let intake = Intake::new(store.clone(), customers.clone(), policy.clone(), clock.clone(), settings.clone());
+        let intake =
+            Intake::new(store.clone(), customers.clone(), policy.clone(), clock.clone(), settings.clone());
         let drain = Drain::open(
             store.clone(),
             customers.clone(),

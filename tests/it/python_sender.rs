@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value as Json, json};
@@ -34,9 +34,11 @@ impl Recorder {
                 let Ok(collector) = TcpStream::connect(&*to.lock().unwrap()) else { continue };
                 let (from, back) = (sender.try_clone().unwrap(), collector.try_clone().unwrap());
                 let record = Arc::clone(&record);
-                std::thread::spawn(move || pass_on(from, collector, |bytes| {
-                    record.lock().unwrap().extend_from_slice(bytes);
-                }));
+                std::thread::spawn(move || {
+                    pass_on(from, collector, |bytes| {
+                        record.lock().unwrap().extend_from_slice(bytes);
+                    })
+                });
                 std::thread::spawn(move || pass_on(back, sender, |_| {}));
             }
         });
@@ -83,7 +85,7 @@ impl Sender {
         command.args(["--server", server, "--customer", "acme", "--product", "vcenter"]).args(more);
         command.arg("--stubs").arg(stubs.path()).arg("--spool").arg(spool);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (say, said) = channel();
+        let (say, said) = sync_channel(1024);
         let out = child.stdout.take().unwrap();
         std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
@@ -235,7 +237,8 @@ fn the_example_keeps_what_cannot_be_sent_within_bounds_and_takes_out_what_is_not
         let said = sender.send(&events(number));
         dropped += said.iter().filter_map(|one| one["spool_full"].as_u64()).sum::<u64>();
     }
-    let files: Vec<_> = std::fs::read_dir(&spool).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(&spool).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).collect();
     assert!(dropped > 0 && files.iter().sum::<u64>() <= 600, "{dropped} {files:?}");
     assert_eq!(files.len() as u64 + dropped, 7);
     assert_eq!(full.end(), 0);

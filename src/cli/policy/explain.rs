@@ -112,7 +112,9 @@ impl ExplainArgs {
 
     fn explain_batch(self, out: Output) -> Result<(), Failure> {
         let Self { customer: Some(customer), batch: Some(batch_id), server, .. } = self else {
-            return Err(Failure::Usage("name the product of the event, or a customer and a batch".to_owned()));
+            return Err(Failure::Usage(
+                "name the product of the event, or a customer and a batch".to_owned(),
+            ));
         };
         let ask = ExplainBatchRequest { customer: customer.to_string(), batch_id };
         let told = block_on(async {

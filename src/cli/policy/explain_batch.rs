@@ -85,17 +85,12 @@ pub(in crate::cli) fn headline(record: &StoredRecord) -> String {
 }
 
 fn standing_text(one: &SubscriptionStanding) -> String {
-    let mut text = one.standing.clone();
-    if one.attempts > 0 {
-        text.push_str(&format!(", delivered {} times", one.attempts));
-    }
-    if !one.reason.is_empty() {
-        text.push_str(&format!(" ({})", one.reason));
-    }
-    if let Some(end) = &one.lease_end {
-        text.push_str(&format!(" until {}", time_text(end)));
-    }
-    text
+    let attempts = (one.attempts > 0).then(|| format!("delivered {} times", one.attempts));
+    let reason = Some(&one.reason).filter(|reason| !reason.is_empty()).cloned();
+    let until = one.lease_end.as_ref().map(|end| format!("until {}", time_text(end)));
+    let parts: Vec<_> =
+        std::iter::once(one.standing.clone()).chain(attempts).chain(reason).chain(until).collect();
+    parts.join(", ")
 }
 
 fn json(told: &ExplainBatchResponse) -> Json {

@@ -72,10 +72,8 @@ impl<'r> SideBySide<'r> {
         let Some(event) = self.request.events.get(at) else { return Ok(()) };
         let shape = self.shapes.get(at).filter(|shape| !shape.name.is_empty());
         let maps = Maps(shape.iter().flat_map(|shape| shape.paths.iter().map(String::as_str)).collect());
-        let levels = self
-            .levels
-            .iter()
-            .filter(|(level, _)| shape.is_some_and(|shape| shape.program == level.program));
+        let levels =
+            self.levels.iter().filter(|(level, _)| shape.is_some_and(|shape| shape.program == level.program));
         let (mut heads, mut columns) = (
             vec![event.name.clone(), "as sent".to_owned()],
             vec![flat(&event_text::show_fields(&event.fields), &maps)],

@@ -44,7 +44,10 @@ impl AdminDoor {
     }
 
     /// What each level would store of an event.
-    pub(super) fn explain(&self, request: &pb::ExplainEventRequest) -> Result<pb::ExplainEventResponse, Fault> {
+    pub(super) fn explain(
+        &self,
+        request: &pb::ExplainEventRequest,
+    ) -> Result<pb::ExplainEventResponse, Fault> {
         let region = match request.region.as_str() {
             "" => None,
             name => Some(RegionName::new(name).map_err(|invalid| Fault::field("region", invalid.rule))?),
@@ -129,7 +132,8 @@ impl AdminDoor {
         let entry = self.entry(&request.customer)?;
         let size = page::size(request.page_size)?;
         let store = &self.registry.store;
-        let from = page::after(&request.page_token, page::number)?.map_or_else(|| store.oldest(), CommitNumber);
+        let from =
+            page::after(&request.page_token, page::number)?.map_or_else(|| store.oldest(), CommitNumber);
         let stored = list_stored(store, &entry, from, size)?;
         let next_page_token = stored.next.map(|next| page::token(&next.0.to_be_bytes()));
         Ok(pb::ListStoredBatchesResponse {

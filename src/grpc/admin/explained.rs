@@ -55,7 +55,8 @@ fn outcome(outcome: &str, count: u32, remedy: &str) -> pb::OutcomeCount {
 /// A record, with its batch if it is not too long.
 pub(super) fn record(opened: Opened) -> pb::StoredRecord {
     let commit_number = opened.commit.0;
-    let empty = |state: &str| pb::StoredRecord { commit_number, state: state.to_owned(), ..Default::default() };
+    let empty =
+        |state: &str| pb::StoredRecord { commit_number, state: state.to_owned(), ..Default::default() };
     match opened.content {
         Content::Damaged => empty("damaged"),
         Content::Gone => empty("gone"),
@@ -120,7 +121,9 @@ impl Seen {
             Kind::ListValue(list) => self.values(batch, at, list.values.iter()),
             Kind::MapValue(map) => {
                 let key = batch.fields.get(at).and_then(|spec| spec.key_field.checked_sub(1));
-                if let Some(key) = key.and_then(|key| usize::try_from(key).ok()).filter(|_| !map.pairs.is_empty()) {
+                if let Some(key) =
+                    key.and_then(|key| usize::try_from(key).ok()).filter(|_| !map.pairs.is_empty())
+                {
                     self.fields.insert(key);
                 }
                 self.values(batch, at, map.pairs.iter().filter_map(|pair| pair.value.as_ref()));
@@ -141,12 +144,7 @@ impl Seen {
     }
 }
 
-fn stored_event(
-    batch: &Batch,
-    name: &str,
-    seen: &Seen,
-    rules: Option<EventExplanation>,
-) -> pb::StoredEvent {
+fn stored_event(batch: &Batch, name: &str, seen: &Seen, rules: Option<EventExplanation>) -> pb::StoredEvent {
     let rules = rules.map(|rules| rules.fields).unwrap_or_default();
     let specs = seen.fields.iter().filter_map(|at| batch.fields.get(*at));
     let stored: Vec<_> = specs

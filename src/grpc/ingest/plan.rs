@@ -31,11 +31,8 @@ pub(super) fn answer(
         return Err(Fault::field("level_caps", "at most 16 are allowed"));
     }
     let caps = request.level_caps.iter().map(|cap| (raw(&cap.program), raw(&cap.level)));
-    let ask = PlanAsk {
-        product: raw(&request.product),
-        region: raw(&request.region),
-        level_caps: caps.collect(),
-    };
+    let ask =
+        PlanAsk { product: raw(&request.product), region: raw(&request.region), level_caps: caps.collect() };
     Ok(response(&intake.plan(customer, &ask)?))
 }
 
