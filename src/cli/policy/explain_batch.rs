@@ -72,9 +72,10 @@ pub(in crate::cli) fn headline(record: &StoredRecord) -> String {
     let received = record.receive_time.as_ref().map(time_text).unwrap_or_default();
     let region = if record.region.is_empty() { String::new() } else { format!(", region {}", record.region) };
     format!(
-        "commit {commit}: {} events of {} at {} {}{region}, received {received}, dictionary {} (accepted {}), \
+        "commit {commit}: {}{} of {} at {} {}{region}, received {received}, dictionary {} (accepted {}), \
          policy {}",
         record.events,
+        if record.events == 1 { " event" } else { " events" },
         record.product,
         record.program,
         record.level,
