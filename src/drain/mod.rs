@@ -28,6 +28,7 @@ mod opened;
 mod pull;
 mod received;
 mod recover;
+mod standing;
 mod subscriptions;
 mod table;
 mod totals;
@@ -65,6 +66,7 @@ pub use error::DrainError;
 pub use lease::DeadReason;
 pub use notice::{Notice, NoticeDelivery, Scope};
 pub use pull::{Delivery, Pulled};
+pub use standing::{Standing, StandingOf};
 pub use subscriptions::{SeekTarget, SubscriptionState};
 
 use drainer::Drainer;

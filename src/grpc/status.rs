@@ -69,6 +69,8 @@ causes! {
     TooManySubscriptions = FailedPrecondition "TOO_MANY_SUBSCRIPTIONS",
     /// The customer never had a participation.
     NoParticipation = NotFound "PARTICIPATION_NOT_FOUND",
+    /// No batch is remembered under an id.
+    NoBatch = NotFound "BATCH_NOT_FOUND",
     /// The participation has another revision than the caller expects.
     RevisionChanged = Aborted "REVISION_CHANGED",
     /// The policy on disk has a mistake; the one in force stays.

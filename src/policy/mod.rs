@@ -3,6 +3,7 @@
 
 mod bind;
 mod class_use;
+mod collection;
 mod compile;
 mod compiled;
 mod decide;
@@ -48,6 +49,9 @@ mod sample;
 
 pub use bind::{Binding, Bound, Drainable, StoredUnder};
 pub use class_use::ClassUse;
+pub use collection::{
+    Collection, CollectionState, CollectionVersion, EventWish, FieldWish, ProgramWish, Wish,
+};
 pub use compile::{PolicyFile, compile};
 pub use compiled::{Overlay, PlanKey, Policy, REGION_JOINT};
 pub use decide::{Ask, Decision, ProgramDecision};

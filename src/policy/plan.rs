@@ -79,7 +79,8 @@ pub struct FieldSpec {
     pub class: IdentifierClass,
     /// The category of data.
     pub category: Category,
-    /// The purposes that are left: those of the dictionary and the level, less those switched off.
+    /// The purposes that are left: those of the dictionary and the level, less those switched off. None for
+    /// what is not stored: of a record or list of which no part is, nothing is stored, not even that it was there.
     pub purposes: Purposes,
 }
 

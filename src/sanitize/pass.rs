@@ -225,7 +225,9 @@ impl Pass<'_> {
     }
 
     fn finish(self, head: &Head<'_>) -> Sanitized {
-        let Self { permit, builders, scratch, told, .. } = self;
+        let Self { permit, mut builders, scratch, told, .. } = self;
+        // Not in the order of the first events: some of those may be withheld.
+        builders.sort_unstable_by_key(|builder| (builder.key.program, builder.key.rank));
         let origin = Origin {
             customer: permit.customer(),
             secret: permit.secret(),

@@ -21,6 +21,8 @@ const COMMANDS: &[&str] = &[
     "participation accept",
     "participation import",
     "participation history",
+    "participation audit",
+    "plan",
     "subscription",
     "subscription create",
     "subscription list",

@@ -129,7 +129,7 @@ fn named(purpose: Purpose) -> SubscriptionName {
 type Choice = (usize, Vec<u8>, u8);
 
 /// The value of a field: most often the example of the dictionary, else missing, odd or of another type.
-fn chosen(declared: &Field, choice: u8) -> Option<Value> {
+pub fn chosen(declared: &Field, choice: u8) -> Option<Value> {
     let is_text = declared.kind() == Kind::Text;
     Some(match choice {
         0..=119 => example(declared),

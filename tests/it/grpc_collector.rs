@@ -65,8 +65,8 @@ impl Collector {
         let customers = Customers::new(store.clone(), 100);
         let policy = Handle::new(Arc::new(compile(&shipped()).unwrap().0));
         let settings = ingest::Options::default();
-        let rotation = settings.rotation;
-        let intake = Intake::new(store.clone(), customers.clone(), policy.clone(), clock.clone(), settings);
+        let intake =
+            Intake::new(store.clone(), customers.clone(), policy.clone(), clock.clone(), settings.clone());
         let drain = Drain::open(
             store.clone(),
             customers.clone(),
@@ -87,8 +87,8 @@ impl Collector {
         let options = Options::default();
         let (routes, health) = routes(
             IngestDoor::new(intake, Identity::Loopback, &options),
-            DrainDoor::new(drain, clock.clone(), &options),
-            AdminDoor::new(store, customers.clone(), policy.clone(), clock.clone(), rotation, reload),
+            DrainDoor::new(drain.clone(), clock.clone(), &options),
+            AdminDoor::new(store, customers.clone(), drain, policy.clone(), clock.clone(), settings, reload),
             KeyDoor::new(customers, policy, clock, BTreeMap::new(), Arc::new(NoPlace)),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,6 +1,7 @@
 //! `usaged participation`: what customers chose, in a running collector.
 
 mod accept;
+mod audit;
 mod import;
 mod text;
 
@@ -67,6 +68,8 @@ enum Action {
         #[arg(long, default_value_t = 100)]
         limit: u64,
     },
+    /// Show what is stored of a customer, opened: with delivery `audit`, all that would have left.
+    Audit(audit::AuditArgs),
 }
 
 #[derive(Debug, Args)]
@@ -136,7 +139,7 @@ fn split<'t>(text: &'t str, form: &str) -> Result<(&'t str, &'t str), String> {
     text.split_once('=').ok_or_else(|| format!("write it as {form}"))
 }
 
-fn program_level(text: &str) -> Result<ProgramLevel, String> {
+pub(super) fn program_level(text: &str) -> Result<ProgramLevel, String> {
     let (program, level) = split(text, "PROGRAM=LEVEL, such as ceip=standard")?;
     let program = ProgramName::new(program).map_err(|error| error.to_string())?;
     let level = LevelName::new(level).map_err(|error| error.to_string())?;
@@ -172,6 +175,7 @@ impl ParticipationArgs {
             Action::Accept(args) => accept::accept(&mut admin, args, out).await,
             Action::Import(args) => import::import(&mut admin, args, out).await,
             Action::History { customer, limit } => history(&mut admin, &customer, limit, out).await,
+            Action::Audit(args) => audit::audit(&mut admin, args, out).await,
         }
     }
 }
