@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::canonical::Scratch;
+use super::redact::Workspace;
 use super::treat::{Scalar, token_prefix, treat};
 use super::value::Treated;
 use super::{CustomerSecret, ProgramKeys, SanitizedBatch, encode};
@@ -78,7 +78,7 @@ impl Builder {
     }
 
     /// The finished batch, and the buffers for the next one.
-    pub(super) fn finish(self, origin: &Origin<'_>, scratch: &mut Scratch) -> (SanitizedBatch, Buffers) {
+    pub(super) fn finish(self, origin: &Origin<'_>, work: &mut Workspace) -> (SanitizedBatch, Buffers) {
         let plan = &self.plan;
         let buffers = &self.growth.buffers;
         let mut body =
@@ -90,8 +90,8 @@ impl Builder {
         encode::text_field(&mut body, 5, &plan.policy_version);
         encode::varint_field(&mut body, 6, u64::from(plan.dictionary_version));
         write_timestamp(&mut body, 7, origin.received);
-        self.write_party(&mut body, (8, 14), &plan.customer, origin.customer.as_str().as_bytes(), scratch);
-        self.write_party(&mut body, (9, 15), &plan.instance, origin.instance.expose(), scratch);
+        self.write_party(&mut body, (8, 14), &plan.customer, origin.customer.as_str().as_bytes(), work);
+        self.write_party(&mut body, (9, 15), &plan.instance, origin.instance.expose(), work);
         encode::bytes_field(&mut body, 13, &buffers.event_purposes);
         body.extend_from_slice(&buffers.specs);
         body.extend_from_slice(&buffers.names);
@@ -120,12 +120,12 @@ impl Builder {
         (value, prefix): (u8, u8),
         action: &Action,
         raw: &[u8],
-        scratch: &mut Scratch,
+        work: &mut Workspace,
     ) {
         if raw.is_empty() {
             return;
         }
-        if let Ok((treated, _)) = treat(action, Scalar::text(Raw::new(raw)), &self.keys, scratch) {
+        if let Ok((treated, _)) = treat(action, Scalar::text(Raw::new(raw)), &self.keys, work) {
             treated.write_field(body, value);
             if let Treated::Token(_) = treated {
                 encode::text_field(body, prefix, &token_prefix(action, self.keys.epoch()));

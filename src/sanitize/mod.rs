@@ -8,6 +8,7 @@
 
 mod batch;
 mod builder;
+mod detect;
 mod encode;
 mod explain;
 mod filter;
@@ -15,6 +16,7 @@ mod hmac;
 mod keys;
 mod pass;
 mod permit;
+mod redact;
 mod seal;
 mod treat;
 mod value;
@@ -30,4 +32,5 @@ pub use hmac::HmacKey;
 pub use keys::{CustomerSalt, CustomerSecret, KeyError, ProgramKeys, RootKey};
 pub use pass::{Scratch, sanitize, withheld};
 pub use permit::{Applicant, Permit};
+pub use redact::{Found, find, in_listed_value};
 pub use seal::{NONCE_BYTES, SealBroken, SealKey, TAG_BYTES};
