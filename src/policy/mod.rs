@@ -36,7 +36,7 @@ mod plans;
 #[cfg(test)]
 mod sample;
 
-pub use compile::{PolicyFile, compile};
+pub use compile::{PolicyFile, compile, compile_with};
 pub use compiled::{Overlay, PlanKey, Policy, REGION_JOINT};
 pub use decide::{Ask, Decision, ProgramDecision};
 pub use dictionary::{Event, EventIndex, EventRef, Field, Product};

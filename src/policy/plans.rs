@@ -100,12 +100,12 @@ fn a_plan_does_what_the_level_the_dictionary_and_the_customer_say() {
         (&standard, "ceip", "host.inventory", "hardware.memory_gb", "bucket 16"),
         (&standard, "ceip", "host.inventory", "labels{key}", "object_name stable"),
         (&standard, "ceip", "client.feature_used", "page", "vocabulary"),
-        (&enhanced, "ceip", "client.feature_used", "page", "level"),
+        (&enhanced, "ceip", "client.feature_used", "page", "redact"),
         (&enhanced, "ceip", "guest.customization", "script", "forbidden"),
         (&enhanced, "ceip", "guest.customization", "admin_password", "forbidden"),
         (&standard, "ceip", "support.log_line", "service", "level"),
         (&enhanced, "ceip", "support.log_line", "service", "vocabulary"),
-        (&enhanced, "ceip", "support.log_line", "message", "level"),
+        (&enhanced, "ceip", "support.log_line", "message", "redact"),
         (&enhanced, "ceip", "host.inventory", "tpm.attested", "keep"),
         (&first, "ceip", "host.inventory", "tpm.attested", "not_yet_accepted"),
         (&first, "ceip", "host.inventory", "host", "host_name stable"),
@@ -154,7 +154,9 @@ fn the_ids_of_customer_and_instance_follow_their_class() {
         [&plan.customer, &plan.instance].map(|action| match action {
             Action::Pseudonym { class, epoch } => (Some(*class), Some(*epoch)),
             Action::Keep(_) => (None, None),
-            Action::Withhold(_) | Action::Generalise(_) | Action::Vocabulary(_) => panic!("{action:?}"),
+            Action::Withhold(_) | Action::Generalise(_) | Action::Vocabulary(_) | Action::Redact(_) => {
+                panic!("{action:?}")
+            }
         })
     };
     let full = customer(&["ceip=enhanced", "operational=operational"]);

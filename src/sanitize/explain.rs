@@ -138,7 +138,9 @@ impl<'a> Walk<'_, 'a> {
                     why.push_str("; this value is a known word that identifies nobody");
                 }
                 match (fate, action.treatment()) {
-                    (Fate::Kept, "redact") => why.push_str("; the dictionary lists this value, so it is kept"),
+                    (Fate::Kept, "redact") => {
+                        why.push_str("; the dictionary lists this value, so it is kept")
+                    }
                     (_, "redact") => why.push_str(&self.work.seen.told()),
                     _ => {}
                 }

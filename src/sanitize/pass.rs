@@ -4,9 +4,9 @@
 
 use super::builder::{Buffers, Builder, Origin};
 use super::permit::Permit;
-use super::walk::Walk;
 use super::redact::Workspace;
 use super::redact::gather::gather;
+use super::walk::Walk;
 use super::wire::Head;
 use super::{Sanitized, WithheldPlace, encode};
 use crate::model::{RawEvent, RawFields, RawText, Reason, Tally, WireError, WireReader, limits};
@@ -147,10 +147,7 @@ struct Pass<'p, 'a, R> {
 
 impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
     /// Treats one event: the inner result is its outcome.
-    fn event<F: RawFields<'a>>(
-        &mut self,
-        event: &RawEvent<'a, F>,
-    ) -> Result<Result<(), Reason>, WireError> {
+    fn event<F: RawFields<'a>>(&mut self, event: &RawEvent<'a, F>) -> Result<Result<(), Reason>, WireError> {
         let known = match self.permit.event(event.name).ok_or(Reason::UnknownEvent) {
             Ok(known) => known,
             Err(reason) => return Ok(Err(reason)),

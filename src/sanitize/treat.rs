@@ -70,7 +70,9 @@ pub(super) fn treat<'t>(
         Action::Pseudonym { class, epoch } => pseudonym(*class, *epoch, value, keys, &mut work.canonical),
         Action::Generalise(how) => coarsen(*how, value, &mut work.canonical),
         Action::Redact(rules) => match value {
-            Scalar::Text(text) => redact(rules, keys, text, work).map(|(text, fate)| (Treated::Text(text), fate)),
+            Scalar::Text(text) => {
+                redact(rules, keys, text, work).map(|(text, fate)| (Treated::Text(text), fate))
+            }
             Scalar::Int(_) | Scalar::Double(_) | Scalar::Bool(_) | Scalar::Bytes(_) => Err(Reason::WrongType),
         },
         Action::Vocabulary(words) => match value {

@@ -3,8 +3,8 @@
 
 use super::builder::Growth;
 use super::pass::Told;
-use super::treat::{Scalar, treat};
 use super::redact::Workspace;
+use super::treat::{Scalar, treat};
 use super::{ProgramKeys, encode};
 use crate::model::{Raw, RawFields, RawItems, RawText, RawValue, Reason, WireError, WireFault, limits};
 use crate::policy::{Action, Kind, NameTable, Plan, Shape};

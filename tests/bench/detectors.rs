@@ -31,10 +31,13 @@ struct Score {
 }
 
 fn main() {
-    let dirs: Vec<PathBuf> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).map(PathBuf::from).collect();
+    let dirs: Vec<PathBuf> =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).map(PathBuf::from).collect();
     let verbose = std::env::var_os("USAGED_DETECTORS_SHOW").is_some();
     let [labelled, plain @ ..] = dirs.as_slice() else {
-        println!("give the labelled corpus (synth_dataset_v2.json) and the directories of plain text; see `make detectors`");
+        println!(
+            "give the labelled corpus (synth_dataset_v2.json) and the directories of plain text; see `make detectors`"
+        );
         return;
     };
     labelled_corpus(labelled, verbose);
@@ -70,7 +73,11 @@ fn labelled_corpus(path: &Path, verbose: bool) {
                 !c.is_alphanumeric() || found.iter().any(|found| found.start <= at && at < found.end)
             });
             score.gone += usize::from(covered);
-            for (claimed, _) in claimed.iter_mut().zip(&found).filter(|(_, found)| overlaps(found) && words.contains(&found.what)) {
+            for (claimed, _) in claimed
+                .iter_mut()
+                .zip(&found)
+                .filter(|(_, found)| overlaps(found) && words.contains(&found.what))
+            {
                 *claimed = true;
             }
             if verbose && !hit {
@@ -89,7 +96,12 @@ fn labelled_corpus(path: &Path, verbose: bool) {
     println!("\n| label | spans | found as such | recall | replaced whole |\n|---|---|---|---|---|");
     for (label, score) in &scores {
         let recall = ratio(score.hits, score.spans);
-        println!("| {label} | {} | {} | {recall} | {} |", score.spans, score.hits, ratio(score.gone, score.spans));
+        println!(
+            "| {label} | {} | {} | {recall} | {} |",
+            score.spans,
+            score.hits,
+            ratio(score.gone, score.spans)
+        );
     }
     println!("\nfound outside of these labels: {wrong:?}");
     let _ = Score { found: 0, right: 0, ..Score::default() };
@@ -112,7 +124,11 @@ fn plain_corpus(dir: &Path, verbose: bool) {
             for found in find(line) {
                 let value = line[found.start..found.end].to_owned();
                 if verbose {
-                    println!("  {}: {value:?} in {:?}", found.what, line.chars().take(300).collect::<String>());
+                    println!(
+                        "  {}: {value:?} in {:?}",
+                        found.what,
+                        line.chars().take(300).collect::<String>()
+                    );
                 }
                 *counts.entry(found.what).or_default().entry(value).or_default() += 1;
             }

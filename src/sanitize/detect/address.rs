@@ -10,8 +10,18 @@ use crate::model::IdentifierClass as Class;
 const VERSION_WORDS: [&[u8]; 7] = [b"version", b"ver", b"v", b"release", b"rev", b"build", b"firmware"];
 /// Names before `/` and four numbers that make them the version of a program.
 const AGENTS: [&[u8]; 12] = [
-    b"chrome", b"chromium", b"crios", b"edg", b"firefox", b"fxios", b"opr", b"opera", b"safari", b"version",
-    b"wget", b"vlc",
+    b"chrome",
+    b"chromium",
+    b"crios",
+    b"edg",
+    b"firefox",
+    b"fxios",
+    b"opr",
+    b"opera",
+    b"safari",
+    b"version",
+    b"wget",
+    b"vlc",
 ];
 /// Bytes of the longest text form of an IPv6 address, with the IPv4 form at its end.
 const V6_BYTES: usize = 45;
@@ -22,9 +32,26 @@ const VIRTUAL: [&[u8]; 4] = [b"005056", b"000c29", b"000569", b"525400"];
 /// What is said before a MAC address of twelve digits.
 const MAC_WORDS: [&[u8]; 6] = [b"mac", b"hwaddr", b"ether", b"lladdr", b"bssid", b"address"];
 /// What is said before 32 digits that are the digest of a file.
-const DIGEST_WORDS: [&[u8]; 12] = [
-    b"md5", b"sha1", b"sha224", b"sha256", b"sha384", b"sha512", b"commit", b"checksum", b"digest", b"hash",
-    b"etag", b"integrity",
+const DIGEST_WORDS: [&[u8]; 19] = [
+    b"sha",
+    b"blob",
+    b"tree",
+    b"raw",
+    b"blame",
+    b"rev",
+    b"revision",
+    b"md5",
+    b"sha1",
+    b"sha224",
+    b"sha256",
+    b"sha384",
+    b"sha512",
+    b"commit",
+    b"checksum",
+    b"digest",
+    b"hash",
+    b"etag",
+    b"integrity",
 ];
 
 /// Four numbers below 256 with dots, from a word of digits on.
@@ -225,9 +252,11 @@ pub(super) fn says(view: View<'_>, start: usize, words: &[&[u8]], most: usize) -
         end -= 1;
     }
     let name = view.slice(view.run_back(end, LETTER | DIGIT, most), end);
-    words.iter().any(|word| name.len() >= word.len() && {
-        let (_, tail) = name.split_at(name.len() - word.len());
-        tail.eq_ignore_ascii_case(word)
+    words.iter().any(|word| {
+        name.len() >= word.len() && {
+            let (_, tail) = name.split_at(name.len() - word.len());
+            tail.eq_ignore_ascii_case(word)
+        }
     })
 }
 

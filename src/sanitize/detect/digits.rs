@@ -94,7 +94,8 @@ impl Digits {
 
     /// The digits of the first `count` groups.
     pub(super) fn of(&self, count: usize) -> &[u8] {
-        let total = count.checked_sub(1).and_then(|last| self.groups().get(last)).map_or(0, |group| group.total);
+        let total =
+            count.checked_sub(1).and_then(|last| self.groups().get(last)).map_or(0, |group| group.total);
         self.digits.get(..total).unwrap_or_default()
     }
 
@@ -102,9 +103,13 @@ impl Digits {
     pub(super) fn is_grouped(&self, lens: &[usize], between: &[u8]) -> bool {
         lens.len() <= self.group_count
             && self.groups().iter().zip(lens).all(|(group, len)| group.len == *len)
-            && self.groups().iter().take(lens.len()).skip(1).zip(between.iter().cycle()).all(
-                |(group, expected)| group.before == *expected || *expected == 0,
-            )
+            && self
+                .groups()
+                .iter()
+                .take(lens.len())
+                .skip(1)
+                .zip(between.iter().cycle())
+                .all(|(group, expected)| group.before == *expected || *expected == 0)
     }
 
     /// Where the first `count` groups end.

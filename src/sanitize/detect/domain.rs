@@ -2,70 +2,241 @@
 //! `.name` are hardly ever one.
 
 /// Labels that end a host name and hardly anything else.
-const CLEAR: [&str; 52] = [
-    "aero", "arpa", "asia", "biz", "cloud", "com", "coop", "corp", "edu", "eu", "example", "fritz", "gov",
-    "home", "int", "internal", "intra", "intranet", "invalid", "io", "jobs", "lab", "lan", "local",
-    "localdomain", "localnet", "mil", "mobi", "museum", "net", "nyc", "online", "onion", "org", "post",
-    "prod", "private", "pro", "shop", "site", "store", "systems", "tech", "tel", "test", "tools", "travel",
-    "website", "xn", "xxx", "xyz", "zone",
+const CLEAR: [&str; 26] = [
+    "aero",
+    "arpa",
+    "asia",
+    "biz",
+    "com",
+    "coop",
+    "corp",
+    "edu",
+    "eu",
+    "example",
+    "fritz",
+    "gov",
+    "internal",
+    "intra",
+    "intranet",
+    "io",
+    "lan",
+    "local",
+    "localdomain",
+    "localnet",
+    "mil",
+    "mobi",
+    "net",
+    "onion",
+    "org",
+    "xyz",
 ];
+
+/// Domains that only one's own machines are in, and names of properties too: `node1.lab`, `user.home`.
+const OWN: [&str; 7] = ["home", "lab", "prod", "private", "test", "dev", "invalid"];
 
 /// Country codes of two letters that end nothing else in logs and code (ISO 3166 and `uk`), by first letter.
 const COUNTRIES: [&str; 26] = [
-    "cefgolqrtuxz",          // a: not ad, ai, am, as, at, aw
-    "abdfghijnorstvwz",      // b: not be, bm, by
-    "adhiklnoruvxyz",        // c: not cc, cf, cg, cm, cw
-    "ejkz",                  // d: not do, dm
-    "ceghrs",                // e: not et
-    "ijkor",                 // f: not fm
-    "befghlnpqrtuwy",        // g: not ga, gd, gg, gi, gm, gs
-    "kmnrtu",                // h
-    "elqr",                  // i: not id, im, in, is, it, io is clear
-    "ep",                    // j: not jm, jo
-    "eghinprwyz",            // k: not km
-    "bciktuvy",              // l: not la, lr, ls
-    "acghknopqruvwxyz",      // m: not md, me, ml, mm, ms, mt, my
-    "acefglpruz",            // n: not ne, ng, ni, no
-    "m",                     // o
-    "aefhkntwy",             // p: not pa, pe, pg, pl, pm, pr, ps
-    "a",                     // q
-    "ouw",                   // r: not re, rs
-    "abceginuvxyz",          // s: not sd, sh, sj, sk, sl, sm, so, sr, st
-    "cdghjklnortvwz",        // t: not tf, tm, to
-    "agkyz",                 // u: not us
-    "aceginu",               // v
-    "s",                     // w: not wf
-    "k",                     // x
-    "et",                    // y
-    "amw",                   // z
+    "cefgolqrtuxz",     // a: not ad, ai, am, as, at, aw
+    "abdfghijnorstvwz", // b: not be, bm, by
+    "adhiklnoruvxyz",   // c: not cc, cf, cg, cm, cw
+    "ejkz",             // d: not do, dm
+    "ceghrs",           // e: not et
+    "ijkor",            // f: not fm
+    "befghlnpqrtuwy",   // g: not ga, gd, gg, gi, gm, gs
+    "kmnrtu",           // h
+    "elqr",             // i: not id, im, in, is, it, io is clear
+    "ep",               // j: not jm, jo
+    "eghinprwyz",       // k: not km
+    "bciktuvy",         // l: not la, lr, ls
+    "acghknopqruvwxyz", // m: not md, me, ml, mm, ms, mt, my
+    "acefglpruz",       // n: not ne, ng, ni, no
+    "m",                // o
+    "aefhkntw",         // p: not pa, pe, pg, pl, pm, pr, ps, py
+    "a",                // q
+    "ouw",              // r: not re, rs
+    "abceginuvxyz",     // s: not sd, sh, sj, sk, sl, sm, so, sr, st
+    "cdghjklnortvwz",   // t: not tf, tm, to
+    "agkyz",            // u: not us
+    "aceginu",          // v
+    "s",                // w: not wf
+    "k",                // x
+    "et",               // y
+    "amw",              // z
 ];
 
 /// Top-level domains that are also endings of file names, words or property names: these need more around
 /// them, or before them, to be taken for one.
-const UNSURE: [&str; 104] = [
-    "ad", "ai", "am", "as", "at", "aw", "be", "bm", "br", "by", "cc", "cf", "cg", "cm", "cw", "do", "dm",
-    "et", "fm", "ga", "gd", "gg", "gi", "gm", "gs", "id", "im", "in", "is", "it", "jm", "jo", "km", "la",
-    "lr", "ls", "md", "me", "ml", "mm", "ms", "mt", "my", "ne", "ng", "ni", "no", "pa", "pe", "pg", "pl",
-    "pm", "pr", "ps", "re", "ro", "rs", "sd", "se", "sh", "si", "sj", "sk", "sl", "sm", "so", "sr", "st",
-    "tf", "tm", "to", "us", "wf", "academy", "agency", "app", "bank", "blog", "center", "click", "club",
-    "company", "dev", "digital", "email", "group", "host", "info", "life", "link", "live", "media", "name",
-    "network", "news", "one", "page", "run", "services", "solutions", "space", "support", "top", "world",
+const UNSURE: [&str; 121] = [
+    "cloud",
+    "int",
+    "jobs",
+    "museum",
+    "nyc",
+    "online",
+    "post",
+    "pro",
+    "py",
+    "shop",
+    "site",
+    "store",
+    "systems",
+    "tech",
+    "tel",
+    "tools",
+    "travel",
+    "zone",
+    "ad",
+    "ai",
+    "am",
+    "as",
+    "at",
+    "aw",
+    "be",
+    "bm",
+    "br",
+    "by",
+    "cc",
+    "cf",
+    "cg",
+    "cm",
+    "cw",
+    "do",
+    "dm",
+    "et",
+    "fm",
+    "ga",
+    "gd",
+    "gg",
+    "gi",
+    "gm",
+    "gs",
+    "id",
+    "im",
+    "in",
+    "is",
+    "it",
+    "jm",
+    "jo",
+    "km",
+    "la",
+    "lr",
+    "ls",
+    "md",
+    "me",
+    "ml",
+    "mm",
+    "ms",
+    "mt",
+    "my",
+    "ne",
+    "ng",
+    "ni",
+    "no",
+    "pa",
+    "pe",
+    "pg",
+    "pl",
+    "pm",
+    "pr",
+    "ps",
+    "re",
+    "ro",
+    "rs",
+    "sd",
+    "se",
+    "sh",
+    "si",
+    "sj",
+    "sk",
+    "sl",
+    "sm",
+    "so",
+    "sr",
+    "st",
+    "tf",
+    "tm",
+    "to",
+    "us",
+    "wf",
+    "academy",
+    "agency",
+    "app",
+    "bank",
+    "blog",
+    "center",
+    "click",
+    "club",
+    "company",
+    "digital",
+    "email",
+    "group",
+    "host",
+    "info",
+    "life",
+    "link",
+    "live",
+    "media",
+    "name",
+    "network",
+    "news",
+    "one",
+    "page",
+    "run",
+    "services",
+    "solutions",
+    "space",
+    "support",
+    "top",
+    "world",
 ];
 
 /// Labels before a country's that make a name of its own kind: `co.uk`, `com.br`.
 const SECOND: [&str; 12] = ["ac", "co", "com", "edu", "go", "gob", "gov", "gv", "ltd", "net", "or", "org"];
 
 /// Labels that begin the name of a package, turned around: `org.apache.net`.
-const REVERSED: [&str; 22] = [
-    "android", "com", "edu", "eu", "gov", "io", "java", "javax", "jdk", "kotlin", "net", "o", "org", "scala",
-    "sun", "akka", "system", "spring", "self", "this", "app", "os",
-];
+const REVERSED: [&str; 12] =
+    ["android", "com", "edu", "eu", "gov", "io", "net", "o", "org", "akka", "system", "spring"];
+
+/// Labels that begin names in code and of properties: `java.net`, `os.name`.
+const CODE: [&str; 12] =
+    ["java", "javax", "jdk", "kotlin", "scala", "sun", "self", "this", "os", "app", "user", "sys"];
 
 /// Endings of file names that follow a host name: `esx01.example.com.log`.
 const FILES: [&str; 34] = [
-    "bak", "cer", "cfg", "conf", "config", "crt", "csr", "csv", "db", "dmp", "err", "gz", "htm", "html",
-    "ini", "jks", "json", "key", "lck", "lock", "log", "out", "p12", "pem", "pfx", "php", "pid", "properties",
-    "tar", "tmp", "txt", "xml", "yaml", "zip",
+    "bak",
+    "cer",
+    "cfg",
+    "conf",
+    "config",
+    "crt",
+    "csr",
+    "csv",
+    "db",
+    "dmp",
+    "err",
+    "gz",
+    "htm",
+    "html",
+    "ini",
+    "jks",
+    "json",
+    "key",
+    "lck",
+    "lock",
+    "log",
+    "out",
+    "p12",
+    "pem",
+    "pfx",
+    "php",
+    "pid",
+    "properties",
+    "tar",
+    "tmp",
+    "txt",
+    "xml",
+    "yaml",
+    "zip",
 ];
 
 /// How sure the last label of a name makes it that it is a host's.
@@ -75,6 +246,8 @@ pub(super) enum Ending {
     None,
     /// One that is also something else.
     Unsure,
+    /// One of an organisation's own, which is also something else.
+    Own,
     /// A country.
     Country,
     /// A domain and nothing else.
@@ -109,6 +282,8 @@ pub(super) fn ending(label: &[u8]) -> Ending {
     }
     if has(&CLEAR, label) {
         Ending::Clear
+    } else if has(&OWN, label) {
+        Ending::Own
     } else if has(&UNSURE, label) {
         Ending::Unsure
     } else {
@@ -127,8 +302,8 @@ pub(super) fn is_second(label: &[u8]) -> bool {
 }
 
 /// Whether a name that begins with this label is that of a package.
-pub(super) fn begins_package(label: &[u8]) -> bool {
-    has(&REVERSED, label)
+pub(super) fn begins_package(label: &[u8], is_deep: bool) -> bool {
+    has(&CODE, label) || (is_deep && has(&REVERSED, label))
 }
 
 /// Whether a label is the ending of a file name, or the number of a file that was rotated.
@@ -138,11 +313,11 @@ pub(super) fn is_file(label: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{CLEAR, COUNTRIES, Ending, FILES, REVERSED, SECOND, UNSURE, ending};
+    use super::{CLEAR, CODE, COUNTRIES, Ending, FILES, OWN, REVERSED, SECOND, UNSURE, ending};
 
     #[test]
     fn the_lists_do_not_contradict_each_other() {
-        for list in [&CLEAR[..], &UNSURE, &SECOND, &REVERSED, &FILES] {
+        for list in [&CLEAR[..], &UNSURE, &SECOND, &REVERSED, &FILES, &CODE, &OWN] {
             for word in list {
                 assert!(word.len() <= 16 && word.bytes().all(|b| b.is_ascii_alphanumeric()), "{word}");
             }
@@ -151,7 +326,7 @@ mod tests {
             assert_ne!(ending(word.as_bytes()), Ending::None, "{word}");
             assert!(!CLEAR.contains(&word), "{word}");
         }
-        assert_eq!(COUNTRIES.iter().map(|row| row.len()).sum::<usize>(), 176);
+        assert_eq!(COUNTRIES.iter().map(|row| row.len()).sum::<usize>(), 185);
     }
 
     #[test]

@@ -62,9 +62,9 @@ impl Reading<'_> {
 
 /// First digits of scripts whose ten digits follow each other.
 const ZEROS: [char; 20] = [
-    '\u{660}', '\u{6f0}', '\u{7c0}', '\u{966}', '\u{9e6}', '\u{a66}', '\u{ae6}', '\u{b66}', '\u{be6}', '\u{c66}',
-    '\u{ce6}', '\u{d66}', '\u{e50}', '\u{ed0}', '\u{f20}', '\u{1040}', '\u{17e0}', '\u{1810}', '\u{1946}',
-    '\u{a620}',
+    '\u{660}', '\u{6f0}', '\u{7c0}', '\u{966}', '\u{9e6}', '\u{a66}', '\u{ae6}', '\u{b66}', '\u{be6}',
+    '\u{c66}', '\u{ce6}', '\u{d66}', '\u{e50}', '\u{ed0}', '\u{f20}', '\u{1040}', '\u{17e0}', '\u{1810}',
+    '\u{1946}', '\u{a620}',
 ];
 
 /// What a character is read as; `None` if nobody sees it.
@@ -72,8 +72,16 @@ fn fold(c: char) -> Option<char> {
     let code = u32::from(c);
     Some(match code {
         0..=0x7f => c,
-        0xad | 0x34f | 0x61c | 0x180e | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x2064 | 0x2066..=0x2069
-        | 0xfe00..=0xfe0f | 0xfeff => return None,
+        0xad
+        | 0x34f
+        | 0x61c
+        | 0x180e
+        | 0x200b..=0x200f
+        | 0x202a..=0x202e
+        | 0x2060..=0x2064
+        | 0x2066..=0x2069
+        | 0xfe00..=0xfe0f
+        | 0xfeff => return None,
         0xff01..=0xff5e => char::from_u32(code - 0xfee0).unwrap_or(c),
         0x2024 | 0x3002 | 0xfe52 | 0xff61 => '.',
         0x2010..=0x2015 | 0x2212 | 0xfe58 | 0xfe63 => '-',
@@ -87,7 +95,8 @@ fn fold(c: char) -> Option<char> {
         0xb0 | 0xba => char::from(DEGREE),
         0x1d7ce..=0x1d7ff => digit((code - 0x1d7ce) % 10, c),
         _ => {
-            let zero = ZEROS.iter().map(|zero| u32::from(*zero)).find(|zero| (*zero..zero + 10).contains(&code));
+            let zero =
+                ZEROS.iter().map(|zero| u32::from(*zero)).find(|zero| (*zero..zero + 10).contains(&code));
             zero.map_or(c, |zero| digit(code - zero, c))
         }
     })
@@ -108,7 +117,10 @@ mod tests {
         let reading = folded.read(text);
         assert_eq!(reading.text, "é 10.1.2.3 1".as_bytes());
         let from = reading.text.windows(8).position(|part| part == b"10.1.2.3").unwrap_or_default();
-        assert_eq!(&text[reading.origin(from)..reading.origin(from + 8)], "\u{ff11}\u{ff10}.1\u{200b}.2\u{3002}3");
+        assert_eq!(
+            &text[reading.origin(from)..reading.origin(from + 8)],
+            "\u{ff11}\u{ff10}.1\u{200b}.2\u{3002}3"
+        );
         assert_eq!(reading.origin(reading.text.len()), text.len());
     }
 

@@ -1,9 +1,9 @@
 //! Host names: names with a top-level domain, names that their place gives away, and e-mail addresses,
 //! whose domain is one.
 
+use super::Finding;
 use super::domain::{self, Ending};
 use super::view::{self, DIGIT, DOT, HIGH, HYPHEN, LETTER, LOCAL, NAME, UNDERSCORE, UPPER, View, WORD, Word};
-use super::Finding;
 use crate::model::IdentifierClass as Class;
 
 /// Bytes of the longest name (RFC 1035).
@@ -48,7 +48,11 @@ impl<'t> Labels<'t> {
 
 /// The run of a name from a word on, without what ends a sentence.
 fn run(view: View<'_>, start: usize) -> Labels<'_> {
-    let mut end = view.run(start, NAME);
+    run_to(view, start, view.run(start, NAME))
+}
+
+/// [`run`], if it is known where it ends.
+fn run_to(view: View<'_>, start: usize, mut end: usize) -> Labels<'_> {
     while end > start && matches!(view.before(end), b'.' | b'-' | b'_') {
         end -= 1;
     }
@@ -63,9 +67,9 @@ fn run(view: View<'_>, start: usize) -> Labels<'_> {
     Labels { view, start: from, end }
 }
 
-/// A name with a top-level domain, from the first word of a run on.
-pub(super) fn name(view: View<'_>, word: Word) -> Option<Finding> {
-    let mut labels = run(view, word.start);
+/// A name with a top-level domain, from the first word of a run on, which ends at `end`.
+pub(super) fn name(view: View<'_>, word: Word, end: usize) -> Option<Finding> {
+    let mut labels = run_to(view, word.start, end);
     let strong = is_strong(view, &labels);
     let mut files = 0;
     loop {
@@ -119,10 +123,12 @@ fn is_host(labels: &Labels<'_>, ending: Ending, strong: bool, was_file: bool) ->
     if strong {
         return true;
     }
-    if domain::begins_package(labels.first()) && labels.count() > 2 || domain::begins_package(whole) {
+    if domain::begins_package(labels.first(), labels.count() > 2) {
         return false;
     }
-    let Some(rest) = (at > labels.start).then(|| labels.view.slice(labels.start, at - 1)) else { return false };
+    let Some(rest) = (at > labels.start).then(|| labels.view.slice(labels.start, at - 1)) else {
+        return false;
+    };
     let (_, second) = Labels { end: at - 1, ..*labels }.last();
     let has_letters = rest.iter().any(|byte| view::is(*byte, LETTER | HIGH));
     let named = rest.iter().any(|byte| view::is(*byte, DIGIT) || *byte == b'-');
@@ -135,6 +141,7 @@ fn is_host(labels: &Labels<'_>, ending: Ending, strong: bool, was_file: bool) ->
                 let camel = upper(rest) > 0 && upper(rest) < rest.len() && !web && !deep;
                 second.len() > 1 && !camel && (!was_file || deep)
             }
+            Ending::Own => named || (deep && !was_file),
             Ending::Unsure => web || (deep && (domain::is_second(second) || (named && second.len() > 2))),
             Ending::None => false,
         }

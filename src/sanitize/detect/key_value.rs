@@ -1,7 +1,9 @@
 //! What the name before a value says of it: passwords and tokens, accounts, hosts, coordinates.
 
 use super::secret::is_opaque;
-use super::view::{self, DIGIT, DOT, HYPHEN, LETTER, LOWER, NAME, QUOTE, SPACE, UNDERSCORE, UPPER, View, WORD, Word};
+use super::view::{
+    self, DIGIT, DOT, HYPHEN, LETTER, LOWER, NAME, QUOTE, SPACE, UNDERSCORE, UPPER, View, WORD, Word,
+};
 use super::{Finding, What, host, place};
 use crate::model::IdentifierClass as Class;
 
@@ -91,10 +93,40 @@ const fn ends(last: u8) -> &'static [(&'static [u8], Announced)] {
 
 /// Values that say that there is none, or that it is hidden already.
 const NONE: [&[u8]; 34] = [
-    b"null", b"none", b"nil", b"true", b"false", b"yes", b"no", b"undefined", b"unknown", b"empty", b"redacted",
-    b"hidden", b"masked", b"removed", b"required", b"incorrect", b"invalid", b"expired", b"missing", b"changed",
-    b"wrong", b"failed", b"ok", b"set", b"unset", b"not", b"is", b"must", b"str", b"string", b"password", b"secret",
-    b"token", b"bytes",
+    b"null",
+    b"none",
+    b"nil",
+    b"true",
+    b"false",
+    b"yes",
+    b"no",
+    b"undefined",
+    b"unknown",
+    b"empty",
+    b"redacted",
+    b"hidden",
+    b"masked",
+    b"removed",
+    b"required",
+    b"incorrect",
+    b"invalid",
+    b"expired",
+    b"missing",
+    b"changed",
+    b"wrong",
+    b"failed",
+    b"ok",
+    b"set",
+    b"unset",
+    b"not",
+    b"is",
+    b"must",
+    b"str",
+    b"string",
+    b"password",
+    b"secret",
+    b"token",
+    b"bytes",
 ];
 
 /// The end of a name, folded and without what joins its words.
@@ -217,18 +249,32 @@ pub(super) fn value(view: View<'_>, word: Word) -> Option<Finding> {
     }
     let most = if matches!(what, Password | Token) { view.len() } else { NAMED_BYTES };
     let end = value_end(view, start, quote, most);
+    // `User: Jane Doe said`, `the host: a machine`: a sentence, not a value.
+    let in_prose =
+        quote == 0 && view.at(end) == b' ' && view.before(start) == b' ' && view.at(start - 2) == b':';
+    if in_prose && matches!(what, User | Host) && view.is_word_next(end) {
+        return None;
+    }
     if is_none(view.slice(start, end)) {
         return None;
     }
     match what {
         Password => Some(Finding { start, end, what: What::SECRET }),
         Token => token(view, start, end),
-        Cookie => Finding::of(start, if quote == 0 { line_end(view, start) } else { end }, Class::Cookie),
+        Cookie => {
+            let end = if quote == 0 { line_end(view, start) } else { end };
+            let text = view.slice(start, end);
+            if text.contains(&b'=') || is_opaque(text) {
+                Finding::of(start, end, Class::Cookie)
+            } else {
+                None
+            }
+        }
         User => user(view, start, end),
         Host => {
             let colon = view.run_within(start, NAME, 253).min(end);
             let port = view.at(colon) == b':' && view::is(view.at(colon + 1), DIGIT);
-            let single = !view.slice(start, colon).contains(&b'.');
+            let single = !view.slice(start, colon).iter().any(|byte| matches!(byte, b'.' | b'_'));
             if (colon == end || port) && single { host::label(view, start, colon) } else { None }
         }
         Coordinate => place::one(view, start, end),
@@ -239,9 +285,7 @@ pub(super) fn value(view: View<'_>, word: Word) -> Option<Finding> {
 fn is_none(text: &[u8]) -> bool {
     let hidden = |byte: &u8| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-' | b'?' | b'#' | b'_');
     let inner = text.trim_ascii();
-    inner.is_empty()
-        || inner.iter().all(hidden)
-        || NONE.iter().any(|word| inner.eq_ignore_ascii_case(word))
+    inner.is_empty() || inner.iter().all(hidden) || NONE.iter().any(|word| inner.eq_ignore_ascii_case(word))
 }
 
 fn token(view: View<'_>, start: usize, end: usize) -> Option<Finding> {
@@ -249,14 +293,19 @@ fn token(view: View<'_>, start: usize, end: usize) -> Option<Finding> {
     let first = view.word(start);
     let scheme = [&b"bearer"[..], b"basic", b"digest", b"negotiate", b"token", b"apikey", b"ntlm"];
     let name = view.slice(first.start, first.end);
-    let (start, end) = if scheme.iter().any(|word| name.eq_ignore_ascii_case(word)) && view.at(first.end) == b' ' {
-        let start = view.past_spaces(first.end, 3);
-        (start, value_end(view, start, 0, view.len()))
-    } else {
-        (start, end)
-    };
+    let (start, end) =
+        if scheme.iter().any(|word| name.eq_ignore_ascii_case(word)) && view.at(first.end) == b' ' {
+            let start = view.past_spaces(first.end, 3);
+            (start, value_end(view, start, 0, view.len()))
+        } else {
+            (start, end)
+        };
     let text = view.slice(start, end);
-    if is_opaque(text) && !text.contains(&b' ') { Some(Finding { start, end, what: What::SECRET }) } else { None }
+    if is_opaque(text) && !text.contains(&b' ') {
+        Some(Finding { start, end, what: What::SECRET })
+    } else {
+        None
+    }
 }
 
 fn line_end(view: View<'_>, start: usize) -> usize {
@@ -290,16 +339,36 @@ pub(super) fn account_in_sentence(view: View<'_>, word: Word) -> Option<Finding>
     let text = view.slice(start, stop);
     let after = view.ahead(end, 6);
     let named = match word.len() {
-        3 => fits(&[b"password", b"publickey", b"interactive"]) && (after.starts_with(b" from ") || after.is_empty()),
+        3 => {
+            fits(&[b"password", b"publickey", b"interactive"])
+                && (after.starts_with(b" from ") || after.is_empty())
+        }
         _ => {
             fits(&[b"for", b"invalid", b"illegal", b"unknown", b"by", b"of", b"as"])
-                || [&b" from "[..], b" logge", b" on fr", b" authe", b" login"].iter().any(|text| after == *text)
+                || [&b" from "[..], b" logge", b" on fr", b" authe", b" login"]
+                    .iter()
+                    .any(|text| after == *text)
         }
     };
     let begins = text.first().is_some_and(|byte| view::is(*byte, LETTER | view::HIGH | UNDERSCORE));
     let goes_on = matches!(view.at(end), b'@' | b'\\' | b'=' | b'/');
     // `for user from 10.1.2.3`: there is no name.
-    let is_word = [&b"from"[..], b"user", b"by", b"is", b"was", b"has", b"to", b"in", b"with", b"and", b"not", b"the", b"id", b"name"];
+    let is_word = [
+        &b"from"[..],
+        b"user",
+        b"by",
+        b"is",
+        b"was",
+        b"has",
+        b"to",
+        b"in",
+        b"with",
+        b"and",
+        b"not",
+        b"the",
+        b"id",
+        b"name",
+    ];
     let is_word = is_word.iter().any(|word| text.eq_ignore_ascii_case(word));
     if named && begins && !goes_on && !is_word && text.len() > 1 && start > word.end {
         Finding::of(start, stop, Class::UserId)
@@ -334,7 +403,9 @@ mod tests {
     fn every_end_is_listed_under_its_last_letter_and_can_be_reached() {
         for last in 0..=u8::MAX {
             for (end, what) in ends(last) {
-                let reached = end.last() == Some(&last) || (*end == b"jwt" && last == b'n') || (*end == b"credential" && last == b'e');
+                let reached = end.last() == Some(&last)
+                    || (*end == b"jwt" && last == b'n')
+                    || (*end == b"credential" && last == b'e');
                 assert!(reached && end.len() <= 16, "{what:?}");
             }
         }

@@ -86,7 +86,9 @@ impl What {
             Self::PaymentCard => 7,
             Self::Iban => 6,
             Self::NationalId => 5,
-            Self::Class(IdentifierClass::Email | IdentifierClass::IpAddress | IdentifierClass::MacAddress) => 4,
+            Self::Class(
+                IdentifierClass::Email | IdentifierClass::IpAddress | IdentifierClass::MacAddress,
+            ) => 4,
             Self::Known(_) => 3,
             Self::Class(IdentifierClass::UserId | IdentifierClass::Phone) => 2,
             Self::Class(_) => 1,
@@ -142,6 +144,9 @@ pub(super) struct Scan<'t, L> {
     at: usize,
     /// The next `@` from `at` on, or beyond the end.
     sign: usize,
+    /// Where the run of a name ends that was looked at last, so that it is not run through again after each
+    /// finding in it.
+    name_end: usize,
     /// The URL that the scan is in.
     url: Option<Url>,
 }
@@ -149,7 +154,7 @@ pub(super) struct Scan<'t, L> {
 impl<'t, L: Lookup> Scan<'t, L> {
     pub(super) fn new(text: &'t [u8], known: L) -> Self {
         let sign = memchr::memchr(b'@', text).unwrap_or(usize::MAX);
-        Self { text, view: View::new(text), known, at: 0, sign, url: None }
+        Self { text, view: View::new(text), known, at: 0, sign, name_end: 0, url: None }
     }
 
     /// The finding without half a character at either end.
@@ -185,12 +190,17 @@ impl<'t, L: Lookup> Scan<'t, L> {
         }
         if word.bits & DIGIT != 0 {
             with_digits(view, word, after, &mut best);
+        } else if after == b' ' && word.len() == 2 && word.bits & view::LOWER == 0 {
+            best.offer(national::mixed(view, word));
         }
         if matches!(before, b'/' | b'\\' | b'?') {
             after_sign(view, word, before, &mut best);
         }
         if matches!(after, b'.' | b'-' | b'_') && !host::is_inside(view, word) {
-            best.offer(host::name(view, word));
+            if self.name_end <= word.start {
+                self.name_end = view.run(word.end, view::NAME);
+            }
+            best.offer(host::name(view, word, self.name_end));
             best.offer(host::made_up(view, word));
         }
         if after == b'\\' || (matches!(after, b'.' | b'-' | b'_') && memchr_near(view, word)) {
@@ -230,7 +240,8 @@ impl<'t, L: Lookup> Scan<'t, L> {
     /// What is found by a word that announces it, or that begins it.
     fn announced(&self, word: Word, after: u8, best: &mut Best) {
         let view = self.view;
-        if matches!(after, b'=' | b':' | b'"' | b'\'' | b'\\' | b'>' | b']' | b' ') && word.bits & LETTER != 0 {
+        if matches!(after, b'=' | b':' | b'"' | b'\'' | b'\\' | b'>' | b']' | b' ') && word.bits & LETTER != 0
+        {
             best.offer(key_value::value(view, word));
         }
         let first = view.at(word.start);
@@ -317,8 +328,9 @@ fn memchr_near(view: View<'_>, word: Word) -> bool {
 fn hexadecimal(view: View<'_>, word: Word, after: u8, best: &mut Best) {
     match after {
         b':' if word.len() <= 4 => {
-            best.offer(address::v6(view, word));
+            // Eight pairs are both; they are written so for an EUI-64.
             best.offer(address::mac(view, word));
+            best.offer(address::v6(view, word));
         }
         b'-' | b'.' if word.len() <= 4 => best.offer(address::mac(view, word)),
         b' ' if word.len() == 2 => best.offer(address::vmx_uuid(view, word)),
@@ -396,7 +408,10 @@ impl Best {
     fn offer(&mut self, found: Option<Finding>) {
         let Some(found) = found else { return };
         let rank = |finding: Finding| (finding.len(), finding.what.sensitivity());
-        if found.start >= self.floor && found.end > found.start && self.found.is_none_or(|best| rank(best) < rank(found)) {
+        if found.start >= self.floor
+            && found.end > found.start
+            && self.found.is_none_or(|best| rank(best) < rank(found))
+        {
             self.found = Some(found);
         }
     }

@@ -37,7 +37,8 @@ struct Form {
 }
 
 const SSN_WORDS: &[&[u8]] = &[b"ssn", b"social", b"socialsecurity", b"itin", b"tin"];
-const DE_WORDS: &[&[u8]] = &[b"steuer", b"steuerid", b"idnr", b"steueridentifikationsnummer", b"identifikationsnummer", b"tin"];
+const DE_WORDS: &[&[u8]] =
+    &[b"steuer", b"steuerid", b"idnr", b"steueridentifikationsnummer", b"identifikationsnummer", b"tin"];
 const NL_WORDS: &[&[u8]] = &[b"bsn", b"burgerservicenummer", b"sofinummer", b"sofi"];
 const PL_WORDS: &[&[u8]] = &[b"pesel"];
 const BR_WORDS: &[&[u8]] = &[b"cpf"];
@@ -126,7 +127,8 @@ fn fr(digits: &[u8]) -> bool {
 fn be(digits: &[u8]) -> bool {
     let Some((body, key)) = digits.split_at_checked(9) else { return false };
     let rest = |body: u64| 97 - body % 97 == value(key);
-    is_date(body.get(..6).unwrap_or_default(), false) && (rest(value(body)) || rest(2_000_000_000 + value(body)))
+    is_date(body.get(..6).unwrap_or_default(), false)
+        && (rest(value(body)) || rest(2_000_000_000 + value(body)))
 }
 
 fn se(digits: &[u8]) -> bool {
@@ -137,7 +139,8 @@ fn se(digits: &[u8]) -> bool {
 
 /// The AHV number: a check digit as in EAN-13.
 fn ch(digits: &[u8]) -> bool {
-    digits.starts_with(&[7, 5, 6]) && weighted(digits, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]).is_multiple_of(10)
+    digits.starts_with(&[7, 5, 6])
+        && weighted(digits, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]).is_multiple_of(10)
 }
 
 /// The fødselsnummer: a date and two check digits.
@@ -150,7 +153,8 @@ fn no(digits: &[u8]) -> bool {
 
 fn br(digits: &[u8]) -> bool {
     let check = |len: u32| {
-        let sum: u32 = digits.iter().zip((2..=len + 1).rev()).map(|(digit, weight)| u32::from(*digit) * weight).sum();
+        let sum: u32 =
+            digits.iter().zip((2..=len + 1).rev()).map(|(digit, weight)| u32::from(*digit) * weight).sum();
         let rest = sum * 10 % 11 % 10;
         usize::try_from(len).ok().and_then(|at| digits.get(at)).is_some_and(|digit| u32::from(*digit) == rest)
     };
@@ -207,7 +211,8 @@ fn spain(text: &[u8]) -> bool {
         _ => return false,
     };
     let middle = text.get(1..8).unwrap_or_default();
-    let number = middle.iter().fold(u64::from(lead), |sum, byte| sum * 10 + u64::from(byte.wrapping_sub(b'0')));
+    let number =
+        middle.iter().fold(u64::from(lead), |sum, byte| sum * 10 + u64::from(byte.wrapping_sub(b'0')));
     let letter = usize::try_from(number % 23).ok().and_then(|at| b"TRWAGMYFPDXBNJZSQVHLCKE".get(at));
     middle.iter().all(u8::is_ascii_digit) && letter == Some(last)
 }
@@ -228,8 +233,8 @@ fn britain(text: &[u8]) -> bool {
 /// Codice fiscale.
 fn italy(text: &[u8]) -> bool {
     const ODD: &[u8; 36] = &[
-        1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16,
-        10, 22, 25, 24, 23,
+        1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12,
+        14, 16, 10, 22, 25, 24, 23,
     ];
     let digit = |byte: u8| byte.is_ascii_digit() || b"LMNPQRSTUV".contains(&byte);
     let shape = text.iter().enumerate().all(|(at, byte)| match at {
@@ -267,8 +272,11 @@ fn china(text: &[u8]) -> bool {
 
 /// Henkilötunnus: a date, a century, a number and a check character.
 fn finland(date: &[u8], rest: &[u8]) -> bool {
-    let (Some((check, serial)), true) = (rest.split_last(), date.iter().all(u8::is_ascii_digit)) else { return false };
-    let all = date.iter().chain(serial).fold(0_u64, |sum, byte| sum * 10 + u64::from(byte.wrapping_sub(b'0')));
+    let (Some((check, serial)), true) = (rest.split_last(), date.iter().all(u8::is_ascii_digit)) else {
+        return false;
+    };
+    let all =
+        date.iter().chain(serial).fold(0_u64, |sum, byte| sum * 10 + u64::from(byte.wrapping_sub(b'0')));
     let mut numbers = [0; 6];
     numbers.iter_mut().zip(date).for_each(|(to, from)| *to = from.wrapping_sub(b'0'));
     let expected = usize::try_from(all % 31).ok().and_then(|at| b"0123456789ABCDEFHJKLMNPRSTUVWXY".get(at));

@@ -7,8 +7,18 @@ use super::{Finding, What};
 use crate::model::IdentifierClass as Class;
 
 /// What is said before a card whose number alone would not tell.
-const CARD_WORDS: [&[u8]; 10] = [
-    b"card", b"cards", b"visa", b"mastercard", b"amex", b"maestro", b"credit", b"debit", b"pan", b"payment",
+const CARD_WORDS: [&[u8]; 11] = [
+    b"card",
+    b"cards",
+    b"cc",
+    b"visa",
+    b"mastercard",
+    b"amex",
+    b"maestro",
+    b"credit",
+    b"debit",
+    b"pan",
+    b"payment",
 ];
 /// Bytes before a number in which a word about it counts.
 const NEAR: usize = 32;
@@ -31,10 +41,7 @@ pub(super) fn card(view: View<'_>, digits: &Digits) -> Option<Finding> {
         return None;
     }
     let told = || near(view, digits.start, &CARD_WORDS);
-    let issued = match issuer(number) {
-        Some(usual) => usual || told(),
-        None => false,
-    };
+    let issued = issuer(number) == Some(true) || told();
     issued.then_some(Finding { start: digits.start, end, what: What::PaymentCard })
 }
 
@@ -78,23 +85,104 @@ pub(super) fn near(view: View<'_>, start: usize, words: &[&[u8]]) -> bool {
 
 /// Lengths of IBANs by country (SWIFT registry).
 const IBAN: [(&[u8; 2], u8); 88] = [
-    (b"AD", 24), (b"AE", 23), (b"AL", 28), (b"AT", 20), (b"AZ", 28), (b"BA", 20), (b"BE", 16), (b"BG", 22),
-    (b"BH", 22), (b"BI", 27), (b"BR", 29), (b"BY", 28), (b"CH", 21), (b"CR", 22), (b"CY", 28), (b"CZ", 24),
-    (b"DE", 22), (b"DJ", 27), (b"DK", 18), (b"DO", 28), (b"EE", 20), (b"EG", 29), (b"ES", 24), (b"FI", 18),
-    (b"FK", 18), (b"FO", 18), (b"FR", 27), (b"GB", 22), (b"GE", 22), (b"GI", 23), (b"GL", 18), (b"GR", 27),
-    (b"GT", 28), (b"HN", 28), (b"HR", 21), (b"HU", 28), (b"IE", 22), (b"IL", 23), (b"IQ", 23), (b"IS", 26),
-    (b"IT", 27), (b"JO", 30), (b"KW", 30), (b"KZ", 20), (b"LB", 28), (b"LC", 32), (b"LI", 21), (b"LT", 20),
-    (b"LU", 20), (b"LV", 21), (b"LY", 25), (b"MC", 27), (b"MD", 24), (b"ME", 22), (b"MK", 19), (b"MN", 20),
-    (b"MR", 27), (b"MT", 31), (b"MU", 30), (b"NI", 28), (b"NL", 18), (b"NO", 15), (b"OM", 23), (b"PK", 24),
-    (b"PL", 28), (b"PS", 29), (b"PT", 25), (b"QA", 29), (b"RO", 24), (b"RS", 22), (b"RU", 33), (b"SA", 24),
-    (b"SC", 31), (b"SD", 18), (b"SE", 24), (b"SI", 19), (b"SK", 24), (b"SM", 27), (b"SO", 23), (b"ST", 25),
-    (b"SV", 28), (b"TL", 23), (b"TN", 24), (b"TR", 26), (b"UA", 29), (b"VA", 22), (b"VG", 24), (b"XK", 20),
+    (b"AD", 24),
+    (b"AE", 23),
+    (b"AL", 28),
+    (b"AT", 20),
+    (b"AZ", 28),
+    (b"BA", 20),
+    (b"BE", 16),
+    (b"BG", 22),
+    (b"BH", 22),
+    (b"BI", 27),
+    (b"BR", 29),
+    (b"BY", 28),
+    (b"CH", 21),
+    (b"CR", 22),
+    (b"CY", 28),
+    (b"CZ", 24),
+    (b"DE", 22),
+    (b"DJ", 27),
+    (b"DK", 18),
+    (b"DO", 28),
+    (b"EE", 20),
+    (b"EG", 29),
+    (b"ES", 24),
+    (b"FI", 18),
+    (b"FK", 18),
+    (b"FO", 18),
+    (b"FR", 27),
+    (b"GB", 22),
+    (b"GE", 22),
+    (b"GI", 23),
+    (b"GL", 18),
+    (b"GR", 27),
+    (b"GT", 28),
+    (b"HN", 28),
+    (b"HR", 21),
+    (b"HU", 28),
+    (b"IE", 22),
+    (b"IL", 23),
+    (b"IQ", 23),
+    (b"IS", 26),
+    (b"IT", 27),
+    (b"JO", 30),
+    (b"KW", 30),
+    (b"KZ", 20),
+    (b"LB", 28),
+    (b"LC", 32),
+    (b"LI", 21),
+    (b"LT", 20),
+    (b"LU", 20),
+    (b"LV", 21),
+    (b"LY", 25),
+    (b"MC", 27),
+    (b"MD", 24),
+    (b"ME", 22),
+    (b"MK", 19),
+    (b"MN", 20),
+    (b"MR", 27),
+    (b"MT", 31),
+    (b"MU", 30),
+    (b"NI", 28),
+    (b"NL", 18),
+    (b"NO", 15),
+    (b"OM", 23),
+    (b"PK", 24),
+    (b"PL", 28),
+    (b"PS", 29),
+    (b"PT", 25),
+    (b"QA", 29),
+    (b"RO", 24),
+    (b"RS", 22),
+    (b"RU", 33),
+    (b"SA", 24),
+    (b"SC", 31),
+    (b"SD", 18),
+    (b"SE", 24),
+    (b"SI", 19),
+    (b"SK", 24),
+    (b"SM", 27),
+    (b"SO", 23),
+    (b"ST", 25),
+    (b"SV", 28),
+    (b"TL", 23),
+    (b"TN", 24),
+    (b"TR", 26),
+    (b"UA", 29),
+    (b"VA", 22),
+    (b"VG", 24),
+    (b"XK", 20),
 ];
 
 /// An IBAN, from its country on: the country's length, in groups or not, and 1 modulo 97.
 pub(super) fn iban(view: View<'_>, word: Word) -> Option<Finding> {
     let [first, second, third, fourth] = *view.ahead(word.start, 4).as_array::<4>()?;
-    if !view::is(first, LETTER) || !view::is(second, LETTER) || !view::is(third, DIGIT) || !view::is(fourth, DIGIT) {
+    if !view::is(first, LETTER)
+        || !view::is(second, LETTER)
+        || !view::is(third, DIGIT)
+        || !view::is(fourth, DIGIT)
+    {
         return None;
     }
     let country = [first.to_ascii_uppercase(), second.to_ascii_uppercase()];
@@ -126,30 +214,55 @@ pub(super) fn iban(view: View<'_>, word: Word) -> Option<Finding> {
 
 /// What is said before a telephone number, whatever its form.
 const PHONE_WORDS: [&[u8]; 16] = [
-    b"phone", b"phones", b"telephone", b"tel", b"mobile", b"mob", b"cell", b"cellphone", b"fax", b"telefon",
-    b"handy", b"telefax", b"whatsapp", b"msisdn", b"tel", b"phonenumber",
+    b"phone",
+    b"phones",
+    b"telephone",
+    b"tel",
+    b"mobile",
+    b"mob",
+    b"cell",
+    b"cellphone",
+    b"fax",
+    b"telefon",
+    b"handy",
+    b"telefax",
+    b"whatsapp",
+    b"msisdn",
+    b"tel",
+    b"phonenumber",
 ];
 /// What is said before one that is written in groups, and of other things too.
-const CALL_WORDS: [&[u8]; 16] = [
-    b"call", b"calling", b"dial", b"sms", b"text", b"message", b"messages", b"voicemail", b"answering", b"ring",
-    b"desk", b"office", b"home", b"work", b"registered", b"contact",
+const CALL_WORDS: [&[u8]; 9] = [
+    b"call",
+    b"calling",
+    b"dial",
+    b"sms",
+    b"message",
+    b"messages",
+    b"voicemail",
+    b"answering",
+    b"registered",
 ];
+/// What is said before one with a colon after it.
+const LABELS: [&[u8]; 8] = [b"desk", b"office", b"home", b"work", b"contact", b"call", b"sms", b"text"];
 
 /// A telephone number: international, in a form that only telephone numbers have, or after a word for one.
 pub(super) fn phone(view: View<'_>, digits: &Digits) -> Option<Finding> {
     let most = digits.groups().len();
     let (count, formed) = form(digits, most);
-    let told = || near(view, digits.start, &PHONE_WORDS);
+    let told = |end: usize| near(view, digits.start, &PHONE_WORDS) || is_followed(view, end);
     let labelled = |at: usize| {
         let end = view.back_spaces(at, 2);
-        view.before(end) == b':' && says(view, at, &CALL_WORDS, 12)
+        view.before(end) == b':' && says(view, at, &LABELS, 12)
     };
-    let count = if formed {
+    // Groups after another group are the rest of a longer number.
+    let is_rest = view.before(digits.start) == b' ' && view::is(view.before(digits.start - 1), DIGIT);
+    let count = if formed && (digits.plus || !is_rest) {
         count
     } else {
         let count = whole(digits, most)?;
-        let grouped = count > 1 && (near(view, digits.start, &CALL_WORDS) || is_followed(view, digits.end(count)));
-        if !grouped && !told() && !labelled(digits.start) {
+        let grouped = count > 1 && near(view, digits.start, &CALL_WORDS) && !is_date(digits);
+        if !grouped && !told(digits.end(count)) && !labelled(digits.start) {
             return None;
         }
         count
@@ -199,6 +312,12 @@ fn form(digits: &Digits, most: usize) -> (usize, bool) {
     (count, digits.parens && count > 1 && all(1).first() == Some(&0))
 }
 
+/// Whether the groups are those of a date: 2024-06-20, 20.06.2024.
+fn is_date(digits: &Digits) -> bool {
+    digits.groups().len() == 3
+        && (digits.is_grouped(&[4, 2, 2], b"\0") || digits.is_grouped(&[2, 2, 4], b"\0"))
+}
+
 /// How many groups a telephone number without a form has.
 fn whole(digits: &Digits, most: usize) -> Option<usize> {
     let same_line = digits.groups().iter().skip(1).take_while(|group| group.before != 0).count() + 1;
@@ -224,5 +343,8 @@ fn is_followed(view: View<'_>, end: usize) -> bool {
     let at = end + usize::from(matches!(view.at(end), b' ' | b'-'));
     let word = view.word(at);
     let text = view.slice(at, word.end);
-    at > end && [&b"office"[..], b"fax", b"mobile", b"home", b"cell"].iter().any(|known| text.eq_ignore_ascii_case(known))
+    at > end
+        && [&b"office"[..], b"fax", b"mobile", b"home", b"cell"]
+            .iter()
+            .any(|known| text.eq_ignore_ascii_case(known))
 }

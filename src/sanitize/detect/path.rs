@@ -9,15 +9,31 @@ use crate::model::IdentifierClass as Class;
 const NAME_BYTES: usize = 64;
 /// Profiles that every machine has.
 const EVERYBODY: [&[u8]; 8] = [
-    b"public", b"default", b"all users", b"default user", b"shared", b"defaultapppool", b"all", b"default users",
+    b"public",
+    b"default",
+    b"all users",
+    b"default user",
+    b"shared",
+    b"defaultapppool",
+    b"all",
+    b"default users",
 ];
 /// Directories that homes are in, beside the root.
-const ABOVE_HOME: [&[u8]; 8] =
-    [b"export", b"mnt", b"nfs", b"usr", b"var", b"data", b"net", b"rootfs"];
+const ABOVE_HOME: [&[u8]; 8] = [b"export", b"mnt", b"nfs", b"usr", b"var", b"data", b"net", b"rootfs"];
 /// Domains that name no domain.
 const NO_DOMAIN: [&[u8]; 12] = [
-    b"hklm", b"hkcu", b"hkcr", b"hku", b"hkcc", b"authority", b"service", b"builtin", b"apppool", b"systemroot",
-    b"device", b"manager",
+    b"hklm",
+    b"hkcu",
+    b"hkcr",
+    b"hku",
+    b"hkcc",
+    b"authority",
+    b"service",
+    b"builtin",
+    b"apppool",
+    b"systemroot",
+    b"device",
+    b"manager",
 ];
 
 const fn is_separator(byte: u8) -> bool {
@@ -99,7 +115,8 @@ pub(super) fn server(view: View<'_>, word: Word) -> Option<Finding> {
         slashes += 1;
     }
     let above = view.before(start);
-    if !matches!(slashes, 2 | 4) || view::is(above, WORD) || matches!(above, b':' | b'.' | b')' | b'%' | b'*') {
+    if !matches!(slashes, 2 | 4) || view::is(above, WORD) || matches!(above, b':' | b'.' | b')' | b'%' | b'*')
+    {
         return None;
     }
     let end = view.run_within(word.start, NAME, 253);
@@ -112,7 +129,8 @@ pub(super) fn server(view: View<'_>, word: Word) -> Option<Finding> {
 /// `DOMAIN\user`, from the first word of the domain on.
 pub(super) fn domain_account(view: View<'_>, word: Word) -> Option<Finding> {
     let slash = view.run_within(word.start, NAME, NAME_BYTES);
-    if view.at(slash) != b'\\' || matches!(view.before(word.start), b'\\' | b'/' | b':' | b'%' | b'$' | b'@') {
+    if view.at(slash) != b'\\' || matches!(view.before(word.start), b'\\' | b'/' | b':' | b'%' | b'$' | b'@')
+    {
         return None;
     }
     let user = slash + 1 + usize::from(view.at(slash + 1) == b'\\');
@@ -124,7 +142,10 @@ pub(super) fn domain_account(view: View<'_>, word: Word) -> Option<Finding> {
     end += usize::from(view.at(end) == b'$');
     let (domain, name) = (view.slice(word.start, slash), view.slice(user, end));
     let begins = name.first().is_some_and(|byte| view::is(*byte, WORD | UNDERSCORE));
-    if !begins || name.len() < 2 || matches!(view.at(end), b'\\' | b'/' | b'(' | b':') && view.at(end + 1) != b' ' {
+    if !begins
+        || name.len() < 2
+        || matches!(view.at(end), b'\\' | b'/' | b'(' | b':') && view.at(end + 1) != b' '
+    {
         return None;
     }
     if NO_DOMAIN.iter().any(|word| domain.eq_ignore_ascii_case(word)) || domain.starts_with(b"HKEY") {
@@ -136,12 +157,14 @@ pub(super) fn domain_account(view: View<'_>, word: Word) -> Option<Finding> {
 
 fn is_program(name: &[u8]) -> bool {
     const ENDINGS: [&[u8]; 14] = [
-        b".exe", b".dll", b".sys", b".txt", b".log", b".ini", b".xml", b".inf", b".cat", b".mum", b".dat", b".cs",
-        b".cpp", b".py",
+        b".exe", b".dll", b".sys", b".txt", b".log", b".ini", b".xml", b".inf", b".cat", b".mum", b".dat",
+        b".cs", b".cpp", b".py",
     ];
-    let ends = |end: &&[u8]| name.len() > end.len() && {
-        let (_, tail) = name.split_at(name.len() - end.len());
-        tail.eq_ignore_ascii_case(end)
+    let ends = |end: &&[u8]| {
+        name.len() > end.len() && {
+            let (_, tail) = name.split_at(name.len() - end.len());
+            tail.eq_ignore_ascii_case(end)
+        }
     };
     ENDINGS.iter().any(ends)
 }

@@ -1,16 +1,26 @@
 //! Coordinates: pairs of degrees with decimals, degrees with minutes, and values that a name announces.
 
+use super::Finding;
 use super::address::says;
 use super::view::{self, DIGIT, View, WORD, Word};
-use super::Finding;
 use crate::model::IdentifierClass as Class;
 
 /// What the folded text has for the degree sign, which is no ASCII: a control character that stands for
 /// nothing else.
 pub(super) const DEGREE: u8 = 0x1f;
 /// What is said before a pair of coordinates.
-const WORDS: [&[u8]; 10] =
-    [b"gps", b"geo", b"location", b"position", b"coordinates", b"coords", b"point", b"at", b"near", b"latlng"];
+const WORDS: [&[u8]; 10] = [
+    b"gps",
+    b"geo",
+    b"location",
+    b"position",
+    b"coordinates",
+    b"coords",
+    b"point",
+    b"at",
+    b"near",
+    b"latlng",
+];
 
 /// A number with decimals.
 struct Decimal {
@@ -37,7 +47,11 @@ pub(super) fn one(view: View<'_>, start: usize, end: usize) -> Option<Finding> {
     let from = start + usize::from(matches!(view.at(start), b'-' | b'+'));
     let number = Decimal::read(view, from)?;
     let fits = number.decimals >= 2 && number.whole <= 180 && number.end <= end.max(number.end);
-    if fits && !view::is(view.at(number.end), WORD | view::DOT) { Finding::of(start, number.end, Class::Location) } else { None }
+    if fits && !view::is(view.at(number.end), WORD | view::DOT) {
+        Finding::of(start, number.end, Class::Location)
+    } else {
+        None
+    }
 }
 
 /// A pair of coordinates, from the first number on.
@@ -64,7 +78,9 @@ pub(super) fn pair(view: View<'_>, word: Word) -> Option<Finding> {
     let precise = most >= 5 && first.whole > 0 && second.whole > 0;
     let marked = first_marked && second_marked && most >= 2;
     let in_range = first.whole <= 90 && second.whole <= 180;
-    let last = !view::is(view.at(end), WORD | view::DOT) && !(view.at(end) == b',' && view::is(view.at(end + 2), DIGIT));
+    let last = !view::is(view.at(end), WORD)
+        && !(view.at(end) == b'.' && view::is(view.at(end + 1), DIGIT))
+        && !(view.at(end) == b',' && view::is(view.at(end + 2), DIGIT));
     let found = in_range && last && (marked || precise || (most >= 3 && told()));
     if found { Finding::of(start, end, Class::Location) } else { None }
 }

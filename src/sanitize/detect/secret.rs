@@ -40,7 +40,8 @@ pub(super) fn scheme(view: View<'_>, word: Word) -> Option<Finding> {
     let start = view.past_spaces(word.end, 2);
     let end = value_end(view, start);
     let value = view.slice(start, end);
-    let odd = value.iter().any(|byte| view::is(*byte, DIGIT | BASE64)) || mixes_cases(value) || value.len() > 20;
+    let odd =
+        value.iter().any(|byte| view::is(*byte, DIGIT | BASE64)) || mixes_cases(value) || value.len() > 20;
     if start > word.end && value.len() >= least && odd { found(start, end) } else { None }
 }
 
@@ -70,18 +71,18 @@ pub(super) fn key_block(view: View<'_>, word: Word) -> Option<Finding> {
     let mut at = body;
     loop {
         at = view.find(at, HYPHEN);
-        if view.starts(at, b"-----END") {
-            let mut end = view.run_within(at + 8, view::LETTER | view::SPACE, LABEL);
-            end = view.run_within(end, HYPHEN, 5);
-            return found(word.start - 5, end.min(view.len()));
-        }
         if at >= view.len() {
             return found(word.start - 5, key_body_end(view, body));
         }
-        if view.starts(at, b"-----BEGIN") {
-            return found(word.start - 5, at);
+        let after = view.run(at, HYPHEN);
+        if after - at >= 5 && view.starts(after, b"END") {
+            let label = view.run_within(after, LETTER | view::SPACE, LABEL);
+            return found(word.start - 5, view.run_within(label, HYPHEN, 5).min(view.len()));
         }
-        at = view.run(at, HYPHEN);
+        if after - at >= 5 && view.starts(after, b"BEGIN") {
+            return found(word.start - 5, after - 5);
+        }
+        at = after;
     }
 }
 
@@ -90,7 +91,9 @@ fn key_body_end(view: View<'_>, from: usize) -> usize {
     const BODY: view::Set = TOKEN | BASE64 | view::SPACE | view::PUNCTUATION;
     let mut at = from;
     let mut last = from;
-    while at < view.len() && (view::is(view.at(at), BODY) || matches!(view.at(at), b'\\' | b':' | b',' | b'"')) {
+    while at < view.len()
+        && (view::is(view.at(at), BODY) || matches!(view.at(at), b'\\' | b':' | b',' | b'"'))
+    {
         let word = view.word(at);
         // Whatever is joined to it or long enough to be a line of a key.
         if word.len() >= 16 || at == from {
@@ -118,10 +121,11 @@ pub(super) fn random(view: View<'_>, word: Word) -> Option<Finding> {
         return None;
     }
     let kinds = text.iter().map(|byte| view::class(*byte) & (LETTER | DIGIT));
-    let (changes, _) = kinds.fold((0_usize, 0), |(count, last), kind| (count + usize::from(kind != last), kind));
+    let (changes, _) =
+        kinds.fold((0_usize, 0), |(count, last), kind| (count + usize::from(kind != last), kind));
     let digits = text.iter().filter(|byte| view::is(**byte, DIGIT)).count();
     let breaks = text.iter().filter(|byte| matches!(byte, b'/' | b'_' | b'-' | b'=')).count();
-    let mixed = changes * 100 >= text.len() * 40 && digits * 100 >= text.len() * 6;
+    let mixed = changes * 100 >= text.len() * 40 && digits * 100 >= text.len() * 5;
     if mixed && breaks * 8 <= text.len() { found(start, view.run(end, TOKEN | BASE64)) } else { None }
 }
 
@@ -130,5 +134,6 @@ pub(super) fn is_opaque(text: &[u8]) -> bool {
     const LEAST: usize = 8;
     let has = |set| text.iter().any(|byte| view::is(*byte, set));
     let odd = text.iter().any(|byte| !view::is(*byte, WORD | UNDERSCORE | HYPHEN | view::DOT));
-    text.len() >= LEAST && (has(DIGIT) || odd || mixes_cases(text) || text.len() >= 20)
+    let is_code = text.iter().any(|byte| matches!(byte, b'(' | b'[' | b'{' | b')'));
+    text.len() >= LEAST && !is_code && (has(DIGIT) || odd || mixes_cases(text) || text.len() >= 20)
 }

@@ -35,7 +35,8 @@ fn end(view: View<'_>, from: usize) -> usize {
 }
 
 fn goes_on(byte: u8) -> bool {
-    view::is(byte, WORD | view::TOKEN | view::LOCAL) || matches!(byte, b'/' | b'?' | b'=' | b'&' | b'@' | b'[')
+    view::is(byte, WORD | view::TOKEN | view::LOCAL)
+        || matches!(byte, b'/' | b'?' | b'=' | b'&' | b'@' | b'[')
 }
 
 /// Reads the URL whose scheme this word ends, and the finding that comes first in it. A URL inside of another
@@ -54,12 +55,14 @@ pub(super) fn read(view: View<'_>, word: Word, outer: Option<Url>) -> Option<(Ur
     let sign = whole.get(..authority)?.iter().rposition(|byte| *byte == b'@');
     let host = sign.map_or(start, |sign| start + sign + 1);
     let query = outer.map(|outer| outer.query);
-    let query = query.unwrap_or_else(|| whole.iter().position(|byte| *byte == b'?').map_or(end, |at| start + at + 1));
+    let query =
+        query.unwrap_or_else(|| whole.iter().position(|byte| *byte == b'?').map_or(end, |at| start + at + 1));
     let url = Url { host, end, query };
     let credentials =
         sign.filter(|sign| *sign > 0).map(|sign| Finding { start, end: start + sign, what: What::SECRET });
     // A host that nobody can read: nothing of such a URL is left.
-    let readable = view::is(view.at(host), WORD) || view.at(host) == b'[' || host >= end || view.at(host) == b'/';
+    let readable =
+        view::is(view.at(host), WORD) || view.at(host) == b'[' || host >= end || view.at(host) == b'/';
     if credentials.is_some() && !readable {
         return Some((Url { host: end, query: end, end }, Finding::of(word.start, end, Class::Url)));
     }
@@ -83,6 +86,7 @@ pub(super) fn relative_query(view: View<'_>, word: Word) -> Option<Finding> {
         return None;
     }
     let path = view.behind(mark, BEFORE);
-    let is_path = path.iter().rev().take_while(|byte| !view::is(**byte, view::SPACE)).any(|byte| *byte == b'/');
+    let is_path =
+        path.iter().rev().take_while(|byte| !view::is(**byte, view::SPACE)).any(|byte| *byte == b'/');
     if is_path { Finding::of(word.start, end(view, word.start), Class::Query) } else { None }
 }

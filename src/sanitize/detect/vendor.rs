@@ -157,8 +157,12 @@ pub(super) fn key(view: View<'_>, word: Word) -> Option<Finding> {
 
 /// The secret part of a web hook of Slack, Discord or Teams, from its host on.
 pub(super) fn web_hook(view: View<'_>, host: usize, end: usize) -> Option<Finding> {
-    const HOOKS: [&[u8]; 4] =
-        [b"hooks.slack.com/", b"discord.com/api/webhooks/", b"discordapp.com/api/webhooks/", b"outlook.office.com/webhook/"];
+    const HOOKS: [&[u8]; 4] = [
+        b"hooks.slack.com/",
+        b"discord.com/api/webhooks/",
+        b"discordapp.com/api/webhooks/",
+        b"outlook.office.com/webhook/",
+    ];
     let hook = HOOKS.iter().find(|hook| view.starts_folded(host, hook))?;
     let from = host + hook.len();
     (from < end).then_some(Finding { start: from, end, what: What::SECRET })

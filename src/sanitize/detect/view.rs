@@ -115,6 +115,8 @@ impl<'t> View<'t> {
 
     #[inline]
     pub(super) fn slice(self, from: usize, to: usize) -> &'t [u8] {
+        #[cfg(test)]
+        super::work::count(u64::try_from(to.saturating_sub(from)).unwrap_or(0));
         self.bytes.get(from..to).unwrap_or_default()
     }
 
@@ -205,6 +207,12 @@ impl<'t> View<'t> {
             at += 1;
         }
         at
+    }
+
+    /// Whether a space and a word in letters follow: whether a sentence goes on.
+    pub(super) fn is_word_next(self, at: usize) -> bool {
+        let next = self.word(self.past_spaces(at, 1));
+        next.len() > 0 && next.bits & !LETTER & !BEYOND_HEX & !HIGH == 0 && self.at(next.end) != b'='
     }
 
     /// A place moved back over at most `most` spaces.

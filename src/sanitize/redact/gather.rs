@@ -48,7 +48,9 @@ impl Gather<'_> {
 
     fn value<'a, F: RawFields<'a>>(&mut self, field: u32, value: RawValue<'a, F>) -> Result<(), WireError> {
         let plan = self.plan;
-        let Some(field) = usize::try_from(field).ok().and_then(|at| plan.fields.get(at)) else { return Ok(()) };
+        let Some(field) = usize::try_from(field).ok().and_then(|at| plan.fields.get(at)) else {
+            return Ok(());
+        };
         match (&field.shape, value) {
             (Shape::Scalar { kind: Kind::Text, .. }, RawValue::Text(text)) => {
                 self.known.add(field.spec.class, text.expose(), self.scratch);

@@ -51,8 +51,10 @@ fn is_marker_word(word: &[u8]) -> bool {
 #[inline]
 pub(in crate::sanitize) fn at_word(text: &[u8], start: usize, end: usize) -> Option<Item> {
     let before = start.checked_sub(1).and_then(|at| text.get(at));
-    if before == Some(&b'[') {
-        return marker(text, start - 1);
+    if before == Some(&b'[')
+        && let Some(marker) = marker(text, start - 1)
+    {
+        return Some(marker);
     }
     if text.get(end) == Some(&b'-') && end >= start + 2 && text.get(end - 2..end) == Some(b"p1") {
         return token(text, end - 2);
@@ -88,7 +90,8 @@ pub(super) fn token(text: &[u8], start: usize) -> Option<Item> {
     let digits = rest.get(..DIGITS)?;
     let mut number: u128 = 0;
     for (at, digit) in digits.iter().enumerate() {
-        let value = ALPHABET.iter().position(|known| known == digit).and_then(|value| u128::try_from(value).ok())?;
+        let value =
+            ALPHABET.iter().position(|known| known == digit).and_then(|value| u128::try_from(value).ok())?;
         // The last digit has three bits and two that are nothing.
         number = if at + 1 < DIGITS { number << 5 | value } else { number << 3 | value >> 2 };
     }
@@ -104,7 +107,13 @@ pub(super) fn write_marker(word: &str, out: &mut Vec<u8>) {
 }
 
 /// Appends a token; `rotation` is the number of the epoch of rotating keys.
-pub(super) fn write_token(class: IdentifierClass, epoch: Epoch, rotation: u32, bits: [u8; 16], out: &mut Vec<u8>) {
+pub(super) fn write_token(
+    class: IdentifierClass,
+    epoch: Epoch,
+    rotation: u32,
+    bits: [u8; 16],
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(b"p1-");
     out.extend_from_slice(class.as_str().as_bytes());
     match epoch {
@@ -116,7 +125,9 @@ pub(super) fn write_token(class: IdentifierClass, epoch: Epoch, rotation: u32, b
         }
     }
     let number = u128::from_be_bytes(bits);
-    let digit = |value: u128| usize::try_from(value & 31).ok().and_then(|at| ALPHABET.get(at)).copied().unwrap_or(b'0');
+    let digit = |value: u128| {
+        usize::try_from(value & 31).ok().and_then(|at| ALPHABET.get(at)).copied().unwrap_or(b'0')
+    };
     out.extend((0..25).map(|at| digit(number >> (123 - 5 * at))));
     out.push(digit((number & 7) << 2));
 }
@@ -161,7 +172,9 @@ mod tests {
         ] {
             assert_eq!(token(text.as_bytes(), 0), None, "{text}");
         }
-        for text in ["[]", "[mac", "[MAC_ADDRESS]", "[mac address]", "[nothing]", "mac_address]", "[mac_address_]"] {
+        for text in
+            ["[]", "[mac", "[MAC_ADDRESS]", "[mac address]", "[nothing]", "mac_address]", "[mac_address_]"]
+        {
             assert_eq!(marker(text.as_bytes(), 0), None, "{text}");
         }
     }

@@ -151,7 +151,10 @@ impl Known {
         let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80;
         let Some(first) = spelling.iter().position(is_word) else { return };
         let last = spelling.iter().rposition(is_word).unwrap_or(first);
-        let Some(spelling) = spelling.get(first..=last).filter(|spelling| BYTES.contains(&spelling.len())) else { return };
+        let Some(spelling) = spelling.get(first..=last).filter(|spelling| BYTES.contains(&spelling.len()))
+        else {
+            return;
+        };
         let start = size(self.arena.len());
         self.arena.extend(spelling.iter().map(u8::to_ascii_lowercase));
         self.keys.push(Key { start, len: size(spelling.len()), entry });
@@ -187,8 +190,11 @@ impl Known {
         if self.keys.is_empty() {
             return None;
         }
-        let of = |key: &Key| self.get(index(key.entry)).filter(|(_, form)| *form == canonical).map(|(class, _)| class);
-        let folded = |key: &Key| self.text(key).iter().copied().cmp(canonical.iter().map(u8::to_ascii_lowercase));
+        let of = |key: &Key| {
+            self.get(index(key.entry)).filter(|(_, form)| *form == canonical).map(|(class, _)| class)
+        };
+        let folded =
+            |key: &Key| self.text(key).iter().copied().cmp(canonical.iter().map(u8::to_ascii_lowercase));
         let at = self.keys.binary_search_by(folded).ok()?;
         self.keys.get(at).and_then(of)
     }
@@ -218,7 +224,11 @@ impl Lookup for &Known {
         let rest = text.get(start..)?;
         let slot = slot(&self.hasher, rest);
         let bits = self.filter.0.get(slot / 64).copied().unwrap_or(0);
-        if bits >> (slot % 64) & 1 == 0 { None } else { self.walk(rest).map(|(len, number)| (start + len, number)) }
+        if bits >> (slot % 64) & 1 == 0 {
+            None
+        } else {
+            self.walk(rest).map(|(len, number)| (start + len, number))
+        }
     }
 }
 
@@ -238,11 +248,11 @@ impl Known {
                 }
                 keys = others;
             }
-            let byte = rest.get(depth)?.to_ascii_lowercase();
+            let Some(byte) = rest.get(depth).map(u8::to_ascii_lowercase) else { break };
             let at = |key: &Key| self.text(key).get(depth).copied().unwrap_or(0);
             let from = keys.partition_point(|key| at(key) < byte);
             let to = keys.partition_point(|key| at(key) <= byte);
-            keys = keys.get(from..to)?;
+            keys = keys.get(from..to).unwrap_or_default();
             if keys.is_empty() {
                 break;
             }

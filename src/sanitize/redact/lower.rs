@@ -23,7 +23,8 @@ pub(in crate::sanitize) fn lower(rules: &Redaction, keys: &ProgramKeys, stored: 
     let (mut from, mut at) = (0, 0);
     while let Some(found) = stored.get(at..).and_then(|rest| memchr::memchr2(b'[', b'p', rest)) {
         at += found;
-        let item = if stored.get(at) == Some(&b'[') { item::marker(stored, at) } else { item::token(stored, at) };
+        let item =
+            if stored.get(at) == Some(&b'[') { item::marker(stored, at) } else { item::token(stored, at) };
         let Some(item) = item else {
             at += 1;
             continue;

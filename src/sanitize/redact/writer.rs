@@ -31,7 +31,8 @@ impl<'o> Writer<'o> {
         let mut at = 0;
         while let Some(found) = text.get(at..).and_then(|rest| memchr::memchr2(b'[', b'p', rest)) {
             at += found;
-            let item = if text.get(at) == Some(&b'[') { item::marker(text, at) } else { item::token(text, at) };
+            let item =
+                if text.get(at) == Some(&b'[') { item::marker(text, at) } else { item::token(text, at) };
             let (Some(Item::Marker { end }) | Some(Item::Token { end, .. })) = item else {
                 at += 1;
                 continue;
