@@ -66,7 +66,8 @@ impl Print {
     fn event(&mut self, event: &EventPlan) {
         match event {
             EventPlan::Withhold(_) => self.tag(0),
-            EventPlan::Store { name, fields, purposes } => {
+            // Whether a field is redacted is said of the field.
+            EventPlan::Store { name, fields, purposes, redacts: _ } => {
                 self.tag(1);
                 self.text(name.as_str());
                 self.names(fields);
