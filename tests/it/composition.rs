@@ -295,7 +295,7 @@ fn lowering_gives_the_bytes_of_the_lower_level_for_the_shipped_policy() {
             terms("standard", Some("eea"), &[], 2),
             terms("standard", Some("eea"), &[], 1),
             terms("standard", Some("eea"), &[Purpose::Improve], 1),
-            terms("none", Some("eea"), &Purpose::ALL[..], 1),
+            terms("none", Some("eea"), Purpose::ALL, 1),
         ],
         vec![
             terms("enhanced", None, &[], 2),
