@@ -60,7 +60,9 @@ impl Print {
     fn words(&mut self, words: &NameTable) {
         let words = words.sorted();
         self.length(words.len());
-        words.into_iter().for_each(|(word, _)| self.bytes(word));
+        for (word, _) in words {
+            self.bytes(word);
+        }
     }
 
     fn event(&mut self, event: &EventPlan) {

@@ -68,6 +68,7 @@ mod store_recovery;
 mod store_registry;
 mod store_samples;
 mod stored_leaves;
+mod striking;
 mod sync_error;
 mod term;
 mod vectors_idna;
