@@ -89,6 +89,9 @@ impl RootKeyPlace for KeyFiles {
             Err(error @ RootKeyError::Exposed { .. }) => {
                 Err(format!("{}; better still, delete it and {how}", with_causes(&error)))
             }
+            Err(RootKeyError::NotAKey { place, cause }) => {
+                Err(format!("{place} does not hold a root key: {cause}"))
+            }
             Err(error) => Err(with_causes(&error)),
         }
     }

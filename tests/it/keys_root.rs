@@ -16,7 +16,7 @@ use crate::fault_load::{Load, drain_all, set_up};
 
 /// A key that differs for every `n`.
 fn key(n: u8) -> String {
-    format!("{n:02x}a7{n:02x}35c4d9e8f10").repeat(4)
+    format!("{n:02x}a7{n:02x}35c4d9e8f1").repeat(4)
 }
 
 fn put(path: &Path, text: &str, mode: u32) {
@@ -103,7 +103,9 @@ async fn a_kill_at_any_point_of_a_change_leaves_a_key_that_starts() {
     let (present, next) = files(&place);
     let mut before = None;
     let (mut kept, mut changed) = (0, 0);
-    for n in 1..=8 {
+    // The moment of the change is found by halving and doubling.
+    let mut delay = Duration::from_millis(16);
+    for n in 1..=12 {
         let daemon = place.start();
         if n == 1 {
             set_up(&daemon.grpc, &["acme"], &[]).await;
@@ -114,22 +116,23 @@ async fn a_kill_at_any_point_of_a_change_leaves_a_key_that_starts() {
         let asked = std::thread::spawn(move || {
             usaged(["keys", "rotate-root", "--reason", "a test", "--by", "tests", "--server", &grpc])
         });
-        // A client takes some 20 ms to start here; the change itself is a matter of one.
-        tokio::time::sleep(Duration::from_millis(4 * u64::from(n))).await;
+        tokio::time::sleep(delay).await;
         daemon.kill();
         let _ = tokio::task::block_in_place(|| asked.join().unwrap());
         let daemon = place.start();
         let at_work = std::fs::read_to_string(&present).unwrap();
         if at_work == key(n) {
             changed += 1;
+            delay = delay * 2 / 3;
             assert!(!next.exists(), "the next key has moved to its place");
         } else {
             kept += 1;
+            delay *= 2;
         }
         assert_eq!(Some(&pseudonyms(&daemon)), before.as_ref());
         assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
     }
-    println!("{kept} kills before the change, {changed} after it");
+    assert!(kept > 0 && changed > 0, "{kept} kills before the change, {changed} after it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
