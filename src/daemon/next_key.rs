@@ -61,7 +61,7 @@ impl KeyFiles {
         match self.settle(&next) {
             Ok(()) => tracing::info!(path = %self.present.display(), "the next root key is in its place now"),
             Err(remaining_step) => {
-                tracing::error!(remaining_step, "the new root key is not in its place yet")
+                tracing::error!(remaining_step, "the new root key is not in its place yet");
             }
         }
         Ok(store)

@@ -185,7 +185,7 @@ impl Pending {
     /// Takes in changes of metadata.
     pub(super) fn meta(&mut self, db: &Db, ops: Vec<MetaOp>, durable: bool, reply: MetaReply) {
         // What has to be read is read before the first change is taken in.
-        let applies: Result<Vec<bool>, StoreError> = ops.iter().map(|op| self.applies(db, op)).collect();
+        let applies: Result<Vec<bool>, StoreError> = ops.iter().map(|op| Self::applies(db, op)).collect();
         let applies = match applies {
             Ok(applies) => applies,
             Err(error) => return drop(reply.send(Err(error))),
@@ -209,7 +209,7 @@ impl Pending {
         self.waiters.push(Waiter::Meta(reply));
     }
 
-    fn applies(&self, db: &Db, op: &MetaOp) -> Result<bool, StoreError> {
+    fn applies(db: &Db, op: &MetaOp) -> Result<bool, StoreError> {
         match op {
             MetaOp::Key(op) => salts::applies(db, op),
             MetaOp::Put { .. } | MetaOp::Delete { .. } | MetaOp::Root(_) => Ok(true),

@@ -219,15 +219,21 @@ async fn another_root_key_opens_the_store_from_then_on_and_the_one_before_does_n
     assert_eq!(store.rewrapped(&root_key()).unwrap(), None, "that is the key already");
     let before = store.root_key_id().unwrap();
     let rewrapped = store.rewrapped(&next).unwrap().unwrap();
+    let earlier = bench.crashed();
     store.write_meta(vec![MetaOp::Root(rewrapped)], true).await.unwrap();
-    assert_ne!(store.root_key_id().unwrap(), before);
-    // A crash now, and a crash before: each has one key.
-    for crashed in [bench.crashed()] {
-        let refused = reopen(&crashed.options, &root_key(), &bench.clock).unwrap_err();
+    let later = bench.crashed();
+    let after = store.root_key_id().unwrap();
+    assert_ne!(before, after);
+    // A crash before, and a crash now: each has one key, and names the other.
+    for (crashed, right, wrong, ids) in [
+        (&earlier, root_key(), &next, (&after, &before)),
+        (&later, next.clone(), &root_key(), (&before, &after)),
+    ] {
+        let refused = reopen(&crashed.options, wrong, &bench.clock).unwrap_err();
         let OpenError::WrongRootKey { given, wanted, .. } = &refused else { panic!("{refused:?}") };
-        assert_eq!((given, wanted), (&before, &store.root_key_id().unwrap()));
+        assert_eq!((given, wanted), ids);
         assert!(refused.to_string().contains("written with another root key"), "{refused}");
-        let store = reopen(&crashed.options, &next, &bench.clock).unwrap();
+        let store = reopen(&crashed.options, &right, &bench.clock).unwrap();
         let customers = Customers::new(store.clone(), 100);
         assert_eq!((stable(&customers, 0), token(&customers, 0, store.rotation().epoch(START))), was);
     }
