@@ -36,8 +36,8 @@
 //! so pseudonyms and stored records stay as they are, and the daemon goes on meanwhile. The daemon reads the new
 //! key from the file of the root key with `.next` after its name, writes the row, and then renames the file over
 //! the old one. After a crash in between, the next start tries both files, and finishes the renaming if it is
-//! the new one that opens the store. Copies of the data directory from before still open with the old key, and so do files of
-//! the database in which the old row is still to be found, until its family has been compacted.
+//! the new one that opens the store. Copies of the data directory from before still open with the old key; so do
+//! files of the database that still hold the old row, until its family has been compacted.
 //!
 //! Keys are wiped when they are dropped. What is not: registers and the stack of the hash function, which hold
 //! parts of them for as long as a derivation takes.
