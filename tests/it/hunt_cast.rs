@@ -208,7 +208,9 @@ fn kept(plan: &Plan, event: usize, number: u32, fill: Fill) -> Purposes {
         (Action::Generalise(policy::Generalise::LocationRegion), Fill::Good) => true,
         // A whole number is taken for a floating-point one, and never the other way round.
         (_, Fill::OtherType) | (Action::Keep(_) | Action::Generalise(_), _) => false,
-        (Action::Withhold(_) | Action::Pseudonym { .. } | Action::Vocabulary(_), _) => false,
+        (Action::Withhold(_) | Action::Pseudonym { .. } | Action::Vocabulary(_) | Action::Redact(_), _) => {
+            false
+        }
     };
     let stored = matches!(plan.events[event], EventPlan::Store { .. });
     let text = fill != Fill::Odd || *kind == policy::Kind::Text;

@@ -48,6 +48,8 @@ mod hunt_cast;
 mod hunt_search;
 mod kill_loop;
 mod leak_hunt;
+mod policy_diff;
+mod policy_publish;
 mod python_client;
 mod store_basis;
 mod store_model;

@@ -24,6 +24,7 @@ impl fmt::Display for Text<'_> {
                     f.write_char('\\')?;
                     f.write_char(character)?;
                 }
+                other if other.is_control() => f.write_char('\u{fffd}')?,
                 other => f.write_char(other)?,
             }
         }
