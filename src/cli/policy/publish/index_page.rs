@@ -189,9 +189,9 @@ fn kind(page: &mut Page, class: &Class) {
     page.put(format_args!(
         "<tr role=\"row\"><th scope=\"row\" role=\"rowheader\">{}<p class=\"about\"><code>{}</code></p></th>",
         Text(class.means),
-        Text(class.class.as_str())
+        Text(class.of.as_str())
     ));
-    let named = class.class != IdentifierClass::NotIdentifying;
+    let named = class.of != IdentifierClass::NotIdentifying;
     for level in &class.levels {
         page.put(format_args!(
             "<td role=\"cell\" data-l=\"{} {}\">",

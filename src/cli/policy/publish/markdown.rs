@@ -122,7 +122,7 @@ fn classes(sheet: &mut Sheet, document: &Document) {
     }
     sheet.put(format_args!("\n|---|{}\n", "---|".repeat(columns.len())));
     for class in &document.classes {
-        sheet.put(format_args!("| {} (`{}`) |", Text(class.means), class.class));
+        sheet.put(format_args!("| {} (`{}`) |", Text(class.means), class.of));
         for level in &class.levels {
             sheet.put(format_args!(" {}", Text(&level.deed.label)));
             for region in &level.regions {
