@@ -121,7 +121,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen, 21);
+        assert_eq!(seen, 24);
     }
 
     #[test]
