@@ -61,6 +61,8 @@ mod leak_hunt;
 mod ledger_tamper;
 mod ledger_world;
 mod made_up;
+mod policy_diff;
+mod policy_publish;
 mod python_client;
 mod python_sender;
 mod store_basis;
