@@ -120,7 +120,7 @@ pub enum Fact {
         /// Fields of the stored events.
         fields: ClassCounts,
     },
-    /// What left for one recipient, of one customer, in a period: acknowledged batches.
+    /// What left for one recipient, of one customer, in a period.
     Pulled {
         /// The customer.
         #[serde(with = "number")]
@@ -135,6 +135,8 @@ pub enum Fact {
         recipient: String,
         /// What it was decided under.
         under: Under,
+        /// Deliveries, those of a batch again counted.
+        deliveries: u64,
         /// Batches.
         batches: u64,
         /// Events.

@@ -82,6 +82,9 @@ methods! {
     ReloadPolicy = "usaged.admin.v1.AdminService" "ReloadPolicy" Prompt,
     ExplainEvent = "usaged.admin.v1.AdminService" "ExplainEvent" Prompt,
     GetStatus = "usaged.admin.v1.AdminService" "GetStatus" Prompt,
+    GetLedgerCheckpoint = "usaged.admin.v1.LedgerService" "GetLedgerCheckpoint" Prompt,
+    ListLedgerEntries = "usaged.admin.v1.LedgerService" "ListLedgerEntries" Prompt,
+    ExportLedger = "usaged.admin.v1.LedgerService" "ExportLedger" Stream,
 }
 
 impl Method {
