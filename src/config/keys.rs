@@ -99,8 +99,21 @@ keys! {
         cached_customers: usize = 16_384, 16 => 10_000_000;
         /// How long a rotating pseudonym stays the same.
         pseudonym_rotation: Span = Span::days(30), Span::hours(1) => Span::days(3_650);
+        /// How long a sender may go by a collection plan before it asks again; also when one that was told to
+        /// stop may ask. A change is told with every receipt, so this is for senders that have nothing to send.
+        plan_time_to_live: Span = Span::hours(1), Span::secs(1) => Span::days(7);
         /// The highest level of a program for every customer, such as { ceip = "standard" }.
         level_caps: BTreeMap<ProgramName, LevelName> = BTreeMap::new();
+    }
+}
+
+keys! {
+    /// Keys of rotating pseudonyms. How long an epoch lasts says `ingest.pseudonym_rotation`.
+    PseudonymKeys "keys" {
+        /// Epochs before the present one whose keys are kept. Older ones are destroyed: nobody can then tell
+        /// which rotating pseudonym of such an epoch stands for what. A batch that waits in the queue for longer
+        /// than this and is then brought down to a level with rotating pseudonyms loses them.
+        past_epochs: u32 = 2, 0 => 24;
     }
 }
 
@@ -191,6 +204,8 @@ pub struct Settings {
     pub admin: AdminKeys,
     /// `[ingest]`.
     pub ingest: IngestKeys,
+    /// `[keys]`.
+    pub keys: PseudonymKeys,
     /// `[store]`.
     pub store: StoreKeys,
     /// `[drain]`.
@@ -217,6 +232,7 @@ impl Settings {
         GrpcKeys::PATH,
         AdminKeys::PATH,
         IngestKeys::PATH,
+        PseudonymKeys::PATH,
         StoreKeys::PATH,
         DrainKeys::PATH,
         LedgerKeys::PATH,
@@ -230,6 +246,7 @@ impl Settings {
             grpc: read!(source, root, GrpcKeys, &[]),
             admin: read!(source, root, AdminKeys, &[]),
             ingest: read!(source, root, IngestKeys, &[]),
+            keys: read!(source, root, PseudonymKeys, &[]),
             store: read!(source, root, StoreKeys, &[]),
             drain: read!(source, root, DrainKeys, &[]),
             ledger: read!(source, root, LedgerKeys, &[]),

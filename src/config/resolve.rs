@@ -9,7 +9,7 @@ use super::check::{ledger_key_file, root_key_file};
 use super::keys::{LogKeys, Settings};
 use super::value::Size;
 use super::word::FullChoice;
-use crate::ingest::Rotation;
+use crate::ingest::{PlanTtl, Rotation};
 use crate::{drain, grpc, ingest, ledger, store};
 
 /// Where the root key comes from.
@@ -24,6 +24,9 @@ pub enum RootKeySource {
 pub struct Config {
     /// Where the root key comes from.
     pub root_key: RootKeySource,
+    /// The file of the root key, also where the key comes from the environment: the next one is read from
+    /// beside it.
+    pub root_key_file: PathBuf,
     /// The directory of the policy; `None` for the shipped one.
     pub policy_dir: Option<PathBuf>,
     /// The log.
@@ -57,6 +60,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
     };
     Config {
         root_key,
+        root_key_file: root_key_file(settings),
         policy_dir: settings.root.policy_dir.clone(),
         log: settings.log.clone(),
         grpc_listen: settings.grpc.listen,
@@ -65,6 +69,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
         ingest: ingest::Options {
             level_caps: settings.ingest.level_caps.clone(),
             rotation: Rotation::every(settings.ingest.pseudonym_rotation.0),
+            plan_ttl: PlanTtl(settings.ingest.plan_time_to_live.0),
         },
         cached_customers: settings.ingest.cached_customers,
         store: store_options(settings),
@@ -73,6 +78,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
             max_outstanding: settings.drain.max_outstanding,
             max_dead: settings.drain.max_dead,
             global_caps: settings.ingest.level_caps.clone(),
+            rotation: Rotation::every(settings.ingest.pseudonym_rotation.0),
             ..drain::Options::default()
         },
         ledger: ledger_options(settings),
@@ -135,6 +141,8 @@ fn store_options(settings: &Settings) -> store::Options {
         accept_data_loss: keys.accept_data_loss,
         // Not a choice: whoever opens the store brings the ledger.
         notary: None,
+        rotation: settings.ingest.pseudonym_rotation.0,
+        past_epochs: settings.keys.past_epochs,
     }
 }
 

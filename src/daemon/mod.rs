@@ -3,10 +3,12 @@
 
 mod descriptors;
 mod end;
+mod epochs;
 mod error;
 mod ledger;
 mod ledger_key;
 mod logs;
+mod next_key;
 mod policy_files;
 mod process;
 mod pump;
@@ -31,12 +33,13 @@ pub use root_key::RootKeyError;
 
 use self::descriptors::Doors;
 use self::end::{Signals, Wish};
+use self::next_key::KeyFiles;
 use self::pump::Pump;
 use self::reload::PolicySource;
 use crate::admin::{self, Exposition, Readiness};
 use crate::config::Config;
 use crate::drain::Drain;
-use crate::grpc::{self, AdminDoor, DrainDoor, Ended, Identity, IngestDoor, LedgerDoor};
+use crate::grpc::{self, AdminDoor, DrainDoor, Ended, Identity, IngestDoor, KeyDoor, LedgerDoor};
 use crate::ingest::Intake;
 use crate::ledger::LedgerError;
 use crate::observe::Clock;
@@ -86,15 +89,16 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
 
     // The rooms, each with those below it.
     let clock = Clock::system();
-    let root_key = Arc::new(root_key::get(&config.root_key, &config.store.dir)?);
+    let key_files = KeyFiles::new(&config);
     config.store.notary = Some(ledger::notary());
-    let store = open_store(&config, &root_key, &clock).await?;
+    let store = open_store(&config, key_files.clone(), &clock).await?;
     let ledger = ledger::open(&config, &store, &clock).await?;
     let close_ledger = CancellationToken::new();
     let mut pump = tokio::spawn(Pump::new(store.clone(), ledger.clone()).run(close_ledger.clone()));
     let tell = ledger::tell_all(store.clone(), clock.clone(), policy.handle(), policy.watch_version());
     let tell = tokio::spawn(tell);
-    let customers = Customers::new(store.clone(), root_key, config.cached_customers);
+    let customers = Customers::new(store.clone(), config.cached_customers);
+    config.ingest.rotation = store.rotation();
     let intake =
         Intake::new(store.clone(), customers.clone(), policy.handle(), clock.clone(), config.ingest.clone());
     let drain =
@@ -105,13 +109,22 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let close_doors = CancellationToken::new();
     let ingest_door = IngestDoor::new(intake, Identity::Loopback, &config.grpc);
     let drain_door = DrainDoor::new(drain.clone(), clock.clone(), &config.grpc);
-    let rotation = config.ingest.rotation;
-    let admin_door =
-        AdminDoor::new(store.clone(), customers, policy.handle(), clock.clone(), rotation, policy.on_demand());
-    let admin_door = admin_door.with_caps(config.ingest.level_caps.clone());
+    let caps = config.ingest.level_caps.clone();
+    let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
+    let epochs = tokio::spawn(epochs::run(customers.clone(), clock.clone(), close_doors.clone()));
+    let (handle, on_demand) = (policy.handle(), policy.on_demand());
+    let admin_door = AdminDoor::new(
+        store.clone(),
+        customers,
+        drain.clone(),
+        handle,
+        clock.clone(),
+        config.ingest.clone(),
+        on_demand,
+    );
     let ledger_door = LedgerDoor::new(ledger, store.clone(), policy.handle(), clock.clone());
     let ledger_door = ledger_door.with_retention(config.store.retention_age);
-    let (routes, health) = grpc::routes(ingest_door, drain_door, admin_door, ledger_door);
+    let (routes, health) = grpc::routes(ingest_door, drain_door, admin_door, key_door, ledger_door);
     let doors = grpc::serve(grpc_listener, routes, config.grpc.clone(), close_doors.clone());
     let mut doors = tokio::spawn(doors);
     let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
@@ -139,6 +152,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
         Err(_) => tracing::error!("the gRPC door panicked"),
     }
     let _ = upkeep.await;
+    let _ = epochs.await;
     ledger::tell_end(&store, &clock).await;
     close_ledger.cancel();
     pump_ended(pump.await)?;
@@ -159,13 +173,10 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, DaemonError> {
 }
 
 /// Opening replays the write-ahead log: that is disk work.
-async fn open_store(
-    config: &Config,
-    root_key: &crate::sanitize::RootKey,
-    clock: &Clock,
-) -> Result<Store, DaemonError> {
-    let (options, check, clock) = (config.store.clone(), root_key.check(), clock.clone());
-    let opened = tokio::task::spawn_blocking(move || Store::open(options, check, clock)).await;
+async fn open_store(config: &Config, key_files: KeyFiles, clock: &Clock) -> Result<Store, DaemonError> {
+    let root_key = root_key::get(&config.root_key, &config.store.dir)?;
+    let (options, clock) = (config.store.clone(), clock.clone());
+    let opened = tokio::task::spawn_blocking(move || key_files.open(&options, &root_key, &clock)).await;
     // The text of a panic could hold anything and goes nowhere.
     let failed = |_| std::io::Error::other("opening the store panicked: a mistake in the collector");
     Ok(opened.map_err(|panic| DaemonError::Runtime(failed(panic)))??)

@@ -10,10 +10,13 @@ use super::counts::SkipReason;
 use super::drainer::{Drainer, Ticket};
 use super::lease::{Cargo, Lease};
 use super::notice::NoticeId;
-use super::recheck::{Verdict, recheck};
+use super::opened::Opener;
+use super::recheck::{Rechecked, recheck};
 use super::{Drain, DrainError, Shared, blocking, millis};
 use crate::model::{CommitNumber, Subscription, SubscriptionName};
-use crate::store::Entry;
+use crate::policy::Policy;
+use crate::sanitize::{Filtered, Lowered, filter_purpose};
+use crate::store::{CustomerEntry, Entry, StoredRecord};
 
 /// Why a lease could not be acknowledged or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,17 @@ pub struct AckResult {
     pub done: usize,
     /// The others.
     pub failures: Vec<(String, AckFailure)>,
+}
+
+/// What of a delivered batch may still be with its drainer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// All of it.
+    Whole,
+    /// Less: it is delivered again.
+    Less,
+    /// Nothing.
+    Gone(SkipReason),
 }
 
 /// The leases and notices of a request: a name that comes twice counts once.
@@ -140,14 +154,19 @@ impl Shared {
             queue.expire(now);
             name_leases(ids, drainer.nonce, |commit, nonce| queue.lease_of(commit, nonce).ok())
         })?;
-        let mut verdicts = Vec::with_capacity(named.live.len());
+        let mut standings = Vec::with_capacity(named.live.len());
         let mut unchanged = BTreeMap::new();
+        let mut opener = Opener::new(self.options.rotation);
         for (_, id, lease) in &named.live {
             let Cargo { customer, revision, policy, .. } = lease.cargo;
             let known = unchanged.get(&(customer, revision, policy)).copied();
             let same = known.map_or_else(|| self.is_unchanged(&lease.cargo), Ok)?;
             unchanged.insert((customer, revision, policy), same);
-            verdicts.push(if same { None } else { self.withdrawal(drainer, id.commit)? });
+            standings.push(match lease.revoked {
+                true => Standing::Less,
+                false if same => Standing::Whole,
+                false => self.standing(drainer, id.commit, &lease.cargo, &mut opener)?,
+            });
         }
         let (result, ticket) = drainer.change_books(|books| {
             let mut result = AckResult { done: 0, failures: named.failures };
@@ -162,12 +181,12 @@ impl Shared {
                 }
             }
             let queue = &mut books.queue;
-            for ((text, AckId { commit, nonce, .. }, _), withdrawal) in named.live.into_iter().zip(verdicts) {
-                let (ended, failure) = match withdrawal {
-                    None => (queue.acknowledge(commit, nonce), None),
-                    Some(reason) => {
-                        (queue.withdraw(commit, nonce, reason), Some(AckFailure::Withdrawn(commit)))
-                    }
+            for ((text, AckId { commit, nonce, .. }, _), standing) in named.live.into_iter().zip(standings) {
+                let withdrawn = Some(AckFailure::Withdrawn(commit));
+                let (ended, failure) = match standing {
+                    Standing::Whole => (queue.acknowledge(commit, nonce), None),
+                    Standing::Less => (queue.take_back(commit, nonce), withdrawn),
+                    Standing::Gone(reason) => (queue.withdraw(commit, nonce, reason), withdrawn),
                 };
                 // The lease can have ended since it was looked up: a seek, or another acknowledgement.
                 match ended.err().map(|_| AckFailure::Expired).or(failure) {
@@ -189,25 +208,58 @@ impl Shared {
         Ok(customer.is_some_and(|customer| customer.change.revision == cargo.revision))
     }
 
-    /// Why the drainer has to give a batch up again, if it has to. A pause or an audit that began
-    /// since the delivery is no reason: it was rightly received.
-    fn withdrawal(&self, drainer: &Drainer, commit: CommitNumber) -> Result<Option<SkipReason>, DrainError> {
+    /// What of a delivered batch may still be with its drainer. A pause or an audit that began since the delivery
+    /// is no reason to give it up: it was rightly received.
+    fn standing(
+        &self,
+        drainer: &Drainer,
+        commit: CommitNumber,
+        cargo: &Cargo,
+        opener: &mut Opener,
+    ) -> Result<Standing, DrainError> {
         let record = match self.store.read_one(commit)? {
             Some(Entry::Record(record)) => record,
-            Some(Entry::Gone { .. }) => return Ok(Some(SkipReason::Gone)),
-            Some(Entry::Damaged { .. }) | None => return Ok(None),
+            Some(Entry::Gone { .. }) => return Ok(Standing::Gone(SkipReason::Gone)),
+            // What cannot be read any more cannot be compared; it will not come again.
+            Some(Entry::Damaged { .. }) | None => return Ok(Standing::Whole),
         };
-        let customer = self.customers.get_by_key(record.header.customer)?;
-        let now = customer.as_ref().map(|customer| &customer.change.participation);
-        let policy = self.policy.load();
-        let verdict = recheck(&record.header, &drainer.subscription, now, &policy, &self.options.global_caps);
-        Ok(match verdict {
-            Verdict::Deliver | Verdict::Skip(SkipReason::Held | SkipReason::Filter | SkipReason::Seek) => {
-                None
-            }
-            Verdict::Skip(
-                reason @ (SkipReason::Lowered | SkipReason::Purpose | SkipReason::UnknownCustomer | SkipReason::Gone),
-            ) => Some(reason),
-        })
+        let Some((customer, checked)) = self.recheck(drainer, &record, &self.policy.load())? else {
+            return Ok(Standing::Gone(SkipReason::UnknownCustomer));
+        };
+        let left = match checked.left {
+            Ok(left) => left,
+            Err(reason) => return Ok(Standing::Gone(reason)),
+        };
+        if left.plan.fingerprint == cargo.plan {
+            return Ok(Standing::Whole);
+        }
+        let Ok((stored, lowered)) = opener.bring_down(&record, &customer, &left) else {
+            return Ok(Standing::Whole);
+        };
+        let batch = match &lowered {
+            // Another plan, and the same bytes: as they were delivered, if they were delivered as they are.
+            Lowered::Same if record.header.plan == cargo.plan => return Ok(Standing::Whole),
+            Lowered::Same => stored.as_slice(),
+            Lowered::Less { batch, .. } => batch.body(),
+            Lowered::Nothing(_) => return Ok(Standing::Gone(SkipReason::Lowered)),
+        };
+        let some = filter_purpose(batch, drainer.subscription.purpose, &mut Vec::new());
+        let is_nothing = some.is_ok_and(|filtered| filtered == Filtered::Nothing);
+        Ok(if is_nothing { Standing::Gone(SkipReason::Purpose) } else { Standing::Less })
+    }
+
+    /// What holds for a record now, with its customer; `None` if that is not known any more.
+    pub(super) fn recheck(
+        &self,
+        drainer: &Drainer,
+        record: &StoredRecord,
+        policy: &Policy,
+    ) -> Result<Option<(Arc<CustomerEntry>, Rechecked)>, DrainError> {
+        let header = &record.header;
+        let Some(customer) = self.customers.get_by_key(header.customer)? else { return Ok(None) };
+        let since = self.histories.since(&self.store, &customer, header.revision)?;
+        let (subscription, caps) = (&drainer.subscription, &self.options.global_caps);
+        let checked = recheck(header, subscription, &since.choices(), policy, caps);
+        Ok(Some((customer, checked)))
     }
 }

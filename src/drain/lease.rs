@@ -24,6 +24,8 @@ pub struct Cargo {
     pub revision: u64,
     /// The policy under which it was delivered (its version as a number).
     pub policy: u64,
+    /// The print of the plan that what was delivered is as.
+    pub plan: [u8; 8],
 }
 
 /// A batch that a drainer has until the deadline.
@@ -39,6 +41,8 @@ pub struct Lease {
     pub cargo: Cargo,
     /// Whether the batch was handed out. Until then the attempt does not count, and the lease is not stored.
     pub handed: bool,
+    /// Whether the batch was erased, whole or in part, since it was handed out.
+    pub revoked: bool,
 }
 
 impl Lease {

@@ -20,6 +20,7 @@ mod choice;
 mod dead_letters;
 mod drainer;
 mod error;
+mod history;
 mod notice;
 mod notices;
 mod notify;
@@ -27,6 +28,7 @@ mod opened;
 mod pull;
 mod received;
 mod recover;
+mod standing;
 mod subscriptions;
 mod table;
 mod totals;
@@ -64,14 +66,17 @@ pub use error::DrainError;
 pub use lease::DeadReason;
 pub use notice::{Notice, NoticeDelivery, Scope};
 pub use pull::{Delivery, Pulled};
+pub use standing::{Standing, StandingOf};
 pub use subscriptions::{SeekTarget, SubscriptionState};
 
 use drainer::Drainer;
+use history::Histories;
 use state::Queue;
 
 use crate::model::{LevelName, ProgramName, SubscriptionName};
 use crate::observe::Clock;
 use crate::policy;
+use crate::sanitize::Rotation;
 use crate::store::{Customers, Store};
 
 /// The bounds of the drain.
@@ -89,6 +94,8 @@ pub struct Options {
     pub max_notices: usize,
     /// How often the ledger is told what was delivered. Default 60 s.
     pub totals_every: Duration,
+    /// Which epoch of rotating pseudonyms a time belongs to; the same as at ingest.
+    pub rotation: Rotation,
     /// The highest level per program that the collector allows, whatever a customer chose; the same
     /// as at ingest. Default none.
     pub global_caps: BTreeMap<ProgramName, LevelName>,
@@ -102,6 +109,7 @@ impl Default for Options {
             max_dead: 10_000,
             max_notices: 10_000,
             totals_every: Duration::from_mins(1),
+            rotation: Rotation::default(),
             global_caps: BTreeMap::new(),
         }
     }
@@ -126,6 +134,7 @@ struct Shared {
     clock: Clock,
     options: Options,
     drainers: RwLock<BTreeMap<SubscriptionName, Arc<Drainer>>>,
+    histories: Histories,
     /// Held while a subscription is created or deleted.
     naming: tokio::sync::Mutex<()>,
     /// Nothing more is leased: the collector is shutting down.
@@ -147,7 +156,9 @@ impl Drain {
         let drainers = recover::recover(&store, &options).await?;
         let (drainers, naming) = (RwLock::new(drainers), tokio::sync::Mutex::default());
         let stopping = AtomicBool::new(false);
-        let shared = Shared { store, customers, policy, clock, options, drainers, naming, stopping };
+        let histories = Histories::new();
+        let shared =
+            Shared { store, customers, policy, clock, options, drainers, histories, naming, stopping };
         shared.release();
         Ok(Self { shared: Arc::new(shared) })
     }

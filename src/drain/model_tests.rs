@@ -13,7 +13,7 @@ use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 
 const TERMS: Terms = Terms { max_attempts: 3, max_outstanding: 5, max_dead: 4 };
 const LEASE_MS: i64 = 1_000;
-const CARGO: Cargo = Cargo { events: 1, customer: CustomerKey(1), revision: 1, policy: 1 };
+const CARGO: Cargo = Cargo { events: 1, customer: CustomerKey(1), revision: 1, policy: 1, plan: [1; 8] };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -42,6 +42,7 @@ enum Step {
     Release(usize),
     Condemn(usize),
     Withdraw(usize),
+    TakeBack(usize),
     Advance(i64),
     Seek(u64),
     Drop(u64),
@@ -64,6 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..40usize).prop_map(Step::Release),
         1 => (0..40usize).prop_map(Step::Condemn),
         1 => (0..40usize).prop_map(Step::Withdraw),
+        1 => (0..40usize).prop_map(Step::TakeBack),
         3 => (1..1_500i64).prop_map(Step::Advance),
         1 => (0..30u64).prop_map(Step::Seek),
         1 => (0..4u64).prop_map(Step::Drop),
@@ -196,7 +198,7 @@ impl Pair {
                     // Another pull writes what is not handed out yet.
                     self.write();
                 }
-                self.queue.hand_out(commit, lease.nonce).unwrap();
+                self.queue.hand_out(commit, lease.nonce, CARGO.plan).unwrap();
                 assert_eq!(lease.attempts, attempts + 1, "attempts survive");
                 let (attempts, deadline, nonce) = (lease.attempts, lease.deadline.0, lease.nonce);
                 assert!(self.given.iter().all(|(_, earlier)| *earlier != nonce), "a nonce comes once");
@@ -238,6 +240,7 @@ impl Pair {
             Step::Extend(_, ms) => self.queue.extend(number, nonce, now, *ms),
             Step::Release(_) => self.queue.release(number, nonce),
             Step::Condemn(_) => self.queue.condemn(number, nonce, now),
+            Step::TakeBack(_) => self.queue.take_back(number, nonce),
             _ => self.queue.withdraw(number, nonce, SkipReason::Lowered),
         };
         assert_eq!(result.is_ok(), live.is_some(), "{step:?} of {commit}");
@@ -250,6 +253,7 @@ impl Pair {
             }
             Step::Release(_) => *self.fate(commit) = Fate::Returned(attempts - 1),
             Step::Condemn(_) => self.give_up(commit, attempts - 1),
+            Step::TakeBack(_) => *self.fate(commit) = Fate::Returned(0),
             _ => *self.fate(commit) = Fate::Skipped,
         }
     }
@@ -309,7 +313,8 @@ impl Pair {
             | Step::Extend(pick, _)
             | Step::Release(pick)
             | Step::Condemn(pick)
-            | Step::Withdraw(pick) => self.on_lease(step, pick),
+            | Step::Withdraw(pick)
+            | Step::TakeBack(pick) => self.on_lease(step, pick),
             Step::Advance(ms) => self.now += ms,
             Step::Seek(to) => self.seek(to),
             Step::Drop(by) => self.drop(by),

@@ -1,12 +1,13 @@
 //! Telling drainers to delete what they have received: to whom it goes, and who has done it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::drainer::Drainer;
 use super::notice::Notice;
 use super::received::Mark;
 use super::{Drain, DrainError, Shared, blocking, table};
-use crate::model::{CustomerKey, ErasureId};
+use crate::model::{CommitNumber, CustomerKey, ErasureId};
 use crate::store::MetaTable;
 
 impl Drain {
@@ -48,6 +49,33 @@ impl Drain {
         let fates =
             fates.iter().filter_map(|drainer| drainer.look_books(|books| books.notices.fate(erasure)));
         fates.fold((0, 0), |(told, acknowledged), fate| (told + 1, acknowledged + usize::from(fate)))
+    }
+
+    /// Takes note that stored batches were erased, whole or in part: whoever holds a lease of one is told to delete
+    /// what was delivered when it acknowledges, and what is left is delivered again. Durable when it answers. Gives
+    /// how many leases that concerns.
+    ///
+    /// # Errors
+    /// If the store fails; then it is to be asked for again.
+    pub async fn revoke(&self, commits: &BTreeSet<CommitNumber>) -> Result<usize, DrainError> {
+        let mut leases = 0;
+        for drainer in self.shared.all_drainers() {
+            // Deleted meanwhile: its leases went with it.
+            let Ok((revoked, ticket)) = drainer.change(|queue| queue.revoke(commits)) else { continue };
+            if revoked > 0 {
+                drainer.write(&self.shared.store, ticket, true).await?;
+            }
+            leases += revoked;
+        }
+        Ok(leases)
+    }
+
+    /// How many leases there are of what was delivered of a customer before `revision` of its participation. Those
+    /// of them that the revision lowers are refused at their acknowledgement.
+    #[must_use]
+    pub fn leased_before(&self, customer: CustomerKey, revision: u64) -> usize {
+        let drainers = self.shared.all_drainers();
+        drainers.iter().map(|drainer| drainer.look(|queue| queue.leased_before(customer, revision))).sum()
     }
 }
 

@@ -2,7 +2,7 @@
 //! does not allow, and write who received what. Choosing is one at a time for each subscription; opening, which
 //! is what costs, is not.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::choice::{Chosen, Want};
 use super::counts::SkipReason;
 use super::drainer::{Drainer, Ticket};
 use super::notice::{NoticeDelivery, NoticeId};
-use super::opened::{Opened, open};
+use super::opened::{Opened, Opener};
 use super::received::Mark;
 use super::state::Queue;
 use super::totals::Delivered;
@@ -44,6 +44,10 @@ pub struct Delivery {
     pub commit: CommitNumber,
     /// The wire bytes of a `usaged.drain.v1.Batch`, as far as the purpose allows.
     pub body: Bytes,
+    /// The lease.
+    nonce: u64,
+    /// Whose it is, and the revision of the participation that it was delivered under.
+    basis: (CustomerKey, u64),
 }
 
 /// What a pull gives.
@@ -138,6 +142,24 @@ impl Drain {
     }
 }
 
+impl Drain {
+    /// Takes out what may not go out any more, because its customer changed its participation since the pull: to
+    /// be asked right before the batches leave. It is given back, and comes again as far as it may.
+    pub fn keep_fresh(&self, name: &SubscriptionName, deliveries: &mut Vec<Delivery>) {
+        let (fresh, stale) = self.shared.sort_out(std::mem::take(deliveries));
+        *deliveries = fresh;
+        let Ok(drainer) = self.shared.drainer(name) else { return };
+        if !stale.is_empty() {
+            let shared = Arc::clone(&self.shared);
+            tokio::spawn(async move {
+                if let Err(error) = shared.give_back(&drainer, &stale).await {
+                    tracing::warn!(%error, "batches that did not go out come back when their leases end");
+                }
+            });
+        }
+    }
+}
+
 /// The notices above `seen` that wait.
 fn notices(drainer: &Drainer, seen: u64) -> Vec<NoticeDelivery> {
     let waiting = drainer.look_books(|books| books.notices.after(seen, NOTICES.0, NOTICES.1));
@@ -155,7 +177,7 @@ fn pause(deadline: UnixMillis, now: UnixMillis) -> Duration {
 }
 
 /// A batch that was leased and looked into.
-type Looked = (Chosen, Result<Option<Opened>, RecordFault>);
+type Looked = (Chosen, Result<Result<Opened, SkipReason>, RecordFault>);
 
 impl Shared {
     /// Chooses, opens, and writes the leases with what they deliver.
@@ -166,8 +188,9 @@ impl Shared {
             let choice = shared.choose(&one, want)?;
             drop(choosing);
             let purpose = one.subscription.purpose;
+            let mut opener = Opener::new(shared.options.rotation);
             let looked = choice.chosen.into_iter().map(|chosen| {
-                let opened = open(&chosen.record, &chosen.customer, purpose);
+                let opened = opener.open(&chosen.record, &chosen.customer, purpose, &chosen.left);
                 (chosen, opened)
             });
             let (deliveries, handed) = shared.hand_out(&one, looked.collect())?;
@@ -178,8 +201,43 @@ impl Shared {
         if let Some((ticket, synced)) = round.writing.take() {
             drainer.write(&self.store, ticket, synced).await?;
         }
+        let (fresh, stale) = self.sort_out(std::mem::take(&mut round.deliveries));
+        // The next round brings what is left of those.
+        round.more |= !stale.is_empty();
+        round.deliveries = fresh;
+        self.give_back(drainer, &stale).await?;
         drainer.publish();
         Ok(round)
+    }
+
+    /// Tells what may go out from what was decided under a participation that has changed since. A customer of whom
+    /// nothing is known any more has changed too. Mostly without a look into the store.
+    fn sort_out(&self, deliveries: Vec<Delivery>) -> (Vec<Delivery>, Vec<Delivery>) {
+        let mut known: BTreeMap<CustomerKey, Option<u64>> = BTreeMap::new();
+        deliveries.into_iter().partition(|delivery| {
+            let (customer, revision) = delivery.basis;
+            let now = *known.entry(customer).or_insert_with(|| {
+                let entry = self.customers.get_by_key(customer).ok().flatten();
+                entry.map(|entry| entry.change.revision)
+            });
+            now == Some(revision)
+        })
+    }
+
+    /// Takes leases back that did not go out.
+    async fn give_back(&self, drainer: &Arc<Drainer>, deliveries: &[Delivery]) -> Result<(), DrainError> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        let ((), ticket) = drainer.change(|queue| {
+            for delivery in deliveries {
+                // A lease that has ended meanwhile is back already.
+                let _ended = queue.release(delivery.commit, delivery.nonce);
+            }
+        })?;
+        drainer.write(&self.store, ticket, false).await?;
+        drainer.bell.notify_waiters();
+        Ok(())
     }
 
     /// Hands out what was leased and opened, and takes note of who receives what. What turned out to be damaged,
@@ -203,19 +261,20 @@ impl Shared {
         let mut deliveries = Vec::with_capacity(looked.len());
         let (is_first, ticket) = drainer.change_books(|books| {
             let (mut is_first, mut delivered) = (false, Vec::with_capacity(looked.len()));
-            for (Chosen { lease, record, customer }, opened) in looked {
+            for (Chosen { lease, record, customer, .. }, opened) in looked {
                 let (commit, nonce) = (record.commit, lease.nonce);
                 // Any of these fails only if the lease has ended meanwhile, by a seek: then nothing goes out.
                 let handed = match opened {
-                    Ok(Some(opened)) => books.queue.hand_out(commit, nonce).map(|()| Some(opened)),
-                    Ok(None) => books.queue.withdraw(commit, nonce, SkipReason::Purpose).map(|()| None),
+                    Ok(Ok(opened)) => books.queue.hand_out(commit, nonce, opened.plan).map(|()| Some(opened)),
+                    Ok(Err(reason)) => books.queue.withdraw(commit, nonce, reason).map(|()| None),
                     Err(_) => books.queue.condemn(commit, nonce, now).map(|()| None),
                 };
-                let Ok(Some(Opened { body, key, events, fields })) = handed else { continue };
+                let Ok(Some(Opened { body, key, events, fields, .. })) = handed else { continue };
                 is_first |= books.mark(customer.key, commit);
                 delivered.push(Delivered { key, events, fields, again: lease.attempts > 1 });
                 let ack_id = AckId { subscription: drainer.nonce, commit, nonce }.text();
-                deliveries.push(Delivery { ack_id, attempt: lease.attempts, commit, body });
+                let basis = (customer.key, lease.cargo.revision);
+                deliveries.push(Delivery { ack_id, attempt: lease.attempts, commit, body, nonce, basis });
             }
             books.count(delivered, now);
             is_first

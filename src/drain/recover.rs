@@ -52,12 +52,16 @@ pub(super) async fn recover(
 
 /// The numbers of the subscriptions that have rows about what they received: one look for each.
 fn receivers(store: &Store) -> Result<Vec<u64>, DrainError> {
-    let (mut found, mut from) = (Vec::new(), Some(0_u64));
-    while let Some(least) = from {
-        let row = store.meta_from(MetaTable::Received, &least.to_be_bytes())?;
-        let number = row.as_ref().and_then(|(key, _)| key.first_chunk()).map(|key| u64::from_be_bytes(*key));
-        found.extend(number);
-        from = number.and_then(|number| number.checked_add(1));
+    let (mut found, mut last) = (Vec::new(), None);
+    loop {
+        // Behind every row of the one before.
+        let after = last.map(|number: u64| [number.to_be_bytes(), [u8::MAX; 8]].concat());
+        let row = store.scan_meta(MetaTable::Received, &[], after.as_deref(), 1)?;
+        last = row.first().and_then(|(key, _)| key.first_chunk()).map(|key| u64::from_be_bytes(*key));
+        match last {
+            Some(number) => found.push(number),
+            None => break,
+        }
     }
     Ok(found)
 }

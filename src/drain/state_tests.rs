@@ -7,7 +7,7 @@ use super::state::Queue;
 use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 
 const TERMS: Terms = Terms { max_attempts: 3, max_outstanding: 4, max_dead: 2 };
-const CARGO: Cargo = Cargo { events: 5, customer: CustomerKey(9), revision: 2, policy: 7 };
+const CARGO: Cargo = Cargo { events: 5, customer: CustomerKey(9), revision: 2, policy: 7, plan: [3; 8] };
 const T0: UnixMillis = UnixMillis(1_000_000);
 
 const fn commit(number: u64) -> CommitNumber {
@@ -17,7 +17,7 @@ const fn commit(number: u64) -> CommitNumber {
 /// Leases a batch and hands it out.
 fn hand_out(queue: &mut Queue, number: u64, lasting_ms: i64) -> Option<Lease> {
     let lease = queue.lease(commit(number), CARGO, T0, lasting_ms)?;
-    assert_eq!(queue.hand_out(commit(number), lease.nonce), Ok(()));
+    assert_eq!(queue.hand_out(commit(number), lease.nonce, CARGO.plan), Ok(()));
     Some(lease)
 }
 
@@ -254,4 +254,17 @@ fn rows_that_were_cut_or_come_from_another_version_are_refused() {
     assert_eq!(change(&|row| row.push(0)), [Some(RowFault::Damaged); 3]);
     assert_eq!(change(&Vec::clear), [Some(RowFault::Damaged); 3]);
     assert_eq!(change(&|row| row[0] = 2), [Some(RowFault::Version(2)); 3]);
+}
+
+#[test]
+fn a_lease_of_what_was_erased_is_revoked_also_after_a_restart() {
+    let mut queue = leased(2);
+    let commits = [1, 3].map(CommitNumber).into();
+    assert_eq!(queue.revoke(&commits), 1);
+    let back = Queue::recover(&rows_of(&queue), TERMS, 5_000, commit(9)).expect("its own rows");
+    assert_eq!(back.lease_of(commit(1), 100).map(|lease| lease.revoked), Ok(true));
+    assert_eq!(back.lease_of(commit(2), 101).map(|lease| lease.revoked), Ok(false));
+    assert_eq!(back.leased_before(CustomerKey(9), 3), 2);
+    assert_eq!(back.leased_before(CustomerKey(9), 2), 0);
+    assert_eq!(back.leased_before(CustomerKey(8), 3), 0);
 }

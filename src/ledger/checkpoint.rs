@@ -191,7 +191,8 @@ mod tests {
             "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".parse().unwrap();
         let text = "If you think cryptography is the answer to your problem,\n\
                     then you don't know what your problem is.\n";
-        let line = "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=";
+        let line =
+            "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=";
         let signature = BASE64.decode(line.as_bytes()).unwrap();
         let (id, signature) = signature.split_first_chunk::<4>().unwrap();
         assert_eq!(*id, key.id());

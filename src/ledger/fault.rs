@@ -9,7 +9,9 @@ use super::finding::Findings;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A file or directory could not be used.
-    #[error("a file of the ledger could not be used; check that the disk has space and that this user may write there")]
+    #[error(
+        "a file of the ledger could not be used; check that the disk has space and that this user may write there"
+    )]
     File(#[from] FileFault),
     /// Another process has it open.
     #[error("the ledger in {path} is in use by another process; stop that process first", path = path.display())]
@@ -42,7 +44,9 @@ pub enum LedgerError {
     #[error("there is no space for the ledger; free some on its disk, it goes on by itself")]
     Full,
     /// A file could not be read or written. After a failed write nothing more is written.
-    #[error("a file of the ledger failed; look at the disk, then start again: what was not written is in the outbox")]
+    #[error(
+        "a file of the ledger failed; look at the disk, then start again: what was not written is in the outbox"
+    )]
     File(#[from] FileFault),
     /// A write has failed before.
     #[error("the ledger has failed before; look at the disk, then start again")]

@@ -13,7 +13,6 @@ pub(super) const OFFSETS: &str = "offsets";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const VKEY: &str = "vkey";
 
-
 /// A system call that failed, with what it was about.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {what} {path}", path = path.display())]

@@ -75,7 +75,9 @@ pub enum Finding {
         size: u64,
     },
     /// The end is missing.
-    #[error("the ledger ends after {size} entries, and a signed checkpoint has {signed}: its end was cut off")]
+    #[error(
+        "the ledger ends after {size} entries, and a signed checkpoint has {signed}: its end was cut off"
+    )]
     Cut {
         /// Entries that are there.
         size: u64,
@@ -83,7 +85,9 @@ pub enum Finding {
         signed: u64,
     },
     /// The store has forgotten entries that are not there.
-    #[error("the ledger ends with number {last}, and up to {forgotten} were moved into it: its end was cut off")]
+    #[error(
+        "the ledger ends with number {last}, and up to {forgotten} were moved into it: its end was cut off"
+    )]
     Behind {
         /// The last number that is there.
         last: u64,
@@ -91,7 +95,9 @@ pub enum Finding {
         forgotten: u64,
     },
     /// There are entries that the store has never made.
-    #[error("the ledger ends with number {last}, and the store has made {made}: entries were put in, or the store was set back")]
+    #[error(
+        "the ledger ends with number {last}, and the store has made {made}: entries were put in, or the store was set back"
+    )]
     Ahead {
         /// The last number that is there.
         last: u64,
@@ -122,7 +128,9 @@ pub enum Finding {
         fault: NoteFault,
     },
     /// Two checkpoints of one size have different roots: the ledger was forked.
-    #[error("two signed checkpoints of {size} entries have different roots: there are two versions of this ledger")]
+    #[error(
+        "two signed checkpoints of {size} entries have different roots: there are two versions of this ledger"
+    )]
     Forked {
         /// Their size.
         size: u64,

@@ -18,7 +18,9 @@ pub enum KeyFault {
     #[error("a ledger key is 64 hexadecimal digits")]
     Form,
     /// The text of a verifier key has another form.
-    #[error("a verifier key is written <name>+<8 hexadecimal digits>+<base64>, as in the file `vkey` of a ledger")]
+    #[error(
+        "a verifier key is written <name>+<8 hexadecimal digits>+<base64>, as in the file `vkey` of a ledger"
+    )]
     VerifierForm,
     /// The id in a verifier key is not that of its key.
     #[error("the verifier key does not fit its own id: it was not copied whole")]

@@ -68,7 +68,10 @@ pub struct Appended {
 
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ledger").field("dir", &self.0.options.dir).field("head", &self.head()).finish_non_exhaustive()
+        f.debug_struct("Ledger")
+            .field("dir", &self.0.options.dir)
+            .field("head", &self.head())
+            .finish_non_exhaustive()
     }
 }
 
@@ -107,7 +110,11 @@ impl Ledger {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn fault(&self, what: &'static str, file: &str) -> impl FnOnce(io::Error) -> FileFault + use<> {
+    pub(super) fn fault(
+        &self,
+        what: &'static str,
+        file: &str,
+    ) -> impl FnOnce(io::Error) -> FileFault + use<> {
         let path = self.0.options.dir.join(file);
         move |source| FileFault { what, path, source }
     }

@@ -122,8 +122,7 @@ fn existing(options: &Options, key: &LedgerKey, source: &Source) -> Result<Opene
     if !findings.is_empty() {
         return Err(Refusal::Broken(findings));
     }
-    let derived =
-        Derived::new(files::open(&dir.join(files::TREE))?, files::open(&dir.join(files::OFFSETS))?);
+    let derived = Derived::new(files::open(&dir.join(files::TREE))?, files::open(&dir.join(files::OFFSETS))?);
     let (walked, from) = check(options, &entries, &derived, &signed, source)?;
     if !walked.findings.is_empty() {
         return Err(Refusal::Broken(walked.findings));
@@ -134,7 +133,10 @@ fn existing(options: &Options, key: &LedgerKey, source: &Source) -> Result<Opene
     if walked.is_torn {
         let path = dir.join(files::ENTRIES);
         let length = entries.metadata().map_err(FileFault::of("read", &path))?.len();
-        entries.set_len(walked.bytes).and_then(|()| entries.sync_all()).map_err(FileFault::of("cut", &path))?;
+        entries
+            .set_len(walked.bytes)
+            .and_then(|()| entries.sync_all())
+            .map_err(FileFault::of("cut", &path))?;
         report.cut = length.saturating_sub(walked.bytes);
     }
     let size = walked.edge.size();
@@ -311,7 +313,11 @@ fn begin(
         origin: read_key(dir).ok().flatten().map(|key| key.name().to_owned()).unwrap_or_default(),
         checkpoint: last_note(dir).unwrap_or_default(),
         fault: findings.to_string(),
-        kept_in: kept.file_name().filter(|_| is_there).map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        kept_in: kept
+            .file_name()
+            .filter(|_| is_there)
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default(),
     });
     let base = source.forgotten.saturating_add(1);
     let store = HEXLOWER.encode(&source.store);

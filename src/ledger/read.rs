@@ -88,7 +88,8 @@ impl Ledger {
     ) -> Result<(), LedgerError> {
         let needle = leaf::needle(customer);
         let finder = Finder::new(&needle);
-        let file = std::fs::File::open(self.0.options.dir.join(ENTRIES)).map_err(self.fault("open", ENTRIES))?;
+        let file =
+            std::fs::File::open(self.0.options.dir.join(ENTRIES)).map_err(self.fault("open", ENTRIES))?;
         let mut records = Records::new(file, FIRST, self.extent().1).map_err(self.fault("read", ENTRIES))?;
         for index in 0..size {
             let Found::Leaf(bytes) = records.next().map_err(self.fault("read", ENTRIES))? else {

@@ -70,12 +70,15 @@ impl Verification<'_> {
         let mut signed = gathered.signed;
         if let Some(given) = self.checkpoint {
             match given.verify(&key) {
-                Ok(given) => include(&mut signed, Signed { size: given.size, root: given.root }, &mut findings),
+                Ok(given) => {
+                    include(&mut signed, Signed { size: given.size, root: given.root }, &mut findings)
+                }
                 Err(fault) => findings.add(Finding::Given { fault }),
             }
         }
         let derived = Derived::to_read(self.dir);
-        let Some(walked) = walk(self.dir, &signed, derived.as_ref(), Start::first(), Tail::Last, progress)? else {
+        let Some(walked) = walk(self.dir, &signed, derived.as_ref(), Start::first(), Tail::Last, progress)?
+        else {
             findings.add(Finding::File { file: ENTRIES });
             return Ok(Verified::nothing(findings));
         };

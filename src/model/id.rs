@@ -115,9 +115,9 @@ text_id! {
     "a level is 1 to 32 of a-z, 0-9, - and _, beginning with a letter"
 }
 text_id! {
-    /// A region whose overlay tightens levels, such as `eea`.
-    RegionName, 32, is_word,
-    "a region is 1 to 32 of a-z, 0-9, - and _, beginning with a letter"
+    /// A region whose overlay tightens levels, such as `eea`, or the names of up to four that apply together.
+    RegionName, 64, is_word,
+    "a region is 1 to 64 of a-z, 0-9, - and _, beginning with a letter"
 }
 text_id! {
     /// A named drainer.

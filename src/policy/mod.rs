@@ -1,6 +1,9 @@
 //! Levels, classes, treatments and dictionaries: parsed from TOML, proved, compiled into plans and
 //! explained. Pure: it is given the texts of files and never reads one.
 
+mod bind;
+mod class_use;
+mod collection;
 mod compile;
 mod compiled;
 mod decide;
@@ -44,6 +47,11 @@ mod region_tests;
 #[cfg(test)]
 mod sample;
 
+pub use bind::{Binding, Bound, Drainable, StoredUnder};
+pub use class_use::ClassUse;
+pub use collection::{
+    Collection, CollectionState, CollectionVersion, EventWish, FieldWish, ProgramWish, Wish,
+};
 pub use compile::{PolicyFile, compile};
 pub use compiled::{Overlay, PlanKey, Policy, REGION_JOINT};
 pub use decide::{Ask, Decision, ProgramDecision};

@@ -252,7 +252,10 @@ fn fields(terms: &Terms<'_>, nodes: &[Node]) -> Vec<FieldPlan> {
                 (IdentifierClass::NotIdentifying, inner(item), Shape::List { item: *item })
             }
             Part::Map { key, value } => {
-                let held = sum([key, value].into_iter().map(inner));
+                // A pair is stored whole or not at all.
+                let whole = ![key, value].into_iter().any(|part| inner(part).0.is_empty());
+                let (purposes, category) = sum([key, value].into_iter().map(inner));
+                let held = (if whole { purposes } else { Purposes::NONE }, category);
                 (IdentifierClass::NotIdentifying, held, Shape::Map { key: *key, value: *value })
             }
         };

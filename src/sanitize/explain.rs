@@ -106,8 +106,16 @@ impl<'a> Walk<'_, 'a> {
                 }
             }
             (Shape::Map { key, value }, RawValue::Record(mut pairs)) => {
+                let is_empty = field.spec.purposes.is_empty();
                 while let Some((raw_key, raw_value)) = pairs.next_field()? {
-                    self.key(*key, raw_key);
+                    // A pair is stored whole or not at all.
+                    if is_empty && self.could_be(*key) {
+                        let why = self.rule(*value);
+                        let none = || Reason::Level.remedy().to_owned();
+                        self.tell("drop", if why.is_empty() { none() } else { why });
+                    } else {
+                        self.key(*key, raw_key);
+                    }
                     self.value(*value, raw_value)?;
                 }
             }
@@ -116,6 +124,22 @@ impl<'a> Walk<'_, 'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether the plan stores a scalar, if it is not in a pair of which the other half is withheld.
+    fn could_be(&self, number: u32) -> bool {
+        let field = usize::try_from(number).ok().and_then(|at| self.plan.fields.get(at));
+        matches!(
+            field.map(|field| &field.shape),
+            Some(Shape::Scalar {
+                action: Action::Keep(_)
+                    | Action::Pseudonym { .. }
+                    | Action::Generalise(_)
+                    | Action::Vocabulary(_)
+                    | Action::Redact(_),
+                ..
+            })
+        )
     }
 
     fn key(&mut self, number: u32, raw: Raw<'a>) {

@@ -270,7 +270,8 @@ impl Desk<'_> {
             }
             Step::Rotate => match (action, value) {
                 (Action::Pseudonym { class, .. }, StoredValue::Token(stable)) => {
-                    Some(Treated::Token(self.keys.rotate(*class, stable)))
+                    // Without the key of its epoch there is no pseudonym.
+                    self.keys.rotate(*class, stable).map(Treated::Token)
                 }
                 // A word that is nobody's own.
                 (_, StoredValue::Text(word)) => Some(Treated::Text(word)),

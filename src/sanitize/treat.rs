@@ -102,7 +102,8 @@ fn pseudonym<'t>(
     };
     match canonical {
         Canonical::Identifier(identifier) => {
-            Ok((Treated::Token(keys.token(class, epoch, identifier)), Fate::Pseudonymised))
+            let token = keys.token(class, epoch, identifier).ok_or(Reason::NoKey)?;
+            Ok((Treated::Token(token), Fate::Pseudonymised))
         }
         Canonical::Known(word) => Ok((Treated::Text(word.as_bytes()), Fate::Coarsened)),
         Canonical::Malformed => Err(Reason::Malformed),

@@ -77,6 +77,7 @@ impl<'w, 'a> Walk<'w, 'a> {
             Shape::Scalar { kind, action } => {
                 Ok(self.scalar_field(field, planned.max_bytes, (*kind, action), &value, number))
             }
+            nested if planned.spec.purposes.is_empty() => self.pass_over(nested, value),
             nested @ (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) => {
                 // What has the wrong type takes no place in the table of fields either.
                 if container(nested, &value).is_none() {
@@ -96,6 +97,22 @@ impl<'w, 'a> Walk<'w, 'a> {
                 Ok(stored)
             }
         }
+    }
+
+    /// Counts what is in a record, list or map of which the plan stores no part, and leaves nothing of it:
+    /// who never collected it has the same bytes stored.
+    #[cold]
+    fn pass_over<F: RawFields<'a>>(
+        &mut self,
+        nested: &Shape,
+        value: RawValue<'a, F>,
+    ) -> Result<Result<(), Reason>, WireError> {
+        let (start, fates) = (self.growth.buffers.events.len(), self.told.tally.fields);
+        let outcome = self.nested(nested, value, 2)?;
+        self.growth.buffers.events.truncate(start);
+        // The keys of a map whose values are withheld.
+        self.told.tally.fields = fates;
+        Ok(outcome)
     }
 
     #[inline]

@@ -9,6 +9,7 @@ use super::catalogue::{Catalogue, Segment};
 use super::command::{Command, Reply};
 use super::fault::{RecordFault, StoreError};
 use super::layout::{ASIDE, META, segment_family, segment_key};
+use super::options::Options;
 use super::pending::Pending;
 use super::reader::{Damage, at};
 use super::record::{SealedRecord, Stub};
@@ -91,8 +92,10 @@ impl Store {
                 size += next.with.as_ref().map_or(0, |record| count(record.stored_len()));
                 chunk.push(next);
             }
-            let shares = usize::try_from(size).unwrap_or(usize::MAX) / SHARE + 1;
-            let share = Arc::clone(self.shares()).acquire_many_owned(u32::try_from(shares).unwrap_or(u32::MAX));
+            let shares =
+                (usize::try_from(size).unwrap_or(usize::MAX) / SHARE + 1).min(Options::QUEUE_BYTES / SHARE);
+            let share =
+                Arc::clone(self.shares()).acquire_many_owned(u32::try_from(shares).unwrap_or(u32::MAX));
             let share = share.await.map_err(|_| StoreError::Closed)?;
             let command = |reply| Command::Amend { amendments: chunk, _share: share, reply };
             outcomes.extend(self.ask(command).await??);
@@ -121,10 +124,13 @@ impl Pending {
         }
         let Some(found) = at(&shared.db, span.number, commit)? else { return Ok(Amended::Absent) };
         let aside = shared.aside().contains(&commit);
-        let was = found.as_ref().map_or_else(|damage| length(&damage.bytes), |stored| count(stored.stored_len()));
+        let was =
+            found.as_ref().map_or_else(|damage| length(&damage.bytes), |stored| count(stored.stored_len()));
         let row = match (found, with) {
             (Ok(Stored::Gone(_)), _) => return Ok(Amended::Gone),
-            (Ok(Stored::Record(record)), _) if !aside && record.tag() != expect => return Ok(Amended::Changed),
+            (Ok(Stored::Record(record)), _) if !aside && record.tag() != expect => {
+                return Ok(Amended::Changed);
+            }
             (Ok(Stored::Record(record)), None) => reduced(record),
             (Ok(Stored::Record(record)), Some(with)) => match replaced(record, with, aside) {
                 Ok(row) => row,
@@ -139,7 +145,9 @@ impl Pending {
                 Stub { received: newest, events: 0 }.encode(commit, None)
             }
         };
-        let Some(family) = shared.db.cf_handle(&segment_family(span.number)) else { return Ok(Amended::Absent) };
+        let Some(family) = shared.db.cf_handle(&segment_family(span.number)) else {
+            return Ok(Amended::Absent);
+        };
         self.batch.put_cf(&family, commit.to_be_bytes(), &row);
         if let Some(family) = shared.db.cf_handle(ASIDE).filter(|_| aside) {
             self.batch.delete_cf(&family, commit.to_be_bytes());

@@ -68,7 +68,9 @@ pub enum BackupError {
         path: PathBuf,
     },
     /// The file, or the directory, would be inside the other, or inside the data directory.
-    #[error("the directory of a backup, the file with its personal rows and the data directory must not lie in each other; choose other places")]
+    #[error(
+        "the directory of a backup, the file with its personal rows and the data directory must not lie in each other; choose other places"
+    )]
     Inside,
     /// The database could not be copied or opened.
     #[error("cannot copy the database; see the cause, and free what it names")]
@@ -206,7 +208,10 @@ fn check_places(data: &Path, dir: &Path, rows: &Path) -> Result<(), BackupError>
     }
     let data = fs::canonicalize(data).map_err(at(data))?;
     let (dir, rows) = (real(dir)?, real(rows)?);
-    let apart = !dir.starts_with(&data) && !data.starts_with(&dir) && !rows.starts_with(&dir) && !rows.starts_with(&data);
+    let apart = !dir.starts_with(&data)
+        && !data.starts_with(&dir)
+        && !rows.starts_with(&dir)
+        && !rows.starts_with(&data);
     if apart { Ok(()) } else { Err(BackupError::Inside) }
 }
 
@@ -229,14 +234,18 @@ fn separate(copy: &Path, id: [u8; 16], rows: &Path) -> Result<(Head, u64, person
         db.drop_cf(name)?;
     }
     drop(db);
-    // Opened again, it has a log and a manifest that never knew of them; the old ones go.
+    // Opened again, it is shown to open without them, and has a log and a manifest that never knew of them.
     let left: Vec<String> = names.into_iter().filter(|name| !PERSONAL.contains(&name.as_str())).collect();
     drop(open(copy, &left, false)?);
     Ok((head, count, patterns))
 }
 
 /// Searches every file of the copy. Gives their bytes.
-fn search(dir: &Path, patterns: &[u128], progress: &mut dyn FnMut(BackupProgress)) -> Result<u64, BackupError> {
+fn search(
+    dir: &Path,
+    patterns: &[u128],
+    progress: &mut dyn FnMut(BackupProgress),
+) -> Result<u64, BackupError> {
     let mut files = Vec::new();
     for dir in [dir.to_owned(), dir.join("db")] {
         for entry in fs::read_dir(&dir).map_err(at(&dir))? {

@@ -3,8 +3,8 @@
 
 use super::bytes::{Bytes, length};
 use super::fault::StoreError;
-use super::layout::{dedup_family, open_row, row};
-use super::rocks::Db;
+use super::layout::{DEDUP_BOUNDS, META, dedup_family, key_number, open_row, row};
+use super::rocks::{Db, between};
 use crate::model::{CommitNumber, UnixMillis};
 
 /// Names a batch. Both parts are keyed hashes that `sanitize` makes; they say nothing about the sender.
@@ -139,6 +139,21 @@ pub(super) fn recall(
 }
 
 const WHAT: &str = "a deduplication row";
+
+/// The families as their rows name them, oldest first: for who is not the writer.
+pub(super) fn generations(db: &Db) -> Result<Vec<String>, StoreError> {
+    let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
+    let ([lower], [upper]) = DEDUP_BOUNDS;
+    let mut rows = db.raw_iterator_cf_opt(&meta, between(vec![lower], vec![upper]));
+    rows.seek_to_first();
+    let mut found = Vec::new();
+    while let Some(number) = rows.key().and_then(key_number) {
+        found.push(dedup_family(number));
+        rows.next();
+    }
+    rows.status().map_err(StoreError::database("read the families of batch ids"))?;
+    Ok(found)
+}
 
 /// Looks a batch up in one family; there is nothing in one that was dropped.
 pub(super) fn recall_in(db: &Db, family: &str, id: &[u8; 16]) -> Result<Option<Remembered>, StoreError> {

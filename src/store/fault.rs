@@ -123,10 +123,18 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// It was written under another root key.
-    #[error("the store in {path} was written with another root key; start with that key, or choose another data directory", path = path.display())]
+    #[error(
+        "the store in {path} was written with another root key ({wanted}, this one is {given}); start with that key, \
+         or choose another data directory",
+        path = path.display()
+    )]
     WrongRootKey {
         /// The data directory.
         path: PathBuf,
+        /// Names the key that was given ([`crate::sanitize::key_id`]).
+        given: String,
+        /// Names the key that opens the store.
+        wanted: String,
     },
     /// Parts of two stores are mixed.
     #[error("{part} in {path} belongs to another store; put back the parts that belong together", path = path.display())]
@@ -197,7 +205,9 @@ pub enum StoreError {
     #[error("the disk is full; free space, then try again")]
     Full,
     /// Too many entries wait for the ledger, and what was asked for would add one.
-    #[error("too many changes wait to be written to the ledger; see why it does not take them, then try again")]
+    #[error(
+        "too many changes wait to be written to the ledger; see why it does not take them, then try again"
+    )]
     Busy,
     /// An earlier write failed, so nothing can be written until a restart.
     #[error("an earlier write to the store failed; restart the daemon")]

@@ -12,8 +12,8 @@ use super::dedup::Generation;
 use super::directory::{Directory, Format, failed};
 use super::fault::OpenError;
 use super::layout::{
-    DEDUP_BOUNDS, FORMAT_VERSION, Head, KEY_REGISTRY, KEY_STORE, META, RegistryRow,
-    SEGMENT_BOUNDS, StoreRow, dedup_family, segment_family,
+    DEDUP_BOUNDS, FORMAT_VERSION, Head, KEY_REGISTRY, KEY_STORE, META, RegistryRow, SEGMENT_BOUNDS, StoreRow,
+    dedup_family, segment_family,
 };
 use super::meta::MetaTable;
 use super::open::{Judge, head_row, row};

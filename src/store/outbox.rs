@@ -20,15 +20,19 @@ const WAITING: u64 = 100_000;
 /// Entries that one write forgets.
 const FORGET: u64 = 8_192;
 
+type Entry = dyn Fn(Option<&Change>, &Change, CustomerKey) -> Vec<u8> + Send + Sync;
+
 /// Makes the entry for a change of a participation: from what was chosen before, if anything, what is chosen now,
 /// and the customer's key.
 #[derive(Clone)]
-pub struct Notary(Arc<dyn Fn(Option<&Change>, &Change, CustomerKey) -> Vec<u8> + Send + Sync>);
+pub struct Notary(Arc<Entry>);
 
 impl Notary {
     /// Runs in the writer's thread: it must be quick, and must not panic.
     #[must_use]
-    pub fn new(entry: impl Fn(Option<&Change>, &Change, CustomerKey) -> Vec<u8> + Send + Sync + 'static) -> Self {
+    pub fn new(
+        entry: impl Fn(Option<&Change>, &Change, CustomerKey) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(entry))
     }
 }

@@ -80,7 +80,8 @@ pub(super) fn write(db: &Db, store: [u8; 16], path: &Path) -> Result<(u64, Patte
             put().map_err(failed)?;
             if *name == SALTS {
                 // The first byte is a version.
-                let ends = [value.get(1..=PATTERN), value.len().checked_sub(PATTERN).and_then(|at| value.get(at..))];
+                let ends =
+                    [value.get(1..=PATTERN), value.len().checked_sub(PATTERN).and_then(|at| value.get(at..))];
                 patterns.extend(ends.into_iter().flatten().filter_map(pattern));
             }
             rows += 1;
@@ -90,7 +91,8 @@ pub(super) fn write(db: &Db, store: [u8; 16], path: &Path) -> Result<(u64, Patte
     }
     output.put(&[END]).and_then(|()| output.put(&u64::to_be_bytes(rows))).map_err(failed)?;
     let crc = output.crc.clone().finalize();
-    let end = output.put(&crc.to_be_bytes()).and_then(|()| output.flush()).and_then(|()| output.file.sync_all());
+    let end =
+        output.put(&crc.to_be_bytes()).and_then(|()| output.flush()).and_then(|()| output.file.sync_all());
     end.map_err(failed)?;
     patterns.sort_unstable();
     patterns.dedup();
@@ -135,9 +137,12 @@ fn visit(
     store: [u8; 16],
     mut row: impl FnMut(Row) -> Result<(), BackupError>,
 ) -> Result<u64, BackupError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::UnexpectedEof => BackupError::Damaged,
-        _ => BackupError::File { path: path.to_owned(), source },
+    let failed = |source: io::Error| {
+        if source.kind() == io::ErrorKind::UnexpectedEof {
+            BackupError::Damaged
+        } else {
+            BackupError::File { path: path.to_owned(), source }
+        }
     };
     let mut input = Input::open(path).map_err(failed)?;
     let head = input.take(MAGIC.len() + 2 + store.len()).map_err(failed)?;

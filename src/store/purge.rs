@@ -18,14 +18,16 @@ use rocksdb::{BottommostLevelCompaction, CompactOptions, ErrorKind};
 use super::Store;
 use super::bytes::count;
 use super::command::Command;
+use super::dedup::generations;
 use super::fault::StoreError;
 use super::layout::{
-    ASIDE, CHANGES, CUSTOMERS, Family, IDS, IDS_ENDS, KEY_ROOT, KEY_STORE, META, SALTS, family, segment_family,
+    ASIDE, CHANGES, CUSTOMERS, FIXED, Family, IDS, IDS_ENDS, KEY_DATA_ROOT, KEY_STORE, META, SALTS, family,
+    segment_family,
 };
 use super::meta::MetaTable;
 use super::registry::change_key;
-use super::rocks::{Db, between, families};
-use super::secrets::bridges_of;
+use super::rocks::{Db, between};
+use super::salts::{bridges_of, own_of};
 use super::shared::Shared;
 use super::step;
 use crate::model::{CommitNumber, CustomerKey};
@@ -36,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(2);
 /// How often one place is compacted before it is given up.
 const ATTEMPTS: u32 = 3;
+
+/// Free bytes beyond what is written anew.
+const SLACK: u64 = 2 * 1024 * 1024;
 
 /// What is to be purged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,13 +97,25 @@ pub enum PurgeError {
     #[error("cannot list the files of the database; see the cause, then try again")]
     List(#[source] io::Error),
     /// Files that may hold them are still there.
-    #[error("{files} files that may hold what was erased are still there: the disk may be full, or something reads them; free space, then try again")]
+    #[error(
+        "{files} files that may hold what was erased are still there: the disk may be full, or something reads them; free space, then try again"
+    )]
     Left {
         /// How many.
         files: u64,
     },
+    /// There is not enough room to write the files anew. Nothing was tried.
+    #[error(
+        "{bytes} bytes must be free to rewrite the files that hold what was erased; free space, then try again"
+    )]
+    Full {
+        /// How many bytes that takes.
+        bytes: u64,
+    },
     /// A damaged part of a file keeps its family from being rewritten.
-    #[error("{family} has a damaged block, so it cannot be rewritten; what is in it goes with retention, or by restoring a backup")]
+    #[error(
+        "{family} has a damaged block, so it cannot be rewritten; what is in it goes with retention, or by restoring a backup"
+    )]
     Unreadable {
         /// The family.
         family: String,
@@ -148,7 +165,11 @@ impl Store {
         progress(PurgeProgress { done: 1, of });
         let mut gone = Vec::new();
         for (range, done) in ranges.iter().zip(2..) {
-            gone.extend(rewrite(&shared.db, range)?);
+            if self.sender().is_none() {
+                // It is closed meanwhile: the rest is for the next start.
+                return Err(StoreError::Closed.into());
+            }
+            gone.extend(rewrite(shared, range)?);
             step::reached("purge: range");
             progress(PurgeProgress { done, of });
         }
@@ -172,7 +193,7 @@ impl Store {
         let old = logs(shared)?;
         let until = Instant::now() + PATIENCE;
         loop {
-            flush(&shared.db)?;
+            flush(shared)?;
             let soon = Instant::now() + PATIENCE / 60;
             while Instant::now() < soon {
                 if old.iter().all(|path| !path.exists()) {
@@ -182,7 +203,9 @@ impl Store {
             }
             // A family that was begun meanwhile can hold on to the log: it is flushed in the next round.
             if Instant::now() >= until {
-                return Err(PurgeError::Left { files: count(old.iter().filter(|path| path.exists()).count()) });
+                return Err(PurgeError::Left {
+                    files: count(old.iter().filter(|path| path.exists()).count()),
+                });
             }
         }
     }
@@ -201,18 +224,32 @@ fn logs(shared: &Shared) -> Result<BTreeSet<PathBuf>, PurgeError> {
     Ok(found)
 }
 
+/// Refuses what a full disk would interrupt: `RocksDB` would stop all writes for that.
+fn check_room(shared: &Shared, bytes: u64) -> Result<(), PurgeError> {
+    let bytes = bytes.saturating_add(SLACK);
+    // If the file system does not say, it is tried.
+    let free = shared.directory.free_bytes().unwrap_or(u64::MAX);
+    if free < bytes { Err(PurgeError::Full { bytes }) } else { Ok(()) }
+}
+
 /// Writes the memtables of all families out.
-fn flush(db: &Db) -> Result<(), StoreError> {
+fn flush(shared: &Shared) -> Result<(), PurgeError> {
+    let db = &shared.db;
     let failed = StoreError::database("write the log out");
-    let names = families(db.path());
-    let names = names.map_err(|source| StoreError::Database { what: "list the families", source })?;
+    let segments = shared.catalogue().segments.iter().map(|segment| segment_family(segment.number)).collect();
+    let names: Vec<String> = [FIXED.map(str::to_owned).to_vec(), segments, generations(db)?].concat();
+    let in_memory = |name: &String| {
+        let family = db.cf_handle(name)?;
+        db.property_int_value_cf(&family, rocksdb::properties::CUR_SIZE_ALL_MEM_TABLES).ok().flatten()
+    };
+    check_room(shared, names.iter().filter_map(in_memory).sum())?;
     for name in names {
         let Some(family) = db.cf_handle(&name) else { continue };
         if let Err(error) = db.flush_cf(&family) {
             drop(family);
             // One that was dropped meanwhile has nothing to be written.
             if db.cf_handle(&name).is_some() {
-                return Err(failed(error));
+                return Err(failed(error).into());
             }
         }
     }
@@ -225,9 +262,10 @@ fn ranges(shared: &Shared, place: &Place) -> Vec<Range> {
         Place::Commits { first, last } => {
             let (first, last) = (first.0, last.0);
             let catalogue = shared.catalogue();
-            let touched = catalogue.segments.iter().filter(|segment| {
-                segment.first <= last && first <= segment.content.last.max(segment.first)
-            });
+            let touched = catalogue
+                .segments
+                .iter()
+                .filter(|segment| segment.first <= last && first <= segment.content.last.max(segment.first));
             let mut ranges: Vec<Range> = touched
                 .map(|segment| {
                     let (from, to) = (segment.first.max(first), segment.content.last.min(last));
@@ -239,10 +277,10 @@ fn ranges(shared: &Shared, place: &Place) -> Vec<Range> {
         }
         Place::Customer(key) => {
             let own = key.0.to_be_bytes();
-            let (bridges, behind) = bridges_of(*key);
+            let ((salt, ratchet), (bridges, behind)) = (own_of(*key), bridges_of(*key));
             let [before, after] = IDS_ENDS;
             vec![
-                Range::new(SALTS, &own, &own),
+                Range::new(SALTS, &salt, &ratchet),
                 Range::new(SALTS, &bridges, &behind),
                 Range::new(CUSTOMERS, &own, &own),
                 Range::new(CHANGES, &change_key(*key, 0), &change_key(*key, u64::MAX)),
@@ -255,17 +293,19 @@ fn ranges(shared: &Shared, place: &Place) -> Vec<Range> {
             vec![Range::new(META, &first, &behind)]
         }
         Place::DataRoot => {
-            vec![Range::new(META, KEY_ROOT, KEY_ROOT), Range::new(META, KEY_STORE, KEY_STORE)]
+            vec![Range::new(META, KEY_DATA_ROOT, KEY_DATA_ROOT), Range::new(META, KEY_STORE, KEY_STORE)]
         }
     }
 }
 
 /// Rewrites the files that overlap a range. Gives those that are to be gone.
-fn rewrite(db: &Db, range: &Range) -> Result<Vec<File>, PurgeError> {
+fn rewrite(shared: &Shared, range: &Range) -> Result<Vec<File>, PurgeError> {
+    let db = &shared.db;
     let old = live(db, range)?;
     if old.is_empty() {
         return Ok(old);
     }
+    check_room(shared, old.iter().map(|file| file.bytes).sum())?;
     if matches!(family(&range.family), Some(Family::Segment(_))) {
         check_readable(db, &range.family)?;
     }

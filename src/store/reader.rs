@@ -24,6 +24,7 @@ pub struct ReadLimits {
 
 /// What is at one place of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all entries are records")]
 pub enum Entry {
     /// A record whose checks passed.
     Record(StoredRecord),

@@ -193,7 +193,8 @@ impl SealedRecord {
 /// Whose record the bytes of a row are, by its header alone; `None` if it is not a record, or a stub. Nothing is
 /// checked.
 pub(super) fn peek_customer(bytes: &[u8]) -> Option<CustomerKey> {
-    let form = bytes.len().checked_sub(TRAILER).and_then(|at| bytes.get(at).copied()).and_then(Form::decode)?;
+    let form =
+        bytes.len().checked_sub(TRAILER).and_then(|at| bytes.get(at).copied()).and_then(Form::decode)?;
     let record = bytes.starts_with(&[MAGIC, RECORD_VERSION]) && matches!(form, Form::First | Form::Replaced);
     let mut input = Bytes(bytes);
     input.take(14)?;

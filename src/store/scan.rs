@@ -1,15 +1,13 @@
-//! Looking through the queue without opening anything: the headers of one customer or of all, which commits a time
-//! range covers, and which batch an id stands for.
+//! Looking through the queue without opening anything: the headers of one customer or of all, and which commits a
+//! time range covers.
 
 use std::ops::ControlFlow;
 
 use super::Store;
-use super::dedup::{Remembered, recall_in};
+use super::dedup::{Remembered, generations, recall_in};
 use super::fault::StoreError;
-use super::layout::{DEDUP_BOUNDS, META, dedup_family, key_number};
 use super::reader::walk_rows;
 use super::record::{RecordHeader, peek_customer};
-use super::rocks::between;
 use super::stored::Stored;
 use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 
@@ -111,29 +109,8 @@ impl Store {
             content.records > 0 && content.newest >= from && content.oldest < to
         });
         let first = within.next()?;
-        let last = within.last().unwrap_or(first);
+        let last = within.next_back().unwrap_or(first);
         Some((CommitNumber(first.first), CommitNumber(last.content.last)))
-    }
-
-    /// What is remembered of the batch with this id ([`super::Dedup::id`]): its last commit, and its receipt as it
-    /// was given. `None` if there was none within the window.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn find(&self, id: &[u8; 16]) -> Result<Option<(CommitNumber, Vec<u8>)>, StoreError> {
-        let db = &self.shared().db;
-        let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
-        let ([lower], [upper]) = DEDUP_BOUNDS;
-        let mut rows = db.raw_iterator_cf_opt(&meta, between(vec![lower], vec![upper]));
-        rows.seek_to_last();
-        while let Some(number) = rows.key().and_then(key_number) {
-            if let Some(Remembered { last, receipt, .. }) = recall_in(db, &dedup_family(number), id)? {
-                return Ok(Some((last, receipt)));
-            }
-            rows.prev();
-        }
-        rows.status().map_err(StoreError::database("read the families of batch ids"))?;
-        Ok(None)
     }
 }
 

@@ -100,10 +100,6 @@ impl Writer {
                 Command::Set { changes, reply } => pending.set(self, &changes, reply),
                 Command::Amend { amendments, reply, .. } => pending.amend(&self.shared, amendments, reply),
                 Command::Destroy { key, ops, reply } => pending.destroy(db, key, ops, reply),
-                Command::Secrets { secrets, ops, reply } => pending.secrets(db, secrets, ops, reply),
-                Command::Root { before, after, key_check, reply } => {
-                    pending.root(db, before.as_deref(), &after, key_check, reply);
-                }
                 Command::Forget { upto, reply } => pending.forget(db, upto, reply),
                 Command::Mark(reply) => {
                     (pending.sync, pending.marked) = (true, true);
@@ -169,8 +165,10 @@ impl Writer {
                 active.content = pending.content;
             }
             for closed in &pending.changes.closed {
-                let here = catalogue.segments.iter_mut().find(|segment| segment.number == closed.number);
-                here.into_iter().for_each(|segment| segment.content = closed.content);
+                let mut live = catalogue.segments.iter_mut();
+                if let Some(segment) = live.find(|segment| segment.number == closed.number) {
+                    segment.content = closed.content;
+                }
             }
         }
         if pending.records > 0 {

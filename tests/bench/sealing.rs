@@ -14,7 +14,9 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     let desk = Desk::new("standard");
     let (batch, key) = (desk.batch(&requests::request(0, EVENTS, requests::standard)), desk.seal_key());
     let home = Home::open();
-    home.runtime.block_on(home.store.append(append(1, SealedRecord::seal(&batch, 1, &key).unwrap()))).unwrap();
+    home.runtime
+        .block_on(home.store.append(append(1, SealedRecord::seal(&batch, 1, &key).unwrap())))
+        .unwrap();
     let Some(Entry::Record(stored)) = home.store.read_one(CommitNumber(1)).unwrap() else {
         panic!("the record is not in its place")
     };

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use usaged::drain::{
     AckFailure, Delivery, Drain, DrainError, Options, SeekTarget, SkipReason, SubscriptionState,
 };
-use usaged::model::{CommitNumber, Delivery as Mode, Participation, Purpose, Subscription, SubscriptionName};
+use usaged::model::{CommitNumber, Purpose, Subscription, SubscriptionName};
 use usaged::store::{Entry, RecordFault};
 
-use crate::drain_world::{LEASE, World, at_level, event, jobs, subscription};
+use crate::drain_world::{LEASE, World, event, jobs, subscription};
 
 const ALL: u64 = u64::MAX;
 const NOW: Duration = Duration::ZERO;
@@ -118,32 +118,6 @@ async fn a_drainer_sees_only_what_its_purpose_allows() {
         let state = world.drain().get(name).await.unwrap();
         assert_eq!((state.skipped, skipped(&state, SkipReason::Purpose)), (expected, expected), "{name}");
     }
-}
-
-// covers: P6
-#[tokio::test]
-async fn a_lowered_level_binds_what_is_queued_and_what_is_leased() {
-    let mut world = with_subscription().await;
-    store(&mut world, 3).await;
-    let leased = pull(&world, 1).await;
-    world.participate(at_level("standard")).await;
-    let failures = world.drain().acknowledge(&jobs(), &ids(&leased)).await.unwrap().failures;
-    assert_eq!(failures, [(leased[0].ack_id.clone(), AckFailure::Withdrawn(CommitNumber(1)))]);
-    assert_eq!(pull(&world, 9).await, []);
-    world.participate(at_level("enhanced")).await;
-    assert_eq!(pull(&world, 9).await, [], "raising it again brings nothing back");
-    assert_eq!(skipped(&state(world.drain()).await, SkipReason::Lowered), 3);
-}
-
-#[tokio::test]
-async fn a_pause_holds_back_and_does_not_undo_what_was_delivered() {
-    let mut world = with_subscription().await;
-    store(&mut world, 2).await;
-    let leased = pull(&world, 1).await;
-    world.participate(Participation { delivery: Mode::Paused, ..at_level("enhanced") }).await;
-    assert_eq!(world.drain().acknowledge(&jobs(), &ids(&leased)).await.unwrap().done, 1);
-    assert_eq!(pull(&world, 9).await, []);
-    assert_eq!(skipped(&state(world.drain()).await, SkipReason::Held), 1);
 }
 
 #[tokio::test]

@@ -245,7 +245,8 @@ fn an_end_that_was_cut_off_with_its_checkpoint_is_found_by_an_older_one_and_by_t
     let scene = Scene::new(LAST, &[4]);
     let receipt = fs::read_to_string(scene.good.join("checkpoints")).unwrap();
     let last = receipt.trim_end().split("\n\n").collect::<Vec<_>>();
-    let receipt = SignedCheckpoint::read(&format!("{}\n\n{}\n", last[last.len() - 2], last[last.len() - 1])).unwrap();
+    let receipt =
+        SignedCheckpoint::read(&format!("{}\n\n{}\n", last[last.len() - 2], last[last.len() - 1])).unwrap();
     assert_eq!(receipt.checkpoint().size, LAST + 1);
 
     let ledger = scene.dir.path().join("spoiled/ledger");

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use usaged::ledger::{
-    Entry, Fact, Findings, Ledger, LedgerKey, OpenError, Options, Report, SignedCheckpoint, Source, Verification,
-    Verified,
+    Entry, Fact, Findings, Ledger, LedgerKey, OpenError, Options, Report, SignedCheckpoint, Source,
+    Verification, Verified,
 };
 use usaged::model::{CustomerKey, UnixMillis};
 use usaged::observe::Clock;
@@ -38,7 +38,11 @@ pub fn entries(numbers: std::ops::RangeInclusive<u64>) -> Vec<(u64, Vec<u8>)> {
 }
 
 pub fn options(dir: &Path) -> Options {
-    Options { checkpoint_every: Duration::MAX, checkpoint_entries: u64::MAX, ..Options::new(&dir.join("ledger")) }
+    Options {
+        checkpoint_every: Duration::MAX,
+        checkpoint_entries: u64::MAX,
+        ..Options::new(&dir.join("ledger"))
+    }
 }
 
 pub fn open_with(options: &Options, source: &Source) -> Result<(Ledger, Report), OpenError> {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::door::{Caller, Held, Options};
@@ -84,7 +83,7 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, Fault> {
 
 #[tonic::async_trait]
 impl DrainService for DrainDoor {
-    type StreamingPullStream = ReceiverStream<Result<pb::StreamingPullResponse, Status>>;
+    type StreamingPullStream = stream::Answers;
 
     async fn pull(&self, request: Request<pb::PullRequest>) -> Result<Response<pb::PullResponse>, Status> {
         let closing = caller(&request)?.closing;

@@ -4,16 +4,18 @@
 use std::collections::{HashMap, HashSet};
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::{MAX_DEADLINE, convert};
-use crate::drain::{Drain, Pulled};
+use crate::drain::{Delivery, Drain, Pulled};
 use crate::grpc::door::Held;
 use crate::grpc::proto::drain::{StreamingPullRequest, StreamingPullResponse};
 use crate::grpc::status::{Cause, Fault};
@@ -34,7 +36,55 @@ const BYTES: (u64, u64) = (16 * 1024 * 1024, 64 * 1024 * 1024);
 const CHUNK: usize = 1000;
 
 type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type Answers = mpsc::Sender<Result<StreamingPullResponse, Status>>;
+type Waiting = mpsc::Sender<Result<Outgoing, Status>>;
+
+/// An answer that waits for the client to read it.
+struct Outgoing {
+    drain: Drain,
+    name: SubscriptionName,
+    batches: Vec<Delivery>,
+    /// The rest of it.
+    answer: StreamingPullResponse,
+}
+
+impl Outgoing {
+    fn is_empty(&self) -> bool {
+        let StreamingPullResponse { notices, acknowledged_ids, failures, .. } = &self.answer;
+        self.batches.is_empty() && notices.is_empty() && acknowledged_ids.is_empty() && failures.is_empty()
+    }
+
+    /// What of it may go out now; `None` if that is nothing. A client that reads slowly gets no batch of which its
+    /// customer has agreed to less meanwhile.
+    fn leave(mut self) -> Option<StreamingPullResponse> {
+        self.drain.keep_fresh(&self.name, &mut self.batches);
+        if self.is_empty() {
+            return None;
+        }
+        let batches = self.batches.into_iter().map(convert::received).collect();
+        Some(StreamingPullResponse { batches, ..self.answer })
+    }
+}
+
+/// The answers of a stream, as the transport takes them.
+pub struct Answers(ReceiverStream<Result<Outgoing, Status>>);
+
+impl Stream for Answers {
+    type Item = Result<StreamingPullResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match ready!(Pin::new(&mut self.0).poll_next(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+                Some(Ok(outgoing)) => {
+                    if let Some(answer) = outgoing.leave() {
+                        return Poll::Ready(Some(Ok(answer)));
+                    }
+                }
+            }
+        }
+    }
+}
 
 /// Begins a stream. It ends with the client, with an error, or when the connection is `closing`.
 pub(super) fn begin(
@@ -42,7 +92,7 @@ pub(super) fn begin(
     requests: Streaming<StreamingPullRequest>,
     closing: CancellationToken,
     place: Held,
-) -> ReceiverStream<Result<StreamingPullResponse, Status>> {
+) -> Answers {
     let (send, receive) = mpsc::channel(WAITING_ANSWERS);
     tokio::spawn(async move {
         let work = tokio::spawn(run(drain, requests, closing, send.clone()));
@@ -59,14 +109,14 @@ pub(super) fn begin(
         }
         drop(place);
     });
-    ReceiverStream::new(receive)
+    Answers(ReceiverStream::new(receive))
 }
 
 async fn run(
     drain: Drain,
     mut requests: Streaming<StreamingPullRequest>,
     closing: CancellationToken,
-    send: Answers,
+    send: Waiting,
 ) -> Result<(), Fault> {
     let Ok(Some(first)) = requests.message().await else {
         return Err(Fault::field("subscription", "name the subscription in the first request"));
@@ -89,9 +139,8 @@ async fn run(
                 stream.settled(&settled);
                 // There may be room for batches now. To wait for notices alone leases nothing.
                 pulling = pulling.filter(|pulling| !pulling.notices_only);
-                let StreamingPullResponse { acknowledged_ids, failures, .. } = &settled.answer;
-                let is_worth_telling = !acknowledged_ids.is_empty() || !failures.is_empty();
-                if is_worth_telling && send.send(Ok(settled.answer)).await.is_err() {
+                let outgoing = stream.outgoing(Vec::new(), settled.answer);
+                if !outgoing.is_empty() && send.send(Ok(outgoing)).await.is_err() {
                     return Ok(());
                 }
             }
@@ -105,9 +154,8 @@ async fn run(
             },
             pulled = pulled(&mut pulling) => {
                 pulling = None;
-                let answer = stream.received(pulled?);
-                let is_empty = answer.batches.is_empty() && answer.notices.is_empty();
-                if !is_empty && send.send(Ok(answer)).await.is_err() {
+                let outgoing = stream.received(pulled?);
+                if !outgoing.is_empty() && send.send(Ok(outgoing)).await.is_err() {
                     return Ok(());
                 }
             }
@@ -218,7 +266,7 @@ impl Flow {
         Pulling { step, notices_only: batches == 0 }
     }
 
-    fn received(&mut self, pulled: Pulled) -> StreamingPullResponse {
+    fn received(&mut self, pulled: Pulled) -> Outgoing {
         let until = Instant::now() + self.ack_deadline;
         for delivery in &pulled.deliveries {
             let bytes = u64::try_from(delivery.body.len()).unwrap_or(u64::MAX);
@@ -229,11 +277,13 @@ impl Flow {
         if let Some(last) = pulled.notices.last() {
             self.seen_notice = last.number;
         }
-        StreamingPullResponse {
-            batches: pulled.deliveries.into_iter().map(convert::received).collect(),
-            notices: pulled.notices.into_iter().map(convert::notice).collect(),
-            ..StreamingPullResponse::default()
-        }
+        let notices = pulled.notices.into_iter().map(convert::notice).collect();
+        let answer = StreamingPullResponse { notices, ..StreamingPullResponse::default() };
+        self.outgoing(pulled.deliveries, answer)
+    }
+
+    fn outgoing(&self, batches: Vec<Delivery>, answer: StreamingPullResponse) -> Outgoing {
+        Outgoing { drain: self.drain.clone(), name: self.name.clone(), batches, answer }
     }
 
     /// Acknowledges and changes deadlines as `request` says; `None` if it says nothing.
