@@ -38,6 +38,7 @@ mod drain_bind;
 mod drain_flow;
 mod drain_model;
 mod drain_notices;
+mod drain_told;
 mod drain_world;
 mod explain_equals_ingest;
 mod fault_daemon;
