@@ -7,13 +7,13 @@ use data_encoding::BASE32HEX_NOPAD;
 use super::{Strike, Struck, StruckFrom, strike};
 use crate::model::{CustomerKey, IdentifierClass as Class, ProgramName, RawText};
 use crate::policy::Epoch;
-use crate::sanitize::{CustomerSalt, CustomerSecret, RootKey, Scratch, encode};
+use crate::sanitize::{CustomerSalt, CustomerSecret, DataRoot, Ratchet, Scratch, encode};
 
 const HOST: &str = "esx01.corp.example.com";
 
 fn secret() -> CustomerSecret {
-    let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
-    CustomerSecret::derive(&root, &CustomerSalt::new([7; 32]), CustomerKey(1))
+    let (root, salt) = (DataRoot::new([5; 32]), CustomerSalt::new([7; 32]));
+    CustomerSecret::derive(&root, &salt, Ratchet::new(0, [6; 32]), CustomerKey(1))
 }
 
 fn program() -> ProgramName {
@@ -82,7 +82,7 @@ fn is_struck(body: &[u8], what: &Strike) -> bool {
 fn an_identifier_is_found_in_every_form_that_a_level_can_have_stored() {
     let letters = |token: [u8; 16]| BASE32HEX_NOPAD.encode(&token).to_ascii_lowercase();
     let of = |epoch: u32, kind, value: &str| {
-        secret().program(&program(), epoch).token(Class::HostName, kind, value.as_bytes())
+        secret().program(&program(), epoch).token(Class::HostName, kind, value.as_bytes()).unwrap()
     };
     let stable = of(3, Epoch::Stable, HOST);
     let [old, new, later] = [3, 4, 5].map(|epoch| of(epoch, Epoch::Rotating, HOST));

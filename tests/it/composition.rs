@@ -16,8 +16,9 @@ use usaged::model::{
 use usaged::policy::{Action, Ask, Plan, Policy, Product, Shape, compile, shipped};
 use usaged::sanitize::wire::{Head, ProtoReader};
 use usaged::sanitize::{
-    Applicant, CustomerSalt, CustomerSecret, DataRoot, Filtered, LowerTo, Lowered, Permit, Ratchet, Sanitized,
-    SanitizedBatch, Scratch, Strike, StruckFrom, Suppressions, filter_purpose, lower, sanitize, strike,
+    Applicant, CustomerSalt, CustomerSecret, DataRoot, Filtered, LowerTo, Lowered, Permit, Ratchet,
+    Sanitized, SanitizedBatch, Scratch, Strike, StruckFrom, Suppressions, filter_purpose, lower, sanitize,
+    strike,
 };
 
 use crate::dictionary_events::{make, text};
