@@ -8,8 +8,13 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 3] =
-    ["usaged/ingest/v1/ingest.proto", "usaged/drain/v1/drain.proto", "usaged/admin/v1/admin.proto"];
+const FILES: [&str; 5] = [
+    "usaged/ingest/v1/ingest.proto",
+    "usaged/drain/v1/drain.proto",
+    "usaged/admin/v1/admin.proto",
+    "usaged/admin/v1/ledger.proto",
+    "usaged/admin/v1/keys.proto",
+];
 
 /// The codec that bounds what a message decodes to.
 const CODEC: &str = "crate::grpc::codec::Bounded";

@@ -9,10 +9,13 @@ mod demo;
 mod drain;
 mod event_text;
 mod exit;
+mod keys;
 mod load;
 mod output;
 mod participation;
+mod plan;
 mod policy;
+mod pseudonym;
 mod send;
 mod serve;
 mod store;
@@ -68,8 +71,14 @@ enum Command {
     Policy(policy::PolicyArgs),
     /// Set, show and import what customers chose.
     Participation(participation::ParticipationArgs),
+    /// Show what of a product is wanted of a customer, as its senders are told.
+    Plan(plan::PlanArgs),
     /// Create and steer named drainers.
     Subscription(subscription::SubscriptionArgs),
+    /// Find the pseudonyms of a host name or another identifier of a customer.
+    Pseudonym(pseudonym::PseudonymArgs),
+    /// Change the root key, and see and keep key epochs.
+    Keys(keys::KeysArgs),
     /// Look into a store that is not running.
     Store(store::StoreArgs),
     /// A door whose handler does nothing: what `load` measures the floor with.
@@ -101,12 +110,15 @@ fn run(command: Command, out: Output) -> Result<(), Failure> {
         Command::Send(args) => block_on(args.run(out)),
         Command::Drain(args) => block_on(args.run(out)),
         Command::Participation(args) => block_on(args.run(out)),
+        Command::Plan(args) => block_on(args.run(out)),
         Command::Subscription(args) => block_on(args.run(out)),
+        Command::Pseudonym(args) => block_on(args.run(out)),
+        Command::Keys(args) => block_on(args.run(out)),
     }
 }
 
 /// Runs a client on this thread: what it waits for is the collector.
-fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::io("starting the runtime"))?.block_on(work)
 }

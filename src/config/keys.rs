@@ -23,8 +23,14 @@ keys! {
         /// data directory and never inside it, because whoever has both can undo the pseudonyms. Made at
         /// the first start: back it up, without it nothing that is stored can be read.
         /// When not set: the data directory's name with `.key` after it. The environment variable
-        /// `USAGED_ROOT_KEY` goes before it.
+        /// `USAGED_ROOT_KEY` goes before it. To change the key, put the new one into a file of this name with
+        /// `.next` after it and run `usaged keys rotate-root`.
         root_key_file: Option<PathBuf> = None;
+        /// The file of the key that signs the ledger's checkpoints: 64 hexadecimal digits, readable by nobody
+        /// else. It lies beside the data directory and never inside it, because whoever has both can change
+        /// the ledger unseen. Made with the ledger: back it up with the root key.
+        /// When not set: the data directory's name with `.ledger-key` after it.
+        ledger_key_file: Option<PathBuf> = None;
         /// The directory of the policy. It is watched: a change takes effect at once if it has no mistake.
         /// When not set: the policy that is shipped inside the program.
         policy_dir: Option<PathBuf> = None;
@@ -94,8 +100,21 @@ keys! {
         cached_customers: usize = 16_384, 16 => 10_000_000;
         /// How long a rotating pseudonym stays the same.
         pseudonym_rotation: Span = Span::days(30), Span::hours(1) => Span::days(3_650);
+        /// How long a sender may go by a collection plan before it asks again; also when one that was told to
+        /// stop may ask. A change is told with every receipt, so this is for senders that have nothing to send.
+        plan_time_to_live: Span = Span::hours(1), Span::secs(1) => Span::days(7);
         /// The highest level of a program for every customer, such as { ceip = "standard" }.
         level_caps: BTreeMap<ProgramName, LevelName> = BTreeMap::new();
+    }
+}
+
+keys! {
+    /// Keys of rotating pseudonyms. How long an epoch lasts says `ingest.pseudonym_rotation`.
+    PseudonymKeys "keys" {
+        /// Epochs before the present one whose keys are kept. Older ones are destroyed: nobody can then tell
+        /// which rotating pseudonym of such an epoch stands for what. A batch that waits in the queue for longer
+        /// than this and is then brought down to a level with rotating pseudonyms loses them.
+        past_epochs: u32 = 2, 0 => 24;
     }
 }
 
@@ -150,6 +169,22 @@ keys! {
 }
 
 keys! {
+    /// The ledger: what was done with whose data, signed.
+    LedgerKeys "ledger" {
+        /// A checkpoint is signed at the latest after so many entries ...
+        checkpoint_entries: u64 = 1_024, 1 => 1_000_000;
+        /// ... or after so long, if there are new ones. What a checkpoint has signed cannot be changed unseen.
+        checkpoint_every: Span = Span::secs(10 * 60), Span::secs(1) => Span::days(1);
+        /// A ledger of at most this size is read whole at the start; of a larger one, what comes behind the
+        /// last checkpoint. `usaged ledger verify` always reads it whole.
+        check_bytes: Size = Size::mib(64), Size(0) => Size(1 << 50);
+        /// Start even though the ledger does not add up: with a new one that begins with what is wrong with the
+        /// old one, which is kept beside it. For one start, after reading what the refusal said.
+        accept_break: bool = false;
+    }
+}
+
+keys! {
     /// The end.
     ShutdownKeys "shutdown" {
         /// After TERM, what was accepted is finished within this time.
@@ -170,10 +205,14 @@ pub struct Settings {
     pub admin: AdminKeys,
     /// `[ingest]`.
     pub ingest: IngestKeys,
+    /// `[keys]`.
+    pub keys: PseudonymKeys,
     /// `[store]`.
     pub store: StoreKeys,
     /// `[drain]`.
     pub drain: DrainKeys,
+    /// `[ledger]`.
+    pub ledger: LedgerKeys,
     /// `[shutdown]`.
     pub shutdown: ShutdownKeys,
 }
@@ -194,8 +233,10 @@ impl Settings {
         GrpcKeys::PATH,
         AdminKeys::PATH,
         IngestKeys::PATH,
+        PseudonymKeys::PATH,
         StoreKeys::PATH,
         DrainKeys::PATH,
+        LedgerKeys::PATH,
         ShutdownKeys::PATH,
     ];
 
@@ -206,8 +247,10 @@ impl Settings {
             grpc: read!(source, root, GrpcKeys, &[]),
             admin: read!(source, root, AdminKeys, &[]),
             ingest: read!(source, root, IngestKeys, &[]),
+            keys: read!(source, root, PseudonymKeys, &[]),
             store: read!(source, root, StoreKeys, &[]),
             drain: read!(source, root, DrainKeys, &[]),
+            ledger: read!(source, root, LedgerKeys, &[]),
             shutdown: read!(source, root, ShutdownKeys, &[]),
         };
         source.finish();

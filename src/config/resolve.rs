@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::check::root_key_file;
+use super::check::{ledger_key_file, root_key_file};
 use super::keys::{LogKeys, Settings};
 use super::value::Size;
 use super::word::FullChoice;
-use crate::ingest::Rotation;
-use crate::{drain, grpc, ingest, store};
+use crate::ingest::{PlanTtl, Rotation};
+use crate::{drain, grpc, ingest, ledger, store};
 
 /// Where the root key comes from.
 pub enum RootKeySource {
@@ -24,6 +24,9 @@ pub enum RootKeySource {
 pub struct Config {
     /// Where the root key comes from.
     pub root_key: RootKeySource,
+    /// The file of the root key, also where the key comes from the environment: the next one is read from
+    /// beside it.
+    pub root_key_file: PathBuf,
     /// The directory of the policy; `None` for the shipped one.
     pub policy_dir: Option<PathBuf>,
     /// The log.
@@ -42,6 +45,10 @@ pub struct Config {
     pub store: store::Options,
     /// Subscriptions.
     pub drain: drain::Options,
+    /// The ledger.
+    pub ledger: ledger::Options,
+    /// The file of the key that signs it, made with it.
+    pub ledger_key: PathBuf,
     /// How long the end may take.
     pub grace: Duration,
 }
@@ -53,6 +60,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
     };
     Config {
         root_key,
+        root_key_file: root_key_file(settings),
         policy_dir: settings.root.policy_dir.clone(),
         log: settings.log.clone(),
         grpc_listen: settings.grpc.listen,
@@ -61,6 +69,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
         ingest: ingest::Options {
             level_caps: settings.ingest.level_caps.clone(),
             rotation: Rotation::every(settings.ingest.pseudonym_rotation.0),
+            plan_ttl: PlanTtl(settings.ingest.plan_time_to_live.0),
         },
         cached_customers: settings.ingest.cached_customers,
         store: store_options(settings),
@@ -72,7 +81,20 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
             rotation: Rotation::every(settings.ingest.pseudonym_rotation.0),
             ..drain::Options::default()
         },
+        ledger: ledger_options(settings),
+        ledger_key: ledger_key_file(settings),
         grace: settings.shutdown.grace.0,
+    }
+}
+
+fn ledger_options(settings: &Settings) -> ledger::Options {
+    let keys = &settings.ledger;
+    ledger::Options {
+        dir: settings.root.data_dir.join("ledger"),
+        checkpoint_entries: keys.checkpoint_entries,
+        checkpoint_every: keys.checkpoint_every.0,
+        check_bytes: keys.check_bytes.0,
+        accept_break: keys.accept_break,
     }
 }
 
@@ -119,6 +141,8 @@ fn store_options(settings: &Settings) -> store::Options {
         accept_data_loss: keys.accept_data_loss,
         // Not a choice: whoever opens the store brings the ledger.
         notary: None,
+        rotation: settings.ingest.pseudonym_rotation.0,
+        past_epochs: settings.keys.past_epochs,
     }
 }
 
@@ -134,6 +158,8 @@ mod tests {
         assert_eq!(config.grpc, grpc::Options::default());
         let store = store::Options::new(Path::new("./usaged-data"));
         assert_eq!(format!("{:?}", config.store), format!("{store:?}"));
+        assert_eq!(config.ledger, ledger::Options::new(Path::new("./usaged-data/ledger")));
+        assert_eq!(config.ledger_key, Path::new("./usaged-data.ledger-key"));
         assert_eq!(format!("{:?}", config.drain), format!("{:?}", drain::Options::default()));
         assert_eq!(format!("{:?}", config.ingest), format!("{:?}", ingest::Options::default()));
         assert!(

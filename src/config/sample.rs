@@ -3,7 +3,10 @@
 
 use std::fmt::Write as _;
 
-use super::keys::{AdminKeys, DrainKeys, GrpcKeys, IngestKeys, LogKeys, RootKeys, ShutdownKeys, StoreKeys};
+use super::keys::{
+    AdminKeys, DrainKeys, GrpcKeys, IngestKeys, LedgerKeys, LogKeys, PseudonymKeys, RootKeys, ShutdownKeys,
+    StoreKeys,
+};
 use super::table::KeyDoc;
 
 const HEAD: &str = "\
@@ -21,8 +24,10 @@ pub fn sample() -> String {
     section(&mut text, GrpcKeys::PATH, GrpcKeys::ABOUT, &GrpcKeys::docs());
     section(&mut text, AdminKeys::PATH, AdminKeys::ABOUT, &AdminKeys::docs());
     section(&mut text, IngestKeys::PATH, IngestKeys::ABOUT, &IngestKeys::docs());
+    section(&mut text, PseudonymKeys::PATH, PseudonymKeys::ABOUT, &PseudonymKeys::docs());
     section(&mut text, StoreKeys::PATH, StoreKeys::ABOUT, &StoreKeys::docs());
     section(&mut text, DrainKeys::PATH, DrainKeys::ABOUT, &DrainKeys::docs());
+    section(&mut text, LedgerKeys::PATH, LedgerKeys::ABOUT, &LedgerKeys::docs());
     section(&mut text, ShutdownKeys::PATH, ShutdownKeys::ABOUT, &ShutdownKeys::docs());
     text
 }

@@ -39,6 +39,24 @@ pub enum RootKeyError {
         /// Its permissions.
         mode: u32,
     },
+    /// It belongs to somebody else, who can read and replace it.
+    #[error(
+        "the root key file {path} belongs to the user with the number {owner}; run `chown` on it, so that it belongs \
+         to the user that the collector runs as",
+        path = path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// It is a directory, a pipe or a device.
+    #[error("{path} is not a file; name the root key's own file", path = path.display())]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
     /// It holds something else.
     #[error(
         "{place} does not hold a root key: {cause}; if there is data already, put its key back from your backup"
@@ -71,11 +89,18 @@ pub enum RootKeyError {
 pub(super) fn get(source: &RootKeySource, data_dir: &Path) -> Result<RootKey, RootKeyError> {
     match source {
         RootKeySource::Given(text) => parse(text, &format!("the environment variable {ROOT_KEY_VARIABLE}")),
-        RootKeySource::File(path) => match OpenOptions::new().read(true).open(path) {
-            Ok(file) => read(file, path),
-            Err(error) if error.kind() == ErrorKind::NotFound => make(path, data_dir),
-            Err(source) => Err(RootKeyError::File { what: "opening", path: path.clone(), source }),
-        },
+        RootKeySource::File(path) => read_file(path)?.map_or_else(|| make(path, data_dir), Ok),
+    }
+}
+
+/// Reads the key in a file; `None` if there is no such file.
+pub(super) fn read_file(path: &Path) -> Result<Option<RootKey>, RootKeyError> {
+    // A pipe without a writer would hold up the start for ever.
+    let at_once = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    match OpenOptions::new().read(true).custom_flags(at_once).open(path) {
+        Ok(file) => read(file, path).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(RootKeyError::File { what: "opening", path: path.to_owned(), source }),
     }
 }
 
@@ -85,7 +110,15 @@ fn parse(text: &str, place: &str) -> Result<RootKey, RootKeyError> {
 
 fn read(file: File, path: &Path) -> Result<RootKey, RootKeyError> {
     let failed = |source| RootKeyError::File { what: "reading", path: path.to_owned(), source };
-    let mode = file.metadata().map_err(failed)?.mode() & 0o777;
+    let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(RootKeyError::NotAFile { path: path.to_owned() });
+    }
+    let owner = metadata.uid();
+    if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
+        return Err(RootKeyError::Foreign { path: path.to_owned(), owner });
+    }
+    let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(RootKeyError::Exposed { path: path.to_owned(), mode });
     }

@@ -28,6 +28,7 @@ mod opened;
 mod pull;
 mod received;
 mod recover;
+mod standing;
 mod subscriptions;
 mod table;
 mod told;
@@ -66,6 +67,7 @@ pub use error::DrainError;
 pub use lease::DeadReason;
 pub use notice::{Notice, NoticeDelivery, Scope};
 pub use pull::{Delivery, Pulled};
+pub use standing::{Standing, StandingOf};
 pub use subscriptions::{SeekTarget, SubscriptionState};
 
 use drainer::Drainer;

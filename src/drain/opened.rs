@@ -15,9 +15,6 @@ use crate::sanitize::{
 };
 use crate::store::{CustomerEntry, RecordFault, RecordHeader, StoredRecord};
 
-/// The key that seals is the same in every rotation epoch; those of this one stay cached.
-const ANY_EPOCH: u32 = 0;
-
 /// A batch that can go out.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -60,7 +57,7 @@ impl Opener {
     ) -> Result<(Vec<u8>, Lowered), RecordFault> {
         let header = &record.header;
         let program = ProgramName::new(&header.program).map_err(|_| RecordFault::Header)?;
-        let stored = record.open(customer.secret.program(&program, ANY_EPOCH).seal())?;
+        let stored = record.open(&customer.secret.seal_key(&program, header.received))?;
         if left.is_as_stored(header) {
             return Ok((stored, Lowered::Same));
         }

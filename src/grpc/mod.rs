@@ -1,4 +1,4 @@
-//! The only room that knows tonic and prost: the door, and the three services behind it. Requests
+//! The only room that knows tonic and prost: the door, and the services behind it. Requests
 //! are checked and passed on here; nothing is decided.
 
 mod admin;
@@ -9,6 +9,8 @@ mod door;
 mod drain;
 mod identity;
 mod ingest;
+mod keys;
+mod ledger;
 mod page;
 mod pick;
 pub mod proto;
@@ -28,10 +30,14 @@ pub use self::door::{Budget, Caller, Ended, Options, Reservation, Share, serve};
 pub use self::drain::DrainDoor;
 pub use self::identity::{CUSTOMER_KEY, Identity, NotLoopback};
 pub use self::ingest::IngestDoor;
+pub use self::keys::{KeyDoor, RootKeyPlace};
+pub use self::ledger::LedgerDoor;
 pub use self::status::{Cause, DOMAIN, Fault};
 
 use self::pick::Pick;
 use self::proto::admin::admin_service_server::AdminServiceServer;
+use self::proto::admin::key_service_server::KeyServiceServer;
+use self::proto::admin::ledger_service_server::LedgerServiceServer;
 use self::proto::drain::drain_service_server::DrainServiceServer;
 
 /// Bytes of one request to a drainer's or operator's method.
@@ -42,8 +48,14 @@ const LARGE_REQUEST_BYTES: usize = 1024 * 1024;
 const LARGE: [&str; 3] = ["StreamingPull", "ImportParticipations", "ExplainEvent"];
 
 /// The names under which health is told; the empty one is the collector as a whole.
-const SERVICES: [&str; 4] =
-    ["", "usaged.ingest.v1.IngestService", "usaged.drain.v1.DrainService", "usaged.admin.v1.AdminService"];
+const SERVICES: [&str; 6] = [
+    "",
+    "usaged.ingest.v1.IngestService",
+    "usaged.drain.v1.DrainService",
+    "usaged.admin.v1.AdminService",
+    "usaged.admin.v1.LedgerService",
+    "usaged.admin.v1.KeyService",
+];
 
 /// The health that `grpc.health.v1` tells. Clones share it.
 #[derive(Clone, Debug)]
@@ -59,10 +71,16 @@ impl Health {
     }
 }
 
-/// The routes of a collector: its three services, health and reflection. Health is "not serving"
+/// The routes of a collector: its services, health and reflection. Health is "not serving"
 /// until it is set.
 #[must_use]
-pub fn routes(ingest: IngestDoor, drain: DrainDoor, admin: AdminDoor) -> (Routes, Health) {
+pub fn routes(
+    ingest: IngestDoor,
+    drain: DrainDoor,
+    admin: AdminDoor,
+    keys: KeyDoor,
+    ledger: LedgerDoor,
+) -> (Routes, Health) {
     let (reporter, health) = health_reporter();
     let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(Arc::new(admin)));
     let drain = Pick {
@@ -75,7 +93,10 @@ pub fn routes(ingest: IngestDoor, drain: DrainDoor, admin: AdminDoor) -> (Routes
         large: admin.max_decoding_message_size(LARGE_REQUEST_BYTES),
         names: &LARGE,
     };
-    let mut routes = Routes::new(ingest).add_service(drain).add_service(admin).add_service(health);
+    let keys = KeyServiceServer::new(Arc::new(keys)).max_decoding_message_size(TYPED_REQUEST_BYTES);
+    let ledger = LedgerServiceServer::new(ledger).max_decoding_message_size(TYPED_REQUEST_BYTES);
+    let mut routes = Routes::new(ingest).add_service(drain).add_service(admin).add_service(keys);
+    routes = routes.add_service(ledger).add_service(health);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)

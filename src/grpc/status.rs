@@ -69,10 +69,20 @@ causes! {
     TooManySubscriptions = FailedPrecondition "TOO_MANY_SUBSCRIPTIONS",
     /// The customer never had a participation.
     NoParticipation = NotFound "PARTICIPATION_NOT_FOUND",
+    /// No batch is remembered under an id.
+    NoBatch = NotFound "BATCH_NOT_FOUND",
     /// The participation has another revision than the caller expects.
     RevisionChanged = Aborted "REVISION_CHANGED",
     /// The policy on disk has a mistake; the one in force stays.
     PolicyRefused = FailedPrecondition "POLICY_REFUSED",
+    /// The new root key cannot be used; the present one stays.
+    RootKeyRefused = FailedPrecondition "ROOT_KEY_REFUSED",
+    /// There is no such bridge.
+    NoBridge = NotFound "BRIDGE_NOT_FOUND",
+    /// There is a bridge of that customer and epoch.
+    BridgeExists = AlreadyExists "BRIDGE_EXISTS",
+    /// There are as many bridges as there may be.
+    TooManyBridges = FailedPrecondition "TOO_MANY_BRIDGES",
     /// The disk budget is spent.
     StoreFull = ResourceExhausted "STORE_FULL",
     /// Every queue before the store is full.

@@ -68,6 +68,8 @@ pub struct Policy {
     product_index: RawIndex,
     regions: Vec<RegionName>,
     overlays: Vec<Overlay>,
+    /// For each product, the positions of the programs that its dictionary has events of.
+    concerned: Vec<Vec<usize>>,
     plans: Cache<PlanKey, Arc<Plan>, quick_cache::UnitWeighter, FixedState>,
     /// The plan of every key that this policy did not make: nothing is stored.
     nothing: Arc<Plan>,
@@ -93,6 +95,9 @@ impl Policy {
         let nothing = nothing(&version, programs.first()?, products.first()?, &none);
         let overlays = overlays(&regions)?;
         let product_index = RawIndex::new(products.iter().map(|product| product.name().as_str()));
+        let of = |product: &Product, at: &usize| product.events().iter().any(|event| event.program() == *at);
+        let concerned = |product| (0..programs.len()).filter(|at| of(product, at)).collect();
+        let concerned = products.iter().map(concerned).collect();
         let plans = Cache::with(
             PLANS,
             u64::try_from(PLANS).unwrap_or(u64::MAX),
@@ -108,6 +113,7 @@ impl Policy {
             product_index,
             regions,
             overlays,
+            concerned,
             plans,
             nothing: Arc::new(nothing),
             none,
@@ -166,13 +172,17 @@ impl Policy {
     /// program if the product is not known.
     #[must_use]
     pub fn effective(&self, decision: &Decision) -> Vec<(ProgramName, LevelName)> {
-        let Some(product) = decision.product.and_then(|at| self.products.get(at)) else { return Vec::new() };
-        let concerned = |at: &usize| product.events().iter().any(|event| event.program() == *at);
-        let in_force = |(at, program): (usize, &Program)| {
-            let level = program.level(decision.rank(at)).map_or(&self.none, |level| &level.name);
-            (program.name.clone(), level.clone())
+        let in_force = |at: &usize| {
+            let program = self.programs.get(*at)?;
+            let level = program.level(decision.rank(*at)).map_or(&self.none, |level| &level.name);
+            Some((program.name.clone(), level.clone()))
         };
-        self.programs.iter().enumerate().filter(|(at, _)| concerned(at)).map(in_force).collect()
+        self.concerned(decision.product).iter().filter_map(in_force).collect()
+    }
+
+    /// The positions of the programs that a product has events of; none if there is no such product.
+    pub(super) fn concerned(&self, product: Option<usize>) -> &[usize] {
+        product.and_then(|at| self.concerned.get(at)).map_or(&[], Vec::as_slice)
     }
 
     /// The products, in the order of their names.

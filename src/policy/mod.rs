@@ -2,6 +2,8 @@
 //! explained. Pure: it is given the texts of files and never reads one.
 
 mod bind;
+mod class_use;
+mod collection;
 mod compile;
 mod compiled;
 mod decide;
@@ -46,7 +48,11 @@ mod region_tests;
 mod sample;
 
 pub use bind::{Binding, Bound, Drainable, StoredUnder};
-pub use compile::{PolicyFile, compile};
+pub use class_use::ClassUse;
+pub use collection::{
+    Collection, CollectionState, CollectionVersion, EventWish, FieldWish, ProgramWish, Wish,
+};
+pub use compile::{PolicyFile, compile, compile_with};
 pub use compiled::{Overlay, PlanKey, Policy, REGION_JOINT};
 pub use decide::{Ask, Decision, ProgramDecision};
 pub use dictionary::{Event, EventIndex, EventRef, Field, Product};

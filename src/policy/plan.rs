@@ -55,6 +55,8 @@ pub enum EventPlan {
         fields: NameTable,
         /// The purposes of the fields that the level includes: what the event itself may be used for.
         purposes: Purposes,
+        /// Whether some field of it is redacted: then the known identifiers of the request are looked for in it.
+        redacts: bool,
     },
 }
 
@@ -79,7 +81,8 @@ pub struct FieldSpec {
     pub class: IdentifierClass,
     /// The category of data.
     pub category: Category,
-    /// The purposes that are left: those of the dictionary and the level, less those switched off.
+    /// The purposes that are left: those of the dictionary and the level, less those switched off. None for
+    /// what is not stored: of a record or list of which no part is, nothing is stored, not even that it was there.
     pub purposes: Purposes,
 }
 

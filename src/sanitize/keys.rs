@@ -1,79 +1,62 @@
-//! Keys: the root key, a customer's salt, and everything derived from the two (DESIGN section 4).
+//! Keys: everything that is derived from the data root and a customer's salt (DESIGN section 4).
 //!
 //! ```text
-//! secret  = HKDF-Extract(salt = the customer's random salt, ikm = root key)
-//! key     = HKDF-Expand(secret, info = each part with its length before it, as u32 big-endian)
-//! info    = "usaged/pseudonym/v1", program, class, epoch      pseudonyms
-//!           "usaged/seal/v1", program                         sealing stored records
-//!           "usaged/batch-id/v1" and "usaged/batch-body/v1"   deduplication
-//! check   = HKDF(no salt, root key, info = "usaged/root-check/v1"), 16 bytes, kept in the store
+//! root key     the operator's, 32 bytes, in a file or the environment, never in the store
+//! data root    32 random bytes, made with the store and kept in it wrapped under the root key
+//! salt, state  32 random bytes each, per customer; kept in the store, destroyed with the customer
+//!
+//! check    = HKDF(no salt, root key, "usaged/root-check/v1"), 16 bytes, kept in the store
+//! wrapped  = version 1 (1), nonce (12), AES-256-GCM(HKDF(no salt, root key, "usaged/wrap/v1"), nonce,
+//!            data root, authenticated: store id (16), check (16))
+//!
+//! secret   = HKDF-Extract(salt = the customer's salt, ikm = data root)
+//! epoch e  = HKDF-Extract(salt = seed of epoch e, ikm = HKDF-Expand(secret, "usaged/rotating/v1"))
+//!            where the seed comes from the customer's state ([`super::Ratchet`])
+//! key      = HKDF-Expand(secret or epoch e, info), info being parts with their length before each, as u32
+//!            big-endian:
+//!            secret   "usaged/pseudonym/v1", program, class, "stable"         stable pseudonyms
+//!            epoch e  "usaged/pseudonym/v1", program, class, e (4)            rotating pseudonyms
+//!            secret   "usaged/seal/v1", program, UTC day received (8)         sealing stored records
+//!            secret   "usaged/batch-id/v1", "usaged/batch-body/v1",
+//!                     "usaged/batch-hash/v1"                                  deduplication
+//!
+//! stable pseudonym of a value    = leftmost 128 bits of HMAC-SHA-256(stable key, canonical form)
+//! rotating pseudonym of a value  = leftmost 128 bits of HMAC-SHA-256(rotating key, stable pseudonym)
 //! ```
 //!
-//! The root key is never in the store; the salt is never anywhere else. Without either, nothing
-//! can be derived. No key serves two uses, because the use is part of the derivation.
+//! No key serves two uses, because the use is part of the derivation; a key seals the records of one customer,
+//! program and day. All numbers are big-endian. What can no longer be derived:
+//!
+//! - without the salt: everything of the customer, records and pseudonyms;
+//! - without the state of an epoch or an earlier one: the rotating pseudonyms of that epoch. The stored state is
+//!   that of the oldest epoch that is kept, and moves forward with time;
+//! - without the root key: everything of the store.
+//!
+//! **Changing the root key.** The new key wraps the data root again, in one synced write; nothing else changes,
+//! so pseudonyms and stored records stay as they are, and the daemon goes on meanwhile. The daemon reads the new
+//! key from the file of the root key with `.next` after its name, writes the row, and then renames the file over
+//! the old one. After a crash in between, the next start tries both files, and finishes the renaming if it is
+//! the new one that opens the store. Copies of the data directory from before still open with the old key; so do
+//! files of the database that still hold the old row, until its family has been compacted.
+//!
+//! Keys are wiped when they are dropped. What is not: registers and the stack of the hash function, which hold
+//! parts of them for as long as a derivation takes.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use hkdf::Hkdf;
 use polyval::universal_hash::UniversalHash;
-use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{HmacKey, SealKey};
-use crate::model::{BatchId, CustomerKey, IdentifierClass, ProgramName};
+use super::keys_derive::{Prk, half};
+use super::{DataRoot, EpochSeed, HmacKey, Ratchet, SealKey};
+use crate::model::{BatchId, CustomerKey, IdentifierClass, ProgramName, UnixMillis};
 use crate::policy::Epoch;
 
-/// A root key or salt that cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
-    /// Not 64 hexadecimal digits.
-    #[error("the root key must be 64 hexadecimal digits (32 random bytes), as `openssl rand -hex 32` prints")]
-    Form,
-    /// All bytes are the same: a placeholder, not a key.
-    #[error("the root key is a placeholder; make one with `openssl rand -hex 32`")]
-    Placeholder,
-}
-
-/// The key that everything is derived from. 32 bytes; comes from a file or the environment.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct RootKey([u8; 32]);
-
-impl std::fmt::Debug for RootKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("RootKey(..)")
-    }
-}
-
-impl RootKey {
-    /// Reads 64 hexadecimal digits, with white space around them allowed.
-    ///
-    /// # Errors
-    /// If the text is anything else, or a placeholder of equal bytes.
-    pub fn from_hex(text: &str) -> Result<Self, KeyError> {
-        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes());
-        let bytes = Zeroizing::new(bytes.map_err(|_| KeyError::Form)?);
-        let key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| KeyError::Form)?;
-        if key.iter().all(|byte| Some(byte) == key.first()) {
-            return Err(KeyError::Placeholder);
-        }
-        Ok(Self(key))
-    }
-
-    /// Takes 32 bytes of entropy and gives the hexadecimal text to keep.
-    #[must_use]
-    pub fn to_hex(entropy: &[u8; 32]) -> Zeroizing<String> {
-        Zeroizing::new(data_encoding::HEXLOWER.encode(entropy))
-    }
-
-    /// Sixteen bytes that tell this root key from another without giving it away. The store
-    /// keeps them, so that it refuses a wrong key by name.
-    #[must_use]
-    pub fn check(&self) -> [u8; 16] {
-        let mut check = [0; 16];
-        expand(&Hkdf::new(None, &self.0), &[b"usaged/root-check/v1"], &mut check);
-        check
-    }
-}
+/// Epochs of a program whose keys are held: the present one, and that of what is drained.
+const HELD_EPOCHS: usize = 2;
+/// Seal keys that are held, a KiB each: those of today, and one of a day that is drained. Making one takes a
+/// microsecond, so two programs that are drained from yesterday cost less than holding more for every customer.
+const HELD_SEALS: usize = 3;
 
 /// The random salt of a customer. Destroying it makes every pseudonym and record of that
 /// customer underivable.
@@ -103,12 +86,15 @@ impl CustomerSalt {
 /// What is derived for one customer, with the keys of the programs in use.
 pub struct CustomerSecret {
     customer: CustomerKey,
-    hkdf: Hkdf<Sha256>,
+    secret: Prk,
+    ratchet: Ratchet,
     batch_id: HmacKey,
     batch_body: HmacKey,
     body_hash: Zeroizing<[u8; 16]>,
-    /// The programs in use, each with its rotation epoch. A handful: programs are at most 8.
-    programs: RwLock<Vec<(ProgramName, u32, Arc<ProgramKeys>)>>,
+    /// The programs in use, at one or two epochs each. A handful: programs are at most 8.
+    programs: RwLock<Vec<Arc<ProgramKeys>>>,
+    /// The seal keys in use, each with its program and day; the oldest gives way.
+    seals: RwLock<Vec<(ProgramName, i64, Arc<SealKey>)>>,
 }
 
 impl std::fmt::Debug for CustomerSecret {
@@ -120,22 +106,17 @@ impl std::fmt::Debug for CustomerSecret {
 impl CustomerSecret {
     /// Derives the secret of a customer.
     #[must_use]
-    pub fn derive(root: &RootKey, salt: &CustomerSalt, customer: CustomerKey) -> Self {
-        let hkdf = Hkdf::new(Some(&salt.0), &root.0);
-        let key = |info: &[u8]| {
-            let mut key = Zeroizing::new([0; 32]);
-            expand(&hkdf, &[info], &mut *key);
-            HmacKey::new(&*key)
-        };
-        let mut body_hash = Zeroizing::new([0; 16]);
-        expand(&hkdf, &[b"usaged/batch-hash/v1"], &mut *body_hash);
+    pub fn derive(root: &DataRoot, salt: &CustomerSalt, ratchet: Ratchet, customer: CustomerKey) -> Self {
+        let secret = Prk::extract(&salt.0, root.bytes());
         Self {
             customer,
-            batch_id: key(b"usaged/batch-id/v1"),
-            batch_body: key(b"usaged/batch-body/v1"),
-            body_hash,
+            ratchet,
+            batch_id: secret.key(&[b"usaged/batch-id/v1"]),
+            batch_body: secret.key(&[b"usaged/batch-body/v1"]),
+            body_hash: Zeroizing::new(half(&secret.expand(&[b"usaged/batch-hash/v1"]))),
             programs: RwLock::default(),
-            hkdf,
+            seals: RwLock::default(),
+            secret,
         }
     }
 
@@ -145,26 +126,75 @@ impl CustomerSecret {
         self.customer
     }
 
-    /// The keys of a program at a rotation epoch. Cheap when they were used before.
+    /// The ratchet: which epochs there are keys of.
+    #[must_use]
+    pub const fn ratchet(&self) -> &Ratchet {
+        &self.ratchet
+    }
+
+    /// The keys of a program at a rotation epoch. Cheap when they were used before. If the epoch's keys cannot be
+    /// derived, there are those of stable pseudonyms only.
     #[must_use]
     pub fn program(&self, program: &ProgramName, epoch: u32) -> Arc<ProgramKeys> {
         let programs = self.programs.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some((.., keys)) = programs.iter().find(|(name, at, _)| at == &epoch && name == program) {
+        if let Some(keys) = programs.iter().find(|keys| keys.epoch == epoch && keys.program == *program) {
             return Arc::clone(keys);
         }
+        let stable =
+            programs.iter().find(|keys| keys.program == *program).map(|keys| Arc::clone(&keys.stable));
         drop(programs);
-        let keys = Arc::new(ProgramKeys::derive(&self.hkdf, program, epoch));
+        let seed = self.ratchet.seed(epoch);
+        let keys = Arc::new(self.keys(program, epoch, seed.as_ref(), stable));
         let mut programs = self.programs.write().unwrap_or_else(PoisonError::into_inner);
-        // Only the newest epoch of a program is worth its memory.
-        programs.retain(|(name, at, _)| name != program || *at > epoch);
-        programs.push((program.clone(), epoch, Arc::clone(&keys)));
+        let held = programs.iter().filter(|keys| keys.program == *program).count();
+        if held >= HELD_EPOCHS
+            && let Some(oldest) = programs.iter().position(|keys| keys.program == *program)
+        {
+            programs.remove(oldest);
+        }
+        programs.push(Arc::clone(&keys));
         keys
     }
 
-    /// The key that seals this customer's records of a program.
+    /// The keys of a program at an epoch whose seed is given, or those of stable pseudonyms only. They are not
+    /// held: what is looked up does not push out what is in use.
+    pub(super) fn keys_apart(&self, program: &ProgramName, epoch: Option<(u32, &EpochSeed)>) -> ProgramKeys {
+        let (number, seed) = epoch.map_or((0, None), |(epoch, seed)| (epoch, Some(seed)));
+        self.keys(program, number, seed, None)
+    }
+
+    fn keys(
+        &self,
+        program: &ProgramName,
+        epoch: u32,
+        seed: Option<&EpochSeed>,
+        stable: Option<Arc<ClassKeys>>,
+    ) -> ProgramKeys {
+        let rotating = seed.map(|seed| {
+            let prk = Prk::extract(seed.expose(), &*self.secret.expand(&[b"usaged/rotating/v1"]));
+            ClassKeys::new(prk)
+        });
+        let stable = stable.unwrap_or_else(|| Arc::new(ClassKeys::new(self.secret.clone())));
+        ProgramKeys { program: program.clone(), epoch, stable, rotating }
+    }
+
+    /// The key that seals this customer's records of a program that were received on the UTC day of `received`.
     #[must_use]
-    pub fn seal_key(&self, program: &ProgramName) -> SealKey {
-        seal_key(&self.hkdf, program)
+    pub fn seal_key(&self, program: &ProgramName, received: UnixMillis) -> Arc<SealKey> {
+        let day = received.0.div_euclid(86_400_000);
+        let seals = self.seals.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((.., key)) = seals.iter().find(|(name, of, _)| *of == day && name == program) {
+            return Arc::clone(key);
+        }
+        drop(seals);
+        let info: [&[u8]; 3] = [b"usaged/seal/v1", program.as_str().as_bytes(), &day.to_be_bytes()];
+        let key = Arc::new(SealKey::new(&self.secret.expand(&info)));
+        let mut seals = self.seals.write().unwrap_or_else(PoisonError::into_inner);
+        if seals.len() >= HELD_SEALS {
+            seals.remove(0);
+        }
+        seals.push((program.clone(), day, Arc::clone(&key)));
+        key
     }
 
     /// What the store knows a batch by: a keyed token, since the sender made up the id.
@@ -193,31 +223,27 @@ fn length(bytes: &[u8]) -> u64 {
 
 /// The keys of one customer and program. Class keys are derived when first used.
 pub struct ProgramKeys {
-    hkdf: Hkdf<Sha256>,
     program: ProgramName,
     epoch: u32,
-    seal: SealKey,
-    stable: Box<[OnceLock<Box<HmacKey>>]>,
-    rotating: Box<[OnceLock<Box<HmacKey>>]>,
+    stable: Arc<ClassKeys>,
+    /// `None` if the keys of the epoch cannot be derived.
+    rotating: Option<ClassKeys>,
 }
 
 impl std::fmt::Debug for ProgramKeys {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ProgramKeys").field("program", &self.program).finish_non_exhaustive()
+        f.debug_struct("ProgramKeys")
+            .field("program", &self.program)
+            .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
     }
 }
 
 impl ProgramKeys {
-    fn derive(hkdf: &Hkdf<Sha256>, program: &ProgramName, epoch: u32) -> Self {
-        let empty = || IdentifierClass::ALL.iter().map(|_| OnceLock::new()).collect();
-        Self {
-            hkdf: hkdf.clone(),
-            program: program.clone(),
-            epoch,
-            seal: seal_key(hkdf, program),
-            stable: empty(),
-            rotating: empty(),
-        }
+    /// The program.
+    #[must_use]
+    pub const fn program(&self) -> &ProgramName {
+        &self.program
     }
 
     /// The number of the rotation epoch.
@@ -226,76 +252,70 @@ impl ProgramKeys {
         self.epoch
     }
 
-    /// The key that seals records.
+    /// Whether there are keys of rotating pseudonyms: the epoch is neither too old nor too far ahead.
     #[must_use]
-    pub const fn seal(&self) -> &SealKey {
-        &self.seal
+    pub const fn has_epoch(&self) -> bool {
+        self.rotating.is_some()
     }
 
-    /// The pseudonym of a canonical identifier.
+    /// The pseudonym of a canonical identifier; `None` if there is no key for it, and then nothing may be stored
+    /// ([`crate::model::Reason::NoKey`]).
     #[inline]
     #[must_use]
-    pub fn token(&self, class: IdentifierClass, epoch: Epoch, canonical: &[u8]) -> [u8; 16] {
-        let stable = self.key(class, Epoch::Stable).token(canonical);
+    pub fn token(&self, class: IdentifierClass, epoch: Epoch, canonical: &[u8]) -> Option<[u8; 16]> {
+        let stable = self.stable.key(&self.program, class, b"stable").token(canonical);
         match epoch {
-            Epoch::Stable => stable,
+            Epoch::Stable => Some(stable),
             Epoch::Rotating => self.rotate(class, &stable),
         }
     }
 
     /// The rotating pseudonym that belongs to a stable one: its keyed hash, so that a stored
-    /// stable pseudonym can be brought down without the identifier.
+    /// stable pseudonym can be brought down without the identifier. `None` if there is no key for it.
     #[inline]
     #[must_use]
-    pub fn rotate(&self, class: IdentifierClass, stable: &[u8; 16]) -> [u8; 16] {
-        self.key(class, Epoch::Rotating).token(stable)
+    pub fn rotate(&self, class: IdentifierClass, stable: &[u8; 16]) -> Option<[u8; 16]> {
+        let keys = self.rotating.as_ref()?;
+        Some(keys.key(&self.program, class, &self.epoch.to_be_bytes()).token(stable))
+    }
+}
+
+/// The keys of every class, from one secret and for one epoch.
+struct ClassKeys {
+    prk: Prk,
+    keys: Box<[OnceLock<Box<HmacKey>>]>,
+}
+
+impl ClassKeys {
+    fn new(prk: Prk) -> Self {
+        Self { prk, keys: IdentifierClass::ALL.iter().map(|_| OnceLock::new()).collect() }
     }
 
+    /// The key of a class. Program and epoch are always the same ones.
     #[inline]
-    fn key(&self, class: IdentifierClass, epoch: Epoch) -> &HmacKey {
-        let keys = match epoch {
-            Epoch::Stable => &self.stable,
-            Epoch::Rotating => &self.rotating,
+    fn key(&self, program: &ProgramName, class: IdentifierClass, epoch: &[u8]) -> &HmacKey {
+        let derive = || {
+            let info =
+                [b"usaged/pseudonym/v1", program.as_str().as_bytes(), class.as_str().as_bytes(), epoch];
+            Box::new(self.prk.key(&info))
         };
-        // Both lists have a place for every class, so the last branch is not taken; it derives
-        // nothing weaker, only without keeping it.
-        match keys.get(class.index()) {
-            Some(key) => key.get_or_init(|| Box::new(self.derive_class(class, epoch))),
+        match self.keys.get(class.index()) {
+            Some(key) => key.get_or_init(derive),
             None => unreachable!("a key place for every identifier class"),
         }
     }
-
-    fn derive_class(&self, class: IdentifierClass, epoch: Epoch) -> HmacKey {
-        let number = self.epoch.to_be_bytes();
-        let epoch: &[u8] = match epoch {
-            Epoch::Stable => b"stable",
-            Epoch::Rotating => &number,
-        };
-        let info =
-            [b"usaged/pseudonym/v1", self.program.as_str().as_bytes(), class.as_str().as_bytes(), epoch];
-        let mut key = Zeroizing::new([0; 32]);
-        expand(&self.hkdf, &info, &mut *key);
-        HmacKey::new(&*key)
-    }
 }
 
-fn seal_key(hkdf: &Hkdf<Sha256>, program: &ProgramName) -> SealKey {
-    let mut key = Zeroizing::new([0; 32]);
-    expand(hkdf, &[b"usaged/seal/v1", program.as_str().as_bytes()], &mut *key);
-    SealKey::new(&key)
-}
-
-/// HKDF-Expand with an info whose parts cannot run into each other: each has its length before it.
-fn expand(hkdf: &Hkdf<Sha256>, info: &[&[u8]], key: &mut [u8]) {
-    let mut flat = Vec::with_capacity(128);
-    for part in info {
-        flat.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
-        flat.extend_from_slice(part);
-    }
-    // HKDF refuses only more than 255 blocks of output; keys here are one block.
-    if hkdf.expand(&flat, key).is_err() {
-        unreachable!("HKDF expands to at most 32 bytes here");
-    }
+/// The text of a pseudonym, as a field of a stored batch prints: algorithm version, class, epoch (`None` for a
+/// stable one), and the token in base32hex.
+#[must_use]
+pub fn pseudonym_text(class: IdentifierClass, epoch: Option<u32>, token: &[u8; 16]) -> String {
+    let mut text = match epoch {
+        None => format!("p1-{class}-s-"),
+        Some(epoch) => format!("p1-{class}-r{epoch}-"),
+    };
+    text.push_str(&data_encoding::BASE32HEX_NOPAD.encode(token).to_ascii_lowercase());
+    text
 }
 
 #[cfg(test)]

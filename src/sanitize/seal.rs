@@ -1,4 +1,4 @@
-//! Sealing: AES-256-GCM under a key of one customer and program. A record whose customer's salt
+//! Sealing: AES-256-GCM under a key of one customer, program and day. A record whose customer's salt
 //! is gone cannot be opened by anyone.
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
@@ -6,7 +6,7 @@ use aes_gcm::{Aes256Gcm, Tag};
 use zeroize::Zeroizing;
 
 /// Bytes of a nonce. Nonces are random: 2^32 records under one key keep the chance of a repeat
-/// below 2^-32 (NIST SP 800-38D, 8.3).
+/// below 2^-32 (NIST SP 800-38D, 8.3). A key seals the records of one day only.
 pub const NONCE_BYTES: usize = 12;
 /// Bytes that sealing adds: the authentication tag.
 pub const TAG_BYTES: usize = 16;
@@ -16,7 +16,7 @@ pub const TAG_BYTES: usize = 16;
 #[error("a sealed record does not open: it was changed, or its key is gone")]
 pub struct SealBroken;
 
-/// A key that seals and opens records.
+/// A key that seals and opens records. Wiped when dropped.
 #[derive(Clone)]
 pub struct SealKey(Aes256Gcm);
 

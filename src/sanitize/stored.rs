@@ -173,8 +173,6 @@ pub(super) struct StoredEvent<'a> {
     pub(super) time_ms: i64,
     /// Its fields.
     pub(super) fields: Parts<'a>,
-    /// All of it.
-    pub(super) bytes: &'a [u8],
 }
 
 impl<'a> Events<'a> {
@@ -192,7 +190,7 @@ impl<'a> Events<'a> {
 
 fn event(bytes: &[u8]) -> Result<StoredEvent<'_>, WireFault> {
     let mut cursor = Cursor::new(bytes);
-    let mut event = StoredEvent { name: usize::MAX, time_ms: 0, fields: Parts { cursor, number: 3 }, bytes };
+    let mut event = StoredEvent { name: usize::MAX, time_ms: 0, fields: Parts { cursor, number: 3 } };
     loop {
         // What is stored has its fields last.
         event.fields.cursor = cursor;

@@ -3,10 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::samples::{at, blocking, fill, holding, id, noise, open, queue, register, seal_key};
-use super::{
-    Backup, BackupError, BackupProgress, MetaOp, MetaTable, OpenError, SecretKey, SecretOp, Store, put_back,
-};
+use super::samples::{at, blocking, bridge, fill, holding, id, noise, open, queue, register, seal_key};
+use super::{Backup, BackupError, BackupProgress, MetaOp, MetaTable, OpenError, Store, put_back};
 use crate::model::{CommitNumber, CustomerKey};
 
 async fn back_up(store: &Store, dir: &Path, rows: &Path) -> Result<Backup, BackupError> {
@@ -35,15 +33,12 @@ async fn world(dir: &Path) -> (Store, [CustomerKey; 2], Vec<Vec<u8>>) {
     let store = open(dir);
     let customers =
         [register(&store, "acme-gmbh", "enhanced").await, register(&store, "globex-inc", "enhanced").await];
-    let bridge = SecretKey::Bridge(customers[0], b"2026".to_vec());
-    let bridge =
-        SecretOp { key: bridge, before: None, after: Some(zeroize::Zeroizing::new(noise(5)[..40].to_vec())) };
-    store.write_secrets(vec![bridge], Vec::new()).await.unwrap();
+    store.write_meta(vec![bridge(customers[0], &noise(5)[..32])], true).await.unwrap();
     let row = MetaOp::Put { table: MetaTable::Totals, key: b"a".to_vec(), value: b"b".to_vec() };
     store.write_meta(vec![row], true).await.unwrap();
     fill(&store, customers, 1..=200).await;
     let salt = |key| store.customer_by_key(key).unwrap().unwrap().salt.expose().to_vec();
-    let salts = vec![salt(customers[0]), salt(customers[1]), noise(5)[24..40].to_vec()];
+    let salts = vec![salt(customers[0]), salt(customers[1]), noise(5)[8..32].to_vec()];
     (store, customers, salts)
 }
 
@@ -95,7 +90,7 @@ async fn a_backup_of_a_store_at_work_is_consistent_holds_no_personal_row_and_ope
         assert!(at(&copy, commit).unwrap().open(&key).unwrap() == noise(commit), "{commit}");
     }
     assert_eq!(copy.meta(MetaTable::Totals, b"a").unwrap(), Some(b"b".to_vec()));
-    assert_eq!(copy.bridges(customers[0]).unwrap()[0].1[..], noise(5)[..40]);
+    assert_eq!(copy.bridges(Some(customers[0])).unwrap()[0].seed.expose()[..], noise(5)[..32]);
     assert_eq!(copy.history(&id("acme-gmbh"), None, 9).unwrap().len(), 1);
     let listed = copy.list_customers(None, 999).unwrap().len();
     assert_eq!(u64::try_from(listed).unwrap(), copy.customers_count());

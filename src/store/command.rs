@@ -10,7 +10,8 @@ use super::meta::MetaTable;
 use super::reader::Damage;
 use super::record::SealedRecord;
 use super::registry::{NewChange, SetOutcome};
-use super::secrets::SecretOp;
+use super::root::Rewrapped;
+use super::salts::KeyOp;
 use crate::model::{Change, CommitNumber, CustomerKey};
 
 /// A batch to store: all of it or nothing.
@@ -74,6 +75,12 @@ pub enum MetaOp {
     },
     /// Puts an entry for the ledger into the outbox. It gets the next number.
     Ledger(Vec<u8>),
+    /// Has everybody who holds this customer read it anew; a batch that was decided before is decided again.
+    Touch(CustomerKey),
+    /// Changes the keys of a customer, if that still applies.
+    Key(KeyOp),
+    /// Binds the store to another root key.
+    Root(Rewrapped),
 }
 
 /// The answer to an append.
@@ -113,17 +120,6 @@ pub(super) enum Command {
         ops: Vec<MetaOp>,
         reply: Reply<Option<Change>>,
     },
-    Secrets {
-        secrets: Vec<SecretOp>,
-        ops: Vec<MetaOp>,
-        reply: Reply<bool>,
-    },
-    Root {
-        before: Option<Vec<u8>>,
-        after: Vec<u8>,
-        key_check: [u8; 16],
-        reply: Reply<bool>,
-    },
     Forget {
         upto: u64,
         reply: MetaReply,
@@ -149,10 +145,7 @@ impl Command {
             Self::SetAside(damage) => (super::bytes::length(&damage.bytes), 1),
             Self::Amend { amendments, .. } => (super::amend::bytes(amendments), amendments.len()),
             Self::Destroy { ops, .. } => (0, ops.len() + 1),
-            Self::Secrets { secrets, ops, .. } => (0, secrets.len() + ops.len()),
-            Self::Root { .. } | Self::Forget { .. } | Self::Mark(_) | Self::Maintain(_) | Self::Close(_) => {
-                (0, 1)
-            }
+            Self::Forget { .. } | Self::Mark(_) | Self::Maintain(_) | Self::Close(_) => (0, 1),
         }
     }
 }

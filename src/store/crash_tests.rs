@@ -8,9 +8,9 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::samples::{amendments, at, fill, holding, id, noise, open, queue, register, seal_key};
+use super::samples::{amendments, at, bridge, fill, holding, id, noise, open, queue, register, seal_key};
 use super::step::arm;
-use super::{Entry, MetaOp, MetaTable, Place, SecretKey, SecretOp, Store};
+use super::{Entry, MetaOp, MetaTable, Place, Store};
 use crate::model::{CommitNumber, CustomerKey};
 use crate::sanitize::SealKey;
 
@@ -118,15 +118,12 @@ async fn child() {
     let store = open(&data);
     let customers = [register(&store, NAME, "enhanced").await, register(&store, "globex", "enhanced").await];
     register(&store, NAME, "standard").await;
-    let bridge = SecretKey::Bridge(ACME, b"x".to_vec());
-    let bridge =
-        SecretOp { key: bridge, before: None, after: Some(zeroize::Zeroizing::new(noise(9)[..64].to_vec())) };
-    store.write_secrets(vec![bridge], Vec::new()).await.unwrap();
+    store.write_meta(vec![bridge(ACME, &noise(9)[..32])], true).await.unwrap();
     let sealed: BTreeMap<u64, Vec<u8>> = fill(&store, customers, 1..=RECORDS).await;
     let mine = sealed.iter().filter(|(n, _)| *n % 2 == 1);
     note(&home, "sealed", mine.map(|(n, bytes)| (*n, bytes.as_slice())));
     let salt = store.customer_by_key(ACME).unwrap().unwrap().salt;
-    note(&home, "secret", [(1, salt.expose().as_slice()), (2, &noise(9)[..64]), (3, NAME.as_bytes())]);
+    note(&home, "secret", [(1, salt.expose().as_slice()), (2, &noise(9)[..32]), (3, NAME.as_bytes())]);
     let copied = store.clone();
     tokio::task::spawn_blocking(move || copied.backup(&dir, &rows, &mut |_| {}).unwrap()).await.unwrap();
     arm(&step, nth);
@@ -220,7 +217,7 @@ async fn destroying_resumes_after_a_crash_at_any_step_and_leaves_no_byte_here_or
         let there = (step, nth) == ("write", 1);
         assert_eq!(store.customer_key(&id(NAME)).unwrap().is_some(), there);
         assert_eq!(store.customer_by_key(ACME).unwrap().is_some(), there);
-        assert_eq!(store.bridges(ACME).unwrap().len(), usize::from(there));
+        assert_eq!(store.bridges(Some(ACME)).unwrap().len(), usize::from(there));
         assert_eq!(store.customers_count(), 1 + u64::from(there));
         assert_eq!(store.meta(MetaTable::Erasures, b"1").unwrap().is_none(), there);
         assert_eq!(store.outbox(9).unwrap().len(), usize::from(!there));

@@ -8,7 +8,7 @@ use super::fault::StoreError;
 use super::{Customer, Store};
 use crate::model::{Change, CustomerId, CustomerKey};
 use crate::observe::Metric;
-use crate::sanitize::{CustomerSecret, RootKey};
+use crate::sanitize::CustomerSecret;
 
 /// Which participation a batch was decided under: made by [`CustomerEntry::basis`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,6 @@ impl CustomerEntry {
 #[derive(Debug, Clone)]
 pub struct Customers {
     store: Store,
-    root: Arc<RootKey>,
     keys: Arc<Cache<CustomerId, CustomerKey>>,
     entries: Arc<Cache<CustomerKey, Arc<CustomerEntry>>>,
 }
@@ -54,9 +53,9 @@ pub struct Customers {
 impl Customers {
     /// Holds at most `capacity` customers, about 2 KiB each.
     #[must_use]
-    pub fn new(store: Store, root: Arc<RootKey>, capacity: usize) -> Self {
+    pub fn new(store: Store, capacity: usize) -> Self {
         let capacity = capacity.max(1);
-        Self { store, root, keys: Arc::new(Cache::new(capacity)), entries: Arc::new(Cache::new(capacity)) }
+        Self { store, keys: Arc::new(Cache::new(capacity)), entries: Arc::new(Cache::new(capacity)) }
     }
 
     /// A customer by its id; `None` if it has no participation.
@@ -87,11 +86,11 @@ impl Customers {
             return Ok(Some(found));
         }
         Metric::CustomerCacheMisses.add(&[], 1);
-        let Some(Customer { key, change, salt }) = self.store.customer_by_key(key)? else {
+        let Some(Customer { key, change, salt, ratchet }) = self.store.customer_by_key(key)? else {
             self.entries.remove(&key);
             return Ok(None);
         };
-        let secret = Arc::new(CustomerSecret::derive(&self.root, &salt, key));
+        let secret = Arc::new(CustomerSecret::derive(&self.store.shared().data_root, &salt, ratchet, key));
         let entry = Arc::new(CustomerEntry { key, change, secret, stamp });
         self.entries.insert(key, Arc::clone(&entry));
         Ok(Some(entry))
@@ -101,6 +100,11 @@ impl Customers {
     pub fn forget(&self, id: &CustomerId, key: CustomerKey) {
         self.keys.remove(id);
         self.entries.remove(&key);
+    }
+
+    /// Forgets what is derived for every customer, so that no key that was ratcheted on stays in memory.
+    pub fn forget_all(&self) {
+        self.entries.clear();
     }
 
     /// The store behind it.

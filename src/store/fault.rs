@@ -123,10 +123,18 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// It was written under another root key.
-    #[error("the store in {path} was written with another root key; start with that key, or choose another data directory", path = path.display())]
+    #[error(
+        "the store in {path} was written with another root key ({wanted}, this one is {given}); start with that key, \
+         or choose another data directory",
+        path = path.display()
+    )]
     WrongRootKey {
         /// The data directory.
         path: PathBuf,
+        /// Names the key that was given ([`crate::sanitize::key_id`]).
+        given: String,
+        /// Names the key that opens the store.
+        wanted: String,
     },
     /// Parts of two stores are mixed.
     #[error("{part} in {path} belongs to another store; put back the parts that belong together", path = path.display())]

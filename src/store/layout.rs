@@ -72,13 +72,15 @@ pub(super) const KEY_STORE: &[u8] = b"\x01store";
 /// The key of the row with the last commit. Its text is long enough to be searched for in a
 /// damaged write-ahead log.
 pub(super) const KEY_HEAD: &[u8] = b"\x01usaged-commit-head";
+/// The key of the row with the data root, wrapped under the root key.
+pub(super) const KEY_DATA_ROOT: &[u8] = b"\x01data-root";
+/// The key of the row that says which epoch of rotating pseudonyms a time belongs to.
+pub(super) const KEY_ROTATION: &[u8] = b"\x01rotation";
 /// The key of the row with the registry's counters.
 pub(super) const KEY_REGISTRY: &[u8] = b"\x01registry";
 
 /// The key of the row with the outbox's counters.
 pub(super) const KEY_OUTBOX: &[u8] = b"\x01outbox";
-/// The key of the row with the data root, wrapped.
-pub(super) const KEY_ROOT: &[u8] = b"\x01data-root";
 
 const TAG_SEGMENT: u8 = 0x02;
 const TAG_DEDUP: u8 = 0x03;

@@ -37,7 +37,9 @@
 //! | `ids` | customer id; `00`; `FF` | customer key (8); empty; empty |
 //! | `customers` | customer key (8) | version 1 (1), JSON of the change |
 //! | `changes` | customer key (8), revision (8) | version 1 (1), JSON of the change |
-//! | `salts` | customer key (8); `b`, customer key (8), name | version 1 (1), salt (32); a bridge, a value of `sanitize` |
+//! | `salts` | customer key (8) | version 1 (1), salt (32) |
+//! | | customer key (8), `r` | version 1 (1), oldest epoch kept (4), its state (32) |
+//! | | `ff` (8), customer key (8), epoch (4) | a bridge: version 1 (1), seed (32), made (8), ends (8), text: by, reason |
 //! | `aside` | commit number (8) | row: fault (1), time in Unix ms (8), the first 256 KiB of what was found |
 //! | `default` | | empty |
 //!
@@ -51,6 +53,8 @@
 //! |---|---|
 //! | `01` `store` | format (4), store id (16), root key check (16), time of creation (8) |
 //! | `01` `usaged-commit-head` | last commit (8), running hash (16), synced groups (8); part of every synced group |
+//! | `01` `data-root` | the data root, wrapped under the root key (`sanitize/keys.rs`) |
+//! | `01` `rotation` | four times: from (8), epoch that begins then (4), length of epochs in ms (8) |
 //! | `01` `registry` | next customer key (8), customers (8) |
 //! | `01` `outbox` | number of the next entry (8), first number that was not forgotten (8) |
 //! | `01` `data-root` | the data root, wrapped: a value of `sanitize` |
@@ -86,7 +90,7 @@
 //! | 46 | 8 | print of the plan that made the body |
 //! | 54 | | texts: program, product, level, region |
 //! | | 12 | nonce, random |
-//! | | | body, compressed, then sealed with AES-256-GCM under the key of customer and program; everything before it is authenticated with it |
+//! | | | body, compressed, then sealed with AES-256-GCM under the key of customer, program and UTC day received; everything before it is authenticated with it |
 //! | | 16 | tag |
 //! | | 16 | tag of the record that was stored here first; in the forms 1 and 2 only |
 //! | | 1 | form: 0 as first stored, 1 replaced, 2 gone, 3 blank |
@@ -139,8 +143,10 @@ mod command;
 mod customers;
 mod dedup;
 mod directory;
+mod epochs;
 mod evidence;
 mod fault;
+mod find;
 pub mod floor;
 mod group;
 mod inspect;
@@ -160,9 +166,10 @@ mod registry;
 mod retention;
 mod rocks;
 mod roll;
+mod root;
+mod salts;
 mod salvage;
 mod scan;
-mod secrets;
 mod segments;
 mod shared;
 mod status;
@@ -200,7 +207,9 @@ pub use backup::{Backup, BackupError, BackupProgress, put_back};
 pub use command::{Append, Appended, MetaOp};
 pub use customers::{Basis, CustomerEntry, Customers};
 pub use dedup::Dedup;
+pub use epochs::{MAX_BRIDGES, Moved};
 pub use fault::{AppendError, DatabaseFault, OpenError, RecordFault, SetError, StoreError};
+pub use find::Found;
 pub use inspect::{DedupInspection, Inspection, SegmentInspection, inspect};
 pub use loss::Loss;
 pub use meta::{MetaRow, MetaTable};
@@ -210,8 +219,9 @@ pub use purge::{Place, PurgeError, PurgeProgress, Purged};
 pub use reader::{Entry, ReadLimits};
 pub use record::{RecordHeader, SealedRecord};
 pub use registry::{Customer, NewChange, SetOutcome};
+pub use root::Rewrapped;
+pub use salts::{Bridge, KeyOp};
 pub use scan::{HeaderAt, Scan, Scanned};
-pub use secrets::{SecretBytes, SecretKey, SecretOp};
 pub use status::Status;
 pub use store::{Queued, Store};
 pub use stored::StoredRecord;

@@ -21,6 +21,7 @@ use super::loss::Loss;
 use super::options::Options;
 use super::rocks::{Db, Setup, write_options};
 use super::roll::is_due_at_open;
+use super::root;
 use super::salvage;
 use super::segments::begin;
 use super::shared::{Parts, Shared};
@@ -29,6 +30,7 @@ use super::upkeep::{active, roll_bounds};
 use super::witness::{self, Said, Witness};
 use crate::model::CommitNumber;
 use crate::observe::Clock;
+use crate::sanitize::{DataRoot, RootKey, key_id};
 
 /// A store that is open, and what its writer goes on from.
 pub(super) struct Opened {
@@ -74,7 +76,7 @@ impl Judge<'_> {
 }
 
 /// Opens what is there, or makes what is not.
-pub(super) fn recover(options: Options, key_check: [u8; 16], clock: Clock) -> Result<Opened, OpenError> {
+pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<Opened, OpenError> {
     let directory = Directory::claim(&options.dir)?;
     let format = directory.format()?;
     let said = witness::read(&directory.witness()).map_err(|e| failed("read", &directory.witness(), e))?;
@@ -91,8 +93,9 @@ pub(super) fn recover(options: Options, key_check: [u8; 16], clock: Clock) -> Re
     let setup = Setup::new();
     let db = salvage::open(&setup, &directory, fresh, &judge)?;
     let now = clock.now();
-    let store = StoreRow { format: FORMAT_VERSION, id, key_check, created: now };
-    check_store(&db, &store, fresh, &judge)?;
+    let store = StoreRow { format: FORMAT_VERSION, id, key_check: key.check(), created: now };
+    let data_root = check_store(&db, &store, key, fresh, &judge)?;
+    let rotation = root::rotation(&db, options.rotation, now, &judge)?;
     let survey = survey::take(&db, &setup, &judge, now)?;
     let head = weigh(&db, &survey, said, &judge)?;
     let registry = row(&db, KEY_REGISTRY, &judge)?;
@@ -108,8 +111,21 @@ pub(super) fn recover(options: Options, key_check: [u8; 16], clock: Clock) -> Re
     let witness = witness.map_err(|source| failed("write", &directory.witness(), source))?;
     let customers = registry.customers;
     tracing::info!(head = head.commit, segments = catalogue.segments.len(), customers, "opened the store");
-    let parts =
-        Parts { db, setup, directory, options, clock, witness, catalogue, head, customers, outbox, aside };
+    let parts = Parts {
+        db,
+        setup,
+        directory,
+        options,
+        clock,
+        data_root,
+        rotation,
+        witness,
+        catalogue,
+        head,
+        customers,
+        outbox,
+        aside,
+    };
     Ok(Opened { shared: Shared::new(parts), head, registry, outbox, generations })
 }
 
@@ -149,8 +165,15 @@ pub(super) fn head_row(db: &Db, judge: &Judge<'_>) -> Result<Head, OpenError> {
     head.ok_or_else(|| judge.damaged("the row of the last commit", None))
 }
 
-/// Is this the database of this store, written under this root key? A new one is told what it is.
-fn check_store(db: &Db, expected: &StoreRow, fresh: bool, judge: &Judge<'_>) -> Result<(), OpenError> {
+/// Is this the database of this store, written under this root key? A new one is told what it is. Gives the
+/// data root.
+fn check_store(
+    db: &Db,
+    expected: &StoreRow,
+    key: &RootKey,
+    fresh: bool,
+    judge: &Judge<'_>,
+) -> Result<DataRoot, OpenError> {
     const PART: &str = "the row that says what the store is";
     let path = judge.path.to_owned();
     let Some(found) = row(db, KEY_STORE, judge)? else {
@@ -158,11 +181,7 @@ fn check_store(db: &Db, expected: &StoreRow, fresh: bool, judge: &Judge<'_>) -> 
         if !fresh && head_row(db, judge)? != Head::default() {
             return Err(judge.damaged(PART, None));
         }
-        let meta = db.cf_handle(META).ok_or_else(|| judge.damaged(PART, None))?;
-        let mut batch = WriteBatch::default();
-        batch.put_cf(&meta, KEY_STORE, expected.encode());
-        let written = db.write_opt(batch, &write_options(true));
-        return written.map_err(|error| OpenError::Database { path, source: error.into() });
+        return root::make(db, expected, key, judge);
     };
     let found = StoreRow::decode(&found).ok_or_else(|| judge.damaged(PART, None))?;
     if found.format != FORMAT_VERSION {
@@ -176,9 +195,10 @@ fn check_store(db: &Db, expected: &StoreRow, fresh: bool, judge: &Judge<'_>) -> 
         return Err(OpenError::Foreign { part: "the database", path });
     }
     if found.key_check != expected.key_check {
-        return Err(OpenError::WrongRootKey { path });
+        let (given, wanted) = (key_id(&expected.key_check), key_id(&found.key_check));
+        return Err(OpenError::WrongRootKey { path, given, wanted });
     }
-    Ok(())
+    root::read(db, &found.id, key, judge)
 }
 
 /// Does the database reach what the witness saw, and is it the same? Gives the head to go on from; no

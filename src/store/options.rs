@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::group::GroupBounds;
 use super::outbox::Notary;
+use crate::sanitize::Rotation;
 
 /// What happens when the disk budget is spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,10 @@ pub struct Options {
     pub notary: Option<Notary>,
     /// Go on although data that was acknowledged is missing. For one start. Default false.
     pub accept_data_loss: bool,
+    /// How long a rotating pseudonym stays the same, at least an hour. Default 30 d.
+    pub rotation: Duration,
+    /// Rotation epochs before the present one whose keys are kept. Default 2.
+    pub past_epochs: u32,
 }
 
 impl Options {
@@ -85,6 +90,8 @@ impl Options {
             queue_depth: 1_024,
             notary: None,
             accept_data_loss: false,
+            rotation: Rotation::default().length(),
+            past_epochs: 2,
         }
     }
 

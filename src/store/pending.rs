@@ -1,6 +1,6 @@
 //! One group on its way to the disk: its write batch, what will be true after it, and who waits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use super::layout::{Head, META, OutboxRow, segment_family};
 use super::registry::{self, NewChange, Revisions};
 use super::retention::retry_after;
 use super::rocks::Db;
+use super::salts::{self, KeyOp};
 use super::writer::Writer;
 use crate::model::{Change, CommitNumber, CustomerKey, UnixMillis};
 
@@ -62,8 +63,6 @@ pub(super) struct Pending {
     pub(super) revisions: Revisions,
     pub(super) outbox: OutboxRow,
     pub(super) changes: Changes,
-    /// Rows of secrets that are changed.
-    pub(super) secrets: HashSet<Vec<u8>>,
     /// Customers whose caches take notice although their participation is the same.
     pub(super) restamped: Vec<CustomerKey>,
     pub(super) records: u64,
@@ -111,10 +110,9 @@ impl Pending {
             marked: false,
             head: writer.head,
             content,
-            revisions: Revisions::new(writer.registry),
+            revisions: Revisions::new(writer.registry, writer.shared.oldest_epoch(now)),
             outbox: writer.outbox,
             changes: Changes::default(),
-            secrets: HashSet::new(),
             restamped: Vec::new(),
             records: 0,
             events: 0,
@@ -214,8 +212,10 @@ impl Pending {
     /// Writes rows of metadata, or none of them.
     pub(super) fn put_rows(&mut self, db: &Db, ops: Vec<MetaOp>) -> Result<(), StoreError> {
         self.check_outbox(ops.iter().filter(|op| matches!(op, MetaOp::Ledger(_))).count())?;
+        // What has to be read is read before the first change is taken in.
+        let applies: Vec<bool> = ops.iter().map(|op| self.applies(db, op)).collect::<Result<_, _>>()?;
         let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
-        for op in ops {
+        for (op, _) in ops.into_iter().zip(applies).filter(|(_, applies)| *applies) {
             match op {
                 MetaOp::Put { table, key, value } => self.batch.put_cf(&meta, table.key(&key), value),
                 MetaOp::Delete { table, key } => self.batch.delete_cf(&meta, table.key(&key)),
@@ -224,9 +224,35 @@ impl Pending {
                     self.batch.delete_range_cf(&meta, from, until);
                 }
                 MetaOp::Ledger(entry) => self.enter(db, &entry),
+                MetaOp::Touch(customer) => self.restamped.push(customer),
+                MetaOp::Key(op) => self.key(db, &op),
+                MetaOp::Root(rewrapped) => {
+                    rewrapped.rows().into_iter().for_each(|(key, row)| self.batch.put_cf(&meta, key, row));
+                }
             }
         }
         Ok(())
+    }
+
+    fn applies(&self, db: &Db, op: &MetaOp) -> Result<bool, StoreError> {
+        match op {
+            MetaOp::Key(op) => Ok(!self.revisions.is_destroyed(op.customer()) && salts::applies(db, op)?),
+            MetaOp::Put { .. }
+            | MetaOp::Delete { .. }
+            | MetaOp::DeleteAll { .. }
+            | MetaOp::Ledger(_)
+            | MetaOp::Touch(_)
+            | MetaOp::Root(_) => Ok(true),
+        }
+    }
+
+    /// Changes the keys of a customer. Whoever holds them reads them anew; a batch of this group that was decided
+    /// with the old ones is decided again.
+    fn key(&mut self, db: &Db, op: &KeyOp) {
+        if let KeyOp::Ratchet { customer, .. } = op {
+            self.restamped.push(*customer);
+        }
+        salts::apply(db, &mut self.batch, op);
     }
 
     /// Takes in changes of participations. If one cannot be read, those before it in the command are made all

@@ -21,13 +21,13 @@ use super::command::Command;
 use super::dedup::generations;
 use super::fault::StoreError;
 use super::layout::{
-    ASIDE, CHANGES, CUSTOMERS, FIXED, Family, IDS, IDS_ENDS, KEY_ROOT, KEY_STORE, META, SALTS, family,
+    ASIDE, CHANGES, CUSTOMERS, FIXED, Family, IDS, IDS_ENDS, KEY_DATA_ROOT, KEY_STORE, META, SALTS, family,
     segment_family,
 };
 use super::meta::MetaTable;
 use super::registry::change_key;
 use super::rocks::{Db, between};
-use super::secrets::bridges_of;
+use super::salts::{bridges_of, own_of};
 use super::shared::Shared;
 use super::step;
 use crate::model::{CommitNumber, CustomerKey};
@@ -277,10 +277,10 @@ fn ranges(shared: &Shared, place: &Place) -> Vec<Range> {
         }
         Place::Customer(key) => {
             let own = key.0.to_be_bytes();
-            let (bridges, behind) = bridges_of(*key);
+            let ((salt, ratchet), (bridges, behind)) = (own_of(*key), bridges_of(*key));
             let [before, after] = IDS_ENDS;
             vec![
-                Range::new(SALTS, &own, &own),
+                Range::new(SALTS, &salt, &ratchet),
                 Range::new(SALTS, &bridges, &behind),
                 Range::new(CUSTOMERS, &own, &own),
                 Range::new(CHANGES, &change_key(*key, 0), &change_key(*key, u64::MAX)),
@@ -293,7 +293,7 @@ fn ranges(shared: &Shared, place: &Place) -> Vec<Range> {
             vec![Range::new(META, &first, &behind)]
         }
         Place::DataRoot => {
-            vec![Range::new(META, KEY_ROOT, KEY_ROOT), Range::new(META, KEY_STORE, KEY_STORE)]
+            vec![Range::new(META, KEY_DATA_ROOT, KEY_DATA_ROOT), Range::new(META, KEY_STORE, KEY_STORE)]
         }
     }
 }

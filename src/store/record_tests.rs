@@ -1,20 +1,19 @@
 //! The record format, byte for byte: what is written reads back, and every changed bit is found.
 
+use std::sync::Arc;
+
 use super::chain::Chain;
 use super::fault::RecordFault;
 use super::record::{RecordHeader, SealedRecord, Stub};
 use super::stored::{Stored, StoredRecord};
 use crate::model::{CustomerKey, ProgramName, Purpose, Purposes, UnixMillis};
-use crate::sanitize::{CustomerSalt, CustomerSecret, RootKey, SealKey};
+use crate::sanitize::{CustomerSalt, CustomerSecret, DataRoot, Ratchet, SealKey};
 
-fn seal_key(customer: u64) -> SealKey {
-    let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
-    CustomerSecret::derive(
-        &root,
-        &CustomerSalt::new([u8::try_from(customer).unwrap(); 32]),
-        CustomerKey(customer),
-    )
-    .seal_key(&ProgramName::new("ceip").unwrap())
+fn seal_key(customer: u64) -> Arc<SealKey> {
+    let salt = CustomerSalt::new([u8::try_from(customer).unwrap(); 32]);
+    let (root, ratchet) = (DataRoot::new([1; 32]), Ratchet::new(0, [2; 32]));
+    CustomerSecret::derive(&root, &salt, ratchet, CustomerKey(customer))
+        .seal_key(&ProgramName::new("ceip").unwrap(), UnixMillis(0))
 }
 
 fn header() -> RecordHeader {

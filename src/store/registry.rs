@@ -9,10 +9,11 @@ use rocksdb::WriteBatch;
 use zeroize::Zeroizing;
 
 use super::fault::{SetError, StoreError};
-use super::layout::{CHANGES, CUSTOMERS, IDS, IDS_ENDS, RegistryRow, SALTS};
+use super::layout::{CHANGES, CUSTOMERS, IDS, IDS_ENDS, RegistryRow};
 use super::rocks::{Db, between};
+use super::salts;
 use crate::model::{Change, CustomerId, CustomerKey, Participation, UnixMillis};
-use crate::sanitize::CustomerSalt;
+use crate::sanitize::{CustomerSalt, Ratchet};
 
 const VERSION: u8 = 1;
 /// The longest name of who asked for a change, in bytes.
@@ -53,6 +54,8 @@ pub struct Customer {
     pub change: Change,
     /// Its salt.
     pub salt: CustomerSalt,
+    /// Its ratchet.
+    pub ratchet: Ratchet,
 }
 
 /// The family of ids. It is written to through [`put_id`] and [`delete_id`] only.
@@ -112,10 +115,8 @@ pub(super) fn present(db: &Db, key: CustomerKey) -> Result<Option<Change>, Store
 /// A customer with its salt; `None` if it has no participation or its salt is gone.
 pub(super) fn customer(db: &Db, key: CustomerKey) -> Result<Option<Customer>, StoreError> {
     let Some(change) = present(db, key)? else { return Ok(None) };
-    let Some(row) = get(db, SALTS, &key.0.to_be_bytes())?.map(Zeroizing::new) else { return Ok(None) };
-    let bytes: [u8; 32] =
-        row.strip_prefix(&[VERSION]).and_then(|salt| salt.try_into().ok()).ok_or(DAMAGED)?;
-    Ok(Some(Customer { key, change, salt: CustomerSalt::new(bytes) }))
+    let keys = salts::of(db, key)?;
+    Ok(keys.map(|(salt, ratchet)| Customer { key, change, salt, ratchet }))
 }
 
 /// Customers in the order of their ids, after `after`.
@@ -179,11 +180,21 @@ fn revise(present: Option<&Change>, new: &NewChange, now: UnixMillis) -> Result<
     }))
 }
 
+/// A random salt, and a ratchet that stands at `epoch`.
+fn new_keys(epoch: u32) -> Result<(CustomerSalt, Ratchet), StoreError> {
+    let mut random = Zeroizing::new([[0; 32]; 2]);
+    SysRng.try_fill_bytes(random.as_flattened_mut()).map_err(|_| StoreError::Entropy)?;
+    let [salt, state] = *random;
+    Ok((CustomerSalt::new(salt), Ratchet::new(epoch, state)))
+}
+
 /// Changes of one group, on top of what is stored.
 #[derive(Debug)]
 pub(super) struct Revisions {
     /// The counters after them.
     pub(super) row: RegistryRow,
+    /// The epoch at which the ratchet of a new customer stands: the oldest that is kept.
+    epoch: u32,
     /// Customers that changed.
     pub(super) touched: HashSet<CustomerKey>,
     /// What changed, in order: before and after.
@@ -194,9 +205,9 @@ pub(super) struct Revisions {
 }
 
 impl Revisions {
-    pub(super) fn new(row: RegistryRow) -> Self {
+    pub(super) fn new(row: RegistryRow, epoch: u32) -> Self {
         let (touched, destroyed) = (HashSet::new(), HashSet::new());
-        Self { row, touched, news: Vec::new(), changed: HashMap::new(), destroyed }
+        Self { row, epoch, touched, news: Vec::new(), changed: HashMap::new(), destroyed }
     }
 
     /// Takes every row of a customer away: its secrets, its id, what it chose now and ever. Gives what it chose
@@ -215,8 +226,9 @@ impl Revisions {
             Some((_, change)) => Some(change.clone()),
             None => present(db, key)?,
         };
-        let families = (db.cf_handle(CUSTOMERS), db.cf_handle(CHANGES), db.cf_handle(SALTS));
-        let (Some(customers), Some(changes), Some(salts)) = families else { return Err(DAMAGED) };
+        let families = (db.cf_handle(CUSTOMERS), db.cf_handle(CHANGES));
+        let (Some(customers), Some(changes)) = families else { return Err(DAMAGED) };
+        salts::destroy(db, batch, key)?;
         if let Some(change) = &change {
             let id = &change.participation.customer;
             delete_id(db, batch, id).ok_or(DAMAGED)?;
@@ -224,11 +236,8 @@ impl Revisions {
             self.row.customers = self.row.customers.saturating_sub(1);
         }
         batch.delete_cf(&customers, key.0.to_be_bytes());
-        batch.delete_cf(&salts, key.0.to_be_bytes());
         // Purging takes these marks away again: they do not pile up.
         batch.delete_range_cf(&changes, change_key(key, 0), change_key(CustomerKey(key.0 + 1), 0));
-        let (first, last) = super::secrets::bridges_of(key);
-        batch.delete_range_cf(&salts, first, last);
         self.touched.insert(key);
         self.destroyed.insert(key);
         Ok(change)
@@ -240,7 +249,7 @@ impl Revisions {
     }
 
     /// Applies one change: writes its rows into `batch`. A customer that is seen for the first time gets
-    /// a key and a salt.
+    /// a key, a salt and a ratchet.
     pub(super) fn apply(
         &mut self,
         db: &Db,
@@ -265,19 +274,16 @@ impl Revisions {
             },
             Ok(Some(change)) => change,
         };
-        let families = (db.cf_handle(CUSTOMERS), db.cf_handle(CHANGES), db.cf_handle(SALTS));
-        let (Some(customers), Some(changes), Some(salts)) = families else { return Err(DAMAGED) };
+        let families = (db.cf_handle(CUSTOMERS), db.cf_handle(CHANGES));
+        let (Some(customers), Some(changes)) = families else { return Err(DAMAGED) };
         // Whatever can fail comes before the first row.
         let row = encode(&change)?;
         let key = if let Some(key) = key {
             key
         } else {
             let key = self.row.next;
-            let mut salt = Zeroizing::new([VERSION; 33]);
-            if let Some(random) = salt.get_mut(1..) {
-                SysRng.try_fill_bytes(random).map_err(|_| StoreError::Entropy)?;
-            }
-            batch.put_cf(&salts, key.0.to_be_bytes(), salt.as_slice());
+            let (salt, ratchet) = new_keys(self.epoch)?;
+            salts::make(db, batch, key, &salt, &ratchet)?;
             put_id(db, batch, id, key).ok_or(DAMAGED)?;
             self.row = RegistryRow { next: CustomerKey(key.0 + 1), customers: self.row.customers + 1 };
             key

@@ -1,16 +1,11 @@
 //! Rows for other rooms: tables, the outbox of the ledger, secrets and the data root.
 
-use std::sync::Arc;
-
-use zeroize::Zeroizing;
-
-use super::samples::{blocking, holding, id, open, open_with, register};
-use super::{
-    Customers, MetaOp, MetaTable, Notary, OpenError, Options, Place, SecretKey, SecretOp, Store, StoreError,
+use super::samples::{
+    at, blocking, bridge, fill, holding, id, noise, open, open_with, register, root_key, seal_key,
 };
+use super::{Customers, MetaOp, MetaTable, Notary, OpenError, Options, Place, Store, StoreError};
 use crate::model::CustomerKey;
 use crate::observe::Clock;
-use crate::sanitize::RootKey;
 
 fn put(table: MetaTable, key: &[u8], value: &[u8]) -> MetaOp {
     MetaOp::Put { table, key: key.to_vec(), value: value.to_vec() }
@@ -129,48 +124,30 @@ async fn what_would_add_to_a_full_outbox_is_refused_and_does_not_happen() {
     assert!(store.set_participation(vec![new]).await.unwrap()[0].is_ok());
 }
 
-fn bytes(byte: u8) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(vec![byte; 40])
-}
-
 // covers: P8
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_replaced_only_by_who_read_it_and_a_destroyed_one_does_not_come_back() {
+async fn a_bridge_that_was_erased_is_in_no_file_and_a_destroyed_customer_gets_none() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("data");
     let store = open(&dir);
     let key = register(&store, "acme", "standard").await;
-    let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
-    let customers = Customers::new(store.clone(), Arc::new(root), 8);
-    let cached = customers.get(&id("acme")).unwrap().unwrap();
-    let bridge = SecretKey::Bridge(key, b"2026".to_vec());
-    let op = |before, after| SecretOp { key: bridge.clone(), before, after };
-    assert!(store.write_secrets(vec![op(None, Some(bytes(7)))], Vec::new()).await.unwrap());
-    assert!(!store.write_secrets(vec![op(None, Some(bytes(8)))], Vec::new()).await.unwrap());
-    let totals = || vec![put(MetaTable::Totals, b"a", b"b")];
-    assert!(!store.write_secrets(vec![op(Some(bytes(9)), Some(bytes(8)))], totals()).await.unwrap());
-    assert_eq!(store.meta(MetaTable::Totals, b"a").unwrap(), None);
-    assert_eq!(store.bridges(key).unwrap(), [(b"2026".to_vec(), bytes(7))]);
-    assert!(store.write_secrets(vec![op(Some(bytes(7)), Some(bytes(8)))], totals()).await.unwrap());
-    assert_eq!(store.secret(&bridge).unwrap(), Some(bytes(8)));
-    assert_eq!(store.meta(MetaTable::Totals, b"a").unwrap(), Some(b"b".to_vec()));
-    // Who holds what was derived from it reads it again; what was decided before is not refused for that.
-    let again = customers.get(&id("acme")).unwrap().unwrap();
-    assert!(!Arc::ptr_eq(&cached, &again) && cached.change == again.change);
-    let purged = store.clone();
-    blocking(move || purged.purge(&[Place::Customer(key)], &mut |_| {}).unwrap()).await;
+    let customers = Customers::new(store.clone(), 8);
+    store.write_meta(vec![bridge(key, &[7; 32])], true).await.unwrap();
+    store.write_meta(vec![bridge(key, &[8; 32])], true).await.unwrap();
+    assert_eq!(store.bridges(Some(key)).unwrap()[0].seed.expose(), &[8; 32]);
+    let purge = || {
+        let purged = store.clone();
+        blocking(move || purged.purge(&[Place::Customer(key)], &mut |_| {}).unwrap())
+    };
+    purge().await;
     assert!(
-        holding(&dir, [[7; 40].as_slice()]).is_empty() && !holding(&dir, [[8; 40].as_slice()]).is_empty()
+        holding(&dir, [[7; 32].as_slice()]).is_empty() && !holding(&dir, [[8; 32].as_slice()]).is_empty()
     );
-    assert!(format!("{:?}", op(Some(bytes(7)), None)).find("7, 7").is_none());
     store.destroy_customer(key, Vec::new()).await.unwrap();
-    assert!(store.bridges(key).unwrap().is_empty() && customers.get(&id("acme")).unwrap().is_none());
-    assert!(!store.write_secrets(vec![op(None, Some(bytes(8)))], Vec::new()).await.unwrap());
-    let salt = SecretOp { key: SecretKey::Salt(key), before: None, after: Some(bytes(8)) };
-    assert!(!store.write_secrets(vec![salt], Vec::new()).await.unwrap());
-    let purged = store.clone();
-    blocking(move || purged.purge(&[Place::Customer(key)], &mut |_| {}).unwrap()).await;
-    assert!(holding(&dir, [[8; 40].as_slice()]).is_empty());
+    store.write_meta(vec![bridge(key, &[9; 32])], true).await.unwrap();
+    assert!(store.bridges(Some(key)).unwrap().is_empty() && customers.get(&id("acme")).unwrap().is_none());
+    purge().await;
+    assert!(holding(&dir, [[8; 32].as_slice(), &[9; 32]]).is_empty());
     let other = register(&store, "acme", "standard").await;
     assert_eq!(customers.get(&id("acme")).unwrap().unwrap().key, other);
 }
@@ -180,20 +157,17 @@ async fn another_wrapping_of_the_data_root_comes_with_its_root_key_and_the_old_o
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("data");
     let store = open(&dir);
-    assert_eq!(store.data_root().unwrap(), None);
-    assert!(store.set_data_root(None, vec![7; 40], [1; 16]).await.unwrap());
-    assert!(!store.set_data_root(None, vec![9; 40], [1; 16]).await.unwrap());
-    assert!(store.set_data_root(Some(vec![7; 40]), vec![8; 40], [2; 16]).await.unwrap());
-    assert_eq!(store.data_root().unwrap(), Some(vec![8; 40]));
+    let key = register(&store, "acme", "standard").await;
+    fill(&store, [key, key], 1..=3).await;
+    assert!(store.rewrapped(&root_key(0)).unwrap().is_none());
+    let rewrapped = store.rewrapped(&root_key(1)).unwrap().unwrap();
+    store.write_meta(vec![MetaOp::Root(rewrapped)], true).await.unwrap();
     let purged = store.clone();
     blocking(move || purged.purge(&[Place::DataRoot], &mut |_| {}).unwrap()).await;
-    assert!(
-        holding(&dir, [[7; 40].as_slice()]).is_empty() && !holding(&dir, [[8; 40].as_slice()]).is_empty()
-    );
     store.close().await;
-    let old = Store::open(Options::new(&dir), [1; 16], Clock::system());
+    let old = Store::open(Options::new(&dir), &root_key(0), Clock::system());
     assert!(matches!(old, Err(OpenError::WrongRootKey { .. })), "{old:?}");
-    let store = Store::open(Options::new(&dir), [2; 16], Clock::system()).unwrap();
-    assert_eq!(store.data_root().unwrap(), Some(vec![8; 40]));
-    assert_eq!(store.secret(&SecretKey::Salt(CustomerKey(1))).unwrap(), None);
+    let store = Store::open(Options::new(&dir), &root_key(1), Clock::system()).unwrap();
+    let key = seal_key(&store, key).unwrap();
+    assert!(at(&store, 2).unwrap().open(&key).unwrap() == noise(2), "no key of a record changes");
 }

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::command::Append;
 use super::dedup::Dedup;
 use super::record::{RecordHeader, SealedRecord};
 use super::registry::NewChange;
-use super::{Amendment, Entry, Options, ReadLimits, Store, StoredRecord};
+use super::{Amendment, Bridge, Customers, Entry, KeyOp, MetaOp, Options, ReadLimits, Store, StoredRecord};
 use crate::model::{
     CommitNumber, CustomerId, CustomerKey, LevelName, Participation, ProgramName, Purpose, Purposes,
     UnixMillis,
 };
 use crate::observe::Clock;
-use crate::sanitize::{CustomerSecret, RootKey, SealKey};
+use crate::sanitize::{EpochSeed, RootKey, SealKey};
 
 /// When every record was received.
 pub(super) const RECEIVED: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -31,7 +32,7 @@ pub(super) fn open_with(options: &Options) -> Store {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
     loop {
         // A test that starts a process has a copy of the lock between fork and exec.
-        match Store::open(options.clone(), [1; 16], Clock::manual(RECEIVED)) {
+        match Store::open(options.clone(), &root_key(0), Clock::manual(RECEIVED)) {
             Err(super::OpenError::Locked { .. }) if std::time::Instant::now() < until => {
                 std::thread::sleep(std::time::Duration::from_millis(5));
             }
@@ -54,9 +55,29 @@ pub(super) async fn register(store: &Store, name: &str, level: &str) -> Customer
 
 /// The key that seals the records of a customer.
 pub(super) fn seal_key(store: &Store, key: CustomerKey) -> Option<SealKey> {
-    let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
-    let customer = store.customer_by_key(key).unwrap()?;
-    Some(CustomerSecret::derive(&root, &customer.salt, key).seal_key(&ProgramName::new("ceip").unwrap()))
+    let customers = Customers::new(store.clone(), 8);
+    let secret = Arc::clone(&customers.get_by_key(key).unwrap()?.secret);
+    Some(SealKey::clone(&secret.seal_key(&ProgramName::new("ceip").unwrap(), RECEIVED)))
+}
+
+/// A root key; another one for each number.
+pub(super) fn root_key(number: u8) -> RootKey {
+    RootKey::from_hex(&format!("{number:02x}23456789abcdef").repeat(4)).unwrap()
+}
+
+/// Keeps a bridge with this seed.
+pub(super) fn bridge(customer: CustomerKey, seed: &[u8]) -> MetaOp {
+    let seed = EpochSeed::new(seed.try_into().unwrap());
+    let (by, reason) = ("ops".to_owned(), "a test".to_owned());
+    MetaOp::Key(KeyOp::Bridge(Bridge {
+        customer,
+        epoch: 1,
+        seed,
+        made: RECEIVED,
+        until: RECEIVED,
+        by,
+        reason,
+    }))
 }
 
 /// Bytes that do not compress, other ones for each `n`.

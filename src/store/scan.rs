@@ -1,10 +1,9 @@
-//! Looking through the queue without opening anything: the headers of one customer or of all, which commits a time
-//! range covers, and which batch an id stands for.
+//! Looking through the queue without opening anything: the headers of one customer or of all, and which commits a
+//! time range covers.
 
 use std::ops::ControlFlow;
 
 use super::Store;
-use super::dedup::{Remembered, generations, recall_in};
 use super::fault::StoreError;
 use super::reader::walk_rows;
 use super::record::{RecordHeader, peek_customer};
@@ -111,21 +110,6 @@ impl Store {
         let first = within.next()?;
         let last = within.next_back().unwrap_or(first);
         Some((CommitNumber(first.first), CommitNumber(last.content.last)))
-    }
-
-    /// What is remembered of the batch with this id ([`super::Dedup::id`]): its last commit, and its receipt as it
-    /// was given. `None` if there was none within the window.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn find(&self, id: &[u8; 16]) -> Result<Option<(CommitNumber, Vec<u8>)>, StoreError> {
-        let db = &self.shared().db;
-        for family in generations(db)?.iter().rev() {
-            if let Some(Remembered { last, receipt, .. }) = recall_in(db, family, id)? {
-                return Ok(Some((last, receipt)));
-            }
-        }
-        Ok(None)
     }
 }
 

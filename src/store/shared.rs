@@ -12,8 +12,9 @@ use super::layout::{Head, OutboxRow};
 use super::options::Options;
 use super::rocks::{Db, Setup};
 use super::witness::Witness;
-use crate::model::{CommitNumber, CustomerKey};
+use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 use crate::observe::Clock;
+use crate::sanitize::{DataRoot, Rotation};
 
 /// Customers share stamps by their key modulo this: a change of one reloads 1 / 4096 of the cache.
 const STAMPS: usize = 4096;
@@ -26,6 +27,8 @@ pub(super) struct Shared {
     pub(super) directory: Directory,
     pub(super) options: Options,
     pub(super) clock: Clock,
+    pub(super) data_root: DataRoot,
+    pub(super) rotation: Rotation,
     pub(super) witness: Mutex<Witness>,
     pub(super) head: watch::Sender<CommitNumber>,
     pub(super) oldest: watch::Sender<CommitNumber>,
@@ -57,6 +60,8 @@ pub(super) struct Parts {
     pub(super) directory: Directory,
     pub(super) options: Options,
     pub(super) clock: Clock,
+    pub(super) data_root: DataRoot,
+    pub(super) rotation: Rotation,
     pub(super) witness: Witness,
     pub(super) catalogue: Catalogue,
     pub(super) head: Head,
@@ -74,6 +79,8 @@ impl Shared {
             directory: parts.directory,
             options: parts.options,
             clock: parts.clock,
+            data_root: parts.data_root,
+            rotation: parts.rotation,
             witness: Mutex::new(parts.witness),
             head: watch::Sender::new(CommitNumber(parts.head.commit)),
             oldest: watch::Sender::new(CommitNumber(parts.catalogue.oldest())),
@@ -119,6 +126,11 @@ impl Shared {
         let written = witness.advance(head);
         drop(witness);
         written.map_err(|error| self.fail(&format!("cannot write the witness file: {error}"))).is_ok()
+    }
+
+    /// The oldest rotation epoch whose keys are kept at `now`.
+    pub(super) fn oldest_epoch(&self, now: UnixMillis) -> u32 {
+        self.rotation.epoch(now).saturating_sub(self.options.past_epochs)
     }
 
     /// Marks the store as failed, for good. The daemon watches for it and ends.

@@ -20,6 +20,7 @@ use super::ticker::ticker;
 use super::writer::Writer;
 use crate::model::{Change, CustomerId, CustomerKey};
 use crate::observe::Clock;
+use crate::sanitize::RootKey;
 
 /// How long an append waits for its turn before it is refused.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,16 +49,15 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the store in `options.dir`, or makes one. `key_check` tells the root key from another
-    /// ([`crate::sanitize::RootKey::check`]). Blocks; the time depends on the last segment, not on the
-    /// backlog.
+    /// Opens the store in `options.dir`, or makes one; `key` unwraps what its keys are derived from. Blocks; the
+    /// time depends on the last segment, not on the backlog.
     ///
     /// # Errors
     /// If the directory, the format or the root key are wrong, if another process holds it, or if
     /// acknowledged data is missing ([`OpenError::Amnesia`]).
-    pub fn open(options: Options, key_check: [u8; 16], clock: Clock) -> Result<Self, OpenError> {
+    pub fn open(options: Options, key: &RootKey, clock: Clock) -> Result<Self, OpenError> {
         let depth = options.queue_depth.max(1);
-        let Opened { shared, head, registry, outbox, generations } = recover(options, key_check, clock)?;
+        let Opened { shared, head, registry, outbox, generations } = recover(options, key, clock)?;
         let shared = Arc::new(shared);
         let (sender, receiver) = mpsc::channel(depth);
         let writer = Writer { shared: Arc::clone(&shared), receiver, head, registry, outbox, generations };
@@ -304,7 +304,8 @@ mod tests {
     fn a_panic_of_a_thread_of_the_store_is_a_failure_of_the_store() {
         let dir = tempfile::tempdir().unwrap();
         let options = Options::new(&dir.path().join("data"));
-        let store = Store::open(options, [1; 16], Clock::system()).unwrap();
+        let key = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
+        let store = Store::open(options, &key, Clock::system()).unwrap();
         let end = thread(&store.0.shared, "store-writer", || panic!("a bug")).unwrap();
         end.join().unwrap();
         let why = store.fatal().borrow().clone();

@@ -100,10 +100,6 @@ impl Writer {
                 Command::Set { changes, reply } => pending.set(self, &changes, reply),
                 Command::Amend { amendments, reply, .. } => pending.amend(&self.shared, amendments, reply),
                 Command::Destroy { key, ops, reply } => pending.destroy(db, key, ops, reply),
-                Command::Secrets { secrets, ops, reply } => pending.secrets(db, secrets, ops, reply),
-                Command::Root { before, after, key_check, reply } => {
-                    pending.root(db, before.as_deref(), &after, key_check, reply);
-                }
                 Command::Forget { upto, reply } => pending.forget(db, upto, reply),
                 Command::Mark(reply) => {
                     (pending.sync, pending.marked) = (true, true);

@@ -7,8 +7,8 @@ use usaged::model::{CustomerId, CustomerKey, LevelName, Participation, ProgramNa
 use usaged::policy::{Policy, compile, shipped};
 use usaged::sanitize::wire::{Head, ProtoReader};
 use usaged::sanitize::{
-    Applicant, CustomerSalt, CustomerSecret, Permit, RootKey, Sanitized, SanitizedBatch, Scratch, SealKey,
-    sanitize,
+    Applicant, CustomerSalt, CustomerSecret, DataRoot, Permit, Ratchet, RootKey, Sanitized, SanitizedBatch,
+    Scratch, SealKey, sanitize,
 };
 
 /// When every request is received.
@@ -45,7 +45,12 @@ pub(crate) fn participation(level: &str) -> Participation {
 
 impl Desk {
     pub(crate) fn new(level: &str) -> Self {
-        let secret = CustomerSecret::derive(&root_key(), &CustomerSalt::new([7; 32]), CustomerKey(1));
+        let secret = CustomerSecret::derive(
+            &DataRoot::new([5; 32]),
+            &CustomerSalt::new([7; 32]),
+            Ratchet::new(0, [6; 32]),
+            CustomerKey(1),
+        );
         let (participation, secret) = (participation(level), Arc::new(secret));
         Self { policy: policy(), participation, secret, caps: BTreeMap::new() }
     }
@@ -59,6 +64,7 @@ impl Desk {
             caps: &self.caps,
             received: RECEIVED,
             epoch: 0,
+            suppressed: None,
         };
         let permit = Permit::grant(Arc::clone(&self.policy), &applicant, &head);
         sanitize(&permit, &head, ProtoReader::new(request), scratch).unwrap()
@@ -72,7 +78,7 @@ impl Desk {
         sanitised.batches.remove(0)
     }
 
-    pub(crate) fn seal_key(&self) -> SealKey {
-        self.secret.seal_key(&ceip())
+    pub(crate) fn seal_key(&self) -> Arc<SealKey> {
+        self.secret.seal_key(&ceip(), RECEIVED)
     }
 }

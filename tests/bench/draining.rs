@@ -1,7 +1,6 @@
 //! Pulling and acknowledging a queue in this process: for a purpose that may see every field, and for
 //! one for which half of the events and some fields are taken out.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use usaged::observe::Clock;
 use usaged::policy;
 use usaged::store::{Customers, NewChange};
 
-use crate::desk::{RECEIVED, participation, policy, root_key};
+use crate::desk::{RECEIVED, participation, policy};
 use crate::storing::Home;
 use crate::{EVENTS, elements, requests};
 
@@ -34,7 +33,7 @@ impl Queue {
     fn fill(event: requests::Make, purpose: Purpose) -> Self {
         let home = Home::open();
         let (store, clock) = (home.store.clone(), Clock::manual(RECEIVED));
-        let customers = Customers::new(store.clone(), Arc::new(root_key()), 16);
+        let customers = Customers::new(store.clone(), 16);
         let policy = policy::Handle::new(policy());
         let name = SubscriptionName::new("jobs").unwrap();
         let drain = home.runtime.block_on(async {

@@ -29,7 +29,7 @@ impl Home {
         // A benchmark appends without end.
         options.retention_bytes = 512 << 20;
         options.when_full = WhenFull::DropOldest;
-        let store = Store::open(options, root_key().check(), Clock::system()).unwrap();
+        let store = Store::open(options, &root_key(), Clock::system()).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         Self { runtime, store, _dir: dir }
     }

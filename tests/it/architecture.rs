@@ -11,22 +11,28 @@ const DOORS: &[(&str, &[&str])] = &[
     ("policy", &["model"]),
     ("sanitize", &["model", "policy"]),
     ("observe", &["model"]),
-    ("store", &["model", "sanitize", "observe"]),
-    ("ingest", &["model", "policy", "sanitize", "store", "observe"]),
     ("ledger", &["model", "observe"]),
+    ("store", &["model", "sanitize", "observe"]),
+    ("ingest", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
     ("drain", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
-    ("grpc", &["model", "policy", "sanitize", "store", "observe", "ingest", "drain"]),
-    ("admin", &["model", "policy", "sanitize", "store", "observe", "ingest", "drain", "grpc"]),
-    ("config", &["model", "policy", "sanitize", "store", "observe", "ingest", "drain", "grpc", "admin"]),
+    ("grpc", &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain"]),
+    ("admin", &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc"]),
+    (
+        "config",
+        &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin"],
+    ),
     (
         "daemon",
-        &["model", "policy", "sanitize", "store", "observe", "ingest", "drain", "grpc", "admin", "config"],
+        &[
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin",
+            "config",
+        ],
     ),
     (
         "cli",
         &[
-            "model", "policy", "sanitize", "store", "observe", "ingest", "drain", "grpc", "admin", "config",
-            "daemon",
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin",
+            "config", "daemon",
         ],
     ),
 ];
@@ -47,6 +53,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("aes_gcm", &["sanitize"]),
     ("hkdf", &["sanitize"]),
     ("sha2", &["sanitize", "policy", "store", "ledger"]),
+    ("ed25519_dalek", &["ledger"]),
     ("idna", &["sanitize"]),
 ];
 

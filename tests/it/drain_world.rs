@@ -74,8 +74,8 @@ async fn live(dir: &TempDir, clock: &Clock, options: &Options, tune: fn(&mut sto
     let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
     let mut at = store::Options::new(dir.path());
     tune(&mut at);
-    let store = crate::store_samples::reopen(&at, root.check(), clock).unwrap();
-    let customers = Customers::new(store.clone(), Arc::new(root), 100);
+    let store = crate::store_samples::reopen(&at, &root, clock).unwrap();
+    let customers = Customers::new(store.clone(), 100);
     let policy = policy::Handle::new(Arc::new(compile(&shipped()).unwrap().0));
     let intake = Intake::new(
         store.clone(),

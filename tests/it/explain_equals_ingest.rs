@@ -21,7 +21,8 @@ use usaged::observe::Clock;
 use usaged::policy::{Field, Handle, Kind, Policy, Product, compile, shipped};
 use usaged::sanitize::wire::{Head, ProtoReader};
 use usaged::sanitize::{
-    Applicant, Filtered, Permit, RootKey, Scratch, count_fields, filter_purpose, sanitize,
+    Applicant, CustomerSecret, DataRoot, Filtered, Permit, Ratchet, RootKey, Scratch, count_fields,
+    filter_purpose, sanitize,
 };
 use usaged::store::{self, Customers, Entry, NewChange, ReadLimits, Store};
 
@@ -48,8 +49,8 @@ impl Room {
         let dir = TempDir::new().unwrap();
         let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
         let clock = Clock::manual(START);
-        let store = Store::open(store::Options::new(dir.path()), root.check(), clock.clone()).unwrap();
-        let customers = Customers::new(store.clone(), Arc::new(root), 10);
+        let store = Store::open(store::Options::new(dir.path()), &root, clock.clone()).unwrap();
+        let customers = Customers::new(store.clone(), 10);
         let policy = Arc::new(compile(&shipped()).unwrap().0);
         let handle = Handle::new(Arc::clone(&policy));
         let (own, options) = (customers.clone(), ingest::Options::default());
@@ -81,7 +82,7 @@ impl Room {
         let stored = entries.into_iter().map(|entry| {
             let Entry::Record(record) = entry else { panic!("a damaged record") };
             let program = ProgramName::new(&record.header.program).unwrap();
-            let body = record.open(&secret.seal_key(&program)).unwrap();
+            let body = record.open(&secret.seal_key(&program, record.header.received)).unwrap();
             let level = record.header.level.clone();
             Stored { program: record.header.program.clone(), level, events: record.header.events, body }
         });
@@ -128,7 +129,7 @@ fn named(purpose: Purpose) -> SubscriptionName {
 type Choice = (usize, Vec<u8>, u8);
 
 /// The value of a field: most often the example of the dictionary, else missing, odd or of another type.
-fn chosen(declared: &Field, choice: u8) -> Option<Value> {
+pub fn chosen(declared: &Field, choice: u8) -> Option<Value> {
     let is_text = declared.kind() == Kind::Text;
     Some(match choice {
         0..=119 => example(declared),
@@ -276,9 +277,9 @@ fn request_of(product: &Product, events: usize) -> Vec<u8> {
 #[test]
 fn a_thousand_events_are_sanitised_with_as_few_allocations_as_ten() {
     let policy = Arc::new(compile(&shipped()).unwrap().0);
-    let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
+    let (root, ratchet) = (DataRoot::new([5; 32]), Ratchet::new(690, [6; 32]));
     let salt = usaged::sanitize::CustomerSalt::new([7; 32]);
-    let secret = usaged::sanitize::CustomerSecret::derive(&root, &salt, usaged::model::CustomerKey(1));
+    let secret = CustomerSecret::derive(&root, &salt, ratchet, usaged::model::CustomerKey(1));
     let secret = Arc::new(secret);
     let participation = participation(&policy, (5, false, true, false));
     let applicant = Applicant {
@@ -287,6 +288,7 @@ fn a_thousand_events_are_sanitised_with_as_few_allocations_as_ten() {
         caps: &BTreeMap::new(),
         received: START,
         epoch: 690,
+        suppressed: None,
     };
     for product in policy.products() {
         let mut scratch = Scratch::default();

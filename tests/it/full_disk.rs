@@ -172,7 +172,7 @@ async fn a_segment_that_could_not_be_begun_for_want_of_space_is_begun_later() {
     let mut options = Options::new(&disk.path().join("data"));
     // No reserve: the full disk is met in the middle of the work, as when something else fills it at once.
     options.reserve_bytes = 0;
-    let open = || crate::store_samples::reopen(&options, root_key().check(), &clock).unwrap();
+    let open = || crate::store_samples::reopen(&options, &root_key(), &clock).unwrap();
     let store = open();
     store.append(append(1, START)).await.unwrap();
     let segments = store.status().segments;
@@ -202,7 +202,7 @@ async fn on_a_full_disk_records_are_still_reduced_to_nothing_and_purging_waits_f
     let clock = Clock::manual(START);
     let mut options = Options::new(&disk.path().join("data"));
     options.reserve_bytes = 4 << 20;
-    let store = crate::store_samples::reopen(&options, root_key().check(), &clock).unwrap();
+    let store = crate::store_samples::reopen(&options, &root_key(), &clock).unwrap();
     for n in 1..=40 {
         store.append(append(n, START)).await.unwrap();
     }

@@ -13,7 +13,9 @@ use usaged::grpc::proto::ingest::{SubmitRequest, Value, value::Kind as Wire};
 use usaged::model::{CustomerId, CustomerKey, Participation, RegionName, UnixMillis};
 use usaged::policy::{Field, Kind, Policy, Product, compile, shipped};
 use usaged::sanitize::wire::{Head, ProtoReader};
-use usaged::sanitize::{Applicant, CustomerSalt, CustomerSecret, Permit, RootKey, Scratch, sanitize};
+use usaged::sanitize::{
+    Applicant, CustomerSalt, CustomerSecret, DataRoot, Permit, Ratchet, Scratch, sanitize,
+};
 
 use crate::dictionary_events::{make, text, value};
 
@@ -45,8 +47,9 @@ fn richest(product: &Product, program: usize) -> &usaged::policy::Event {
 
 /// The batch that is stored of `request` when the customer takes part at one level of one program.
 fn stored(policy: &Arc<Policy>, request: &SubmitRequest, level: (&str, &str), region: Option<&str>) -> Batch {
-    let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
-    let secret = CustomerSecret::derive(&root, &CustomerSalt::new([7; 32]), CustomerKey(1));
+    let root = std::array::from_fn(|at| [0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef][at % 8]);
+    let (root, salt) = (DataRoot::new(root), CustomerSalt::new([7; 32]));
+    let secret = CustomerSecret::derive(&root, &salt, Ratchet::new(0, [6; 32]), CustomerKey(1));
     let mut participation = Participation::none(CustomerId::new("acme").unwrap());
     for product in ["vcenter", "horizon", "tanzu-cli"] {
         participation.accepted_dictionaries.insert(usaged::model::ProductName::new(product).unwrap(), 2);
@@ -60,6 +63,7 @@ fn stored(policy: &Arc<Policy>, request: &SubmitRequest, level: (&str, &str), re
         caps: &BTreeMap::new(),
         received: NOW,
         epoch: 690,
+        suppressed: None,
     };
     let bytes = request.encode_to_vec();
     let head = Head::read(&bytes).unwrap();

@@ -1,5 +1,6 @@
 //! A whole collector behind its door, in this process: real store, shipped policy, real sockets.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,7 +18,8 @@ use usaged::grpc::proto::drain::{CreateSubscriptionRequest, Purpose, Subscriptio
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 use usaged::grpc::{
-    AdminDoor, DrainDoor, Ended, Health, Identity, IngestDoor, Options, Reload, routes, serve,
+    AdminDoor, DrainDoor, Ended, Health, Identity, IngestDoor, KeyDoor, Options, Reload, RootKeyPlace,
+    routes, serve,
 };
 use usaged::ingest::{self, Intake};
 use usaged::model::CustomerId;
@@ -27,6 +29,19 @@ use usaged::sanitize::RootKey;
 use usaged::store::{self, Customers, Store};
 
 use crate::door_raw::SOON;
+
+/// A host without a next root key.
+struct NoPlace;
+
+impl RootKeyPlace for NoPlace {
+    fn next(&self, _: &str) -> Result<RootKey, String> {
+        Err("there is no next root key here".to_owned())
+    }
+
+    fn settle(&self, _: &RootKey) -> Result<(), String> {
+        Ok(())
+    }
+}
 
 pub struct Collector {
     /// The room behind the drainers' door.
@@ -46,12 +61,12 @@ impl Collector {
         let dir = TempDir::new().unwrap();
         let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
         let clock = Clock::system();
-        let store = Store::open(store::Options::new(dir.path()), root.check(), clock.clone()).unwrap();
-        let customers = Customers::new(store.clone(), Arc::new(root), 100);
+        let store = Store::open(store::Options::new(dir.path()), &root, clock.clone()).unwrap();
+        let customers = Customers::new(store.clone(), 100);
         let policy = Handle::new(Arc::new(compile(&shipped()).unwrap().0));
         let settings = ingest::Options::default();
-        let rotation = settings.rotation;
-        let intake = Intake::new(store.clone(), customers.clone(), policy.clone(), clock.clone(), settings);
+        let intake =
+            Intake::new(store.clone(), customers.clone(), policy.clone(), clock.clone(), settings.clone());
         let drain = Drain::open(
             store.clone(),
             customers.clone(),
@@ -72,8 +87,9 @@ impl Collector {
         let options = Options::default();
         let (routes, health) = routes(
             IngestDoor::new(intake, Identity::Loopback, &options),
-            DrainDoor::new(drain, clock.clone(), &options),
-            AdminDoor::new(store, customers, policy, clock, rotation, reload),
+            DrainDoor::new(drain.clone(), clock.clone(), &options),
+            AdminDoor::new(store, customers.clone(), drain, policy.clone(), clock.clone(), settings, reload),
+            KeyDoor::new(customers, policy, clock, BTreeMap::new(), Arc::new(NoPlace)),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -42,7 +42,8 @@ fn in_message(message: &DescriptorProto, name: &str, path: &[i32], all: &mut Vec
     for (e, values) in (0..).zip(&message.enum_type) {
         in_enum(values, &format!("{name}.{}", values.name()), &under(4, e), all);
     }
-    for (o, one_of) in (0..).zip(&message.oneof_decl) {
+    // One that protobuf makes for an `optional` field begins with `_`, and has no place for a comment.
+    for (o, one_of) in (0..).zip(&message.oneof_decl).filter(|(_, one_of)| !one_of.name().starts_with('_')) {
         all.push((format!("{name}.{}", one_of.name()), under(8, o)));
     }
 }
@@ -57,7 +58,7 @@ fn in_enum(values: &EnumDescriptorProto, name: &str, path: &[i32], all: &mut Vec
 #[test]
 fn every_message_field_method_and_value_has_a_comment() {
     let files = files();
-    assert_eq!(files.len(), 3);
+    assert_eq!(files.len(), 4);
     let mut checked = 0;
     let mut missing = Vec::new();
     for file in &files {

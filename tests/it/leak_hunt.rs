@@ -6,7 +6,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -25,29 +24,30 @@ use usaged::store::{self, Customers, Entry, ReadLimits};
 
 use crate::cli_flow::page;
 use crate::cli_run::Collector;
+use crate::hunt_ask::{ask_about_plans, ask_what_is_stored};
 use crate::hunt_bad::{bad_requests, odd_heads};
 use crate::hunt_canary::{Canary, Place, Sent};
 use crate::hunt_cast::{self as cast, Fill, Member};
 use crate::hunt_search::files;
 
 /// A running hunt: what was sent, and what was found where it may not be.
-struct Hunt {
-    policy: Policy,
-    sent: Sent,
+pub struct Hunt {
+    pub policy: Policy,
+    pub sent: Sent,
     requests: usize,
     found: Vec<String>,
     ingest: EncodedIngest,
-    channel: Channel,
+    pub channel: Channel,
 }
 
 impl Hunt {
-    fn look(&mut self, place: Place, of: &str, bytes: &[u8]) {
+    pub fn look(&mut self, place: Place, of: &str, bytes: &[u8]) {
         let leaks = self.sent.leaks(place, bytes);
         self.found.extend(leaks.into_iter().map(|canary| format!("{of}: {}", canary.what)));
     }
 
     /// A new batch of a member: every event of a product.
-    fn batch(&mut self, member: &Member, product: usize, fill: Fill) -> SubmitRequest {
+    pub fn batch(&mut self, member: &Member, product: usize, fill: Fill) -> SubmitRequest {
         self.requests += 1;
         let product = &self.policy.products()[product];
         let at = cast::Place { policy: &self.policy, product, request: self.requests };
@@ -55,7 +55,7 @@ impl Hunt {
     }
 
     /// Sends bytes alone and then in a stream, and looks through both answers. Gives the first.
-    async fn send(&mut self, id: &CustomerId, body: &Bytes) -> Result<i32, Status> {
+    pub async fn send(&mut self, id: &CustomerId, body: &Bytes) -> Result<i32, Status> {
         let request = of_customer(body.clone(), id).unwrap();
         let answer = self.ingest.submit(request).await;
         self.look_at(Place::Answer(self.requests), &answer);
@@ -71,7 +71,7 @@ impl Hunt {
         answer.map(|receipt| receipt.state)
     }
 
-    fn look_at<T: std::fmt::Debug>(&mut self, place: Place, answer: &Result<T, Status>) {
+    pub fn look_at<T: std::fmt::Debug>(&mut self, place: Place, answer: &Result<T, Status>) {
         if let Err(status) = answer {
             self.look(place, "the details of a status", status.details());
             self.look(place, "the message of a status", status.message().as_bytes());
@@ -147,6 +147,8 @@ async fn no_canary_is_anywhere_but_where_its_customer_agreed() {
     send_what_is_wrong(&mut hunt, &cast).await;
 
     send_by_command(&mut hunt, &collector, &cast);
+    ask_about_plans(&mut hunt, &cast).await;
+    ask_what_is_stored(&mut hunt, &cast).await;
 
     // The directory first while the collector runs, and then as it left it.
     look_in_directory(&mut hunt, dir.path());
@@ -272,8 +274,8 @@ fn look_in_records(hunt: &mut Hunt, dir: &Path) {
     let key = std::fs::read_to_string(dir.join("data.key")).unwrap();
     let root = RootKey::from_hex(key.trim()).unwrap();
     let options = store::Options::new(&dir.join("data"));
-    let store = crate::store_samples::reopen(&options, root.check(), &Clock::system()).unwrap();
-    let customers = Customers::new(store.clone(), Arc::new(root), 100);
+    let store = crate::store_samples::reopen(&options, &root, &Clock::system()).unwrap();
+    let customers = Customers::new(store.clone(), 100);
     let (mut from, mut opened) = (CommitNumber(1), 0);
     loop {
         let entries = store.read(from, ReadLimits { records: 100, bytes: 1 << 24 }).unwrap();
@@ -283,7 +285,7 @@ fn look_in_records(hunt: &mut Hunt, dir: &Path) {
             let Entry::Record(record) = entry else { panic!("a damaged record") };
             let customer = customers.get_by_key(record.header.customer).unwrap().unwrap();
             let program = ProgramName::new(&record.header.program).unwrap();
-            let body = record.open(&customer.secret.seal_key(&program)).unwrap();
+            let body = record.open(&customer.secret.seal_key(&program, record.header.received)).unwrap();
             hunt.look(Place::Stored, "an opened record", &body);
             opened += 1;
         }

@@ -1,11 +1,9 @@
 //! A batch is stored under the participation that it was decided under, or not at all.
 
-use std::sync::Arc;
-
 use usaged::model::{CommitNumber, CustomerId, Delivery, LevelName, Participation, ProgramName};
 use usaged::store::{Append, AppendError, Appended, Basis, Customers, NewChange, Store};
 
-use super::store_samples::{Bench, START, append, root_key};
+use super::store_samples::{Bench, START, append};
 
 fn change(level: &str, delivery: Delivery) -> Vec<NewChange> {
     let mut participation = Participation::none(CustomerId::new("acme").unwrap());
@@ -32,7 +30,7 @@ impl World {
         let bench = Bench::new();
         let store = bench.open();
         store.set_participation(change("standard", Delivery::Deliver)).await.unwrap().remove(0).unwrap();
-        let customers = Customers::new(store.clone(), Arc::new(root_key()), 8);
+        let customers = Customers::new(store.clone(), 8);
         Self { store, customers, _bench: bench }
     }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use usaged::model::CommitNumber;
+use usaged::sanitize::RootKey;
 use usaged::store::{AppendError, Entry, Loss, OpenError, ReadLimits, RecordFault, Store};
 
 use crate::store_samples::{Bench, START, append, drain, fill, put, readable, root_key};
@@ -327,7 +328,8 @@ async fn another_version_another_key_another_process_and_foreign_files_are_refus
     assert!(matches!(error, OpenError::NotAStore { .. }), "{error:?}");
     fs::write(&format, right).unwrap();
 
-    let wrong_key = Store::open(bench.options.clone(), [9; 16], bench.clock.clone()).unwrap_err();
+    let other = RootKey::from_hex(&"fedcba9876543210".repeat(4)).unwrap();
+    let wrong_key = Store::open(bench.options.clone(), &other, bench.clock.clone()).unwrap_err();
     assert!(matches!(wrong_key, OpenError::WrongRootKey { .. }), "{wrong_key:?}");
 
     let store = bench.open();
@@ -335,7 +337,6 @@ async fn another_version_another_key_another_process_and_foreign_files_are_refus
     assert!(matches!(error, OpenError::Locked { .. }), "{error:?}");
     assert!(error.to_string().contains("another process"), "{error}");
     assert_eq!(readable(&store).len() as u64, ALL);
-    drop(root_key());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -344,7 +345,7 @@ async fn a_read_only_directory_is_refused_by_name() {
     // Even root cannot write here.
     let mut options = bench.options.clone();
     options.dir = PathBuf::from("/proc/usaged-store");
-    let error = Store::open(options, root_key().check(), bench.clock.clone()).unwrap_err();
+    let error = Store::open(options, &root_key(), bench.clock.clone()).unwrap_err();
     assert!(matches!(error, OpenError::File { .. } | OpenError::ReadOnly { .. }), "{error:?}");
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use usaged::model::{CustomerId, CustomerKey, Delivery, LevelName, Participation, ProgramName};
 use usaged::store::{Customers, NewChange, SetError, Store};
 
-use crate::store_samples::{Bench, START, root_key};
+use crate::store_samples::{Bench, START};
 
 fn id(n: usize) -> CustomerId {
     CustomerId::new(&format!("customer-{n:07}")).unwrap()
@@ -83,7 +83,7 @@ async fn customers_are_listed_in_order_a_page_at_a_time() {
 async fn a_change_is_seen_through_the_cache_as_soon_as_it_is_answered() {
     let bench = Bench::new();
     let store = bench.open();
-    let customers = Customers::new(store.clone(), Arc::new(root_key()), 100);
+    let customers = Customers::new(store.clone(), 100);
     assert!(customers.get(&id(1)).unwrap().is_none());
     for n in 1..=50 {
         let mut new = change(1, "standard");

@@ -13,7 +13,8 @@ use usaged::observe::Clock;
 use usaged::policy::{Policy, compile, shipped};
 use usaged::sanitize::wire::{Head, ProtoReader};
 use usaged::sanitize::{
-    Applicant, CustomerSalt, CustomerSecret, Permit, RootKey, SanitizedBatch, Scratch, SealKey, sanitize,
+    Applicant, CustomerSalt, CustomerSecret, DataRoot, Permit, Ratchet, RootKey, SanitizedBatch, Scratch,
+    SealKey, sanitize,
 };
 use usaged::store::{
     Append, Appended, Dedup, Entry, MetaOp, MetaTable, OpenError, Options, ReadLimits, SealedRecord, Store,
@@ -30,12 +31,13 @@ pub fn root_key() -> RootKey {
 }
 
 fn secret() -> Arc<CustomerSecret> {
-    Arc::new(CustomerSecret::derive(&root_key(), &CustomerSalt::new([7; 32]), CustomerKey(1)))
+    let (root, salt) = (DataRoot::new([5; 32]), CustomerSalt::new([7; 32]));
+    Arc::new(CustomerSecret::derive(&root, &salt, Ratchet::new(0, [6; 32]), CustomerKey(1)))
 }
 
 /// The key that opens the records of [`record`].
-pub fn seal_key() -> SealKey {
-    secret().program(&ProgramName::new("ceip").unwrap(), 0).seal().clone()
+pub fn seal_key(received: UnixMillis) -> Arc<SealKey> {
+    secret().seal_key(&ProgramName::new("ceip").unwrap(), received)
 }
 
 fn message(number: u8, bytes: &[u8], out: &mut Vec<u8>) {
@@ -86,8 +88,14 @@ pub fn batch(n: u64, received: UnixMillis) -> SanitizedBatch {
     let bytes = request(n);
     let head = Head::read(&bytes).unwrap();
     let (secret, caps) = (secret(), BTreeMap::new());
-    let applicant =
-        Applicant { participation: &participation, secret: &secret, caps: &caps, received, epoch: 0 };
+    let applicant = Applicant {
+        participation: &participation,
+        secret: &secret,
+        caps: &caps,
+        received,
+        epoch: 0,
+        suppressed: None,
+    };
     let permit = Permit::grant(policy(), &applicant, &head);
     let mut made = sanitize(&permit, &head, ProtoReader::new(&bytes), &mut Scratch::default()).unwrap();
     assert_eq!(made.batches.len(), 1, "{:?}", made.tally);
@@ -96,7 +104,7 @@ pub fn batch(n: u64, received: UnixMillis) -> SanitizedBatch {
 
 /// The sealed record number `n`.
 pub fn record(n: u64, received: UnixMillis) -> SealedRecord {
-    SealedRecord::seal(&batch(n, received), 1, &seal_key()).unwrap()
+    SealedRecord::seal(&batch(n, received), 1, &seal_key(received)).unwrap()
 }
 
 /// A batch of one record under the id `n`.
@@ -153,7 +161,7 @@ impl Bench {
     }
 
     pub fn try_open(&self) -> Result<Store, OpenError> {
-        reopen(&self.options, root_key().check(), &self.clock)
+        reopen(&self.options, &root_key(), &self.clock)
     }
 
     /// A copy of the directory as it is now: what a crash would leave.
@@ -211,12 +219,15 @@ pub fn drain(store: &Store) -> Vec<Entry> {
 
 /// The commits that can be read, after checking that each has the bytes that were stored under it.
 pub fn readable(store: &Store) -> Vec<u64> {
-    let key = seal_key();
     let mut commits = Vec::new();
     for entry in drain(store) {
         let Entry::Record(record) = entry else { continue };
         let expected = batch(record.commit.0, record.header.received);
-        assert!(record.open(&key).unwrap() == expected.body(), "commit {} has other bytes", record.commit);
+        assert!(
+            record.open(&seal_key(record.header.received)).unwrap() == expected.body(),
+            "commit {} has other bytes",
+            record.commit
+        );
         commits.push(record.commit.0);
     }
     commits
@@ -229,10 +240,10 @@ pub fn put(key: &[u8], value: &[u8]) -> MetaOp {
 
 /// Opens a store that this process may have let go of a moment ago. A test that starts a program right
 /// now has a copy of the lock's descriptor between fork and exec, so `Locked` is tried again for a while.
-pub fn reopen(options: &Options, check: [u8; 16], clock: &Clock) -> Result<Store, OpenError> {
+pub fn reopen(options: &Options, key: &RootKey, clock: &Clock) -> Result<Store, OpenError> {
     let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
     loop {
-        match Store::open(options.clone(), check, clock.clone()) {
+        match Store::open(options.clone(), key, clock.clone()) {
             Err(OpenError::Locked { .. }) if std::time::Instant::now() < until => {
                 std::thread::sleep(std::time::Duration::from_millis(5));
             }

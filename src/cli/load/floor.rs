@@ -16,8 +16,8 @@ use crate::observe::Clock;
 use crate::policy::{Policy, compile, shipped};
 use crate::sanitize::wire::{Head, ProtoReader};
 use crate::sanitize::{
-    Applicant, CustomerSalt, CustomerSecret, HmacKey, Permit, RootKey, SanitizedBatch, Scratch, SealKey,
-    sanitize,
+    Applicant, CustomerSalt, CustomerSecret, DataRoot, HmacKey, Permit, Ratchet, SanitizedBatch, Scratch,
+    SealKey, sanitize,
 };
 use crate::store::{self, SealedRecord};
 
@@ -98,7 +98,7 @@ fn hmacs(prepared: &Prepared) -> Result<f64, Failure> {
 /// The sanitised batches of every prepared request, with their key.
 struct Sanitised {
     batches: Vec<SanitizedBatch>,
-    key: SealKey,
+    key: Arc<SealKey>,
     events: usize,
 }
 
@@ -107,8 +107,9 @@ impl Sanitised {
         let broken = |what: &str| Failure::Failed(format!("the floor cannot be measured: {what}"));
         let (policy, _) = compile(&shipped()).map_err(|_| broken("the shipped policy does not compile"))?;
         let policy: Arc<Policy> = Arc::new(policy);
-        let root = RootKey::from_hex(&RootKey::to_hex(&rand::random())).map_err(|_| broken("no root key"))?;
-        let secret = CustomerSecret::derive(&root, &CustomerSalt::new(rand::random()), CustomerKey(1));
+        let (root, ratchet) = (DataRoot::new(rand::random()), Ratchet::new(0, rand::random()));
+        let secret =
+            CustomerSecret::derive(&root, &CustomerSalt::new(rand::random()), ratchet, CustomerKey(1));
         let secret = Arc::new(secret);
         let customer = CustomerId::new("load-0").map_err(|_| broken("no customer"))?;
         let program = ProgramName::new("ceip").map_err(|_| broken("no program"))?;
@@ -126,11 +127,12 @@ impl Sanitised {
                 caps: &BTreeMap::new(),
                 received: Clock::system().now(),
                 epoch: 0,
+                suppressed: None,
             };
             let permit = Permit::grant(Arc::clone(&policy), &applicant, &head);
             let sanitised = sanitize(&permit, &head, ProtoReader::new(&request), &mut scratch);
             batches.extend(sanitised.map_err(|_| broken("a request cannot be sanitised"))?.batches);
-            key = Some(permit.keys(&program).seal().clone());
+            key = Some(secret.seal_key(&program, applicant.received));
         }
         let key =
             key.filter(|_| !batches.is_empty()).ok_or_else(|| broken("nothing is stored at this level"))?;

@@ -1,6 +1,7 @@
 //! `usaged participation`: what customers chose, in a running collector.
 
 mod accept;
+mod audit;
 mod import;
 mod text;
 
@@ -67,6 +68,8 @@ enum Action {
         #[arg(long, default_value_t = 100)]
         limit: u64,
     },
+    /// Show what is stored of a customer, opened: with delivery `audit`, all that would have left.
+    Audit(audit::AuditArgs),
 }
 
 #[derive(Debug, Args)]
@@ -106,7 +109,7 @@ struct SetArgs {
 
 /// Who changes something, and why.
 #[derive(Debug, Args)]
-struct ChangeReason {
+pub(super) struct ChangeReason {
     /// Who asks for the change; when not given, who you are on this machine.
     #[arg(long, env = "USAGED_BY", hide_env_values = true)]
     by: Option<String>,
@@ -117,17 +120,18 @@ struct ChangeReason {
 
 impl ChangeReason {
     /// Who asks and why.
-    #[expect(clippy::disallowed_methods, reason = "cli owns the environment")]
-    fn told(self) -> (String, String) {
-        let name = || {
-            ["USER", "LOGNAME"]
-                .iter()
-                .find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()))
-        };
-        let by =
-            self.by.or_else(name).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
-        (by, self.reason)
+    pub(super) fn told(self) -> (String, String) {
+        (who(self.by), self.reason)
     }
+}
+
+/// Who asks: who was named, else who this is on this machine.
+#[expect(clippy::disallowed_methods, reason = "cli owns the environment")]
+pub(super) fn who(named: Option<String>) -> String {
+    let name = || {
+        ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()))
+    };
+    named.or_else(name).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 /// Splits `name=value`.
@@ -135,7 +139,7 @@ fn split<'t>(text: &'t str, form: &str) -> Result<(&'t str, &'t str), String> {
     text.split_once('=').ok_or_else(|| format!("write it as {form}"))
 }
 
-fn program_level(text: &str) -> Result<ProgramLevel, String> {
+pub(super) fn program_level(text: &str) -> Result<ProgramLevel, String> {
     let (program, level) = split(text, "PROGRAM=LEVEL, such as ceip=standard")?;
     let program = ProgramName::new(program).map_err(|error| error.to_string())?;
     let level = LevelName::new(level).map_err(|error| error.to_string())?;
@@ -171,6 +175,7 @@ impl ParticipationArgs {
             Action::Accept(args) => accept::accept(&mut admin, args, out).await,
             Action::Import(args) => import::import(&mut admin, args, out).await,
             Action::History { customer, limit } => history(&mut admin, &customer, limit, out).await,
+            Action::Audit(args) => audit::audit(&mut admin, args, out).await,
         }
     }
 }

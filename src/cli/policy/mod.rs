@@ -1,11 +1,14 @@
 //! `usaged policy`: check a policy directory, see what it does to an event and what a change of it
-//! exposes, and publish it. Works without a collector, from the code that ingest uses.
+//! exposes, publish it, and see what it did to a batch. All but the last works without a collector, from the
+//! code that ingest uses.
 
 mod customers;
 mod diff;
 mod diff_text;
 pub(super) mod explain;
+pub(super) mod explain_batch;
 mod publish;
+pub(super) mod side_by_side;
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +26,7 @@ Examples:
   usaged policy check /etc/usaged/policy
   usaged policy explain --product vcenter event.ndjson
   usaged policy explain --product vcenter --policy /etc/usaged/policy --region eea --why event.ndjson
+  usaged policy explain --customer acme --batch 0190a3c2-7b1e-7c55-9d2f-0123456789ab
   usaged policy diff --live /etc/usaged/policy.new
   usaged policy publish /etc/usaged/policy --out site")]
 pub(super) struct PolicyArgs {
@@ -48,7 +52,7 @@ Examples:
         #[arg(long, conflicts_with = "dir")]
         shipped: bool,
     },
-    /// Show field by field what every level would store of an event.
+    /// Show field by field what every level would store of an event, or what became of a batch.
     Explain(explain::ExplainArgs),
     /// Show what a change of a policy exposes or hides, at which level, and how many customers it touches.
     Diff(diff::DiffArgs),
@@ -100,7 +104,7 @@ fn problem_json(problem: &Problem) -> Json {
 }
 
 fn check(dir: Option<&Path>, out: Output) -> Result<(), Failure> {
-    match files(dir).and_then(|files| policy::compile(&files)) {
+    match files(dir).and_then(|files| policy::compile_with(&files, crate::sanitize::in_listed_value)) {
         Ok((policy, notes)) => good(&policy, &notes, out),
         Err(problems) => {
             if out.is_json() {

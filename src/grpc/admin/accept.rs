@@ -1,16 +1,19 @@
 //! Accepts a version of a dictionary for a customer: what was brought since becomes visible, and what
 //! was withdrawn becomes hidden. Tells field by field what that is.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use super::convert::{api_participation, customer};
 use super::registry::{ATTEMPTS, Registry, Warrant};
-use super::{Caps, aside, no_participation};
+use super::{aside, no_participation};
 use crate::grpc::proto::admin as pb;
 use crate::grpc::status::{Cause, Fault};
-use crate::model::{Change, CustomerId, Participation, ProductName};
+use crate::model::{Change, CustomerId, LevelName, Participation, ProductName, ProgramName};
 use crate::policy::{self, Chosen, Policy, Subject, between};
 use crate::store::{SetError, Store};
+
+/// The caps that hold for all customers, by program.
+type Caps = BTreeMap<ProgramName, LevelName>;
 
 /// Changes of one answer.
 const CHANGES: usize = 1_000;
@@ -67,7 +70,7 @@ impl Wish {
 /// Accepts, or only tells what that would do.
 pub(super) async fn accept(
     registry: &Registry,
-    caps: &Arc<Caps>,
+    caps: &Caps,
     request: pb::AcceptDictionaryRequest,
 ) -> Result<pb::AcceptDictionaryResponse, Fault> {
     let wish = Wish::read(&request)?;
@@ -78,7 +81,7 @@ pub(super) async fn accept(
     };
     for attempt in 1..=ATTEMPTS {
         let (store, policy, wished, caps) =
-            (registry.store.clone(), registry.policy.load(), wish.clone(), Arc::clone(caps));
+            (registry.store.clone(), registry.policy.load(), wish.clone(), caps.clone());
         let weighing = aside(move || weigh(&store, &policy, &caps, &wished));
         let (present, after, mut told) = weighing.await??;
         let Some(warrant) = warrant.as_ref().filter(|_| after != present.participation) else {

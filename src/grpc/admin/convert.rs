@@ -14,12 +14,12 @@ use crate::model::{
 const ENTRIES: usize = 256;
 
 /// The customer id in `field`.
-pub(super) fn customer(field: &'static str, given: &str) -> Result<CustomerId, Fault> {
+pub(in crate::grpc) fn customer(field: &'static str, given: &str) -> Result<CustomerId, Fault> {
     CustomerId::new(given).map_err(|invalid| Fault::field(field, invalid.rule))
 }
 
 /// A text that an operator wrote, of 1 to `most` bytes.
-pub(super) fn written(field: &'static str, given: &str, most: usize) -> Result<String, Fault> {
+pub(in crate::grpc) fn written(field: &'static str, given: &str, most: usize) -> Result<String, Fault> {
     let text = given.trim();
     if text.is_empty() || text.len() > most || text.contains(char::is_control) {
         return Err(Fault::field(

@@ -3,27 +3,29 @@
 mod accept;
 mod convert;
 mod count;
+mod explain;
+mod explained;
 mod registry;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status, Streaming};
 
-use self::convert::{api_participation, customer};
+use self::convert::api_participation;
+pub(super) use self::convert::{customer, written};
 use self::registry::Registry;
 use super::page;
 use super::proto::admin as pb;
 use super::proto::admin::admin_service_server::AdminService;
 use super::status::{Cause, Fault};
 use super::times::timestamp;
-use crate::ingest::{Explain, LevelExplanation, Rotation};
-use crate::model::{CustomerId, LevelName, ProgramName, RegionName, UnixMillis};
+use crate::drain::Drain;
+use crate::ingest;
+use crate::model::{CustomerId, UnixMillis};
 use crate::observe::Clock;
 use crate::policy::{Handle, PolicyFile};
-use crate::sanitize::wire::Head;
 use crate::store::{Customers, Store};
 
 /// Loads the policy directory again: the version now in force and whether it changed, or every
@@ -34,18 +36,15 @@ pub type Reload = Arc<dyn Fn() -> Result<(String, bool), String> + Send + Sync>;
 pub struct AdminDoor {
     registry: Registry,
     customers: Customers,
+    drain: Drain,
     clock: Clock,
-    rotation: Rotation,
+    ingest: ingest::Options,
     reload: Reload,
     started: UnixMillis,
     explaining: Arc<Semaphore>,
     importing: Arc<Semaphore>,
     counting: Arc<Semaphore>,
-    caps: Arc<Caps>,
 }
-
-/// The caps that hold for all customers, by program.
-type Caps = BTreeMap<ProgramName, LevelName>;
 
 /// Imports at a time.
 const IMPORTING: usize = 4;
@@ -53,20 +52,19 @@ const IMPORTING: usize = 4;
 /// Counts of customers at a time: each reads thousands of rows.
 const COUNTING: usize = 2;
 
-/// Events of one request to explain, and such requests at a time: each event is sanitised once for
-/// every level of every program.
-const EXPLAINED: u32 = 16;
+/// Requests to explain something, or to show what is stored, at a time.
 const EXPLAINING: usize = 2;
 
 impl AdminDoor {
-    /// Opens the door. `rotation` is that of ingest, so that explained pseudonyms are the stored ones.
+    /// Opens the door. `ingest` is what ingest goes by, so that what is explained is what is stored.
     #[must_use]
     pub fn new(
         store: Store,
         customers: Customers,
+        drain: Drain,
         policy: Handle,
         clock: Clock,
-        rotation: Rotation,
+        ingest: ingest::Options,
         reload: Reload,
     ) -> Self {
         let started = clock.now();
@@ -75,67 +73,20 @@ impl AdminDoor {
         Self {
             registry: Registry { store, policy },
             customers,
+            drain,
             clock,
-            rotation,
+            ingest,
             reload,
             started,
             explaining,
             importing,
             counting: Arc::new(Semaphore::new(COUNTING)),
-            caps: Arc::default(),
         }
-    }
-
-    /// Says which caps hold for all customers, so that what is told of a customer is what ingest does.
-    #[must_use]
-    pub fn with_caps(mut self, caps: BTreeMap<ProgramName, LevelName>) -> Self {
-        self.caps = Arc::new(caps);
-        self
-    }
-
-    fn explain(&self, request: &pb::ExplainEventRequest) -> Result<pb::ExplainEventResponse, Fault> {
-        let region = match request.region.as_str() {
-            "" => None,
-            name => Some(RegionName::new(name).map_err(|invalid| Fault::field("region", invalid.rule))?),
-        };
-        let (policy, now) = (self.registry.policy.load(), self.clock.now());
-        let policy_version = policy.version().to_owned();
-        if region.as_ref().is_some_and(|region| !policy.regions().contains(region)) {
-            return Err(Fault::field("region", "the policy has no such region"));
-        }
-        // What is not a request is told below.
-        if Head::read(&request.submit_request).is_ok_and(|head| head.events > EXPLAINED) {
-            return Err(Fault::field("submit_request.events", "at most 16 are explained at a time"));
-        }
-        let explain = if request.customer.is_empty() {
-            Explain::for_anyone(policy, region, now)?
-        } else {
-            let id = customer("customer", &request.customer)?;
-            let entry = self.customers.get(&id)?.ok_or_else(no_participation)?;
-            let mut participation = entry.change.participation.clone();
-            participation.region = region.or(participation.region);
-            Explain::for_customer(policy, &participation, Arc::clone(&entry.secret), now, self.rotation)
-        };
-        let levels = explain.explain(&request.submit_request)?;
-        Ok(pb::ExplainEventResponse { levels: levels.into_iter().map(level).collect(), policy_version })
     }
 }
 
-fn no_participation() -> Fault {
+pub(super) fn no_participation() -> Fault {
     Fault::of(Cause::NoParticipation, "this customer never had a participation; set one first")
-}
-
-fn level(explained: LevelExplanation) -> pb::LevelExplanation {
-    pb::LevelExplanation {
-        program: explained.program.to_string(),
-        level: explained.level.to_string(),
-        batch: explained.batch.into(),
-        fields: explained
-            .fields
-            .into_iter()
-            .map(|f| pb::FieldExplanation { place: f.place, treatment: f.treatment.to_owned(), why: f.why })
-            .collect(),
-    }
 }
 
 /// A place among few.
@@ -145,7 +96,7 @@ fn place(places: &Arc<Semaphore>, none: &'static str) -> Result<OwnedSemaphorePe
 }
 
 /// Does work that takes long, or may wait for a disk, off the threads that serve requests.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Fault> {
     let failed = |_| Fault::of(Cause::Internal, "the collector failed on this request; it is logged");
     tokio::task::spawn_blocking(work).await.map_err(failed)
 }
@@ -222,7 +173,7 @@ impl AdminService for Arc<AdminDoor> {
         &self,
         request: Request<pb::AcceptDictionaryRequest>,
     ) -> Result<Response<pb::AcceptDictionaryResponse>, Status> {
-        let accepted = accept::accept(&self.registry, &self.caps, request.into_inner());
+        let accepted = accept::accept(&self.registry, &self.ingest.level_caps, request.into_inner());
         Ok(Response::new(accepted.await?))
     }
 
@@ -240,7 +191,7 @@ impl AdminService for Arc<AdminDoor> {
         });
         let counted = counted.await??;
         Ok(Response::new(pb::CountParticipationsResponse {
-            level_caps: convert::api_levels(&self.caps),
+            level_caps: convert::api_levels(&self.ingest.level_caps),
             policy_version: policy.version().to_owned(),
             ..counted
         }))
@@ -279,15 +230,24 @@ impl AdminService for Arc<AdminDoor> {
         &self,
         request: Request<pb::ExplainEventRequest>,
     ) -> Result<Response<pb::ExplainEventResponse>, Status> {
-        let (door, request) = (Self::clone(self), request.into_inner());
-        let place = place(&self.explaining, "other events are being explained; try again")?;
-        let explained = aside(move || {
-            let explained = door.explain(&request);
-            // Here, because the caller may be gone long before.
-            drop(place);
-            explained
-        });
-        Ok(Response::new(explained.await??))
+        let request = request.into_inner();
+        Ok(Response::new(self.explaining(move |door| door.explain(&request)).await?))
+    }
+
+    async fn explain_batch(
+        &self,
+        request: Request<pb::ExplainBatchRequest>,
+    ) -> Result<Response<pb::ExplainBatchResponse>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(self.explaining(move |door| door.explain_batch(&request)).await?))
+    }
+
+    async fn list_stored_batches(
+        &self,
+        request: Request<pb::ListStoredBatchesRequest>,
+    ) -> Result<Response<pb::ListStoredBatchesResponse>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(self.explaining(move |door| door.stored_batches(&request)).await?))
     }
 
     async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::Status>, Status> {

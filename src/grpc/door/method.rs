@@ -60,6 +60,7 @@ enum Pace {
 methods! {
     Submit = "usaged.ingest.v1.IngestService" "Submit" Prompt,
     SubmitStream = "usaged.ingest.v1.IngestService" "SubmitStream" Stream,
+    GetCollectionPlan = "usaged.ingest.v1.IngestService" "GetCollectionPlan" Prompt,
     Pull = "usaged.drain.v1.DrainService" "Pull" Waits,
     StreamingPull = "usaged.drain.v1.DrainService" "StreamingPull" Stream,
     Acknowledge = "usaged.drain.v1.DrainService" "Acknowledge" Prompt,
@@ -81,7 +82,18 @@ methods! {
     ReadPolicy = "usaged.admin.v1.AdminService" "ReadPolicy" Prompt,
     ReloadPolicy = "usaged.admin.v1.AdminService" "ReloadPolicy" Prompt,
     ExplainEvent = "usaged.admin.v1.AdminService" "ExplainEvent" Prompt,
+    ExplainBatch = "usaged.admin.v1.AdminService" "ExplainBatch" Prompt,
+    ListStoredBatches = "usaged.admin.v1.AdminService" "ListStoredBatches" Prompt,
     GetStatus = "usaged.admin.v1.AdminService" "GetStatus" Prompt,
+    GetLedgerCheckpoint = "usaged.admin.v1.LedgerService" "GetLedgerCheckpoint" Prompt,
+    ListLedgerEntries = "usaged.admin.v1.LedgerService" "ListLedgerEntries" Prompt,
+    ExportLedger = "usaged.admin.v1.LedgerService" "ExportLedger" Stream,
+    GetKeyStatus = "usaged.admin.v1.KeyService" "GetKeyStatus" Prompt,
+    RotateRootKey = "usaged.admin.v1.KeyService" "RotateRootKey" Prompt,
+    LookUpPseudonym = "usaged.admin.v1.KeyService" "LookUpPseudonym" Prompt,
+    CreateBridge = "usaged.admin.v1.KeyService" "CreateBridge" Prompt,
+    ListBridges = "usaged.admin.v1.KeyService" "ListBridges" Prompt,
+    EraseBridge = "usaged.admin.v1.KeyService" "EraseBridge" Prompt,
 }
 
 impl Method {
@@ -121,7 +133,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen, 21);
+        assert_eq!(seen, 30);
     }
 
     #[test]

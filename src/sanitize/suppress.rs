@@ -1,0 +1,240 @@
+//! Suppression: events that arrive late, after what they name was erased, are withheld. Looked at before the pass, in
+//! the raw request, so that nothing of them is treated; only customers with live suppressions pay for it.
+
+use std::ops::RangeInclusive;
+
+use super::ProgramKeys;
+use super::canonical::{self, Canonical, canonical, canonical_bytes, canonical_int};
+use super::treat::Scalar;
+use crate::model::{IdentifierClass, RawFields, RawItems, RawText, RawValue, WireError};
+use crate::policy::{Action, Epoch, FieldPlan, NameTable, Plan, Shape};
+
+/// What was erased of one customer, and is not to be stored when it arrives again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Suppressions {
+    /// Stable pseudonyms, in order.
+    tokens: Vec<[u8; 16]>,
+    /// The classes that the pseudonyms are of, each once.
+    classes: Vec<IdentifierClass>,
+    times: Vec<RangeInclusive<i64>>,
+}
+
+impl Suppressions {
+    /// Of erased identifiers, by the stable pseudonyms that [`super::Strike::stable_tokens`] gives, and of ranges of
+    /// time, in milliseconds since the epoch.
+    #[must_use]
+    pub fn new(
+        identifiers: impl IntoIterator<Item = (IdentifierClass, [u8; 16])>,
+        times: impl IntoIterator<Item = RangeInclusive<i64>>,
+    ) -> Self {
+        let (mut classes, mut tokens): (Vec<_>, Vec<_>) = identifiers.into_iter().unzip();
+        classes.sort_unstable();
+        classes.dedup();
+        tokens.sort_unstable();
+        tokens.dedup();
+        Self { tokens, classes, times: times.into_iter().collect() }
+    }
+
+    /// Whether there is nothing to suppress.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.times.is_empty()
+    }
+
+    /// Whether an event of this time was erased.
+    pub(super) fn is_at(&self, time_ms: i64) -> bool {
+        self.times.iter().any(|range| range.contains(&time_ms))
+    }
+
+    /// Whether the id of an instance was erased.
+    pub(super) fn is_instance(
+        &self,
+        instance: RawText<'_>,
+        keys: &ProgramKeys,
+        scratch: &mut canonical::Scratch,
+    ) -> bool {
+        self.is_erased(IdentifierClass::InstanceId, Scalar::text(instance), keys, scratch)
+    }
+
+    /// Whether fields of an event, as its plan declares them, name something that was erased.
+    pub(super) fn are_in<'a, F: RawFields<'a>>(
+        &self,
+        fields: F,
+        names: &NameTable,
+        (plan, keys): (&Plan, &ProgramKeys),
+        scratch: &mut canonical::Scratch,
+    ) -> Result<bool, WireError> {
+        if self.tokens.is_empty() {
+            return Ok(false);
+        }
+        Look { suppressions: self, plan, keys, scratch }.fields(fields, names)
+    }
+
+    /// Whether a value of a class is an identifier that was erased.
+    fn is_erased(
+        &self,
+        class: IdentifierClass,
+        value: Scalar<'_>,
+        keys: &ProgramKeys,
+        scratch: &mut canonical::Scratch,
+    ) -> bool {
+        if !self.classes.contains(&class) {
+            return false;
+        }
+        let form = match value {
+            Scalar::Text(text) => canonical(class, text, scratch),
+            Scalar::Bytes(bytes) => canonical_bytes(class, bytes, scratch),
+            Scalar::Int(number) => canonical_int(class, number, scratch),
+            Scalar::Double(_) | Scalar::Bool(_) => return false,
+        };
+        let Canonical::Identifier(form) = form else { return false };
+        let token = keys.token(class, Epoch::Stable, form);
+        token.is_some_and(|token| self.tokens.binary_search(&token).is_ok())
+    }
+}
+
+/// The look through one event.
+struct Look<'l> {
+    suppressions: &'l Suppressions,
+    plan: &'l Plan,
+    keys: &'l ProgramKeys,
+    scratch: &'l mut canonical::Scratch,
+}
+
+impl Look<'_> {
+    fn fields<'a, F: RawFields<'a>>(&mut self, mut fields: F, names: &NameTable) -> Result<bool, WireError> {
+        while let Some((name, value)) = fields.next_field()? {
+            if let Some(field) = names.get(name.expose())
+                && self.value(field, value)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn value<'a, F: RawFields<'a>>(&mut self, field: u32, value: RawValue<'a, F>) -> Result<bool, WireError> {
+        let plan = self.plan;
+        let Some(planned) = usize::try_from(field).ok().and_then(|at| plan.fields.get(at)) else {
+            return Ok(false);
+        };
+        match (&planned.shape, value) {
+            (Shape::Scalar { kind, action }, value) => {
+                let scalar = Scalar::of(*kind, &value);
+                Ok(scalar.is_ok_and(|scalar| self.scalar(planned, action, scalar)))
+            }
+            (Shape::Record(names), RawValue::Record(fields)) => self.fields(fields, names),
+            (Shape::List { item }, RawValue::List(mut items)) => {
+                while let Some(value) = items.next_item()? {
+                    if self.value(*item, value)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            (Shape::Map { key, value }, RawValue::Record(mut pairs)) => {
+                while let Some((raw_key, raw_value)) = pairs.next_field()? {
+                    if self.value(*key, RawValue::<F>::Text(raw_key))? || self.value(*value, raw_value)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }, _) => Ok(false),
+        }
+    }
+
+    fn scalar(&mut self, planned: &FieldPlan, action: &Action, scalar: Scalar<'_>) -> bool {
+        if self.suppressions.is_erased(planned.spec.class, scalar, self.keys, self.scratch) {
+            return true;
+        }
+        match (action, scalar) {
+            // What the level drops is not stored, whatever words are in it.
+            (Action::Redact(_) | Action::Keep(_), Scalar::Text(text)) if planned.spec.class != NOBODY => {
+                let Self { suppressions, keys, scratch, .. } = self;
+                let erased = |words: &[u8]| {
+                    let of = |class: &IdentifierClass| {
+                        suppressions.is_erased(*class, Scalar::Text(words), keys, scratch)
+                    };
+                    suppressions.classes.iter().any(of)
+                };
+                any_words(text, erased)
+            }
+            (_, _) => false,
+        }
+    }
+}
+
+/// What is of this class has no identifiers in it.
+const NOBODY: IdentifierClass = IdentifierClass::NotIdentifying;
+/// Names of people, virtual machines and places have up to so many words.
+const WORDS: usize = 5;
+
+/// Whether any word of a text passes, or any few that follow each other.
+fn any_words(text: &[u8], mut is: impl FnMut(&[u8]) -> bool) -> bool {
+    let mut starts = [0; WORDS];
+    let mut count = 0_usize;
+    for (start, word) in words(text) {
+        starts.rotate_right(1);
+        if let Some(first) = starts.first_mut() {
+            *first = start;
+        }
+        count += 1;
+        let end = start + word.len();
+        if starts.iter().take(count).any(|from| text.get(*from..end).is_some_and(&mut is))
+            || parts(word).any(&mut is)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// The words of a text and where they begin: what stands between white space and signs, without what addresses and
+/// names have inside them but do not begin or end with.
+fn words(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`()[]{}<>,;=|!?/".contains(byte);
+    let inner = |byte: &u8| b".:-_@\\".contains(byte);
+    let mut at = 0;
+    text.split(ends).filter_map(move |word| {
+        let begins = at;
+        at += word.len() + 1;
+        let start = word.iter().position(|byte| !inner(byte))?;
+        let end = word.iter().rposition(|byte| !inner(byte))?;
+        Some((begins + start, word.get(start..=end)?))
+    })
+}
+
+/// The parts of `10.1.2.3:443`, `user@host` and the like.
+fn parts(word: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let parts = word.split(|byte| matches!(byte, b':' | b'@' | b'\\'));
+    parts.filter(|part| part.len() < word.len() && !part.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::any_words;
+
+    #[test]
+    fn every_word_and_every_few_words_of_a_text_are_looked_at() {
+        let text = "login of jane.doe@example.com (Jane van Doe) from 10.1.2.3:443 to \"Prod VM 1\", see https://esx01/ui?h=esx02.";
+        for wanted in [
+            "login",
+            "jane.doe@example.com",
+            "jane.doe",
+            "Jane van Doe",
+            "10.1.2.3",
+            "10.1.2.3:443",
+            "Prod VM 1",
+            "esx01",
+            "esx02",
+        ] {
+            assert!(any_words(text.as_bytes(), |words| words == wanted.as_bytes()), "{wanted}");
+        }
+        for other in ["jane", "esx0", "VM", "10.1.2"] {
+            let found = any_words(text.as_bytes(), |words| words == other.as_bytes());
+            assert_eq!(found, other == "VM", "{other}");
+        }
+        assert!(!any_words(b"", |_| true) && !any_words(b" -- ", |_| true));
+    }
+}

@@ -1,0 +1,124 @@
+//! Key epochs and bridges as the other rooms see them, and the work of moving every ratchet forward.
+
+use super::command::MetaOp;
+use super::fault::StoreError;
+use super::root::{self, Rewrapped};
+use super::salts::{self, Bridge, KeyOp};
+use super::{Customers, Store};
+use crate::model::{CustomerKey, UnixMillis};
+use crate::sanitize::{RootKey, Rotation, key_id};
+
+/// Ratchets that are read, and at most written, at once.
+const CHUNK: usize = 1_000;
+/// Bridges that there may be.
+pub const MAX_BRIDGES: usize = 1_000;
+
+/// What moving the ratchets came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moved {
+    /// Ratchets that were moved.
+    pub customers: u64,
+    /// Some of them have to be moved further: the next round goes on.
+    pub more: bool,
+}
+
+impl Store {
+    /// Which rotation epoch a time belongs to.
+    #[must_use]
+    pub fn rotation(&self) -> Rotation {
+        self.shared().rotation
+    }
+
+    /// The oldest rotation epoch whose keys are kept at `now`.
+    #[must_use]
+    pub fn oldest_epoch(&self, now: UnixMillis) -> u32 {
+        self.shared().oldest_epoch(now)
+    }
+
+    /// Names the root key that the store is bound to ([`key_id`]).
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn root_key_id(&self) -> Result<String, StoreError> {
+        Ok(key_id(&root::present(self.shared())?.key_check))
+    }
+
+    /// What binds the store to another root key, to be written with [`MetaOp::Root`]; `None` if it is bound to
+    /// that key already. No pseudonym and no record changes.
+    ///
+    /// # Errors
+    /// If the store cannot be read, or there is no randomness.
+    pub fn rewrapped(&self, key: &RootKey) -> Result<Option<Rewrapped>, StoreError> {
+        root::rewrap(self.shared(), key)
+    }
+
+    /// The bridges of one customer, or of all; at most [`MAX_BRIDGES`].
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn bridges(&self, customer: Option<CustomerKey>) -> Result<Vec<Bridge>, StoreError> {
+        salts::bridges(&self.shared().db, customer, MAX_BRIDGES)
+    }
+}
+
+impl Customers {
+    /// Moves the ratchet of every customer to the oldest epoch that is kept when `epoch` is the present one: from
+    /// then on nothing can be derived of the epochs before it. In chunks, each in one write; what was moved is
+    /// forgotten in memory too. Afterwards the family of salts has to be purged: until then the old states are
+    /// still in its files.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written. What was moved stays so; the next round goes on.
+    pub async fn move_ratchets(&self, epoch: u32) -> Result<Moved, StoreError> {
+        let past = self.store().shared().options.past_epochs;
+        let (mut moved, mut after) = (Moved::default(), CustomerKey(0));
+        loop {
+            let store = self.store().clone();
+            let read = move || {
+                let chunk = salts::ratchets(&store.shared().db, after, CHUNK)?;
+                let last = chunk.last().map(|(customer, _)| *customer).filter(|_| chunk.len() >= CHUNK);
+                let due = chunk.into_iter().filter_map(|(customer, ratchet)| {
+                    let to = ratchet.due(epoch, past)?;
+                    Some((customer, ratchet.forward(to), to))
+                });
+                Ok::<_, StoreError>((due.collect::<Vec<_>>(), last))
+            };
+            let (due, last) = tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)??;
+            moved.more |= due.iter().any(|(_, ratchet, to)| ratchet.epoch() < *to);
+            moved.customers += super::bytes::count(due.len());
+            if !due.is_empty() {
+                let ops =
+                    due.into_iter().map(|(customer, to, _)| MetaOp::Key(KeyOp::Ratchet { customer, to }));
+                self.store().write_meta(ops.collect(), true).await?;
+            }
+            match last {
+                Some(last) => after = last,
+                None => break,
+            }
+        }
+        if moved.customers > 0 {
+            self.forget_all();
+        }
+        Ok(moved)
+    }
+
+    /// Erases the bridges that have ended; says how many there were.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub async fn end_bridges(&self, now: UnixMillis) -> Result<u64, StoreError> {
+        let store = self.store().clone();
+        let bridges = tokio::task::spawn_blocking(move || store.bridges(None)).await;
+        let ended: Vec<_> = bridges
+            .map_err(|_| StoreError::Closed)??
+            .into_iter()
+            .filter(|bridge| bridge.until <= now)
+            .map(|Bridge { customer, epoch, .. }| MetaOp::Key(KeyOp::EraseBridge { customer, epoch }))
+            .collect();
+        let count = super::bytes::count(ended.len());
+        if count > 0 {
+            self.store().write_meta(ended, true).await?;
+        }
+        Ok(count)
+    }
+}
