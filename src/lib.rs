@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod drain;
 pub mod grpc;
 pub mod ingest;
+pub mod ledger;
 pub mod model;
 pub mod observe;
 pub mod policy;

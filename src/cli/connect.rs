@@ -11,6 +11,7 @@ use crate::model::CustomerId;
 
 pub(super) type DrainClient = proto::drain::drain_service_client::DrainServiceClient<Channel>;
 pub(super) type KeyClient = proto::admin::key_service_client::KeyServiceClient<Channel>;
+pub(super) type IngestClient = proto::ingest::ingest_service_client::IngestServiceClient<Channel>;
 pub(super) type AdminClient = proto::admin::admin_service_client::AdminServiceClient<Channel>;
 
 /// Where the collector is.
@@ -45,6 +46,11 @@ impl Server {
 
     pub async fn ingest(&self) -> Result<EncodedIngest, Failure> {
         Ok(EncodedIngest::new(self.connect().await?))
+    }
+
+    /// For calls whose requests are not encoded already.
+    pub async fn typed_ingest(&self) -> Result<IngestClient, Failure> {
+        Ok(IngestClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     pub async fn drain(&self) -> Result<DrainClient, Failure> {

@@ -15,7 +15,8 @@ Exit codes:
   4  the collector cannot be reached, or was busy until the time to retry was over
   5  the collector refused the request: wrong input, unknown name, changed revision
   6  the store was refused: locked, of another version or key, damaged, or acknowledged data is missing
-  7  done in part: some inputs were refused and are named, the others are in";
+  7  done in part: some inputs were refused and are named, the others are in
+  8  a check that was asked for found something, such as `policy diff --fail-on-exposure`";
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,9 @@ pub enum Failure {
     /// Some of it was done.
     #[error("{0}")]
     Partly(String),
+    /// A check that was asked for found something.
+    #[error("{0}")]
+    Found(String),
 }
 
 impl Failure {
@@ -70,6 +74,7 @@ impl Failure {
             Self::Server { .. } => 5,
             Self::Store(_) => 6,
             Self::Partly(_) => 7,
+            Self::Found(_) => 8,
         }
     }
 
@@ -83,6 +88,7 @@ impl Failure {
             Self::Server { .. } => "server",
             Self::Store(_) => "store",
             Self::Partly(_) => "partly",
+            Self::Found(_) => "found",
         }
     }
 

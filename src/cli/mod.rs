@@ -13,6 +13,7 @@ mod keys;
 mod load;
 mod output;
 mod participation;
+mod plan;
 mod policy;
 mod pseudonym;
 mod send;
@@ -70,6 +71,8 @@ enum Command {
     Policy(policy::PolicyArgs),
     /// Set, show and import what customers chose.
     Participation(participation::ParticipationArgs),
+    /// Show what of a product is wanted of a customer, as its senders are told.
+    Plan(plan::PlanArgs),
     /// Create and steer named drainers.
     Subscription(subscription::SubscriptionArgs),
     /// Find the pseudonyms of a host name or another identifier of a customer.
@@ -107,6 +110,7 @@ fn run(command: Command, out: Output) -> Result<(), Failure> {
         Command::Send(args) => block_on(args.run(out)),
         Command::Drain(args) => block_on(args.run(out)),
         Command::Participation(args) => block_on(args.run(out)),
+        Command::Plan(args) => block_on(args.run(out)),
         Command::Subscription(args) => block_on(args.run(out)),
         Command::Pseudonym(args) => block_on(args.run(out)),
         Command::Keys(args) => block_on(args.run(out)),
@@ -114,7 +118,7 @@ fn run(command: Command, out: Output) -> Result<(), Failure> {
 }
 
 /// Runs a client on this thread: what it waits for is the collector.
-fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.map_err(Failure::io("starting the runtime"))?.block_on(work)
 }

@@ -95,6 +95,9 @@ keys! {
         cached_customers: usize = 16_384, 16 => 10_000_000;
         /// How long a rotating pseudonym stays the same.
         pseudonym_rotation: Span = Span::days(30), Span::hours(1) => Span::days(3_650);
+        /// How long a sender may go by a collection plan before it asks again; also when one that was told to
+        /// stop may ask. A change is told with every receipt, so this is for senders that have nothing to send.
+        plan_time_to_live: Span = Span::hours(1), Span::secs(1) => Span::days(7);
         /// The highest level of a program for every customer, such as { ceip = "standard" }.
         level_caps: BTreeMap<ProgramName, LevelName> = BTreeMap::new();
     }

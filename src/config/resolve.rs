@@ -9,7 +9,7 @@ use super::check::root_key_file;
 use super::keys::{LogKeys, Settings};
 use super::value::Size;
 use super::word::FullChoice;
-use crate::ingest::Rotation;
+use crate::ingest::{PlanTtl, Rotation};
 use crate::{drain, grpc, ingest, store};
 
 /// Where the root key comes from.
@@ -65,6 +65,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
         ingest: ingest::Options {
             level_caps: settings.ingest.level_caps.clone(),
             rotation: Rotation::every(settings.ingest.pseudonym_rotation.0),
+            plan_ttl: PlanTtl(settings.ingest.plan_time_to_live.0),
         },
         cached_customers: settings.ingest.cached_customers,
         store: store_options(settings),
@@ -73,6 +74,8 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
             max_outstanding: settings.drain.max_outstanding,
             max_dead: settings.drain.max_dead,
             global_caps: settings.ingest.level_caps.clone(),
+            rotation: Rotation::every(settings.ingest.pseudonym_rotation.0),
+            ..drain::Options::default()
         },
         grace: settings.shutdown.grace.0,
     }
@@ -119,6 +122,8 @@ fn store_options(settings: &Settings) -> store::Options {
         witness_lag: keys.witness_lag.0,
         queue_depth: keys.queue_depth,
         accept_data_loss: keys.accept_data_loss,
+        // Not a choice: whoever opens the store brings the ledger.
+        notary: None,
         rotation: settings.ingest.pseudonym_rotation.0,
         past_epochs: settings.keys.past_epochs,
     }

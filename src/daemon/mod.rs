@@ -96,12 +96,19 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let close_doors = CancellationToken::new();
     let ingest_door = IngestDoor::new(intake, Identity::Loopback, &config.grpc);
     let drain_door = DrainDoor::new(drain.clone(), clock.clone(), &config.grpc);
-    let rotation = config.ingest.rotation;
     let caps = config.ingest.level_caps.clone();
     let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
     let epochs = tokio::spawn(epochs::run(customers.clone(), clock.clone(), close_doors.clone()));
-    let admin_door =
-        AdminDoor::new(store.clone(), customers, policy.handle(), clock, rotation, policy.on_demand());
+    let (handle, on_demand) = (policy.handle(), policy.on_demand());
+    let admin_door = AdminDoor::new(
+        store.clone(),
+        customers,
+        drain.clone(),
+        handle,
+        clock,
+        config.ingest.clone(),
+        on_demand,
+    );
     let (routes, health) = grpc::routes(ingest_door, drain_door, admin_door, key_door);
     let doors = grpc::serve(grpc_listener, routes, config.grpc.clone(), close_doors.clone());
     let mut doors = tokio::spawn(doors);

@@ -9,10 +9,14 @@ use super::choice::policy_number;
 use super::counts::SkipReason;
 use super::drainer::{Drainer, Ticket};
 use super::lease::{Cargo, Lease};
-use super::recheck::{Verdict, recheck};
+use super::notice::NoticeId;
+use super::opened::Opener;
+use super::recheck::{Rechecked, recheck};
 use super::{Drain, DrainError, Shared, blocking, millis};
 use crate::model::{CommitNumber, Subscription, SubscriptionName};
-use crate::store::Entry;
+use crate::policy::Policy;
+use crate::sanitize::{Filtered, Lowered, filter_purpose};
+use crate::store::{CustomerEntry, Entry, StoredRecord};
 
 /// Why a lease could not be acknowledged or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,27 +25,40 @@ pub enum AckFailure {
     Expired,
     /// Not the name of a lease of this subscription.
     Unknown,
-    /// The customer's level was lowered since: what was received is to be deleted.
-    Withdrawn,
+    /// The customer's level was lowered, or the data was erased, since: what was received of this batch under the
+    /// lease is to be deleted. What is left of it is delivered again.
+    Withdrawn(CommitNumber),
 }
 
 /// What became of acknowledgements or changes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AckResult {
-    /// How many leases were acknowledged or changed.
+    /// How many leases and notices were acknowledged, or leases changed.
     pub done: usize,
     /// The others.
     pub failures: Vec<(String, AckFailure)>,
 }
 
-/// The leases of a request: a name that comes twice counts once.
+/// What of a delivered batch may still be with its drainer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// All of it.
+    Whole,
+    /// Less: it is delivered again.
+    Less,
+    /// Nothing.
+    Gone(SkipReason),
+}
+
+/// The leases and notices of a request: a name that comes twice counts once.
 struct Named<'a> {
     live: Vec<(&'a str, AckId, Lease)>,
+    notices: Vec<(&'a str, u64)>,
     failures: Vec<(String, AckFailure)>,
 }
 
 impl Drain {
-    /// Acknowledges leases: durable when it answers.
+    /// Acknowledges leases and notices: durable when it answers.
     ///
     /// # Errors
     /// If there is no such subscription, or the store fails. Then nothing is promised, and the same
@@ -83,7 +100,11 @@ impl Drain {
                 // Cannot fail: the lease was there a moment ago, under the same lock.
                 let _lives = queue.extend(id.commit, id.nonce, now, millis(lasting));
             }
-            AckResult { done: named.live.len(), failures: named.failures }
+            let notices = named.notices.into_iter().map(|(text, _)| (text.to_owned(), AckFailure::Unknown));
+            AckResult {
+                done: named.live.len(),
+                failures: named.failures.into_iter().chain(notices).collect(),
+            }
         })?;
         drainer.write(&self.shared.store, ticket, false).await?;
         drainer.publish();
@@ -99,10 +120,15 @@ fn name_leases(
     subscription: u64,
     find: impl Fn(CommitNumber, u64) -> Option<Lease>,
 ) -> Named<'_> {
-    let mut named = Named { live: Vec::with_capacity(ack_ids.len()), failures: Vec::new() };
+    let live = Vec::with_capacity(ack_ids.len());
+    let mut named = Named { live, notices: Vec::new(), failures: Vec::new() };
     let mut seen = BTreeSet::new();
     for text in ack_ids {
         if !seen.insert(text.as_str()) {
+            continue;
+        }
+        if let Some(id) = NoticeId::parse(text).filter(|id| id.subscription == subscription) {
+            named.notices.push((text, id.number));
             continue;
         }
         let failure = match AckId::parse(text).filter(|id| id.subscription == subscription) {
@@ -128,21 +154,39 @@ impl Shared {
             queue.expire(now);
             name_leases(ids, drainer.nonce, |commit, nonce| queue.lease_of(commit, nonce).ok())
         })?;
-        let mut verdicts = Vec::with_capacity(named.live.len());
+        let mut standings = Vec::with_capacity(named.live.len());
         let mut unchanged = BTreeMap::new();
+        let mut opener = Opener::new(self.options.rotation);
         for (_, id, lease) in &named.live {
             let Cargo { customer, revision, policy, .. } = lease.cargo;
             let known = unchanged.get(&(customer, revision, policy)).copied();
             let same = known.map_or_else(|| self.is_unchanged(&lease.cargo), Ok)?;
             unchanged.insert((customer, revision, policy), same);
-            verdicts.push(if same { None } else { self.withdrawal(drainer, id.commit)? });
+            standings.push(match lease.revoked {
+                true => Standing::Less,
+                false if same => Standing::Whole,
+                false => self.standing(drainer, id.commit, &lease.cargo, &mut opener)?,
+            });
         }
-        let (result, ticket) = drainer.change(|queue| {
+        let (result, ticket) = drainer.change_books(|books| {
             let mut result = AckResult { done: 0, failures: named.failures };
-            for ((text, AckId { commit, nonce, .. }, _), withdrawal) in named.live.into_iter().zip(verdicts) {
-                let (ended, failure) = match withdrawal {
-                    None => (queue.acknowledge(commit, nonce), None),
-                    Some(reason) => (queue.withdraw(commit, nonce, reason), Some(AckFailure::Withdrawn)),
+            for (text, number) in named.notices {
+                let acknowledged = books.change_notices(|notices| {
+                    let changed = notices.acknowledge(number);
+                    (changed.is_some(), changed.unwrap_or_default())
+                });
+                match acknowledged {
+                    true => result.done += 1,
+                    false => result.failures.push((text.to_owned(), AckFailure::Expired)),
+                }
+            }
+            let queue = &mut books.queue;
+            for ((text, AckId { commit, nonce, .. }, _), standing) in named.live.into_iter().zip(standings) {
+                let withdrawn = Some(AckFailure::Withdrawn(commit));
+                let (ended, failure) = match standing {
+                    Standing::Whole => (queue.acknowledge(commit, nonce), None),
+                    Standing::Less => (queue.take_back(commit, nonce), withdrawn),
+                    Standing::Gone(reason) => (queue.withdraw(commit, nonce, reason), withdrawn),
                 };
                 // The lease can have ended since it was looked up: a seek, or another acknowledgement.
                 match ended.err().map(|_| AckFailure::Expired).or(failure) {
@@ -164,21 +208,58 @@ impl Shared {
         Ok(customer.is_some_and(|customer| customer.change.revision == cargo.revision))
     }
 
-    /// Why the drainer has to give a batch up again, if it has to. A pause or an audit that began
-    /// since the delivery is no reason: it was rightly received.
-    fn withdrawal(&self, drainer: &Drainer, commit: CommitNumber) -> Result<Option<SkipReason>, DrainError> {
-        let Some(Entry::Record(record)) = self.store.read_one(commit)? else { return Ok(None) };
-        let customer = self.customers.get_by_key(record.header.customer)?;
-        let now = customer.as_ref().map(|customer| &customer.change.participation);
-        let policy = self.policy.load();
-        let verdict = recheck(&record.header, &drainer.subscription, now, &policy, &self.options.global_caps);
-        Ok(match verdict {
-            Verdict::Deliver | Verdict::Skip(SkipReason::Held | SkipReason::Filter | SkipReason::Seek) => {
-                None
-            }
-            Verdict::Skip(
-                reason @ (SkipReason::Lowered | SkipReason::Purpose | SkipReason::UnknownCustomer),
-            ) => Some(reason),
-        })
+    /// What of a delivered batch may still be with its drainer. A pause or an audit that began since the delivery
+    /// is no reason to give it up: it was rightly received.
+    fn standing(
+        &self,
+        drainer: &Drainer,
+        commit: CommitNumber,
+        cargo: &Cargo,
+        opener: &mut Opener,
+    ) -> Result<Standing, DrainError> {
+        let record = match self.store.read_one(commit)? {
+            Some(Entry::Record(record)) => record,
+            Some(Entry::Gone { .. }) => return Ok(Standing::Gone(SkipReason::Gone)),
+            // What cannot be read any more cannot be compared; it will not come again.
+            Some(Entry::Damaged { .. }) | None => return Ok(Standing::Whole),
+        };
+        let Some((customer, checked)) = self.recheck(drainer, &record, &self.policy.load())? else {
+            return Ok(Standing::Gone(SkipReason::UnknownCustomer));
+        };
+        let left = match checked.left {
+            Ok(left) => left,
+            Err(reason) => return Ok(Standing::Gone(reason)),
+        };
+        if left.plan.fingerprint == cargo.plan {
+            return Ok(Standing::Whole);
+        }
+        let Ok((stored, lowered)) = opener.bring_down(&record, &customer, &left) else {
+            return Ok(Standing::Whole);
+        };
+        let batch = match &lowered {
+            // Another plan, and the same bytes: as they were delivered, if they were delivered as they are.
+            Lowered::Same if record.header.plan == cargo.plan => return Ok(Standing::Whole),
+            Lowered::Same => stored.as_slice(),
+            Lowered::Less { batch, .. } => batch.body(),
+            Lowered::Nothing(_) => return Ok(Standing::Gone(SkipReason::Lowered)),
+        };
+        let some = filter_purpose(batch, drainer.subscription.purpose, &mut Vec::new());
+        let is_nothing = some.is_ok_and(|filtered| filtered == Filtered::Nothing);
+        Ok(if is_nothing { Standing::Gone(SkipReason::Purpose) } else { Standing::Less })
+    }
+
+    /// What holds for a record now, with its customer; `None` if that is not known any more.
+    pub(super) fn recheck(
+        &self,
+        drainer: &Drainer,
+        record: &StoredRecord,
+        policy: &Policy,
+    ) -> Result<Option<(Arc<CustomerEntry>, Rechecked)>, DrainError> {
+        let header = &record.header;
+        let Some(customer) = self.customers.get_by_key(header.customer)? else { return Ok(None) };
+        let since = self.histories.since(&self.store, &customer, header.revision)?;
+        let (subscription, caps) = (&drainer.subscription, &self.options.global_caps);
+        let checked = recheck(header, subscription, &since.choices(), policy, caps);
+        Ok(Some((customer, checked)))
     }
 }

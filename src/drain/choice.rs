@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::counts::SkipReason;
 use super::drainer::{Drainer, Ticket};
 use super::lease::{Cargo, DeadReason, Lease};
-use super::recheck::{Verdict, recheck, unwanted};
+use super::recheck::{Left, unwanted};
 use super::state::{Queue, wide};
 use super::{DrainError, Shared, millis};
 use crate::model::{CommitNumber, UnixMillis};
@@ -36,6 +36,8 @@ pub(super) struct Chosen {
     pub(super) lease: Lease,
     pub(super) record: StoredRecord,
     pub(super) customer: Arc<CustomerEntry>,
+    /// What may be left of it.
+    pub(super) left: Left,
 }
 
 /// What was chosen.
@@ -49,7 +51,7 @@ pub(super) struct Choice {
 
 /// What is to become of a batch that was read.
 enum Judged {
-    Deliver(Box<StoredRecord>, Arc<CustomerEntry>, Cargo),
+    Deliver(Box<StoredRecord>, Arc<CustomerEntry>, Left, Cargo),
     Skip(CommitNumber, u32, SkipReason),
     Damaged(CommitNumber),
     Missing(CommitNumber),
@@ -83,30 +85,31 @@ impl Shared {
         Ok(Choice { chosen: chooser.chosen, more, ticket })
     }
 
-    /// Looks at a record, and at its customer's participation as it is now.
+    /// Looks at a record, and at what its customer has chosen since.
     fn judge(&self, drainer: &Drainer, policy: &Policy, entry: Entry) -> Result<Judged, DrainError> {
         let record = match entry {
             Entry::Record(record) => record,
             Entry::Damaged { commit } => return Ok(Judged::Damaged(commit)),
+            Entry::Gone { commit, events, .. } => return Ok(Judged::Skip(commit, events, SkipReason::Gone)),
         };
         let (commit, header) = (record.commit, &record.header);
         if let Some(reason) = unwanted(header, &drainer.subscription) {
             return Ok(Judged::Skip(commit, header.events, reason));
         }
-        let customer = self.customers.get_by_key(header.customer)?;
-        let now = customer.as_ref().map(|customer| &customer.change.participation);
-        let verdict = recheck(header, &drainer.subscription, now, policy, &self.options.global_caps);
-        Ok(match (verdict, customer) {
-            (Verdict::Skip(reason), _) => Judged::Skip(commit, header.events, reason),
-            (Verdict::Deliver, None) => Judged::Skip(commit, header.events, SkipReason::UnknownCustomer),
-            (Verdict::Deliver, Some(customer)) => {
+        let Some((customer, checked)) = self.recheck(drainer, &record, policy)? else {
+            return Ok(Judged::Skip(commit, header.events, SkipReason::UnknownCustomer));
+        };
+        Ok(match checked.now() {
+            Err(reason) => Judged::Skip(commit, header.events, reason),
+            Ok(left) => {
                 let cargo = Cargo {
                     events: header.events,
                     customer: header.customer,
                     revision: customer.change.revision,
                     policy: policy_number(policy),
+                    plan: header.plan,
                 };
-                Judged::Deliver(Box::new(record), customer, cargo)
+                Judged::Deliver(Box::new(record), customer, left, cargo)
             }
         })
     }
@@ -210,7 +213,7 @@ impl Chooser<'_> {
                         queue.bury(commit, now, DeadReason::Damaged);
                     }
                     Judged::Missing(commit) => queue.miss(commit),
-                    Judged::Deliver(record, customer, cargo) => {
+                    Judged::Deliver(record, customer, left, cargo) => {
                         let sum = bytes.saturating_add(u64::from(record.header.body_len));
                         let fits = chosen.is_empty() || sum <= want.bytes;
                         if !fits || chosen.len() >= want.batches {
@@ -220,7 +223,7 @@ impl Chooser<'_> {
                             return false;
                         };
                         *bytes = sum;
-                        chosen.push(Chosen { lease, record: *record, customer });
+                        chosen.push(Chosen { lease, record: *record, customer, left });
                     }
                 }
             }

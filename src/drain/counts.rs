@@ -17,12 +17,21 @@ pub enum SkipReason {
     UnknownCustomer,
     /// The cursor was moved forward over it.
     Seek,
+    /// It was reduced to nothing in the store: erased, or nothing of it may be left.
+    Gone,
 }
 
 impl SkipReason {
     /// Every reason, in the order of the stored counts. New ones go to the end.
-    pub const ALL: [Self; 6] =
-        [Self::Filter, Self::Purpose, Self::Lowered, Self::Held, Self::UnknownCustomer, Self::Seek];
+    pub const ALL: [Self; 7] = [
+        Self::Filter,
+        Self::Purpose,
+        Self::Lowered,
+        Self::Held,
+        Self::UnknownCustomer,
+        Self::Seek,
+        Self::Gone,
+    ];
 
     /// The word for it, as metrics and logs use it.
     #[must_use]
@@ -34,6 +43,7 @@ impl SkipReason {
             Self::Held => "held",
             Self::UnknownCustomer => "unknown_customer",
             Self::Seek => "seek",
+            Self::Gone => "gone",
         }
     }
 
@@ -45,6 +55,7 @@ impl SkipReason {
             Self::Held => 3,
             Self::UnknownCustomer => 4,
             Self::Seek => 5,
+            Self::Gone => 6,
         }
     }
 }

@@ -6,8 +6,7 @@ use bytes::Bytes;
 
 use super::drainer::Drainer;
 use super::lease::{Dead, DeadReason};
-use super::pull::open;
-use super::recheck::{Verdict, recheck};
+use super::opened::{Opened, Opener};
 use super::{Drain, DrainError, Shared, blocking};
 use crate::model::{CommitNumber, SubscriptionName, UnixMillis};
 use crate::store::Entry;
@@ -86,12 +85,12 @@ impl Drain {
 impl Shared {
     fn body(&self, drainer: &Drainer, commit: CommitNumber) -> Result<Option<Bytes>, DrainError> {
         let Some(Entry::Record(record)) = self.store.read_one(commit)? else { return Ok(None) };
-        let Some(customer) = self.customers.get_by_key(record.header.customer)? else { return Ok(None) };
-        let now = Some(&customer.change.participation);
-        let policy = self.policy.load();
-        match recheck(&record.header, &drainer.subscription, now, &policy, &self.options.global_caps) {
-            Verdict::Skip(_) => Ok(None),
-            Verdict::Deliver => Ok(open(&record, &customer, drainer.subscription.purpose).unwrap_or(None)),
-        }
+        let Some((customer, checked)) = self.recheck(drainer, &record, &self.policy.load())? else {
+            return Ok(None);
+        };
+        let Ok(left) = checked.now() else { return Ok(None) };
+        let mut opener = Opener::new(self.options.rotation);
+        let opened = opener.open(&record, &customer, drainer.subscription.purpose, &left);
+        Ok(opened.ok().and_then(Result::ok).map(|Opened { body, .. }| body))
     }
 }

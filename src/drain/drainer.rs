@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::DrainError;
+use super::books::Books;
 use super::counts::{Counts, SkipReason, Sum};
 use super::lease::Terms;
 use super::rows::Changes;
 use super::state::Queue;
 use super::table;
+use super::totals::Total;
 use crate::model::{CommitNumber, Subscription, UnixMillis};
 use crate::observe::Metric;
 use crate::store::Store;
@@ -35,7 +37,7 @@ pub(super) struct Drainer {
 
 #[derive(Debug)]
 struct Held {
-    queue: Queue,
+    books: Books,
     changes: u64,
     deleted: bool,
     published: Counts,
@@ -51,12 +53,12 @@ struct Written {
 }
 
 impl Drainer {
-    pub(super) fn new(subscription: Subscription, nonce: u64, queue: Queue) -> Arc<Self> {
-        let published = *queue.counts();
+    pub(super) fn new(subscription: Subscription, nonce: u64, books: Books) -> Arc<Self> {
+        let published = *books.queue.counts();
         Arc::new(Self {
             subscription,
             nonce,
-            held: Mutex::new(Held { queue, changes: 0, deleted: false, published, oldest: None }),
+            held: Mutex::new(Held { books, changes: 0, deleted: false, published, oldest: None }),
             choosing: Arc::default(),
             written: tokio::sync::Mutex::default(),
             bell: Notify::new(),
@@ -78,7 +80,12 @@ impl Drainer {
 
     /// Looks at the queue.
     pub(super) fn look<R>(&self, look: impl FnOnce(&Queue) -> R) -> R {
-        look(&self.held().queue)
+        look(&self.held().books.queue)
+    }
+
+    /// Looks at everything that is kept of it.
+    pub(super) fn look_books<R>(&self, look: impl FnOnce(&Books) -> R) -> R {
+        look(&self.held().books)
     }
 
     /// Changes the queue. The change is not on disk before [`Self::write`] with the ticket returned.
@@ -86,11 +93,22 @@ impl Drainer {
     /// # Errors
     /// If the subscription was deleted.
     pub(super) fn change<R>(&self, change: impl FnOnce(&mut Queue) -> R) -> Result<(R, Ticket), DrainError> {
+        self.change_books(|books| change(&mut books.queue))
+    }
+
+    /// As [`Self::change`], of everything that is kept of it.
+    ///
+    /// # Errors
+    /// If the subscription was deleted.
+    pub(super) fn change_books<R>(
+        &self,
+        change: impl FnOnce(&mut Books) -> R,
+    ) -> Result<(R, Ticket), DrainError> {
         let mut held = self.held();
         if held.deleted {
             return Err(self.not_found());
         }
-        let result = change(&mut held.queue);
+        let result = change(&mut held.books);
         held.changes = held.changes.saturating_add(1);
         Ok((result, Ticket(held.changes)))
     }
@@ -119,25 +137,30 @@ impl Drainer {
         if done >= ticket.0 {
             return Ok(());
         }
-        let (changes, upto) = {
+        let (changes, others, upto) = {
             let mut held = self.held();
             if held.deleted {
                 return Err(self.not_found());
             }
             if synced {
                 // Changes that were written without a sync become durable with any synced write.
-                held.queue.touch();
+                held.books.queue.touch();
             }
-            (held.queue.take_changes(), held.changes)
+            (held.books.queue.take_changes(), held.books.unwritten.take(), held.changes)
         };
-        if !changes.is_empty() {
+        if !changes.is_empty() || !others.is_empty() {
             let commits = changes.commits();
-            if let Err(error) = store.write_meta(table::operations(self.nonce, changes), synced).await {
+            let mut operations = table::operations(self.nonce, changes);
+            operations.extend(others.operations());
+            if let Err(error) = store.write_meta(operations, synced).await {
                 // The disk may be full for a while: the next write tries these rows again.
-                self.held().queue.put_back(commits);
+                let mut held = self.held();
+                held.books.queue.put_back(commits);
+                held.books.unwritten.put_back(others);
                 return Err(error.into());
             }
         }
+        self.held().books.written();
         written.upto = upto;
         if synced {
             written.synced = upto;
@@ -145,22 +168,30 @@ impl Drainer {
         Ok(())
     }
 
-    /// Ends the subscription: no change after this is accepted. Gives the rows to delete, once no
-    /// write is under way.
-    pub(super) async fn delete(&self) -> Result<Changes, DrainError> {
+    /// Looks at everything that is kept of it, once no write is under way: what is not among the unwritten rows
+    /// is in the store.
+    pub(super) async fn look_settled<R>(&self, look: impl FnOnce(&Books) -> R) -> R {
+        let _written = self.written.lock().await;
+        look(&self.held().books)
+    }
+
+    /// Ends the subscription: no change after this is accepted. Gives the rows of its queue to delete, once no
+    /// write is under way, and the sums that the ledger was not told yet.
+    pub(super) async fn delete(&self) -> Result<(Changes, Vec<Total>), DrainError> {
         let _written = self.written.lock().await;
         let mut held = self.held();
         if std::mem::replace(&mut held.deleted, true) {
             return Err(self.not_found());
         }
         self.bell.notify_waiters();
-        Ok(held.queue.take_deletion())
+        let (totals, _) = held.books.totals.take();
+        Ok((held.books.queue.take_deletion(), totals))
     }
 
     /// Brings the counters up to the counts of the queue.
     pub(super) fn publish(&self) {
         let mut held = self.held();
-        let (now, then) = (*held.queue.counts(), held.published);
+        let (now, then) = (*held.books.queue.counts(), held.published);
         held.published = now;
         drop(held);
         let name = self.subscription.name.as_str();

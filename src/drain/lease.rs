@@ -24,6 +24,8 @@ pub struct Cargo {
     pub revision: u64,
     /// The policy under which it was delivered (its version as a number).
     pub policy: u64,
+    /// The print of the plan that what was delivered is as.
+    pub plan: [u8; 8],
 }
 
 /// A batch that a drainer has until the deadline.
@@ -37,6 +39,17 @@ pub struct Lease {
     pub nonce: u64,
     /// What it is of.
     pub cargo: Cargo,
+    /// Whether the batch was handed out. Until then the attempt does not count, and the lease is not stored.
+    pub handed: bool,
+    /// Whether the batch was erased, whole or in part, since it was handed out.
+    pub revoked: bool,
+}
+
+impl Lease {
+    /// The batch as it waits if it was not handed out.
+    pub(super) const fn unhanded(&self) -> Returned {
+        Returned { attempts: self.attempts.saturating_sub(1), events: self.cargo.events }
+    }
 }
 
 /// A batch that waits to be delivered again.

@@ -3,7 +3,8 @@
 //! [`state`] decides what happens, purely; [`rows`] says how it is written; `pull` and
 //! `acknowledge` move batches; `upkeep` notices what time and retention do. A batch leaves only
 //! after its customer's participation was looked at again ([`recheck`]) and after every field that the purpose
-//! does not allow was taken out.
+//! does not allow was taken out. With its leases it is written who received what (`received`) and how much
+//! (`totals`), so that an erasure finds everybody to tell (`notices`) and the ledger has each delivery once.
 
 pub mod ack_id;
 pub mod counts;
@@ -14,13 +15,24 @@ mod seek;
 pub mod state;
 
 mod acknowledge;
+mod books;
 mod choice;
 mod dead_letters;
 mod drainer;
 mod error;
+mod history;
+mod notice;
+mod notices;
+mod notify;
+mod opened;
 mod pull;
+mod received;
+mod recover;
+mod standing;
 mod subscriptions;
 mod table;
+mod totals;
+mod unwritten;
 mod upkeep;
 
 #[cfg(test)]
@@ -32,6 +44,9 @@ mod upkeep;
     reason = "a test stops where it is wrong"
 )]
 mod model_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it is wrong")]
+mod notices_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test stops where it is wrong")]
 mod recheck_tests;
@@ -49,16 +64,19 @@ pub use counts::{Balance, SkipReason};
 pub use dead_letters::DeadLetter;
 pub use error::DrainError;
 pub use lease::DeadReason;
-pub use pull::Delivery;
+pub use notice::{Notice, NoticeDelivery, Scope};
+pub use pull::{Delivery, Pulled};
+pub use standing::{Standing, StandingOf};
 pub use subscriptions::{SeekTarget, SubscriptionState};
 
 use drainer::Drainer;
+use history::Histories;
 use state::Queue;
-use table::Found;
 
 use crate::model::{LevelName, ProgramName, SubscriptionName};
 use crate::observe::Clock;
 use crate::policy;
+use crate::sanitize::Rotation;
 use crate::store::{Customers, Store};
 
 /// The bounds of the drain.
@@ -71,6 +89,13 @@ pub struct Options {
     /// Dead letters of one subscription that are kept; beyond it the oldest gives way and counts as
     /// expired. Default 10,000.
     pub max_dead: usize,
+    /// Notices of one subscription that wait; with more, several become one that asks for more to be deleted.
+    /// Of as many it is remembered that they were acknowledged. Default 10,000.
+    pub max_notices: usize,
+    /// How often the ledger is told what was delivered. Default 60 s.
+    pub totals_every: Duration,
+    /// Which epoch of rotating pseudonyms a time belongs to; the same as at ingest.
+    pub rotation: Rotation,
     /// The highest level per program that the collector allows, whatever a customer chose; the same
     /// as at ingest. Default none.
     pub global_caps: BTreeMap<ProgramName, LevelName>,
@@ -82,6 +107,9 @@ impl Default for Options {
             max_subscriptions: 100,
             max_outstanding: 10_000,
             max_dead: 10_000,
+            max_notices: 10_000,
+            totals_every: Duration::from_mins(1),
+            rotation: Rotation::default(),
             global_caps: BTreeMap::new(),
         }
     }
@@ -106,6 +134,7 @@ struct Shared {
     clock: Clock,
     options: Options,
     drainers: RwLock<BTreeMap<SubscriptionName, Arc<Drainer>>>,
+    histories: Histories,
     /// Held while a subscription is created or deleted.
     naming: tokio::sync::Mutex<()>,
     /// Nothing more is leased: the collector is shutting down.
@@ -124,28 +153,12 @@ impl Drain {
         clock: Clock,
         options: Options,
     ) -> Result<Self, DrainError> {
-        let reader = store.clone();
-        let found = blocking(move || {
-            let [subscriptions, cursors, leases, dead] = Found::TABLES.map(|table| reader.load_meta(table));
-            Found::read([subscriptions?, cursors?, leases?, dead?])
-        });
-        let Found { definitions, mut rows } = found.await??;
-        let mut drainers = BTreeMap::new();
-        for definition in definitions {
-            let table::Definition { subscription, nonce } = definition;
-            let rows = rows.remove(&nonce).unwrap_or_default();
-            let terms = Drainer::terms(&subscription, &options);
-            let queue = Queue::recover(&rows, terms, rand::random(), store.head()).map_err(table::fault)?;
-            drainers.insert(subscription.name.clone(), Drainer::new(subscription, nonce, queue));
-        }
-        // Rows without a definition are what a crash left of a deletion.
-        let swept: Vec<_> = rows.iter().flat_map(|(nonce, rows)| table::sweep(*nonce, rows)).collect();
-        if !swept.is_empty() {
-            store.write_meta(swept, false).await?;
-        }
+        let drainers = recover::recover(&store, &options).await?;
         let (drainers, naming) = (RwLock::new(drainers), tokio::sync::Mutex::default());
         let stopping = AtomicBool::new(false);
-        let shared = Shared { store, customers, policy, clock, options, drainers, naming, stopping };
+        let histories = Histories::new();
+        let shared =
+            Shared { store, customers, policy, clock, options, drainers, histories, naming, stopping };
         shared.release();
         Ok(Self { shared: Arc::new(shared) })
     }

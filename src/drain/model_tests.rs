@@ -13,6 +13,7 @@ use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 
 const TERMS: Terms = Terms { max_attempts: 3, max_outstanding: 5, max_dead: 4 };
 const LEASE_MS: i64 = 1_000;
+const CARGO: Cargo = Cargo { events: 1, customer: CustomerKey(1), revision: 1, policy: 1, plan: [1; 8] };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
@@ -28,17 +29,27 @@ enum Fate {
 #[derive(Debug, Clone)]
 enum Step {
     Store(u8),
-    Pull { max: usize, skip: bool, damaged: bool },
+    Pull {
+        max: usize,
+        skip: bool,
+        damaged: bool,
+    },
+    /// A pull that ends with the process, before it hands anything out.
+    Vain(usize),
     Acknowledge(usize),
     Return(usize),
     Extend(usize, i64),
     Release(usize),
     Condemn(usize),
     Withdraw(usize),
+    TakeBack(usize),
     Advance(i64),
     Seek(u64),
     Drop(u64),
-    Replay { all: bool, pick: u64 },
+    Replay {
+        all: bool,
+        pick: u64,
+    },
     Crash,
 }
 
@@ -47,12 +58,14 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (1..4u8).prop_map(Step::Store),
         8 => (1..4usize, prop::bool::weighted(0.15), prop::bool::weighted(0.1))
             .prop_map(|(max, skip, damaged)| Step::Pull { max, skip, damaged }),
+        1 => (1..4usize).prop_map(Step::Vain),
         6 => (0..40usize).prop_map(Step::Acknowledge),
         2 => (0..40usize).prop_map(Step::Return),
         1 => (0..40usize, 1..2_000i64).prop_map(|(pick, ms)| Step::Extend(pick, ms)),
         1 => (0..40usize).prop_map(Step::Release),
         1 => (0..40usize).prop_map(Step::Condemn),
         1 => (0..40usize).prop_map(Step::Withdraw),
+        1 => (0..40usize).prop_map(Step::TakeBack),
         3 => (1..1_500i64).prop_map(Step::Advance),
         1 => (0..30u64).prop_map(Step::Seek),
         1 => (0..4u64).prop_map(Step::Drop),
@@ -180,8 +193,12 @@ impl Pair {
                 assert!(self.queue.bury(commit, UnixMillis(self.now), DeadReason::Damaged));
                 self.give_up(commit.0, attempts);
             } else {
-                let cargo = Cargo { events: 1, customer: CustomerKey(1), revision: 1, policy: 1 };
-                let lease = self.queue.lease(commit, cargo, UnixMillis(self.now), LEASE_MS).unwrap();
+                let lease = self.queue.lease(commit, CARGO, UnixMillis(self.now), LEASE_MS).unwrap();
+                if self.queue.is_dirty() && lease.nonce % 2 == 0 {
+                    // Another pull writes what is not handed out yet.
+                    self.write();
+                }
+                self.queue.hand_out(commit, lease.nonce, CARGO.plan).unwrap();
                 assert_eq!(lease.attempts, attempts + 1, "attempts survive");
                 let (attempts, deadline, nonce) = (lease.attempts, lease.deadline.0, lease.nonce);
                 assert!(self.given.iter().all(|(_, earlier)| *earlier != nonce), "a nonce comes once");
@@ -189,6 +206,20 @@ impl Pair {
                 self.given.push((commit.0, nonce));
             }
         }
+    }
+
+    fn vain(&mut self, max: usize) {
+        self.expire();
+        let mut candidates = self.queue.returned(max);
+        let is_new = candidates.len() < max && self.queue.room() > 0 && self.queue.next().0 <= self.head();
+        candidates.extend(is_new.then(|| self.queue.next()));
+        for commit in candidates {
+            let lease = self.queue.lease(commit, CARGO, UnixMillis(self.now), LEASE_MS).unwrap();
+            // It waits to be delivered again, and the attempt does not count.
+            *self.fate(commit.0) = Fate::Returned(lease.attempts - 1);
+        }
+        self.write();
+        self.apply(&Step::Crash);
     }
 
     /// Does `step` to one lease ever given, in both; a lease that has ended refuses.
@@ -209,6 +240,7 @@ impl Pair {
             Step::Extend(_, ms) => self.queue.extend(number, nonce, now, *ms),
             Step::Release(_) => self.queue.release(number, nonce),
             Step::Condemn(_) => self.queue.condemn(number, nonce, now),
+            Step::TakeBack(_) => self.queue.take_back(number, nonce),
             _ => self.queue.withdraw(number, nonce, SkipReason::Lowered),
         };
         assert_eq!(result.is_ok(), live.is_some(), "{step:?} of {commit}");
@@ -221,6 +253,7 @@ impl Pair {
             }
             Step::Release(_) => *self.fate(commit) = Fate::Returned(attempts - 1),
             Step::Condemn(_) => self.give_up(commit, attempts - 1),
+            Step::TakeBack(_) => *self.fate(commit) = Fate::Returned(0),
             _ => *self.fate(commit) = Fate::Skipped,
         }
     }
@@ -274,12 +307,14 @@ impl Pair {
         match *step {
             Step::Store(n) => self.fates.extend((0..n).map(|_| Fate::New)),
             Step::Pull { max, skip, damaged } => self.pull(max, skip, damaged),
+            Step::Vain(max) => self.vain(max),
             Step::Acknowledge(pick)
             | Step::Return(pick)
             | Step::Extend(pick, _)
             | Step::Release(pick)
             | Step::Condemn(pick)
-            | Step::Withdraw(pick) => self.on_lease(step, pick),
+            | Step::Withdraw(pick)
+            | Step::TakeBack(pick) => self.on_lease(step, pick),
             Step::Advance(ms) => self.now += ms,
             Step::Seek(to) => self.seek(to),
             Step::Drop(by) => self.drop(by),

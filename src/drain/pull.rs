@@ -1,27 +1,32 @@
 //! From the queue to a drainer: choose batches, lease them, open them, take out what the purpose
-//! does not allow. Choosing is one at a time for each subscription; opening, which is what costs,
-//! is not.
+//! does not allow, and write who received what. Choosing is one at a time for each subscription; opening, which
+//! is what costs, is not.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::ack_id::AckId;
 use super::choice::{Chosen, Want};
 use super::counts::SkipReason;
 use super::drainer::{Drainer, Ticket};
+use super::notice::{NoticeDelivery, NoticeId};
+use super::opened::{Opened, Opener};
+use super::received::Mark;
 use super::state::Queue;
-use super::{Drain, DrainError, Shared, blocking};
-use crate::model::{CommitNumber, ProgramName, Purpose, SubscriptionName, UnixMillis};
-use crate::sanitize::{Filtered, filter_purpose};
-use crate::store::{CustomerEntry, RecordFault, StoredRecord};
+use super::totals::Delivered;
+use super::{Drain, DrainError, Shared, blocking, table};
+use crate::model::{CommitNumber, CustomerKey, SubscriptionName, UnixMillis};
+use crate::store::{MetaTable, RecordFault};
 
 /// Batches that one pull may lease.
 const MAX_BATCHES: usize = 1_000;
+/// Notices in one answer, and about how many bytes of them.
+const NOTICES: (usize, usize) = (100, 256 * 1024);
 /// The longest that a pull waits.
 const MAX_WAIT: Duration = Duration::from_mins(1);
 /// How long a pull goes on passing over unwanted batches after its wait is over, before it answers
@@ -39,6 +44,27 @@ pub struct Delivery {
     pub commit: CommitNumber,
     /// The wire bytes of a `usaged.drain.v1.Batch`, as far as the purpose allows.
     pub body: Bytes,
+    /// The lease.
+    nonce: u64,
+    /// Whose it is, and the revision of the participation that it was delivered under.
+    basis: (CustomerKey, u64),
+}
+
+/// What a pull gives.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pulled {
+    /// Batches, oldest first.
+    pub deliveries: Vec<Delivery>,
+    /// What is to be deleted, oldest first: at most 100, the next ones come when these are acknowledged.
+    pub notices: Vec<NoticeDelivery>,
+}
+
+impl Pulled {
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.deliveries.is_empty() && self.notices.is_empty()
+    }
 }
 
 /// What one round of a pull came to.
@@ -46,14 +72,18 @@ struct Round {
     deliveries: Vec<Delivery>,
     /// Nothing to deliver was found yet, and not everything was looked at.
     more: bool,
-    writing: Option<JoinHandle<Result<(), DrainError>>>,
-    after: Option<Ticket>,
+    /// The change to write before anything leaves, and whether that is to be synced.
+    writing: Option<(Ticket, bool)>,
 }
 
 impl Drain {
     /// Leases up to `max` batches (at most 1,000) whose bodies are together at most `max_bytes`
     /// long; one is always delivered, however long. Waits up to `wait` (at most 60 s) for the first.
-    /// Batches that came back are delivered before new ones, oldest first.
+    /// Batches that came back are delivered before new ones, oldest first. Notices that wait come with every
+    /// answer until they are acknowledged, and at once if there is nothing else.
+    ///
+    /// With a `max` of 0 there are only notices. Of these, only those come whose number is above `seen`: 0, or
+    /// the number of the last one that was given before.
     ///
     /// If the future is dropped, what it leased comes back when the leases end.
     ///
@@ -65,10 +95,11 @@ impl Drain {
         max: usize,
         max_bytes: u64,
         wait: Duration,
-    ) -> Result<Vec<Delivery>, DrainError> {
+        seen: u64,
+    ) -> Result<Pulled, DrainError> {
         let shared = &self.shared;
         let drainer = shared.drainer(name)?;
-        let order = Want { batches: max.clamp(1, MAX_BATCHES), bytes: max_bytes };
+        let order = Want { batches: max.min(MAX_BATCHES), bytes: max_bytes };
         let until = Instant::now() + wait.min(MAX_WAIT);
         let mut head = shared.store.watch_head();
         loop {
@@ -81,22 +112,24 @@ impl Drain {
             head.borrow_and_update();
             let (now, oldest) = (shared.clock.now(), shared.store.oldest());
             let mut more = false;
-            if drainer.look(|queue| queue.is_ready(now, oldest, shared.store.head())) {
+            let mut deliveries = Vec::new();
+            if order.batches > 0 && drainer.look(|queue| queue.is_ready(now, oldest, shared.store.head())) {
                 let round = shared.round(&drainer, order).await?;
-                if !round.deliveries.is_empty() {
-                    return Ok(round.deliveries);
-                }
-                more = round.more;
+                (deliveries, more) = (round.deliveries, round.more);
             } else {
                 // A subscription that was deleted while this waited.
                 shared.drainer(name)?;
+            }
+            let pulled = Pulled { deliveries, notices: notices(&drainer, seen) };
+            if !pulled.is_empty() {
+                return Ok(pulled);
             }
             let late = Instant::now();
             if more && late < until + SCAN_GRACE {
                 continue;
             }
             if late >= until {
-                return Ok(Vec::new());
+                return Ok(Pulled::default());
             }
             let lease_ends = drainer.look(Queue::first_deadline).map(|deadline| pause(deadline, now));
             let pause = lease_ends.unwrap_or(MAX_WAIT).min(until - late);
@@ -109,82 +142,165 @@ impl Drain {
     }
 }
 
+impl Drain {
+    /// Takes out what may not go out any more, because its customer changed its participation since the pull: to
+    /// be asked right before the batches leave. It is given back, and comes again as far as it may.
+    pub fn keep_fresh(&self, name: &SubscriptionName, deliveries: &mut Vec<Delivery>) {
+        let (fresh, stale) = self.shared.sort_out(std::mem::take(deliveries));
+        *deliveries = fresh;
+        let Ok(drainer) = self.shared.drainer(name) else { return };
+        if !stale.is_empty() {
+            let shared = Arc::clone(&self.shared);
+            tokio::spawn(async move {
+                if let Err(error) = shared.give_back(&drainer, &stale).await {
+                    tracing::warn!(%error, "batches that did not go out come back when their leases end");
+                }
+            });
+        }
+    }
+}
+
+/// The notices above `seen` that wait.
+fn notices(drainer: &Drainer, seen: u64) -> Vec<NoticeDelivery> {
+    let waiting = drainer.look_books(|books| books.notices.after(seen, NOTICES.0, NOTICES.1));
+    let named = waiting.into_iter().map(|(number, notice)| {
+        let ack_id = NoticeId { subscription: drainer.nonce, number }.text();
+        NoticeDelivery { ack_id, number, notice }
+    });
+    named.collect()
+}
+
 /// How long to sleep until a lease ends: not so short that a clock that stands still keeps a
 /// processor busy.
 fn pause(deadline: UnixMillis, now: UnixMillis) -> Duration {
     Duration::from_millis(u64::try_from(deadline.ms_since(now)).unwrap_or(0).max(5))
 }
 
+/// A batch that was leased and looked into.
+type Looked = (Chosen, Result<Result<Opened, SkipReason>, RecordFault>);
+
 impl Shared {
-    /// Chooses, writes the leases, and opens while they are being written.
+    /// Chooses, opens, and writes the leases with what they deliver.
     async fn round(self: &Arc<Self>, drainer: &Arc<Drainer>, want: Want) -> Result<Round, DrainError> {
         let choosing = Arc::clone(&drainer.choosing).lock_owned().await;
         let (shared, one) = (Arc::clone(self), Arc::clone(drainer));
-        let runtime = tokio::runtime::Handle::current();
         let mut round = blocking(move || {
             let choice = shared.choose(&one, want)?;
             drop(choosing);
-            let writing = choice.ticket.map(|ticket| {
-                let (one, store) = (Arc::clone(&one), shared.store.clone());
-                runtime.spawn(async move { one.write(&store, ticket, false).await })
+            let purpose = one.subscription.purpose;
+            let mut opener = Opener::new(shared.options.rotation);
+            let looked = choice.chosen.into_iter().map(|chosen| {
+                let opened = opener.open(&chosen.record, &chosen.customer, purpose, &chosen.left);
+                (chosen, opened)
             });
-            let (deliveries, after) = shared.open_all(&one, choice.chosen)?;
-            Ok::<_, DrainError>(Round { deliveries, more: choice.more, writing, after })
+            let (deliveries, handed) = shared.hand_out(&one, looked.collect())?;
+            let writing = handed.or(choice.ticket.map(|ticket| (ticket, false)));
+            Ok::<_, DrainError>(Round { deliveries, more: choice.more, writing })
         })
         .await??;
-        if let Some(writing) = round.writing.take() {
-            writing.await.map_err(|_| DrainError::Stopped)??;
+        if let Some((ticket, synced)) = round.writing.take() {
+            drainer.write(&self.store, ticket, synced).await?;
         }
-        if let Some(ticket) = round.after.take() {
-            drainer.write(&self.store, ticket, false).await?;
-        }
+        let (fresh, stale) = self.sort_out(std::mem::take(&mut round.deliveries));
+        // The next round brings what is left of those.
+        round.more |= !stale.is_empty();
+        round.deliveries = fresh;
+        self.give_back(drainer, &stale).await?;
         drainer.publish();
         Ok(round)
     }
 
-    /// Opens what was leased. What turns out to be damaged, or to hold nothing for the purpose, ends
-    /// its lease. Not for a runtime thread.
-    fn open_all(
+    /// Tells what may go out from what was decided under a participation that has changed since. A customer of whom
+    /// nothing is known any more has changed too. Mostly without a look into the store.
+    fn sort_out(&self, deliveries: Vec<Delivery>) -> (Vec<Delivery>, Vec<Delivery>) {
+        let mut known: BTreeMap<CustomerKey, Option<u64>> = BTreeMap::new();
+        deliveries.into_iter().partition(|delivery| {
+            let (customer, revision) = delivery.basis;
+            let now = *known.entry(customer).or_insert_with(|| {
+                let entry = self.customers.get_by_key(customer).ok().flatten();
+                entry.map(|entry| entry.change.revision)
+            });
+            now == Some(revision)
+        })
+    }
+
+    /// Takes leases back that did not go out.
+    async fn give_back(&self, drainer: &Arc<Drainer>, deliveries: &[Delivery]) -> Result<(), DrainError> {
+        if deliveries.is_empty() {
+            return Ok(());
+        }
+        let ((), ticket) = drainer.change(|queue| {
+            for delivery in deliveries {
+                // A lease that has ended meanwhile is back already.
+                let _ended = queue.release(delivery.commit, delivery.nonce);
+            }
+        })?;
+        drainer.write(&self.store, ticket, false).await?;
+        drainer.bell.notify_waiters();
+        Ok(())
+    }
+
+    /// Hands out what was leased and opened, and takes note of who receives what. What turned out to be damaged,
+    /// or to hold nothing for the purpose, ends its lease. Not for a runtime thread.
+    fn hand_out(
         &self,
         drainer: &Drainer,
-        chosen: Vec<Chosen>,
-    ) -> Result<(Vec<Delivery>, Option<Ticket>), DrainError> {
-        let purpose = drainer.subscription.purpose;
-        let (mut deliveries, mut after) = (Vec::with_capacity(chosen.len()), None);
-        for Chosen { lease, record, customer } in chosen {
-            let (commit, nonce) = (record.commit, lease.nonce);
-            let opened = open(&record, &customer, purpose);
-            let ended = match opened {
-                Ok(Some(body)) => {
-                    let ack_id = AckId { subscription: drainer.nonce, commit, nonce }.text();
-                    deliveries.push(Delivery { ack_id, attempt: lease.attempts, commit, body });
-                    continue;
-                }
-                Ok(None) => drainer.change(|queue| queue.withdraw(commit, nonce, SkipReason::Purpose))?,
-                Err(fault) => {
-                    self.store.set_aside(&record, fault);
-                    let now = self.clock.now();
-                    drainer.change(|queue| queue.condemn(commit, nonce, now))?
-                }
-            };
-            after = Some(ended.1);
+        looked: Vec<Looked>,
+    ) -> Result<(Vec<Delivery>, Option<(Ticket, bool)>), DrainError> {
+        if looked.is_empty() {
+            return Ok((Vec::new(), None));
         }
-        Ok((deliveries, after))
+        for (chosen, opened) in &looked {
+            if let Err(fault) = opened {
+                self.store.set_aside(&chosen.record, *fault);
+            }
+        }
+        let customers: BTreeSet<CustomerKey> = looked.iter().map(|(chosen, _)| chosen.customer.key).collect();
+        self.learn_marks(drainer, &customers)?;
+        let now = self.clock.now();
+        let mut deliveries = Vec::with_capacity(looked.len());
+        let (is_first, ticket) = drainer.change_books(|books| {
+            let (mut is_first, mut delivered) = (false, Vec::with_capacity(looked.len()));
+            for (Chosen { lease, record, customer, .. }, opened) in looked {
+                let (commit, nonce) = (record.commit, lease.nonce);
+                // Any of these fails only if the lease has ended meanwhile, by a seek: then nothing goes out.
+                let handed = match opened {
+                    Ok(Ok(opened)) => books.queue.hand_out(commit, nonce, opened.plan).map(|()| Some(opened)),
+                    Ok(Err(reason)) => books.queue.withdraw(commit, nonce, reason).map(|()| None),
+                    Err(_) => books.queue.condemn(commit, nonce, now).map(|()| None),
+                };
+                let Ok(Some(Opened { body, key, events, fields, .. })) = handed else { continue };
+                is_first |= books.mark(customer.key, commit);
+                delivered.push(Delivered { key, events, fields, again: lease.attempts > 1 });
+                let ack_id = AckId { subscription: drainer.nonce, commit, nonce }.text();
+                let basis = (customer.key, lease.cargo.revision);
+                deliveries.push(Delivery { ack_id, attempt: lease.attempts, commit, body, nonce, basis });
+            }
+            books.count(delivered, now);
+            is_first
+        })?;
+        Ok((deliveries, Some((ticket, is_first))))
     }
-}
 
-/// The part of a record that a purpose may see; `None` if there is none.
-pub(super) fn open(
-    record: &StoredRecord,
-    customer: &CustomerEntry,
-    purpose: Purpose,
-) -> Result<Option<Bytes>, RecordFault> {
-    let program = ProgramName::new(&record.header.program).map_err(|_| RecordFault::Header)?;
-    let body = record.open(&customer.secret.seal_key(&program, record.header.received))?;
-    let mut part = Vec::new();
-    Ok(match filter_purpose(&body, purpose, &mut part).map_err(|_| RecordFault::Compression)? {
-        Filtered::Whole => Some(Bytes::from(body)),
-        Filtered::Part { .. } => Some(Bytes::from(part)),
-        Filtered::Nothing => None,
-    })
+    /// Reads who received what, as far as it is not at hand.
+    fn learn_marks(&self, drainer: &Drainer, customers: &BTreeSet<CustomerKey>) -> Result<(), DrainError> {
+        loop {
+            let (unknown, generation) =
+                drainer.look_books(|books| books.marks.unknown(customers.iter().copied()));
+            if unknown.is_empty() {
+                return Ok(());
+            }
+            let mut found = Vec::new();
+            for customer in unknown {
+                let row = self.store.meta(MetaTable::Received, &Mark::key(drainer.nonce, customer))?;
+                let mark = row.map(|row| Mark::read(&row).map_err(table::fault)).transpose()?;
+                found.extend(mark.map(|mark| (customer, mark)));
+            }
+            // These reads are no change that anybody has to wait for.
+            let (learned, _) = drainer.change_books(|books| books.marks.learn(&found, generation))?;
+            if learned {
+                return Ok(());
+            }
+        }
+    }
 }

@@ -1,20 +1,52 @@
-//! Whether a stored batch may still go to a drainer. Participation is looked at again before a
-//! batch leaves and when it is acknowledged, so that a lowered level binds what is queued. Pure.
+//! Whether a stored batch may still go to a drainer, and what of it. What the customer has chosen since it was decided
+//! is looked at before a batch leaves and when it is acknowledged, so that a lowered level binds what is queued.
+//! Pure.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::counts::SkipReason;
-use crate::model::{Delivery, LevelName, Participation, ProgramName, Purpose, RawText, Subscription};
-use crate::policy::{Ask, Policy, REGION_JOINT};
+use crate::model::{LevelName, Participation, ProgramName, Subscription};
+use crate::policy::{Binding, Drainable, Plan, Policy, StoredUnder};
 use crate::store::RecordHeader;
 
-/// What becomes of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It goes to the drainer.
-    Deliver,
-    /// It is passed over.
-    Skip(SkipReason),
+/// What may be left of a batch for one subscription.
+#[derive(Debug, Clone)]
+pub struct Left {
+    /// At most what this plan stores.
+    pub plan: Arc<Plan>,
+    /// Of the dictionary up to this version.
+    pub accepted_version: u32,
+}
+
+impl Left {
+    /// Whether the batch was made by a plan that does the same, so that its bytes are as they should be.
+    #[must_use]
+    pub fn is_as_stored(&self, header: &RecordHeader) -> bool {
+        self.plan.fingerprint == header.plan
+    }
+}
+
+/// What holds for one batch of one subscription.
+#[derive(Debug, Clone)]
+pub struct Rechecked {
+    /// Whether it may be delivered at all.
+    pub drain: Drainable,
+    /// What may be left of it, or why nothing may.
+    pub left: Result<Left, SkipReason>,
+}
+
+impl Rechecked {
+    /// What may go to the drainer now, or why the batch is passed over.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn now(self) -> Result<Left, SkipReason> {
+        match self.drain {
+            Drainable::Now => self.left,
+            Drainable::Never | Drainable::Held => Err(SkipReason::Held),
+        }
+    }
 }
 
 /// Whether the subscription does not want the batch at all, whoever it is of.
@@ -26,73 +58,43 @@ pub fn unwanted(header: &RecordHeader, subscription: &Subscription) -> Option<Sk
     (!header.purposes.has(subscription.purpose)).then_some(SkipReason::Purpose)
 }
 
-/// Decides for one batch of one subscription. `now` is the customer's participation at present;
-/// `None` if the registry does not know the customer (any more).
+/// Decides for one batch of one subscription. `since` is what the customer has chosen from the revision that the
+/// batch was decided under until now, the present choice last; nothing if the registry does not know the customer
+/// (any more).
 #[must_use]
 pub fn recheck(
     header: &RecordHeader,
     subscription: &Subscription,
-    now: Option<&Participation>,
+    since: &[&Participation],
     policy: &Policy,
     caps: &BTreeMap<ProgramName, LevelName>,
-) -> Verdict {
+) -> Rechecked {
+    let nothing = |reason| Rechecked { drain: Drainable::Now, left: Err(reason) };
     if let Some(reason) = unwanted(header, subscription) {
-        return Verdict::Skip(reason);
+        return nothing(reason);
     }
-    let Some(participation) = now else { return Verdict::Skip(SkipReason::UnknownCustomer) };
-    match participation.delivery {
-        Delivery::Deliver => {}
-        Delivery::Audit | Delivery::Paused => return Verdict::Skip(SkipReason::Held),
+    if since.is_empty() {
+        return nothing(SkipReason::UnknownCustomer);
     }
-    if participation.purposes_off.contains(&subscription.purpose) {
-        return Verdict::Skip(SkipReason::Purpose);
-    }
-    if is_lowered(header, participation, policy, caps) {
-        return Verdict::Skip(SkipReason::Lowered);
-    }
-    if !level_allows(header, subscription.purpose, policy) {
-        return Verdict::Skip(SkipReason::Purpose);
-    }
-    Verdict::Deliver
-}
-
-/// Whether the level that the batch was stored at is for this purpose by the policy as it is now. What else a
-/// stricter policy does to the level, such as treating a class more strictly, does not reach what is queued.
-fn level_allows(header: &RecordHeader, purpose: Purpose, policy: &Policy) -> bool {
-    let level = policy.program_index(&header.program).and_then(|at| {
-        let rank = policy.rank(at, RawText::new(header.level.as_bytes()))?;
-        policy.programs().get(at)?.level(rank)
-    });
-    level.is_some_and(|level| level.purposes().has(purpose))
-}
-
-/// Whether the customer now takes part less than when the batch was stored: a lower level, an
-/// overlay that was not applied, or an acceptance taken back. What the policy does not know any
-/// more counts as lower.
-fn is_lowered(
-    header: &RecordHeader,
-    participation: &Participation,
-    policy: &Policy,
-    caps: &BTreeMap<ProgramName, LevelName>,
-) -> bool {
-    let text = |text| RawText::new(str::as_bytes(text));
-    let decision = policy.decide(&Ask {
-        participation: Some(participation),
-        global_caps: caps,
-        product: text(&header.product),
-        region: RawText::default(),
-        level_caps: &[],
-    });
-    let Some(program) = policy.program_index(&header.program) else { return true };
-    let Some(then) = policy.rank(program, text(&header.level)) else { return true };
-    if decision.refused.is_some() || decision.rank(program) < then {
-        return true;
-    }
-    if decision.accepted_version < header.accepted_version {
-        return true;
-    }
-    // A region that applies now, and did not when the batch was stored.
-    let region = decision.region.and_then(|at| policy.overlay_name(at));
-    let was_applied = |name: &str| header.region.split(REGION_JOINT).any(|applied| applied == name);
-    region.is_some_and(|region| !region.as_str().split(REGION_JOINT).all(was_applied))
+    let stored = StoredUnder {
+        product: &header.product,
+        program: &header.program,
+        level: &header.level,
+        region: &header.region,
+        accepted_version: header.accepted_version,
+    };
+    let bound = policy.bind(&stored, since, caps);
+    let left = match bound.left {
+        Binding::Nothing(_) => Err(SkipReason::Lowered),
+        Binding::Plan { key, accepted_version } => {
+            let level = policy.programs().get(key.program).and_then(|program| program.level(key.rank));
+            let allowed = level.is_some_and(|level| level.purposes().has(subscription.purpose));
+            if allowed && !key.purposes_off.has(subscription.purpose) {
+                Ok(Left { plan: policy.plan(key), accepted_version })
+            } else {
+                Err(SkipReason::Purpose)
+            }
+        }
+    };
+    Rechecked { drain: bound.drain, left }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::counts::SkipReason;
-use super::recheck::{Verdict, recheck};
+use super::recheck::{Left, recheck};
 use crate::model::{
     CustomerId, CustomerKey, Delivery, LevelName, Participation, ProductLevel, ProductName, ProgramName,
-    Purpose, Purposes, RegionName, Subscription, SubscriptionName, UnixMillis,
+    Purpose, Purposes, RawText, RegionName, Subscription, SubscriptionName, UnixMillis,
 };
-use crate::policy::{Policy, compile, shipped};
+use crate::policy::{Ask, Policy, compile, shipped};
 use crate::store::RecordHeader;
 
 fn policy() -> Policy {
@@ -33,21 +33,42 @@ fn at(name: &str) -> Participation {
     participation
 }
 
-/// A batch of `ceip` standard.
-fn header() -> RecordHeader {
+/// The print of the plan of a level of `ceip`, for a customer that has accepted everything.
+fn print_of(name: &str) -> [u8; 8] {
+    let policy = policy();
+    let ask = Ask {
+        participation: Some(&at(name)),
+        global_caps: &BTreeMap::new(),
+        product: RawText::new(b"vcenter"),
+        region: RawText::default(),
+        level_caps: &[],
+    };
+    let program = policy.program_index("ceip").unwrap();
+    let decision = policy.decide(&ask);
+    policy.plan(decision.plan_key(program, decision.rank(program)).unwrap()).fingerprint
+}
+
+/// A batch of `ceip` at a level, of a customer that had accepted everything.
+fn header_at(level: &str) -> RecordHeader {
     RecordHeader {
         customer: CustomerKey(1),
         program: "ceip".to_owned(),
         product: "vcenter".to_owned(),
-        level: "standard".to_owned(),
+        level: level.to_owned(),
         region: String::new(),
         received: UnixMillis(0),
         events: 1,
         purposes: Purposes::only(Purpose::Improve),
-        dictionary_version: 1,
-        accepted_version: 1,
+        dictionary_version: 2,
+        accepted_version: 2,
+        revision: 5,
+        plan: print_of(level),
         body_len: 1,
     }
+}
+
+fn header() -> RecordHeader {
+    header_at("standard")
 }
 
 fn subscription(purpose: Purpose) -> Subscription {
@@ -63,34 +84,58 @@ fn subscription(purpose: Purpose) -> Subscription {
     }
 }
 
-fn verdict(header: &RecordHeader, now: Option<&Participation>) -> Verdict {
-    recheck(header, &subscription(Purpose::Improve), now, &policy(), &BTreeMap::new())
+/// What may go to a subscription: the level that it is brought down to, and whether that is how it is stored.
+type Verdict = Result<(String, bool), SkipReason>;
+
+fn told(header: &RecordHeader, left: Result<Left, SkipReason>) -> Verdict {
+    left.map(|left| (left.plan.level.to_string(), left.is_as_stored(header)))
+}
+
+fn verdict_for(subscription: &Subscription, header: &RecordHeader, since: &[&Participation]) -> Verdict {
+    told(header, recheck(header, subscription, since, &policy(), &BTreeMap::new()).now())
+}
+
+fn verdict(header: &RecordHeader, since: &[&Participation]) -> Verdict {
+    verdict_for(&subscription(Purpose::Improve), header, since)
+}
+
+fn as_stored(level: &str) -> Verdict {
+    Ok((level.to_owned(), true))
+}
+
+fn lowered(level: &str) -> Verdict {
+    Ok((level.to_owned(), false))
 }
 
 #[test]
-fn a_batch_goes_out_as_long_as_the_customer_takes_part_at_least_as_much() {
+fn a_batch_goes_out_as_it_is_as_long_as_the_customer_takes_part_at_least_as_much() {
     for name in ["standard", "enhanced"] {
-        assert_eq!(verdict(&header(), Some(&at(name))), Verdict::Deliver, "{name}");
+        assert_eq!(verdict(&header(), &[&at("standard"), &at(name)]), as_stored("standard"), "{name}");
     }
 }
 
 #[test]
-fn a_lowered_level_binds_what_is_queued() {
+fn a_lowered_level_binds_what_is_queued_and_raising_brings_nothing_back() {
     // covers: P6
-    let lowered = Verdict::Skip(SkipReason::Lowered);
-    let enhanced = RecordHeader { level: "enhanced".to_owned(), ..header() };
-    assert_eq!(verdict(&enhanced, Some(&at("standard"))), lowered);
-    assert_eq!(verdict(&header(), Some(&at("none"))), lowered);
-    assert_eq!(verdict(&header(), Some(&Participation::none(CustomerId::new("acme").unwrap()))), lowered);
+    let (none, standard, enhanced) = (at("none"), at("standard"), at("enhanced"));
+    let nothing = Err(SkipReason::Lowered);
+    let stored = header_at("enhanced");
+    assert_eq!(verdict(&stored, &[&enhanced, &standard]), lowered("standard"));
+    assert_eq!(verdict(&stored, &[&enhanced, &standard, &enhanced]), lowered("standard"), "raised again");
+    assert_eq!(verdict(&stored, &[&enhanced, &none]), nothing);
+    assert_eq!(verdict(&stored, &[&enhanced, &none, &enhanced]), nothing, "off and on again");
+    let nobody = Participation::none(CustomerId::new("acme").unwrap());
+    assert_eq!(verdict(&header(), &[&standard, &nobody]), nothing);
 
     let mut for_product = at("enhanced");
     let product = ProductName::new("vcenter").unwrap();
     for_product.product_levels.push(ProductLevel { product, program: ceip(), level: level("none") });
-    assert_eq!(verdict(&header(), Some(&for_product)), lowered);
+    assert_eq!(verdict(&header(), &[&standard, &for_product]), nothing);
 
     let caps = BTreeMap::from([(ceip(), level("none"))]);
     let improve = subscription(Purpose::Improve);
-    assert_eq!(recheck(&header(), &improve, Some(&at("standard")), &policy(), &caps), lowered);
+    let capped = recheck(&header(), &improve, &[&at("standard")], &policy(), &caps).now();
+    assert_eq!(told(&header(), capped), nothing);
 }
 
 #[test]
@@ -101,40 +146,48 @@ fn what_the_policy_does_not_know_any_more_is_not_delivered() {
         RecordHeader { product: "gone".to_owned(), ..header() },
         RecordHeader { level: "gone".to_owned(), ..header() },
     ] {
-        assert_eq!(
-            verdict(&unknown, Some(&at("enhanced"))),
-            Verdict::Skip(SkipReason::Lowered),
-            "{unknown:?}"
-        );
+        assert_eq!(verdict(&unknown, &[&at("enhanced")]), Err(SkipReason::Lowered), "{unknown:?}");
     }
 }
 
 #[test]
-fn a_region_that_was_not_applied_holds_a_batch_back() {
+fn a_region_binds_from_when_it_was_set_and_stays() {
     let mut european = at("standard");
     european.region = Some(RegionName::new("eea").unwrap());
-    assert_eq!(verdict(&header(), Some(&european)), Verdict::Skip(SkipReason::Lowered));
+    for since in [vec![&european], vec![&european, &at("standard")]] {
+        assert_eq!(verdict(&header(), &since), lowered("standard"));
+    }
     let applied = RecordHeader { region: "eea".to_owned(), ..header() };
-    assert_eq!(verdict(&applied, Some(&european)), Verdict::Deliver);
-    assert_eq!(verdict(&applied, Some(&at("standard"))), Verdict::Deliver, "stricter than it has to be");
+    assert!(verdict(&applied, &[&at("standard")]).is_ok(), "stricter than it has to be");
 }
 
 #[test]
-fn an_acceptance_that_was_taken_back_holds_a_batch_back() {
+fn an_acceptance_that_was_taken_back_binds_what_is_queued() {
     let mut accepted = at("standard");
-    accepted.accepted_dictionaries.insert(ProductName::new("vcenter").unwrap(), 1);
-    assert_eq!(verdict(&header(), Some(&accepted)), Verdict::Deliver);
-    accepted.accepted_dictionaries.insert(ProductName::new("vcenter").unwrap(), 0);
-    assert_eq!(verdict(&header(), Some(&accepted)), Verdict::Skip(SkipReason::Lowered));
+    let product = ProductName::new("vcenter").unwrap();
+    let now = policy().product(&product).unwrap().version();
+    accepted.accepted_dictionaries.insert(product.clone(), now);
+    let stored = RecordHeader { accepted_version: now, ..header() };
+    assert_eq!(verdict(&stored, &[&accepted]), as_stored("standard"));
+    let mut less = accepted.clone();
+    less.accepted_dictionaries.insert(product, 0);
+    assert_eq!(verdict(&stored, &[&accepted, &less, &accepted]), lowered("standard"));
 }
 
 #[test]
 fn delivery_that_is_held_and_customers_that_are_gone_get_their_own_reason() {
-    for delivery in [Delivery::Audit, Delivery::Paused] {
-        let held = Participation { delivery, ..at("standard") };
-        assert_eq!(verdict(&header(), Some(&held)), Verdict::Skip(SkipReason::Held), "{delivery}");
-    }
-    assert_eq!(verdict(&header(), None), Verdict::Skip(SkipReason::UnknownCustomer));
+    let (held, deliver) = (Err(SkipReason::Held), at("standard"));
+    let audit = Participation { delivery: Delivery::Audit, ..at("standard") };
+    let paused = Participation { delivery: Delivery::Paused, ..at("standard") };
+    assert_eq!(verdict(&header(), &[&audit]), held);
+    assert_eq!(verdict(&header(), &[&audit, &deliver]), held, "what was for looking at only stays so");
+    assert_eq!(verdict(&header(), &[&paused]), held);
+    assert_eq!(
+        verdict(&header(), &[&paused, &deliver]),
+        as_stored("standard"),
+        "a pause that is over holds nothing"
+    );
+    assert_eq!(verdict(&header(), &[]), Err(SkipReason::UnknownCustomer));
 }
 
 #[test]
@@ -142,19 +195,19 @@ fn a_subscription_sees_only_its_purpose_and_what_it_listed() {
     // covers: P7
     let now = at("standard");
     for purpose in [Purpose::Deliver, Purpose::Recommend] {
-        let verdict = recheck(&header(), &subscription(purpose), Some(&now), &policy(), &BTreeMap::new());
-        assert_eq!(verdict, Verdict::Skip(SkipReason::Purpose), "{purpose}");
+        let verdict = verdict_for(&subscription(purpose), &header(), &[&now]);
+        assert_eq!(verdict, Err(SkipReason::Purpose), "{purpose}");
     }
     let off = Participation { purposes_off: vec![Purpose::Improve], ..now.clone() };
-    assert_eq!(verdict(&header(), Some(&off)), Verdict::Skip(SkipReason::Purpose));
+    assert_eq!(verdict(&header(), &[&off]), Err(SkipReason::Purpose));
+    assert_eq!(verdict(&header(), &[&now, &off, &now]), Err(SkipReason::Purpose), "switched on again");
 
     let (horizon, operational) =
         (ProductName::new("horizon").unwrap(), ProgramName::new("operational").unwrap());
     let of_product = Subscription { products: vec![horizon], ..subscription(Purpose::Improve) };
     let of_program = Subscription { programs: vec![operational], ..subscription(Purpose::Improve) };
     for filtered in [of_product, of_program] {
-        let verdict = recheck(&header(), &filtered, Some(&now), &policy(), &BTreeMap::new());
-        assert_eq!(verdict, Verdict::Skip(SkipReason::Filter));
+        assert_eq!(verdict_for(&filtered, &header(), &[&now]), Err(SkipReason::Filter));
     }
 }
 
@@ -170,6 +223,6 @@ fn a_purpose_that_the_level_has_no_more_holds_a_batch_back() {
     let files: Vec<_> = files.collect();
     let Ok((changed, _)) = compile(&files) else { panic!("the changed policy is refused") };
     let improve = subscription(Purpose::Improve);
-    let verdict = recheck(&header(), &improve, Some(&at("standard")), &changed, &BTreeMap::new());
-    assert_eq!(verdict, Verdict::Skip(SkipReason::Purpose));
+    let left = recheck(&header(), &improve, &[&at("standard")], &changed, &BTreeMap::new()).now();
+    assert_eq!(told(&header(), left), Err(SkipReason::Purpose));
 }

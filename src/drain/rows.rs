@@ -5,7 +5,7 @@
 //! | row | key (after the store's table) | value after the version byte |
 //! |---|---|---|
 //! | head | `h`, subscription nonce (8) | start (8), next (8), repeated (8), then batches (8) and events (8) of acknowledged, buried, expired and of each skip reason in order |
-//! | leased | subscription nonce (8), commit (8) | 1, attempts (4), events (4), deadline ms (8), lease nonce (8), customer (8), revision (8), policy (8) |
+//! | leased | subscription nonce (8), commit (8) | 1, attempts (4), events (4), deadline ms (8), lease nonce (8), customer (8), revision (8), policy (8), print of the plan (8), revoked (1: 0 or 1) |
 //! | returned | the same | 2, attempts (4), events (4) |
 //! | dead | subscription nonce (8), commit (8) | reason (1: 1 attempts, 2 damaged), attempts (4), events (4), at ms (8) |
 //!
@@ -82,7 +82,11 @@ impl Queue {
     pub fn take_changes(&mut self) -> Changes {
         let dirty = std::mem::take(&mut self.dirty);
         let outstanding = |commit: &u64| {
-            let leased = self.leases.get(commit).map(leased_row);
+            // A batch that is not handed out yet comes back after a crash, as if it had never been leased.
+            let leased = self.leases.get(commit).map(|lease| match lease.handed {
+                true => leased_row(lease),
+                false => returned_row(lease.unhanded()),
+            });
             leased.or_else(|| self.returned.get(commit).copied().map(returned_row))
         };
         Changes {
@@ -169,7 +173,7 @@ impl Queue {
 }
 
 fn leased_row(lease: &Lease) -> Vec<u8> {
-    let Cargo { events, customer, revision, policy } = lease.cargo;
+    let Cargo { events, customer, revision, policy, plan } = lease.cargo;
     let mut row = vec![VERSION, LEASED];
     row.extend(lease.attempts.to_be_bytes());
     row.extend(events.to_be_bytes());
@@ -177,6 +181,8 @@ fn leased_row(lease: &Lease) -> Vec<u8> {
     for number in [lease.nonce, customer.0, revision, policy] {
         row.extend(number.to_be_bytes());
     }
+    row.extend(plan);
+    row.push(u8::from(lease.revoked));
     row
 }
 
@@ -211,15 +217,22 @@ fn counts(row: &mut Row<'_>) -> Result<Counts, RowFault> {
 fn lease(row: &mut Row<'_>, attempts: u32, events: u32) -> Result<Lease, RowFault> {
     let deadline = UnixMillis(row.i64()?);
     let nonce = row.u64()?;
-    let cargo = Cargo { events, customer: CustomerKey(row.u64()?), revision: row.u64()?, policy: row.u64()? };
-    Ok(Lease { attempts, deadline, nonce, cargo })
+    let (customer, revision, policy, plan) =
+        (CustomerKey(row.u64()?), row.u64()?, row.u64()?, row.take::<8>()?);
+    let revoked = match row.u8()? {
+        0 => false,
+        1 => true,
+        _ => return Err(RowFault::Damaged),
+    };
+    let cargo = Cargo { events, customer, revision, policy, plan };
+    Ok(Lease { attempts, deadline, nonce, cargo, handed: true, revoked })
 }
 
 /// The rest of a row that is being read.
-struct Row<'a>(&'a [u8]);
+pub(super) struct Row<'a>(&'a [u8]);
 
 impl<'a> Row<'a> {
-    fn open(bytes: &'a [u8]) -> Result<Self, RowFault> {
+    pub(super) fn open(bytes: &'a [u8]) -> Result<Self, RowFault> {
         let mut row = Self(bytes);
         match row.u8()? {
             VERSION => Ok(row),
@@ -233,23 +246,23 @@ impl<'a> Row<'a> {
         Ok(*number)
     }
 
-    fn u8(&mut self) -> Result<u8, RowFault> {
+    pub(super) fn u8(&mut self) -> Result<u8, RowFault> {
         self.take().map(u8::from_be_bytes)
     }
 
-    fn u32(&mut self) -> Result<u32, RowFault> {
+    pub(super) fn u32(&mut self) -> Result<u32, RowFault> {
         self.take().map(u32::from_be_bytes)
     }
 
-    fn u64(&mut self) -> Result<u64, RowFault> {
+    pub(super) fn u64(&mut self) -> Result<u64, RowFault> {
         self.take().map(u64::from_be_bytes)
     }
 
-    fn i64(&mut self) -> Result<i64, RowFault> {
+    pub(super) fn i64(&mut self) -> Result<i64, RowFault> {
         self.take().map(i64::from_be_bytes)
     }
 
-    fn end(&self) -> Result<(), RowFault> {
+    pub(super) fn end(&self) -> Result<(), RowFault> {
         if self.0.is_empty() { Ok(()) } else { Err(RowFault::Damaged) }
     }
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::counts::{Balance, Counts, SkipReason};
 use super::lease::{Cargo, Dead, DeadReason, Lease, LeaseEnded, Returned, Terms};
-use crate::model::{CommitNumber, Subscription, UnixMillis};
+use crate::model::{CommitNumber, CustomerKey, Subscription, UnixMillis};
 
 /// Which rows differ from what was last taken by [`Queue::take_changes`].
 #[derive(Debug, Clone, Default)]
@@ -163,9 +163,30 @@ impl Queue {
         let attempts = self.take_candidate(commit)?.attempts.saturating_add(1);
         let nonce = self.next_nonce;
         self.next_nonce = nonce.wrapping_add(1);
-        let lease = Lease { attempts, deadline: now.plus_ms(lasting_ms), nonce, cargo };
+        let lease = Lease {
+            attempts,
+            deadline: now.plus_ms(lasting_ms),
+            nonce,
+            cargo,
+            handed: false,
+            revoked: false,
+        };
         self.put_lease(commit.0, lease);
         Some(lease)
+    }
+
+    /// Takes note that the batch of a lease goes out, as `plan` leaves it: from now on the attempt counts, also
+    /// after a crash.
+    ///
+    /// # Errors
+    /// If the lease has ended.
+    pub fn hand_out(&mut self, commit: CommitNumber, nonce: u64, plan: [u8; 8]) -> Result<(), LeaseEnded> {
+        let lease = self.leases.get_mut(&commit.0).filter(|lease| lease.nonce == nonce).ok_or(LeaseEnded)?;
+        lease.handed = true;
+        lease.cargo.plan = plan;
+        self.dirty.head = true;
+        self.dirty.outstanding.insert(commit.0);
+        Ok(())
     }
 
     /// Passes over the candidate `commit`. `false` if it is not one any more.
@@ -210,6 +231,38 @@ impl Queue {
         Ok(())
     }
 
+    /// Ends a lease whose batch is not any more what was delivered: what is left of it waits to be delivered, with
+    /// a fresh count of attempts.
+    ///
+    /// # Errors
+    /// If the lease has ended.
+    pub fn take_back(&mut self, commit: CommitNumber, nonce: u64) -> Result<(), LeaseEnded> {
+        let lease = self.take_lease(commit, nonce)?;
+        self.put_returned(commit.0, Returned { attempts: 0, events: lease.cargo.events });
+        Ok(())
+    }
+
+    /// Takes note that stored batches were erased, whole or in part: who holds them is to delete what was
+    /// delivered. Returns of how many there is a lease.
+    pub fn revoke(&mut self, commits: &BTreeSet<CommitNumber>) -> usize {
+        let mut revoked = 0;
+        for commit in commits {
+            let Some(lease) = self.leases.get_mut(&commit.0) else { continue };
+            lease.revoked = true;
+            revoked += 1;
+            self.dirty.head = true;
+            self.dirty.outstanding.insert(commit.0);
+        }
+        revoked
+    }
+
+    /// How many leases there are of what was delivered of a customer before `revision`.
+    #[must_use]
+    pub fn leased_before(&self, customer: CustomerKey, revision: u64) -> usize {
+        let is_older = |lease: &&Lease| lease.cargo.customer == customer && lease.cargo.revision < revision;
+        self.leases.values().filter(is_older).count()
+    }
+
     /// Ends a lease whose batch turned out to be damaged, and gives the batch up. The delivery
     /// that did not come about is not counted.
     ///
@@ -229,8 +282,7 @@ impl Queue {
     /// If the lease has ended.
     pub fn release(&mut self, commit: CommitNumber, nonce: u64) -> Result<(), LeaseEnded> {
         let lease = self.take_lease(commit, nonce)?;
-        let attempts = lease.attempts.saturating_sub(1);
-        self.put_returned(commit.0, Returned { attempts, events: lease.cargo.events });
+        self.put_returned(commit.0, lease.unhanded());
         Ok(())
     }
 
@@ -271,8 +323,10 @@ impl Queue {
     }
 
     fn end(&mut self, commit: u64, lease: Lease, now: UnixMillis) {
-        let Lease { attempts, cargo: Cargo { events, .. }, .. } = lease;
-        if attempts >= self.terms.max_attempts {
+        let Lease { attempts, cargo: Cargo { events, .. }, handed, .. } = lease;
+        if !handed {
+            self.put_returned(commit, lease.unhanded());
+        } else if attempts >= self.terms.max_attempts {
             self.put_dead(commit, Dead { attempts, at: now, reason: DeadReason::Attempts, events });
         } else {
             self.put_returned(commit, Returned { attempts, events });

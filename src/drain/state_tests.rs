@@ -1,24 +1,31 @@
 //! The promises of the queue, one by one.
 
 use super::counts::SkipReason;
-use super::lease::{Cargo, Dead, DeadReason, LeaseEnded, Terms};
+use super::lease::{Cargo, Dead, DeadReason, Lease, LeaseEnded, Terms};
 use super::rows::{Changes, RowFault, Rows};
 use super::state::Queue;
 use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 
 const TERMS: Terms = Terms { max_attempts: 3, max_outstanding: 4, max_dead: 2 };
-const CARGO: Cargo = Cargo { events: 5, customer: CustomerKey(9), revision: 2, policy: 7 };
+const CARGO: Cargo = Cargo { events: 5, customer: CustomerKey(9), revision: 2, policy: 7, plan: [3; 8] };
 const T0: UnixMillis = UnixMillis(1_000_000);
 
 const fn commit(number: u64) -> CommitNumber {
     CommitNumber(number)
 }
 
-/// A queue that begins at 1 with the first `n` batches leased for 10 s; their lease nonces are 100, 101, …
+/// Leases a batch and hands it out.
+fn hand_out(queue: &mut Queue, number: u64, lasting_ms: i64) -> Option<Lease> {
+    let lease = queue.lease(commit(number), CARGO, T0, lasting_ms)?;
+    assert_eq!(queue.hand_out(commit(number), lease.nonce, CARGO.plan), Ok(()));
+    Some(lease)
+}
+
+/// A queue that begins at 1 with the first `n` batches handed out for 10 s; their lease nonces are 100, 101, …
 fn leased(n: u64) -> Queue {
     let mut queue = Queue::new(commit(1), TERMS, 100);
     for number in 1..=n {
-        assert!(queue.lease(commit(number), CARGO, T0, 10_000).is_some());
+        assert!(hand_out(&mut queue, number, 10_000).is_some());
     }
     queue
 }
@@ -103,7 +110,7 @@ fn a_batch_becomes_a_dead_letter_after_its_last_attempt() {
     for attempt in 1..=3 {
         let nonce = 99 + attempt;
         assert_eq!(queue.extend(commit(1), nonce, T0.plus_ms(1), 0), Ok(()), "{attempt}");
-        let again = queue.lease(commit(1), CARGO, T0, 10).map(|lease| lease.attempts);
+        let again = hand_out(&mut queue, 1, 10).map(|lease| lease.attempts);
         assert_eq!(again, (attempt < 3).then_some(u32::try_from(attempt).unwrap_or(0) + 1));
     }
     let dead = Dead { attempts: 3, at: T0.plus_ms(1), reason: DeadReason::Attempts, events: 5 };
@@ -247,4 +254,17 @@ fn rows_that_were_cut_or_come_from_another_version_are_refused() {
     assert_eq!(change(&|row| row.push(0)), [Some(RowFault::Damaged); 3]);
     assert_eq!(change(&Vec::clear), [Some(RowFault::Damaged); 3]);
     assert_eq!(change(&|row| row[0] = 2), [Some(RowFault::Version(2)); 3]);
+}
+
+#[test]
+fn a_lease_of_what_was_erased_is_revoked_also_after_a_restart() {
+    let mut queue = leased(2);
+    let commits = [1, 3].map(CommitNumber).into();
+    assert_eq!(queue.revoke(&commits), 1);
+    let back = Queue::recover(&rows_of(&queue), TERMS, 5_000, commit(9)).expect("its own rows");
+    assert_eq!(back.lease_of(commit(1), 100).map(|lease| lease.revoked), Ok(true));
+    assert_eq!(back.lease_of(commit(2), 101).map(|lease| lease.revoked), Ok(false));
+    assert_eq!(back.leased_before(CustomerKey(9), 3), 2);
+    assert_eq!(back.leased_before(CustomerKey(9), 2), 0);
+    assert_eq!(back.leased_before(CustomerKey(8), 3), 0);
 }

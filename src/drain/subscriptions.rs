@@ -4,9 +4,12 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use super::books::Books;
 use super::counts::SkipReason;
 use super::drainer::Drainer;
+use super::notices::Notices;
 use super::state::Queue;
+use super::totals::Totals;
 use super::{Drain, DrainError, Shared, blocking, table};
 use crate::model::{CommitNumber, Subscription, SubscriptionName, UnixMillis};
 use crate::observe::Metric;
@@ -90,7 +93,8 @@ impl Drain {
         let mut operations = table::operations(nonce, queue.take_changes());
         operations.extend(table::define(&definition));
         shared.store.write_meta(operations, true).await?;
-        let drainer = Drainer::new(subscription, nonce, queue);
+        let books = Books::new(nonce, queue, Notices::new(shared.options.max_notices), Totals::default());
+        let drainer = Drainer::new(subscription, nonce, books);
         {
             let mut drainers = shared.drainers.write().unwrap_or_else(PoisonError::into_inner);
             drainers.insert(drainer.subscription.name.clone(), Arc::clone(&drainer));
@@ -140,7 +144,7 @@ impl Drain {
         let shared = &self.shared;
         let _naming = shared.naming.lock().await;
         let drainer = shared.drainer(name)?;
-        let rows = drainer.delete().await?;
+        let (rows, _totals) = drainer.delete().await?;
         shared.store.write_meta(table::undefine(name, drainer.nonce, rows), true).await?;
         {
             let mut drainers = shared.drainers.write().unwrap_or_else(PoisonError::into_inner);
@@ -217,6 +221,7 @@ impl Shared {
                     drainer.note_received(cursor, record.header.received);
                     record.header.received
                 }
+                Some(Entry::Gone { received, .. }) => received,
                 Some(Entry::Damaged { .. }) | None => return Ok(None),
             },
         };

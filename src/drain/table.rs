@@ -6,6 +6,12 @@
 //! | cursors | number (8) | the head row of [`super::rows`] |
 //! | leases | number (8), commit (8) | a leased or returned row |
 //! | dead | number (8), commit (8) | a dead row |
+//! | notices | number (8), notice (8) | a row of [`super::notices`] |
+//! | received | number (8), customer (8) | a row of [`super::received`] |
+//! | totals | number (8), row (8) | a row of [`super::totals`] |
+//!
+//! All but the first begin with the number of the subscription. Rows of `received` are as many as there are
+//! customers, so they are read one by one, and deleted as a range.
 
 use std::collections::BTreeMap;
 
@@ -35,15 +41,29 @@ pub(super) struct Found {
     pub(super) definitions: Vec<Definition>,
     /// Rows by the number of their subscription.
     pub(super) rows: BTreeMap<u64, Rows>,
+    /// Notices and totals by the number of their subscription.
+    pub(super) notices: BTreeMap<u64, Numbered>,
+    pub(super) totals: BTreeMap<u64, Numbered>,
 }
+
+/// Rows by their number.
+pub(super) type Numbered = Vec<(u64, Vec<u8>)>;
 
 impl Found {
     /// The tables that [`Self::read`] takes, in its order.
-    pub(super) const TABLES: [MetaTable; 4] =
-        [MetaTable::Subscriptions, MetaTable::Cursors, MetaTable::Leases, MetaTable::Dead];
+    pub(super) const TABLES: [MetaTable; 6] = [
+        MetaTable::Subscriptions,
+        MetaTable::Cursors,
+        MetaTable::Leases,
+        MetaTable::Dead,
+        MetaTable::Notices,
+        MetaTable::Totals,
+    ];
 
     /// Sorts out the contents of [`Self::TABLES`].
-    pub(super) fn read([subscriptions, cursors, leases, dead]: [Table; 4]) -> Result<Self, DrainError> {
+    pub(super) fn read(
+        [subscriptions, cursors, leases, dead, notices, totals]: [Table; 6],
+    ) -> Result<Self, DrainError> {
         let mut found = Self::default();
         for (_, value) in subscriptions {
             found.definitions.push(definition(&value)?);
@@ -59,6 +79,13 @@ impl Found {
         for (key, value) in dead {
             let (nonce, commit) = numbers(&key).ok_or(damaged("dead"))?;
             found.rows.entry(nonce).or_default().dead.push((commit, value));
+        }
+        let numbered = [("notices", notices, &mut found.notices), ("totals", totals, &mut found.totals)];
+        for (table, rows, of) in numbered {
+            for (key, value) in rows {
+                let (nonce, number) = numbers(&key).ok_or(damaged(table))?;
+                of.entry(nonce).or_default().push((number.0, value));
+            }
         }
         Ok(found)
     }
@@ -82,11 +109,14 @@ const fn damaged(table: &'static str) -> DrainError {
     DrainError::RowDamaged { table }
 }
 
-/// The error for a row of a queue.
+/// The tables of what belongs to one subscription.
+const OTHERS: &str = "cursors, leases, dead, notices, received or totals";
+
+/// The error for a row of a subscription.
 pub(super) const fn fault(fault: RowFault) -> DrainError {
     match fault {
-        RowFault::Version(version) => DrainError::RowVersion { table: "cursors, leases or dead", version },
-        RowFault::Damaged => damaged("cursors, leases or dead"),
+        RowFault::Version(version) => DrainError::RowVersion { table: OTHERS, version },
+        RowFault::Damaged => damaged(OTHERS),
     }
 }
 
@@ -128,8 +158,15 @@ pub(super) fn operations(nonce: u64, changes: Changes) -> Vec<MetaOp> {
 pub(super) fn undefine(name: &SubscriptionName, nonce: u64, rows: Changes) -> Vec<MetaOp> {
     let mut operations = operations(nonce, rows);
     operations.push(MetaOp::Delete { table: MetaTable::Cursors, key: head_key(nonce) });
+    operations.extend(forget(nonce));
     operations.push(MetaOp::Delete { table: MetaTable::Subscriptions, key: definition_key(name) });
     operations
+}
+
+/// The operations that delete what is kept of a subscription beside its queue.
+pub(super) fn forget(nonce: u64) -> impl Iterator<Item = MetaOp> {
+    let tables = [MetaTable::Notices, MetaTable::Received, MetaTable::Totals];
+    tables.into_iter().map(move |table| MetaOp::DeleteAll { table, prefix: head_key(nonce) })
 }
 
 /// The operations that delete rows whose subscription is gone.

@@ -80,6 +80,7 @@ mod tests {
                 commit_number: u64::MAX,
                 batch: batch().encode_to_vec().into(),
             }],
+            notices: vec![proto::drain::Notice { erasure_id: "e".into(), ..Default::default() }],
         };
         let derived = derived::PullResponse {
             batches: vec![derived::ReceivedBatch {
@@ -88,6 +89,7 @@ mod tests {
                 commit_number: u64::MAX,
                 batch: Some(batch()),
             }],
+            notices: vec![derived::Notice { erasure_id: "e".into(), ..Default::default() }],
         };
         assert_eq!(ours.encode_to_vec(), derived.encode_to_vec());
         assert_eq!(proto::drain::PullResponse::decode(&*derived.encode_to_vec()).unwrap(), ours);
@@ -102,11 +104,13 @@ mod tests {
             batches: vec![ReceivedBatch { batch: bytes, ..ReceivedBatch::default() }],
             acknowledged_ids: vec!["x".into()],
             failures: vec![],
+            notices: vec![],
         };
         let derived = derived::StreamingPullResponse {
             batches: vec![derived::ReceivedBatch { batch: Some(batch()), ..Default::default() }],
             acknowledged_ids: vec!["x".into()],
             failures: vec![],
+            notices: vec![],
         };
         assert_eq!(ours.encode_to_vec(), derived.encode_to_vec());
     }

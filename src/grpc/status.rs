@@ -69,6 +69,8 @@ causes! {
     TooManySubscriptions = FailedPrecondition "TOO_MANY_SUBSCRIPTIONS",
     /// The customer never had a participation.
     NoParticipation = NotFound "PARTICIPATION_NOT_FOUND",
+    /// No batch is remembered under an id.
+    NoBatch = NotFound "BATCH_NOT_FOUND",
     /// The participation has another revision than the caller expects.
     RevisionChanged = Aborted "REVISION_CHANGED",
     /// The policy on disk has a mistake; the one in force stays.
@@ -201,6 +203,7 @@ impl From<StoreError> for Fault {
                 Self::of(Cause::Damaged, "what was asked for is damaged on disk; the operator has to act")
             }
             StoreError::Full => Self::of(Cause::StoreFull, error.to_string()).retry_after(soon),
+            StoreError::Busy => Self::of(Cause::Unavailable, error.to_string()).retry_after(soon),
             StoreError::Failed | StoreError::Closed | StoreError::Entropy => {
                 Self::of(Cause::Unavailable, "the store cannot be written now; try again").retry_after(soon)
             }

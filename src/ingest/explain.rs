@@ -7,8 +7,9 @@ use std::sync::Arc;
 use super::intake::Refusal;
 use crate::model::{
     CustomerId, CustomerKey, LevelName, Participation, ProgramName, Purpose, RawText, RegionName, UnixMillis,
+    WireReader as _,
 };
-use crate::policy::Policy;
+use crate::policy::{Ask, Policy};
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
 use crate::sanitize::{
     Applicant, CustomerSalt, CustomerSecret, DataRoot, Permit, Ratchet, Rotation, Scratch, explain, sanitize,
@@ -27,6 +28,19 @@ pub struct LevelExplanation {
     pub batch: Vec<u8>,
     /// The fate of every field.
     pub fields: Vec<FieldFate>,
+    /// Whether it is the one in force for the customer who was named.
+    pub in_force: bool,
+}
+
+/// What the dictionary says of an event of a request; empty if it does not have it.
+#[derive(Debug, Clone, Default)]
+pub struct EventShape {
+    /// Its name.
+    pub name: String,
+    /// Its program.
+    pub program: String,
+    /// The paths of its fields.
+    pub paths: Vec<String>,
 }
 
 /// Asks a policy what it would do.
@@ -40,6 +54,11 @@ pub struct Explain {
     accepted: BTreeMap<crate::model::ProductName, u32>,
     received: UnixMillis,
     rotation: Rotation,
+    /// The customer as it is, if it is a real one.
+    real: Option<Participation>,
+    /// The region of the source, if another than the request's is asked about.
+    source_region: Option<RegionName>,
+    caps: BTreeMap<ProgramName, LevelName>,
 }
 
 impl Explain {
@@ -70,6 +89,9 @@ impl Explain {
             accepted: example.accepted_dictionaries,
             received,
             rotation,
+            real: None,
+            source_region: None,
+            caps: BTreeMap::new(),
         })
     }
 
@@ -91,7 +113,74 @@ impl Explain {
             accepted: participation.accepted_dictionaries.clone(),
             received,
             rotation,
+            real: Some(participation.clone()),
+            source_region: None,
+            caps: BTreeMap::new(),
         }
+    }
+
+    /// The same for a source in this region, beside the customer's own.
+    #[must_use]
+    pub fn in_region(self, region: Option<RegionName>) -> Self {
+        Self { source_region: region, ..self }
+    }
+
+    /// The same under the collector's own caps, which have a say in what is in force.
+    #[must_use]
+    pub fn under(self, caps: &BTreeMap<ProgramName, LevelName>) -> Self {
+        Self { caps: caps.clone(), ..self }
+    }
+
+    /// What the dictionary says of the events of a request, in their order.
+    ///
+    /// # Errors
+    /// If the request cannot be read.
+    pub fn shapes(&self, request: &[u8]) -> Result<Vec<EventShape>, Refusal> {
+        let head = self.head(request)?;
+        let product = self.policy.product_index(head.product).and_then(|at| self.policy.product_at(at));
+        let mut shapes = Vec::new();
+        let mut reader = ProtoReader::new(request);
+        while let Some(event) = reader.next_event().map_err(Refusal::Malformed)? {
+            let known = product.and_then(|product| {
+                let known = product.events().get(product.event(event.name)?.event)?;
+                let paths = product.fields(known).map(|(_, field)| field.path().to_string()).collect();
+                let program = self.policy.programs().get(known.program())?.name().to_string();
+                Some(EventShape { name: known.name().to_string(), program, paths })
+            });
+            shapes.push(known.unwrap_or_default());
+        }
+        Ok(shapes)
+    }
+
+    fn head<'a>(&'a self, request: &'a [u8]) -> Result<Head<'a>, Refusal> {
+        let mut head = Head::read(request).map_err(|error| match error {
+            HeadError::Wire(wire) => Refusal::Malformed(wire),
+            HeadError::Field { field, rule } => Refusal::Head { field, rule },
+        })?;
+        if let Some(region) = &self.source_region {
+            let asked = RawText::new(region.as_str().as_bytes());
+            if !head.region.is_empty() && head.region != asked {
+                let rule = "the request names another region than was asked about";
+                return Err(Refusal::Head { field: "region", rule });
+            }
+            head.region = asked;
+        }
+        Ok(head)
+    }
+
+    /// Whether a level of a program is the one in force.
+    fn is_in_force(&self, head: &Head<'_>, index: usize, level: &LevelName) -> bool {
+        self.real.as_ref().is_some_and(|participation| {
+            let decision = self.policy.decide(&Ask {
+                participation: Some(participation),
+                global_caps: &self.caps,
+                product: head.product,
+                region: head.region,
+                level_caps: &head.level_caps,
+            });
+            let of = self.policy.programs().get(index).and_then(|of| of.level(decision.rank(index)));
+            of.is_some_and(|of| of.name() == level)
+        })
     }
 
     /// What each level of each program that the request's events belong to would store.
@@ -99,10 +188,7 @@ impl Explain {
     /// # Errors
     /// If the request cannot be read.
     pub fn explain(&self, request: &[u8]) -> Result<Vec<LevelExplanation>, Refusal> {
-        let head = Head::read(request).map_err(|error| match error {
-            HeadError::Wire(wire) => Refusal::Malformed(wire),
-            HeadError::Field { field, rule } => Refusal::Head { field, rule },
-        })?;
+        let head = self.head(request)?;
         let mut explanations = Vec::new();
         for (index, program) in self.policy.programs().iter().enumerate() {
             for level in program.levels() {
@@ -131,6 +217,7 @@ impl Explain {
             caps: &BTreeMap::new(),
             received: self.received,
             epoch: self.rotation.epoch(self.received),
+            suppressed: None,
         };
         let permit = Permit::grant(Arc::clone(&self.policy), &applicant, head);
         let Ok(key) = permit.plan_key(index, RawText::default()) else { return Ok(None) };
@@ -140,7 +227,8 @@ impl Explain {
         // An event that needs less than this level makes a batch of its own at that lower one.
         let batch = sanitized.batches.into_iter().find(|batch| batch.level() == level);
         let batch = batch.map(|batch| batch.body().to_vec()).unwrap_or_default();
-        Ok(Some(LevelExplanation { program: program.clone(), level: level.clone(), batch, fields }))
+        let in_force = self.is_in_force(head, index, level);
+        Ok(Some(LevelExplanation { program: program.clone(), level: level.clone(), batch, fields, in_force }))
     }
 }
 

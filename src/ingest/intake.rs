@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use super::plan::{CollectionPlan, PlanAsk, Told};
 use super::receipt::{Receipt, State};
 use crate::model::{
     CommitNumber, CustomerId, Delivery, Fate, LevelName, ProgramName, Reason, WireError, limits,
@@ -34,6 +35,18 @@ pub struct Options {
     pub level_caps: BTreeMap<ProgramName, LevelName>,
     /// How long a rotating pseudonym stays the same.
     pub rotation: Rotation,
+    /// How long senders may go by a collection plan before they ask again.
+    pub plan_ttl: PlanTtl,
+}
+
+/// How long a collection plan is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanTtl(pub Duration);
+
+impl Default for PlanTtl {
+    fn default() -> Self {
+        Self(Duration::from_hours(1))
+    }
 }
 
 /// Why a batch was not taken. Nothing of it was stored.
@@ -149,6 +162,17 @@ impl Intake {
         Err(Refusal::Busy { retry_after: RETRY })
     }
 
+    /// What of a product is wanted of `customer` now. Unlike a batch, a product that is not known is no mistake
+    /// here: nothing is wanted of it.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn plan(&self, customer: &CustomerId, ask: &PlanAsk<'_>) -> Result<CollectionPlan, Refusal> {
+        let entry = self.0.customers.get(customer).map_err(|_| UNAVAILABLE)?;
+        let participation = entry.as_ref().map(|entry| &entry.change.participation);
+        Ok(ask.answer(&self.0.policy.load(), participation, &self.0.options))
+    }
+
     async fn prepare(&self, entry: Option<Arc<CustomerEntry>>, request: &Bytes) -> Result<Prepared, Refusal> {
         if request.len() <= INLINE_BYTES {
             return self.0.prepare(entry.as_deref(), request);
@@ -178,7 +202,8 @@ impl Inner {
         let policy = self.policy.load();
         let Some(entry) = entry.filter(|entry| entry.change.participation.delivery != Delivery::Paused)
         else {
-            return Ok(Prepared::disabled(&policy, &head));
+            let plan = Told::nothing(&policy, entry, &head, self.options.plan_ttl);
+            return Ok(Prepared::disabled(&policy, &head, plan));
         };
         let now = self.clock.now();
         let epoch = self.options.rotation.epoch(now);
@@ -189,12 +214,14 @@ impl Inner {
             caps: &self.options.level_caps,
             received: now,
             epoch,
+            suppressed: None,
         };
         let permit = Permit::grant(Arc::clone(&policy), &applicant, &head);
         let sanitized = SCRATCH
             .with_borrow_mut(|scratch| sanitize(&permit, &head, ProtoReader::new(request), scratch))
             .map_err(Refusal::Malformed)?;
-        Prepared::new(&permit, entry, &head, request, sanitized)
+        let plan = Told::new(&permit, entry, &head, self.options.plan_ttl);
+        Prepared::new(&permit, entry, (&head, request), sanitized, plan)
     }
 
     /// Says once that the clock shows an epoch whose keys were destroyed: until it is put right, fields with rotating
@@ -238,8 +265,8 @@ fn settle(
         Ok(Appended::Duplicate { last, receipt: short }) => {
             Metric::Duplicates.add(&[], 1);
             let first = Receipt::from_short(&short, last).ok_or(UNAVAILABLE)?;
-            let (places, places_truncated) = (receipt.places, receipt.places_truncated);
-            return Ok(Some(Receipt { places, places_truncated, ..first }));
+            let Receipt { places, places_truncated, plan, .. } = receipt;
+            return Ok(Some(Receipt { places, places_truncated, plan, ..first }));
         }
         Ok(Appended::Conflict) => return Err(Refusal::Conflict),
         Err(error) => return refused(error).map_or(Ok(None), Err),
@@ -262,9 +289,9 @@ impl Prepared {
     fn new(
         permit: &Permit,
         entry: &CustomerEntry,
-        head: &Head<'_>,
-        request: &[u8],
+        (head, request): (&Head<'_>, &[u8]),
         sanitized: Sanitized,
+        plan: Told,
     ) -> Result<Self, Refusal> {
         let effective = permit.effective();
         let state = match (sanitized.batches.is_empty(), stopped(&sanitized)) {
@@ -275,11 +302,13 @@ impl Prepared {
         let receipt = Receipt {
             state,
             commit: CommitNumber::default(),
+            records: u8::try_from(sanitized.batches.len()).unwrap_or(u8::MAX),
             tally: sanitized.tally,
             effective,
             policy_version: permit.policy().version().into(),
             places: sanitized.places,
             places_truncated: sanitized.places_truncated,
+            plan,
         };
         let mut prepared =
             Self { append: None, receipt, programs: Vec::with_capacity(sanitized.batches.len()) };
@@ -290,7 +319,8 @@ impl Prepared {
         for batch in &sanitized.batches {
             prepared.programs.push((batch.program().clone(), batch.events()));
             let key = permit.secret().seal_key(batch.program(), batch.received());
-            records.push(SealedRecord::seal(batch, &key).map_err(|_| UNAVAILABLE)?);
+            let sealed = SealedRecord::seal(batch, entry.change.revision, &key);
+            records.push(sealed.map_err(|_| UNAVAILABLE)?);
         }
         let dedup = Dedup {
             id: entry.secret.batch_token(&head.batch_id),
@@ -302,16 +332,18 @@ impl Prepared {
     }
 
     /// Of a customer who takes part in nothing, or is paused.
-    fn disabled(policy: &Arc<Policy>, head: &Head<'_>) -> Self {
+    fn disabled(policy: &Arc<Policy>, head: &Head<'_>, plan: Told) -> Self {
         let none = withheld(head.events, Reason::NotParticipating);
         let receipt = Receipt {
             state: State::Disabled,
             commit: CommitNumber::default(),
+            records: 0,
             tally: none.tally,
             effective: Vec::new(),
             policy_version: policy.version().into(),
             places: Vec::new(),
             places_truncated: false,
+            plan,
         };
         Self { append: None, receipt, programs: Vec::new() }
     }

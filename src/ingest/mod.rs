@@ -3,9 +3,13 @@
 
 mod explain;
 mod intake;
+mod plan;
 mod receipt;
+mod stored;
 
 pub use crate::sanitize::Rotation;
-pub use explain::{Explain, FieldFate, LevelExplanation};
-pub use intake::{Intake, Options, Refusal};
+pub use explain::{EventShape, Explain, FieldFate, LevelExplanation};
+pub use intake::{Intake, Options, PlanTtl, Refusal};
+pub use plan::{CollectionPlan, PlanAsk, Told};
 pub use receipt::{Receipt, State};
+pub use stored::{Content, FoundBatch, Opened, Page, WhyStored, changes_since, find_batch, list_stored};

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::plan::Told;
 use crate::model::{CommitNumber, LevelName, ProgramName, Tally};
 use crate::sanitize::WithheldPlace;
 
@@ -27,6 +28,8 @@ pub struct Receipt {
     pub state: State,
     /// The commit number of its last record, or 0.
     pub commit: CommitNumber,
+    /// The records that it became, one after the other.
+    pub records: u8,
     /// The outcome of every event and field.
     pub tally: Tally,
     /// The level in force, per program.
@@ -37,16 +40,20 @@ pub struct Receipt {
     pub places: Vec<WithheldPlace>,
     /// Whether there were more.
     pub places_truncated: bool,
+    /// What is to be collected, as of now: also for a batch that was stored before.
+    pub plan: Told,
 }
 
 /// The version of the short form.
 const SHORT: u8 = 1;
 
 impl Receipt {
-    /// The short form: a version byte, the counts that are not zero, the policy, the levels.
+    /// The short form: a version byte, the number of records, the counts that are not zero, the policy, the
+    /// levels.
     pub(super) fn to_short(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(96);
         out.push(SHORT);
+        out.push(self.records);
         let counts: Vec<(u8, u32)> =
             (0u8..).zip(counts(&self.tally)).filter(|(_, count)| *count > 0).collect();
         out.push(u8::try_from(counts.len()).unwrap_or(u8::MAX));
@@ -64,8 +71,8 @@ impl Receipt {
     /// The receipt of a batch that was stored before, from its short form; `None` if that is not
     /// one of ours.
     pub(super) fn from_short(short: &[u8], commit: CommitNumber) -> Option<Self> {
-        let (head, mut rest) = short.split_first_chunk::<2>()?;
-        let [SHORT, count] = *head else { return None };
+        let (head, mut rest) = short.split_first_chunk::<3>()?;
+        let [SHORT, records, count] = *head else { return None };
         let mut tally = Tally::default();
         for _ in 0..count {
             let (entry, after) = rest.split_first_chunk::<5>()?;
@@ -84,11 +91,13 @@ impl Receipt {
         Some(Self {
             state: State::Duplicate,
             commit,
+            records,
             tally,
             effective,
             policy_version,
             places: Vec::new(),
             places_truncated: false,
+            plan: Told::default(),
         })
     }
 }
@@ -112,7 +121,7 @@ fn counts_mut(tally: &mut Tally) -> impl Iterator<Item = &mut u32> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
-    use super::{Receipt, State};
+    use super::{Receipt, State, Told};
     use crate::model::{CommitNumber, Fate, LevelName, ProgramName, Reason, Tally};
 
     #[test]
@@ -126,11 +135,13 @@ mod tests {
         let first = Receipt {
             state: State::Stored,
             commit: CommitNumber(7),
+            records: 2,
             tally,
             effective,
             policy_version: "0123456789abcdef".into(),
             places: Vec::new(),
             places_truncated: false,
+            plan: Told::default(),
         };
         let again = Receipt::from_short(&first.to_short(), CommitNumber(7)).unwrap();
         assert_eq!(again.state, State::Duplicate);
@@ -138,11 +149,11 @@ mod tests {
             (again.tally.clone(), again.effective.clone()),
             (first.tally.clone(), first.effective.clone())
         );
-        assert_eq!(again.policy_version, first.policy_version);
+        assert_eq!((again.policy_version.clone(), again.records), (first.policy_version.clone(), 2));
         let short = first.to_short();
         for cut in 0..short.len() {
             let cut = Receipt::from_short(short.get(..cut).unwrap(), CommitNumber(7));
-            let same = |cut: Receipt| (cut.tally, cut.effective, cut.policy_version);
+            let same = |cut: Receipt| (cut.tally, cut.effective, cut.policy_version, cut.records);
             assert_ne!(cut.map(same), Some(same(again.clone())));
         }
     }

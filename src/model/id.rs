@@ -115,9 +115,9 @@ text_id! {
     "a level is 1 to 32 of a-z, 0-9, - and _, beginning with a letter"
 }
 text_id! {
-    /// A region whose overlay tightens levels, such as `eea`.
-    RegionName, 32, is_word,
-    "a region is 1 to 32 of a-z, 0-9, - and _, beginning with a letter"
+    /// A region whose overlay tightens levels, such as `eea`, or the names of up to four that apply together.
+    RegionName, 64, is_word,
+    "a region is 1 to 64 of a-z, 0-9, - and _, beginning with a letter"
 }
 text_id! {
     /// A named drainer.
@@ -205,6 +205,45 @@ impl BatchId {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+}
+
+/// The UUID that names an erasure. Its caller makes it, and repeats it when it asks again; it is on the ledger and
+/// in the notices to drainers, so it names nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ErasureId(uuid::Uuid);
+
+impl ErasureId {
+    /// Reads the 36-character text form.
+    ///
+    /// # Errors
+    /// If `text` is anything else.
+    pub fn parse(text: &str) -> Result<Self, InvalidId> {
+        const RULE: InvalidId = InvalidId { rule: "an erasure id is a UUID in its 36-character text form" };
+        match uuid::Uuid::try_parse(text) {
+            Ok(uuid) if text.len() == 36 && !uuid.is_nil() => Ok(Self(uuid)),
+            _ => Err(RULE),
+        }
+    }
+}
+
+impl std::fmt::Display for ErasureId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl TryFrom<String> for ErasureId {
+    type Error = InvalidId;
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        Self::parse(&text)
+    }
+}
+
+impl From<ErasureId> for String {
+    fn from(id: ErasureId) -> Self {
+        id.to_string()
     }
 }
 

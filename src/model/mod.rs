@@ -1,6 +1,7 @@
 //! The nouns: ids, bounded text, raw borrowed views, outcomes. Pure: no I/O, no clock, no other room.
 
 mod class;
+mod counts;
 mod id;
 mod outcome;
 mod participation;
@@ -11,9 +12,10 @@ mod time;
 pub mod limits;
 
 pub use class::{Category, IdentifierClass, Purpose, Purposes, UnknownWord};
+pub use counts::{ClassCounts, Handling};
 pub use id::{
-    BatchId, CommitNumber, CustomerId, CustomerKey, EventName, FieldPath, InvalidId, LevelName, ProductName,
-    ProgramName, RegionName, SubscriptionName,
+    BatchId, CommitNumber, CustomerId, CustomerKey, ErasureId, EventName, FieldPath, InvalidId, LevelName,
+    ProductName, ProgramName, RegionName, SubscriptionName,
 };
 pub use outcome::{Fate, Reason, Tally};
 pub use participation::{Change, Delivery, Participation, ProductLevel};

@@ -35,6 +35,8 @@ words! {
         Repeated = "repeated",
         /// No key could be had.
         NoKey = "no_key",
+        /// It names something that was erased on request.
+        Erased = "erased",
     }
 }
 
@@ -69,6 +71,7 @@ impl Reason {
             Self::Clock => "set the clock; events may be 31 days old and one hour ahead",
             Self::Repeated => "send each field of a record once",
             Self::NoKey => "no key could be had for a pseudonym: an operator must act",
+            Self::Erased => "this was erased on request: drop it",
         }
     }
 
@@ -83,7 +86,8 @@ impl Reason {
             | Self::WrongType
             | Self::Malformed
             | Self::Clock
-            | Self::Repeated => true,
+            | Self::Repeated
+            | Self::Erased => true,
             Self::NotParticipating
             | Self::Level
             | Self::Purpose

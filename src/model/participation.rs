@@ -20,7 +20,7 @@ words! {
 }
 
 /// A level that holds for one product.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProductLevel {
     /// The product.
@@ -32,7 +32,7 @@ pub struct ProductLevel {
 }
 
 /// What a customer chose. The default is to take part in nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Participation {
     /// The customer.

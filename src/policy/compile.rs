@@ -50,7 +50,9 @@ pub fn compile(files: &[PolicyFile]) -> Result<(Policy, Vec<Problem>), Vec<Probl
     let programs: Vec<Program> = drafts.programs.into_iter().map(|draft| program(draft, &regions)).collect();
     let at = |name: &str| programs.iter().position(|program| program.name.as_str() == name);
     let products = drafts.products.into_iter().map(|draft| draft.into_product(at)).collect();
-    match Policy::new(version(files), programs, products, regions) {
+    let mut sorted = files.to_vec();
+    sorted.sort_by(|a, b| a.path.cmp(&b.path));
+    match Policy::new((version(files), sorted), programs, products, regions) {
         Some(policy) => Ok((policy, notes)),
         None => Err(notes),
     }

@@ -1,6 +1,7 @@
 //! The policy itself: immutable, shared, and asked once per request.
 
 use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -12,14 +13,17 @@ use super::dictionary::Product;
 use super::planner;
 use super::program::Program;
 use super::raw_index::RawIndex;
-use super::{Action, Plan};
+use super::{Action, Plan, PolicyFile};
 use crate::model::{LevelName, ProductName, ProgramName, Purposes, Raw, RawText, Reason, RegionName};
 
 /// Plans that are kept compiled. A plan of a dictionary of 100 fields takes some tens of KiB, and making
 /// one some 40 µs, so a policy with more combinations in use than this still works.
 const PLANS: usize = 512;
 
-/// What joins the names of two regions that apply together. No region of a policy has it in its name.
+/// Regions that can apply together: the customer's of now and before, and the sender's.
+pub(super) const REGIONS_TOGETHER: usize = 4;
+
+/// What joins the names of regions that apply together. No region of a policy has it in its name.
 pub const REGION_JOINT: char = '-';
 
 /// Which plan: positions in one policy. Made by [`Decision::plan_key`].
@@ -39,16 +43,16 @@ pub struct PlanKey {
     pub purposes_off: Purposes,
 }
 
-/// One region, or two that apply together.
+/// One region, or up to four that apply together.
 #[derive(Debug)]
 pub struct Overlay {
     pub(super) name: RegionName,
-    /// Positions in [`Policy::regions`]: one, or two in rising order.
+    /// Positions in [`Policy::regions`], in rising order.
     pub(super) members: Vec<usize>,
 }
 
 impl Overlay {
-    /// The name of the region, or of both, joined by [`REGION_JOINT`].
+    /// The name of the region, or of all of them in their order, joined by [`REGION_JOINT`].
     #[must_use]
     pub const fn name(&self) -> &RegionName {
         &self.name
@@ -58,11 +62,14 @@ impl Overlay {
 /// A policy: programs, dictionaries and regions, proved, and the plans compiled from them.
 pub struct Policy {
     version: Arc<str>,
+    files: Vec<PolicyFile>,
     programs: Vec<Program>,
     products: Vec<Product>,
     product_index: RawIndex,
     regions: Vec<RegionName>,
     overlays: Vec<Overlay>,
+    /// For each product, the positions of the programs that its dictionary has events of.
+    concerned: Vec<Vec<usize>>,
     plans: Cache<PlanKey, Arc<Plan>, quick_cache::UnitWeighter, FixedState>,
     /// The plan of every key that this policy did not make: nothing is stored.
     nothing: Arc<Plan>,
@@ -78,7 +85,7 @@ impl fmt::Debug for Policy {
 impl Policy {
     /// `None` if there is no program or no product, which the compiler has refused before.
     pub(super) fn new(
-        version: String,
+        (version, files): (String, Vec<PolicyFile>),
         programs: Vec<Program>,
         products: Vec<Product>,
         regions: Vec<RegionName>,
@@ -88,6 +95,9 @@ impl Policy {
         let nothing = nothing(&version, programs.first()?, products.first()?, &none);
         let overlays = overlays(&regions)?;
         let product_index = RawIndex::new(products.iter().map(|product| product.name().as_str()));
+        let of = |product: &Product, at: &usize| product.events().iter().any(|event| event.program() == *at);
+        let concerned = |product| (0..programs.len()).filter(|at| of(product, at)).collect();
+        let concerned = products.iter().map(concerned).collect();
         let plans = Cache::with(
             PLANS,
             u64::try_from(PLANS).unwrap_or(u64::MAX),
@@ -97,11 +107,13 @@ impl Policy {
         );
         Some(Self {
             version,
+            files,
             programs,
             products,
             product_index,
             regions,
             overlays,
+            concerned,
             plans,
             nothing: Arc::new(nothing),
             none,
@@ -112,6 +124,12 @@ impl Policy {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// The files that it was compiled from, in the order of their paths.
+    #[must_use]
+    pub fn files(&self) -> &[PolicyFile] {
+        &self.files
     }
 
     pub(super) const fn shared_version(&self) -> &Arc<str> {
@@ -154,13 +172,17 @@ impl Policy {
     /// program if the product is not known.
     #[must_use]
     pub fn effective(&self, decision: &Decision) -> Vec<(ProgramName, LevelName)> {
-        let Some(product) = decision.product.and_then(|at| self.products.get(at)) else { return Vec::new() };
-        let concerned = |at: &usize| product.events().iter().any(|event| event.program() == *at);
-        let in_force = |(at, program): (usize, &Program)| {
-            let level = program.level(decision.rank(at)).map_or(&self.none, |level| &level.name);
-            (program.name.clone(), level.clone())
+        let in_force = |at: &usize| {
+            let program = self.programs.get(*at)?;
+            let level = program.level(decision.rank(*at)).map_or(&self.none, |level| &level.name);
+            Some((program.name.clone(), level.clone()))
         };
-        self.programs.iter().enumerate().filter(|(at, _)| concerned(at)).map(in_force).collect()
+        self.concerned(decision.product).iter().filter_map(in_force).collect()
+    }
+
+    /// The positions of the programs that a product has events of; none if there is no such product.
+    pub(super) fn concerned(&self, product: Option<usize>) -> &[usize] {
+        product.and_then(|at| self.concerned.get(at)).map_or(&[], Vec::as_slice)
     }
 
     /// The products, in the order of their names.
@@ -193,7 +215,7 @@ impl Policy {
         &self.regions
     }
 
-    /// The regions, and then every two of them together.
+    /// The regions, and then every two of them together, every three and every four.
     #[must_use]
     pub fn overlays(&self) -> &[Overlay] {
         &self.overlays
@@ -205,11 +227,11 @@ impl Policy {
         self.overlays.get(region).map(Overlay::name)
     }
 
-    /// The overlay of two regions together, or of one with itself.
-    pub(super) fn overlay_of(&self, a: usize, b: usize) -> Option<usize> {
-        let members = [a.min(b), a.max(b)];
-        let members = if a == b { members.get(..1)? } else { members.as_slice() };
-        self.overlays.iter().position(|overlay| overlay.members == members)
+    /// The overlay of regions together, given by their positions in any order. `None` if there are more
+    /// [`REGIONS_TOGETHER`] of them, or none.
+    pub(super) fn overlay_of(&self, regions: impl IntoIterator<Item = usize>) -> Option<usize> {
+        let members: BTreeSet<usize> = regions.into_iter().collect();
+        self.overlays.iter().position(|overlay| overlay.members.iter().eq(&members))
     }
 
     /// The compiled plan: from the cache, or made now. A key that this policy did not make gets a
@@ -245,18 +267,54 @@ fn nothing(version: &Arc<str>, program: &Program, product: &Product, none: &Leve
     }
 }
 
+/// Every set of up to [`REGIONS_TOGETHER`] regions, the small ones first. A policy has at most 16 regions, so there
+/// are at most 2,516.
 fn overlays(regions: &[RegionName]) -> Option<Vec<Overlay>> {
-    let mut overlays: Vec<Overlay> = regions
-        .iter()
-        .enumerate()
-        .map(|(at, name)| Overlay { name: name.clone(), members: vec![at] })
-        .collect();
-    for (a, first) in regions.iter().enumerate() {
-        for (b, second) in regions.iter().enumerate().skip(a + 1) {
-            // The compiler has bounded and checked the names so that this is one too.
-            let name = RegionName::new(&format!("{first}{REGION_JOINT}{second}")).ok()?;
-            overlays.push(Overlay { name, members: vec![a, b] });
+    let mut sets: Vec<Vec<usize>> = vec![Vec::new()];
+    let mut from = 0;
+    for _ in 0..REGIONS_TOGETHER {
+        let until = sets.len();
+        for at in from..until {
+            let smaller = sets.get(at)?.clone();
+            let next = smaller.last().map_or(0, |last| last + 1);
+            sets.extend(
+                (next..regions.len()).map(|region| smaller.iter().copied().chain([region]).collect()),
+            );
         }
+        from = until;
     }
-    Some(overlays)
+    let overlays = sets.into_iter().skip(1).map(|members| {
+        let names: Vec<&str> =
+            members.iter().filter_map(|at| regions.get(*at)).map(RegionName::as_str).collect();
+        // The compiler has bounded and checked the names so that this is one too.
+        let name = RegionName::new(&names.join(&String::from(REGION_JOINT))).ok()?;
+        Some(Overlay { name, members })
+    });
+    overlays.collect()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::super::program_file::REGION_BYTES;
+    use super::{REGIONS_TOGETHER, overlays};
+    use crate::model::RegionName;
+
+    #[test]
+    fn every_set_of_regions_that_can_apply_together_has_an_overlay_with_a_name() {
+        let name = |at: u8| char::from(b'a' + at).to_string().repeat(REGION_BYTES);
+        let regions: Vec<RegionName> = (0..16).map(|at| RegionName::new(&name(at)).unwrap()).collect();
+        let all = overlays(&regions).unwrap();
+        let of = |members: usize| all.iter().filter(|overlay| overlay.members.len() == members).count();
+        assert_eq!((1..=REGIONS_TOGETHER).map(of).collect::<Vec<_>>(), [16, 120, 560, 1820]);
+        for (at, region) in regions.iter().enumerate() {
+            // One region has the position of the region itself.
+            assert_eq!(
+                all.get(at).map(|overlay| (&overlay.name, &*overlay.members)),
+                Some((region, &[at][..]))
+            );
+        }
+        assert!(all.iter().all(|overlay| overlay.members.is_sorted()));
+        assert_eq!(overlays(&[]).unwrap().len(), 0);
+    }
 }

@@ -147,7 +147,7 @@ impl Policy {
         };
         let senders = if senders.is_empty() { None } else { Some(at(senders)?) };
         match (customers, senders) {
-            (Some(a), Some(b)) => self.overlay_of(a, b).map(Some).ok_or(Reason::UnknownLevel),
+            (Some(a), Some(b)) => self.overlay_of([a, b]).map(Some).ok_or(Reason::UnknownLevel),
             // An overlay of one region has the position of the region.
             (one, other) => Ok(one.or(other)),
         }
@@ -174,7 +174,7 @@ fn refused(programs: &[ProgramDecision]) -> Option<Reason> {
 }
 
 /// The rank in force for one program: the lowest that anyone named.
-fn level(
+pub(super) fn level(
     program: &Program,
     product: &Product,
     participation: &Participation,

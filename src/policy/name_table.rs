@@ -107,6 +107,14 @@ impl NameTable {
         None
     }
 
+    /// Every name with its number, in the order of the names.
+    pub(super) fn sorted(&self) -> Vec<(&[u8], u32)> {
+        let mut names: Vec<_> =
+            self.slots.iter().flatten().map(|slot| (self.text(*slot), slot.number)).collect();
+        names.sort_unstable();
+        names
+    }
+
     fn text(&self, slot: Slot) -> &[u8] {
         let start = usize::try_from(slot.start).unwrap_or(usize::MAX);
         let len = usize::try_from(slot.ends.len).unwrap_or(0);

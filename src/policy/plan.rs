@@ -27,7 +27,7 @@ pub struct Plan {
     pub level: LevelName,
     /// The position of the level in the ladder; 0 is `none` and has no plan.
     pub rank: u8,
-    /// The region overlays that were applied, joined by `-` if the source's was another than the customer's.
+    /// The region overlays that were applied, joined by `-` if they are more than one.
     pub region: Option<RegionName>,
     /// What becomes of the customer's id.
     pub customer: Action,
@@ -65,6 +65,9 @@ pub struct FieldPlan {
     pub spec: FieldSpec,
     /// The type it must have.
     pub shape: Shape,
+    /// Bytes of the longest text or bytes value. A longer one is malformed, whatever the level does to the class,
+    /// so that a value which a low level stores in some form is there in every form that a higher one stores.
+    pub max_bytes: u32,
 }
 
 /// What a field is.
@@ -76,7 +79,8 @@ pub struct FieldSpec {
     pub class: IdentifierClass,
     /// The category of data.
     pub category: Category,
-    /// The purposes that are left: those of the dictionary and the level, less those switched off.
+    /// The purposes that are left: those of the dictionary and the level, less those switched off. None for
+    /// what is not stored: of a record or list of which no part is, nothing is stored, not even that it was there.
     pub purposes: Purposes,
 }
 

@@ -67,7 +67,7 @@ impl<'p> Terms<'p> {
     }
 
     /// The purposes of an event: those that are left of the fields which the level includes.
-    fn event_purposes(&self, event: &Event) -> Purposes {
+    pub(super) fn event_purposes(&self, event: &Event) -> Purposes {
         let included = self.product.fields(event).map(|(_, field)| field);
         let included = included.filter(|field| matches!(self.judge(field), Judgement::Treat(_)));
         included.fold(Purposes::NONE, |purposes, field| purposes.or(self.purposes(field)))
@@ -165,7 +165,7 @@ fn treat(terms: &Terms<'_>, treatment: Treatment, field: &Field) -> Action {
 }
 
 /// What replaces an identifier that is found in text, by class.
-fn found(terms: &Terms<'_>) -> Arc<[Option<Epoch>]> {
+pub(super) fn found(terms: &Terms<'_>) -> Arc<[Option<Epoch>]> {
     let of = |class: &IdentifierClass| match terms.treatment(*class, false) {
         _ if *class == IdentifierClass::NotIdentifying => None,
         Treatment::Pseudonym(epoch) => Some(epoch),
@@ -231,9 +231,11 @@ fn fields(terms: &Terms<'_>, nodes: &[Node]) -> Vec<FieldPlan> {
     for (at, node) in nodes.iter().enumerate().rev() {
         let inner =
             |at: &u32| usize::try_from(*at).ok().and_then(|at| held.get(at)).copied().unwrap_or_default();
+        let mut max_bytes = u32::MAX;
         let (class, (purposes, category), shape) = match &node.part {
             Part::Field(field) => {
                 let action = terms.judge(field).action(terms, field);
+                max_bytes = field.max_bytes;
                 let stored = if matches!(action, Action::Withhold(_)) {
                     Purposes::NONE
                 } else {
@@ -250,7 +252,10 @@ fn fields(terms: &Terms<'_>, nodes: &[Node]) -> Vec<FieldPlan> {
                 (IdentifierClass::NotIdentifying, inner(item), Shape::List { item: *item })
             }
             Part::Map { key, value } => {
-                let held = sum([key, value].into_iter().map(inner));
+                // A pair is stored whole or not at all.
+                let whole = ![key, value].into_iter().any(|part| inner(part).0.is_empty());
+                let (purposes, category) = sum([key, value].into_iter().map(inner));
+                let held = (if whole { purposes } else { Purposes::NONE }, category);
                 (IdentifierClass::NotIdentifying, held, Shape::Map { key: *key, value: *value })
             }
         };
@@ -261,6 +266,7 @@ fn fields(terms: &Terms<'_>, nodes: &[Node]) -> Vec<FieldPlan> {
         plans.push(FieldPlan {
             spec: FieldSpec { path: node.path.clone(), class, category, purposes },
             shape,
+            max_bytes,
         });
     }
     plans.reverse();

@@ -97,7 +97,7 @@ impl Program {
         u8::try_from(at + 1).ok()
     }
 
-    /// What the rank does to a class under up to two region overlays, before the dictionary has
+    /// What the rank does to a class under any number of region overlays, before the dictionary has
     /// its say. The stricter of the level and all overlays.
     #[must_use]
     pub fn treatment(&self, rank: u8, regions: &[usize], class: IdentifierClass, asked: bool) -> Treatment {

@@ -11,8 +11,8 @@ use crate::model::{Category, IdentifierClass, LevelName, ProgramName, Purpose, P
 
 /// Levels above `none` of one program.
 const LEVELS: usize = 15;
-/// Bytes of a region's name, so that the names of two that apply together still make one.
-const REGION_BYTES: usize = 15;
+/// Bytes of a region's name, so that the names of four that apply together still make one.
+pub(super) const REGION_BYTES: usize = 15;
 
 /// A program as its file says it, not proved yet.
 #[derive(Debug)]
@@ -164,7 +164,7 @@ fn regions(
         if entry.name.len() > REGION_BYTES || entry.name.contains(REGION_JOINT) {
             problems.error(
                 &entry.place,
-                "this region could not be named together with another one",
+                "this region could not be named together with others",
                 format!("name it with 1 to {REGION_BYTES} of a-z, 0-9 and _, beginning with a letter"),
             );
             continue;

@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 /// The sanitised events of one request that belong to one program, at one level. Only
-/// [`super::sanitize`] makes one:
+/// [`super::sanitize`] makes one, and [`super::lower`] and [`super::strike`] make less of one:
 ///
 /// ```compile_fail,E0451
 /// # use usaged::sanitize::SanitizedBatch;
@@ -38,6 +38,7 @@ pub struct SanitizedBatch {
     pub(super) purposes: Purposes,
     pub(super) received: UnixMillis,
     pub(super) events: u32,
+    pub(super) fingerprint: [u8; 8],
     pub(super) body: Vec<u8>,
 }
 
@@ -100,6 +101,13 @@ impl SanitizedBatch {
     #[must_use]
     pub const fn received(&self) -> UnixMillis {
         self.received
+    }
+
+    /// The [fingerprint](crate::policy::Plan::fingerprint) of the plan that it was made by: under an equal one, its
+    /// bytes are as they should be.
+    #[must_use]
+    pub const fn fingerprint(&self) -> [u8; 8] {
+        self.fingerprint
     }
 
     /// How many events it holds; at least one.

@@ -1,14 +1,15 @@
 //! The stored form of one batch while it grows: its events in one buffer, and beside them the
 //! tables of names and fields that the events refer to by number.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::canonical::Scratch;
 use super::treat::{Scalar, token_prefix, treat};
 use super::value::Treated;
 use super::{CustomerSecret, ProgramKeys, SanitizedBatch, encode};
-use crate::model::{CustomerId, EventName, Purpose, Purposes, Raw, RawText, UnixMillis};
-use crate::policy::{Action, FieldPlan, FieldSpec, Plan, PlanKey, Shape};
+use crate::model::{CustomerId, CustomerKey, EventName, Purpose, Purposes, Raw, RawText, UnixMillis};
+use crate::policy::{Action, FieldPlan, Form, Generalise, Plan, PlanKey, Shape};
 
 /// Buffers that one batch after another is built in.
 #[derive(Debug, Default)]
@@ -53,7 +54,57 @@ pub(super) struct Origin<'a> {
 }
 
 impl Builder {
-    pub(super) fn new(key: PlanKey, plan: Arc<Plan>, keys: Arc<ProgramKeys>, mut buffers: Buffers) -> Self {
+    pub(super) fn new(key: PlanKey, plan: Arc<Plan>, keys: Arc<ProgramKeys>, buffers: Buffers) -> Self {
+        let growth = Growth::new(buffers, &plan);
+        Self { key, plan, keys, growth }
+    }
+
+    /// The finished batch, and the buffers for the next one.
+    pub(super) fn finish(self, origin: &Origin<'_>, scratch: &mut Scratch) -> (SanitizedBatch, Buffers) {
+        let Self { key, plan, keys, growth } = self;
+        let head = Head {
+            customer: origin.secret.customer(),
+            plan: &plan,
+            accepted_version: key.accepted.unwrap_or(plan.dictionary_version),
+            received: origin.received,
+        };
+        let mut write = |body: &mut Vec<u8>, numbers, action: &Action, raw: &[u8]| {
+            if let Ok((treated, _)) = treat(action, Scalar::text(Raw::new(raw)), &keys, scratch) {
+                write_party(body, numbers, &treated, &token_prefix(action, keys.epoch()));
+            }
+        };
+        growth.finish(&head, |body| {
+            write(body, CUSTOMER, &plan.customer, origin.customer.as_str().as_bytes());
+            if !origin.instance.is_empty() {
+                write(body, INSTANCE, &plan.instance, origin.instance.expose());
+            }
+        })
+    }
+}
+
+/// The numbers of the customer and of the prefix of its tokens in a `Batch`.
+pub(super) const CUSTOMER: (u8, u8) = (8, 14);
+/// The same of the instance.
+pub(super) const INSTANCE: (u8, u8) = (9, 15);
+
+/// Writes the customer or the instance after its treatment. The prefix is there for a word that stands in the place
+/// of a pseudonym too: it tells the word from a kept value.
+pub(super) fn write_party(body: &mut Vec<u8>, (value, prefix): (u8, u8), treated: &Treated<'_>, text: &str) {
+    treated.write_field(body, value);
+    encode::text_field(body, prefix, text);
+}
+
+/// What the head of a batch says, beside the customer and the instance.
+pub(super) struct Head<'a> {
+    pub(super) customer: CustomerKey,
+    pub(super) plan: &'a Plan,
+    pub(super) accepted_version: u32,
+    pub(super) received: UnixMillis,
+}
+
+impl Growth {
+    /// Nothing yet; `fields` and `events` are those of the plan.
+    pub(super) fn new(mut buffers: Buffers, plan: &Plan) -> Self {
         buffers.events.clear();
         buffers.specs.clear();
         buffers.names.clear();
@@ -66,21 +117,23 @@ impl Builder {
             numbers.clear();
             numbers.resize(len, 0);
         }
-        let growth = Growth {
+        Self {
             buffers,
             spec_count: 0,
             name_count: 0,
             event_count: 0,
             record_serial: 0,
             purposes: Purposes::NONE,
-        };
-        Self { key, plan, keys, growth }
+        }
     }
 
-    /// The finished batch, and the buffers for the next one.
-    pub(super) fn finish(self, origin: &Origin<'_>, scratch: &mut Scratch) -> (SanitizedBatch, Buffers) {
-        let plan = &self.plan;
-        let buffers = &self.growth.buffers;
+    /// The finished batch, and the buffers for the next one. `parties` writes the customer and the instance.
+    pub(super) fn finish(
+        self,
+        head: &Head<'_>,
+        parties: impl FnOnce(&mut Vec<u8>),
+    ) -> (SanitizedBatch, Buffers) {
+        let (plan, buffers) = (head.plan, &self.buffers);
         let mut body =
             Vec::with_capacity(256 + buffers.specs.len() + buffers.names.len() + buffers.events.len());
         encode::text_field(&mut body, 1, plan.product.as_str());
@@ -89,52 +142,30 @@ impl Builder {
         encode::text_field(&mut body, 4, plan.region.as_ref().map_or("", |region| region.as_str()));
         encode::text_field(&mut body, 5, &plan.policy_version);
         encode::varint_field(&mut body, 6, u64::from(plan.dictionary_version));
-        write_timestamp(&mut body, 7, origin.received);
-        self.write_party(&mut body, (8, 14), &plan.customer, origin.customer.as_str().as_bytes(), scratch);
-        self.write_party(&mut body, (9, 15), &plan.instance, origin.instance.expose(), scratch);
+        write_timestamp(&mut body, 7, head.received);
+        parties(&mut body);
         encode::bytes_field(&mut body, 13, &buffers.event_purposes);
         body.extend_from_slice(&buffers.specs);
         body.extend_from_slice(&buffers.names);
         body.extend_from_slice(&buffers.events);
         let batch = SanitizedBatch {
-            customer: origin.secret.customer(),
+            customer: head.customer,
             product: plan.product.clone(),
             program: plan.program.clone(),
             level: plan.level.clone(),
             region: plan.region.clone(),
             policy_version: Arc::clone(&plan.policy_version),
             dictionary_version: plan.dictionary_version,
-            accepted_version: self.key.accepted.unwrap_or(plan.dictionary_version),
-            purposes: self.growth.purposes,
-            received: origin.received,
-            events: self.growth.event_count,
+            accepted_version: head.accepted_version,
+            purposes: self.purposes,
+            received: head.received,
+            events: self.event_count,
+            fingerprint: plan.fingerprint,
             body,
         };
-        (batch, self.growth.buffers)
+        (batch, self.buffers)
     }
 
-    /// Writes the customer or the instance, as the level treats it.
-    fn write_party(
-        &self,
-        body: &mut Vec<u8>,
-        (value, prefix): (u8, u8),
-        action: &Action,
-        raw: &[u8],
-        scratch: &mut Scratch,
-    ) {
-        if raw.is_empty() {
-            return;
-        }
-        if let Ok((treated, _)) = treat(action, Scalar::text(Raw::new(raw)), &self.keys, scratch) {
-            treated.write_field(body, value);
-            if let Treated::Token(_) = treated {
-                encode::text_field(body, prefix, &token_prefix(action, self.keys.epoch()));
-            }
-        }
-    }
-}
-
-impl Growth {
     /// A number for a record that begins, to tell a repeated field from one of another record.
     pub(super) const fn next_record(&mut self) -> u32 {
         self.record_serial = self.record_serial.wrapping_add(1);
@@ -179,16 +210,21 @@ impl Growth {
     fn add_spec(&mut self, plan: &Plan, epoch: u32, field: u32) -> u32 {
         let (leaf, key) = describe(plan, field);
         let key_number = key.map_or(0, |key| self.spec_number(plan, epoch, key) + 1);
-        let mut spec = Vec::with_capacity(96);
-        if let Some(leaf) = leaf {
-            write_spec(&mut spec, &leaf.spec, &leaf.shape, key_number, epoch);
+        let number = self.push_spec(leaf.map(|leaf| SpecText::of(leaf, epoch)).as_ref(), key_number);
+        if let Some(slot) = usize::try_from(field).ok().and_then(|at| self.buffers.spec_numbers.get_mut(at)) {
+            *slot = number + 1;
         }
-        encode::bytes_field(&mut self.buffers.specs, 10, &spec);
+        number
+    }
+
+    /// Adds an entry to the table of fields, and gives its number.
+    pub(super) fn push_spec(&mut self, spec: Option<&SpecText<'_>>, key_number: u32) -> u32 {
+        let at = encode::open(&mut self.buffers.specs, 10, 1);
+        if let Some(spec) = spec {
+            spec.write(&mut self.buffers.specs, key_number);
+        }
+        encode::close(&mut self.buffers.specs, at);
         self.spec_count += 1;
-        if let Some(number) = usize::try_from(field).ok().and_then(|at| self.buffers.spec_numbers.get_mut(at))
-        {
-            *number = self.spec_count;
-        }
         self.spec_count - 1
     }
 }
@@ -213,20 +249,62 @@ fn describe(plan: &Plan, field: u32) -> (Option<&FieldPlan>, Option<u32>) {
     (None, key)
 }
 
-fn write_spec(out: &mut Vec<u8>, spec: &FieldSpec, shape: &Shape, key_number: u32, epoch: u32) {
-    encode::text_field(out, 1, spec.path.as_str());
-    encode::text_field(out, 2, spec.class.as_str());
-    match shape {
-        Shape::Scalar { action, .. } => {
-            encode::text_field(out, 3, action.treatment());
-            encode::text_field(out, 4, &token_prefix(action, epoch));
+/// An entry of the table of fields.
+pub(super) struct SpecText<'a> {
+    pub(super) path: &'a str,
+    pub(super) class: &'a str,
+    pub(super) treatment: Cow<'a, str>,
+    pub(super) prefix: Cow<'a, str>,
+    pub(super) purposes: Purposes,
+    pub(super) category: &'a str,
+    /// 0 if numbers are not rounded.
+    pub(super) bucket: u64,
+}
+
+impl<'a> SpecText<'a> {
+    /// What a plan says of a field.
+    pub(super) fn of(field: &'a FieldPlan, epoch: u32) -> Self {
+        let (treatment, prefix, bucket) = match &field.shape {
+            Shape::Scalar { action, .. } => (action.treatment(), token_prefix(action, epoch), bucket(action)),
+            Shape::Record(_) | Shape::List { .. } | Shape::Map { .. } => ("keep", String::new(), 0),
+        };
+        Self {
+            path: field.spec.path.as_str(),
+            class: field.spec.class.as_str(),
+            treatment: treatment.into(),
+            prefix: prefix.into(),
+            purposes: field.spec.purposes,
+            category: field.spec.category.as_str(),
+            bucket,
         }
-        Shape::Record(_) | Shape::List { .. } | Shape::Map { .. } => encode::text_field(out, 3, "keep"),
     }
-    write_purposes(out, 5, spec.purposes);
-    encode::text_field(out, 6, spec.category.as_str());
-    if key_number > 0 {
-        encode::varint_field(out, 7, u64::from(key_number));
+
+    fn write(&self, out: &mut Vec<u8>, key_number: u32) {
+        encode::text_field(out, 1, self.path);
+        encode::text_field(out, 2, self.class);
+        encode::text_field(out, 3, &self.treatment);
+        encode::text_field(out, 4, &self.prefix);
+        write_purposes(out, 5, self.purposes);
+        encode::text_field(out, 6, self.category);
+        if key_number > 0 {
+            encode::varint_field(out, 7, u64::from(key_number));
+        }
+        if self.bucket > 0 {
+            encode::varint_field(out, 8, self.bucket);
+        }
+    }
+}
+
+/// The width that an action rounds numbers down to; 0 if it does not.
+const fn bucket(action: &Action) -> u64 {
+    match action {
+        Action::Keep(Form::Bucket(width)) | Action::Generalise(Generalise::Bucket(width)) => *width,
+        Action::Keep(Form::Any { .. } | Form::Version | Form::Vocabulary(_))
+        | Action::Generalise(_)
+        | Action::Withhold(_)
+        | Action::Pseudonym { .. }
+        | Action::Vocabulary(_)
+        | Action::Redact(_) => 0,
     }
 }
 

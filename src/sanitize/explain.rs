@@ -95,7 +95,10 @@ impl<'a> Walk<'_, 'a> {
             (Shape::Scalar { action: Action::Withhold(reason), .. }, _) => {
                 self.withheld(*reason, Some(number));
             }
-            (Shape::Scalar { kind, action }, value) => self.scalar(number, action, Scalar::of(*kind, &value)),
+            (Shape::Scalar { kind, action }, value) => {
+                let scalar = Scalar::of(*kind, &value).and_then(|scalar| scalar.within(field.max_bytes));
+                self.scalar(number, action, scalar);
+            }
             (Shape::Record(names), RawValue::Record(fields)) => self.fields(fields, names)?,
             (Shape::List { item }, RawValue::List(mut items)) => {
                 while let Some(value) = items.next_item()? {
@@ -103,8 +106,16 @@ impl<'a> Walk<'_, 'a> {
                 }
             }
             (Shape::Map { key, value }, RawValue::Record(mut pairs)) => {
+                let is_empty = field.spec.purposes.is_empty();
                 while let Some((raw_key, raw_value)) = pairs.next_field()? {
-                    self.key(*key, raw_key);
+                    // A pair is stored whole or not at all.
+                    if is_empty && self.could_be(*key) {
+                        let why = self.rule(*value);
+                        let none = || Reason::Level.remedy().to_owned();
+                        self.tell("drop", if why.is_empty() { none() } else { why });
+                    } else {
+                        self.key(*key, raw_key);
+                    }
                     self.value(*value, raw_value)?;
                 }
             }
@@ -115,11 +126,29 @@ impl<'a> Walk<'_, 'a> {
         Ok(())
     }
 
+    /// Whether the plan stores a scalar, if it is not in a pair of which the other half is withheld.
+    fn could_be(&self, number: u32) -> bool {
+        let field = usize::try_from(number).ok().and_then(|at| self.plan.fields.get(at));
+        matches!(
+            field.map(|field| &field.shape),
+            Some(Shape::Scalar {
+                action: Action::Keep(_)
+                    | Action::Pseudonym { .. }
+                    | Action::Generalise(_)
+                    | Action::Vocabulary(_)
+                    | Action::Redact(_),
+                ..
+            })
+        )
+    }
+
     fn key(&mut self, number: u32, raw: Raw<'a>) {
         let plan = self.plan;
         let field = usize::try_from(number).ok().and_then(|at| plan.fields.get(at));
-        if let Some(Shape::Scalar { action, .. }) = field.map(|field| &field.shape) {
-            self.scalar(number, action, Ok(Scalar::text(raw)));
+        if let Some((Shape::Scalar { action, .. }, max_bytes)) =
+            field.map(|field| (&field.shape, field.max_bytes))
+        {
+            self.scalar(number, action, Scalar::text(raw).within(max_bytes));
         }
     }
 

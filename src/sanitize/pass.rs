@@ -17,6 +17,21 @@ pub struct Scratch {
     buffers: Vec<Buffers>,
 }
 
+impl Scratch {
+    pub(super) const fn canonical(&mut self) -> &mut canonical::Scratch {
+        &mut self.canonical
+    }
+
+    /// Buffers for a batch, to be given back with [`Self::give_buffers`].
+    pub(super) fn take_buffers(&mut self) -> Buffers {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_buffers(&mut self, buffers: Buffers) {
+        self.buffers.push(buffers);
+    }
+}
+
 /// Sanitises the events of one request as its permit says.
 ///
 /// # Errors
@@ -29,6 +44,9 @@ pub fn sanitize<'a, R: WireReader<'a>>(
 ) -> Result<Sanitized, WireError> {
     if let Some(reason) = permit.refused() {
         return Ok(withheld(head.events, reason));
+    }
+    if is_erased(permit, head, &mut scratch.canonical) {
+        return Ok(withheld(head.events, Reason::Erased));
     }
     let now = permit.received().0;
     let window = now.saturating_sub(limits::CLOCK_BEHIND_MS)..=now.saturating_add(limits::CLOCK_AHEAD_MS);
@@ -53,6 +71,14 @@ pub fn sanitize<'a, R: WireReader<'a>>(
         pass.told.event += 1;
     }
     Ok(pass.finish(head))
+}
+
+/// Whether the instance of a request was erased.
+fn is_erased(permit: &Permit, head: &Head<'_>, scratch: &mut canonical::Scratch) -> bool {
+    let Some(suppressed) = permit.suppressed() else { return false };
+    let mut programs = permit.policy().programs().iter();
+    !head.instance.is_empty()
+        && programs.any(|one| suppressed.is_instance(head.instance, &permit.keys(one.name()), scratch))
 }
 
 /// The outcome of a request of which nothing may be stored.
@@ -148,6 +174,17 @@ impl Pass<'_> {
         if !self.window.contains(&time_ms) {
             return Ok(Err(Reason::Clock));
         }
+        if let Some(suppressed) = self.permit.suppressed()
+            && (suppressed.is_at(time_ms)
+                || suppressed.are_in(
+                    event.fields.clone(),
+                    fields,
+                    (&builder.plan, &builder.keys),
+                    &mut self.scratch.canonical,
+                )?)
+        {
+            return Ok(Err(Reason::Erased));
+        }
         let growth = &mut builder.growth;
         let number = growth.name_number(known.event, name, purposes);
         growth.event_count += 1;
@@ -188,7 +225,9 @@ impl Pass<'_> {
     }
 
     fn finish(self, head: &Head<'_>) -> Sanitized {
-        let Self { permit, builders, scratch, told, .. } = self;
+        let Self { permit, mut builders, scratch, told, .. } = self;
+        // Not in the order of the first events: some of those may be withheld.
+        builders.sort_unstable_by_key(|builder| (builder.key.program, builder.key.rank));
         let origin = Origin {
             customer: permit.customer(),
             secret: permit.secret(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::wire::Head;
-use super::{CustomerSecret, ProgramKeys};
+use super::{CustomerSecret, ProgramKeys, Suppressions};
 use crate::model::{CustomerId, LevelName, Participation, ProgramName, RawText, Reason, UnixMillis};
 use crate::policy::{Ask, Decision, EventRef, Plan, PlanKey, Policy};
 
@@ -35,6 +35,7 @@ pub struct Permit {
     secret: Arc<CustomerSecret>,
     received: UnixMillis,
     epoch: u32,
+    suppressed: Option<Arc<Suppressions>>,
 }
 
 /// Who asks, and when: what a permit is granted on, beside the head of the request.
@@ -50,6 +51,8 @@ pub struct Applicant<'a> {
     pub received: UnixMillis,
     /// The rotation epoch of pseudonyms at that time.
     pub epoch: u32,
+    /// What was erased of the customer lately, if anything was.
+    pub suppressed: Option<&'a Arc<Suppressions>>,
 }
 
 impl Permit {
@@ -70,6 +73,7 @@ impl Permit {
             secret: Arc::clone(applicant.secret),
             received: applicant.received,
             epoch: applicant.epoch,
+            suppressed: applicant.suppressed.filter(|suppressed| !suppressed.is_empty()).cloned(),
         }
     }
 
@@ -107,6 +111,12 @@ impl Permit {
     #[must_use]
     pub fn secret(&self) -> &CustomerSecret {
         &self.secret
+    }
+
+    /// What was erased of the customer lately, if anything was.
+    #[must_use]
+    pub fn suppressed(&self) -> Option<&Suppressions> {
+        self.suppressed.as_deref()
     }
 
     /// When the request was received.

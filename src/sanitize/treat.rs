@@ -48,6 +48,16 @@ impl<'a> Scalar<'a> {
         }
     }
 
+    /// The value, if it is not longer than its field may be.
+    #[inline]
+    pub(super) fn within(self, max_bytes: u32) -> Result<Self, Reason> {
+        let len = match self {
+            Self::Text(bytes) | Self::Bytes(bytes) => bytes.len(),
+            Self::Int(_) | Self::Double(_) | Self::Bool(_) => 0,
+        };
+        if u32::try_from(len).is_ok_and(|len| len <= max_bytes) { Ok(self) } else { Err(Reason::Malformed) }
+    }
+
     /// Text.
     #[inline]
     pub(super) const fn text(text: Raw<'a>) -> Self {
@@ -150,7 +160,7 @@ fn keep<'t>(form: &Form, value: Scalar<'t>) -> Result<(Treated<'t>, Fate), Reaso
 }
 
 #[inline]
-fn listed<'t>(words: &NameTable, text: &'t [u8]) -> Result<(Treated<'t>, Fate), Reason> {
+pub(super) fn listed<'t>(words: &NameTable, text: &'t [u8]) -> Result<(Treated<'t>, Fate), Reason> {
     if words.get(text).is_some() {
         Ok((Treated::Text(text), Fate::Kept))
     } else if is_utf8(text) {

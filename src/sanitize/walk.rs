@@ -6,7 +6,7 @@ use super::pass::Told;
 use super::treat::{Scalar, treat};
 use super::{ProgramKeys, canonical, encode};
 use crate::model::{Raw, RawFields, RawItems, RawText, RawValue, Reason, WireError, WireFault, limits};
-use crate::policy::{Action, Kind, NameTable, Plan, Shape};
+use crate::policy::{Action, FieldPlan, Kind, NameTable, Plan, Shape};
 
 /// One event on its way.
 pub(super) struct Walk<'w, 'a> {
@@ -72,12 +72,17 @@ impl<'w, 'a> Walk<'w, 'a> {
         number: u8,
     ) -> Result<Result<(), Reason>, WireError> {
         let plan = self.plan;
-        match shape(plan, field) {
-            None => Ok(Err(Reason::UnknownField)),
-            Some(Shape::Scalar { kind, action }) => {
-                Ok(self.scalar_field(field, *kind, action, &value, number))
+        let Some(planned) = planned(plan, field) else { return Ok(Err(Reason::UnknownField)) };
+        match &planned.shape {
+            Shape::Scalar { kind, action } => {
+                Ok(self.scalar_field(field, planned.max_bytes, (*kind, action), &value, number))
             }
-            Some(nested) => {
+            nested if planned.spec.purposes.is_empty() => self.pass_over(nested, value),
+            nested @ (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) => {
+                // What has the wrong type takes no place in the table of fields either.
+                if container(nested, &value).is_none() {
+                    return Ok(Err(Reason::WrongType));
+                }
                 let start = self.growth.buffers.events.len();
                 let spec = self.growth.spec_number(plan, self.keys.epoch(), field);
                 let out = &mut self.growth.buffers.events;
@@ -94,12 +99,28 @@ impl<'w, 'a> Walk<'w, 'a> {
         }
     }
 
+    /// Counts what is in a record, list or map of which the plan stores no part, and leaves nothing of it:
+    /// who never collected it has the same bytes stored.
+    #[cold]
+    fn pass_over<F: RawFields<'a>>(
+        &mut self,
+        nested: &Shape,
+        value: RawValue<'a, F>,
+    ) -> Result<Result<(), Reason>, WireError> {
+        let (start, fates) = (self.growth.buffers.events.len(), self.told.tally.fields);
+        let outcome = self.nested(nested, value, 2)?;
+        self.growth.buffers.events.truncate(start);
+        // The keys of a map whose values are withheld.
+        self.told.tally.fields = fates;
+        Ok(outcome)
+    }
+
     #[inline]
     fn scalar_field<F: RawFields<'a>>(
         &mut self,
         field: u32,
-        kind: Kind,
-        action: &Action,
+        max_bytes: u32,
+        (kind, action): (Kind, &Action),
         value: &RawValue<'a, F>,
         number: u8,
     ) -> Result<(), Reason> {
@@ -107,7 +128,8 @@ impl<'w, 'a> Walk<'w, 'a> {
         if let Action::Withhold(reason) = action {
             return Err(*reason);
         }
-        let (treated, fate) = treat(action, Scalar::of(kind, value)?, self.keys, self.canonical)?;
+        let scalar = Scalar::of(kind, value)?.within(max_bytes)?;
+        let (treated, fate) = treat(action, scalar, self.keys, self.canonical)?;
         let spec = u64::from(self.growth.spec_number(self.plan, self.keys.epoch(), field));
         let out = &mut self.growth.buffers.events;
         let value_len = treated.len();
@@ -128,12 +150,14 @@ impl<'w, 'a> Walk<'w, 'a> {
         value: RawValue<'a, F>,
         number: u8,
     ) -> Result<Result<(), Reason>, WireError> {
-        match shape(self.plan, field) {
-            None => Ok(Err(Reason::UnknownField)),
-            Some(Shape::Scalar { kind, action }) => {
-                Ok(Scalar::of(*kind, &value).and_then(|scalar| self.scalar(action, scalar, number)))
+        let Some(planned) = planned(self.plan, field) else { return Ok(Err(Reason::UnknownField)) };
+        match &planned.shape {
+            Shape::Scalar { action: Action::Withhold(reason), .. } => Ok(Err(*reason)),
+            Shape::Scalar { kind, action } => Ok(Scalar::of(*kind, &value)
+                .and_then(|scalar| self.scalar(action, scalar.within(planned.max_bytes)?, number))),
+            nested @ (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) => {
+                self.nested(nested, value, number)
             }
-            Some(nested) => self.nested(nested, value, number),
         }
     }
 
@@ -152,14 +176,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         value: RawValue<'a, F>,
         number: u8,
     ) -> Result<Result<(), Reason>, WireError> {
-        let kind = match (shape, &value) {
-            (Shape::Record(_), RawValue::Record(_)) => 7,
-            (Shape::List { .. }, RawValue::List(_)) => 8,
-            (Shape::Map { .. }, RawValue::Record(_)) => 9,
-            (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. } | Shape::Scalar { .. }, _) => {
-                return Ok(Err(Reason::WrongType));
-            }
-        };
+        let Some(kind) = container(shape, &value) else { return Ok(Err(Reason::WrongType)) };
         let record = self.growth.next_record();
         let out = &mut self.growth.buffers.events;
         let (outer, inner) = (encode::open(out, number, 1), encode::open(out, kind, 1));
@@ -192,9 +209,12 @@ impl<'w, 'a> Walk<'w, 'a> {
             let fates = self.told.tally.fields;
             let start = self.growth.buffers.events.len();
             let pair = encode::open(&mut self.growth.buffers.events, 1, 1);
-            let treated_key = match shape(self.plan, key) {
-                Some(Shape::Scalar { action, .. }) => self.scalar(action, Scalar::text(raw_key), 1),
-                Some(Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) | None => {
+            let treated_key = match planned(self.plan, key).map(|key| (&key.shape, key.max_bytes)) {
+                Some((Shape::Scalar { action: Action::Withhold(reason), .. }, _)) => Err(*reason),
+                Some((Shape::Scalar { action, .. }, max_bytes)) => Scalar::text(raw_key)
+                    .within(max_bytes)
+                    .and_then(|raw_key| self.scalar(action, raw_key, 1)),
+                Some((Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }, _)) | None => {
                     Err(Reason::WrongType)
                 }
             };
@@ -238,6 +258,16 @@ impl<'w, 'a> Walk<'w, 'a> {
 }
 
 #[inline]
-fn shape(plan: &Plan, field: u32) -> Option<&Shape> {
-    usize::try_from(field).ok().and_then(|at| plan.fields.get(at)).map(|field| &field.shape)
+fn planned(plan: &Plan, field: u32) -> Option<&FieldPlan> {
+    usize::try_from(field).ok().and_then(|at| plan.fields.get(at))
+}
+
+/// The field of the stored `Value` that holds a record, list or map, if the value is what is declared.
+fn container<'a, F: RawFields<'a>>(shape: &Shape, value: &RawValue<'a, F>) -> Option<u8> {
+    match (shape, value) {
+        (Shape::Record(_), RawValue::Record(_)) => Some(7),
+        (Shape::List { .. }, RawValue::List(_)) => Some(8),
+        (Shape::Map { .. }, RawValue::Record(_)) => Some(9),
+        (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. } | Shape::Scalar { .. }, _) => None,
+    }
 }

@@ -2,16 +2,17 @@
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::amend::{Amended, Amendment};
 use super::customers::Basis;
 use super::dedup::Dedup;
 use super::fault::{AppendError, SetError, StoreError};
-use super::layout::MetaTable;
+use super::meta::MetaTable;
 use super::reader::Damage;
 use super::record::SealedRecord;
 use super::registry::{NewChange, SetOutcome};
 use super::root::Rewrapped;
 use super::salts::KeyOp;
-use crate::model::CommitNumber;
+use crate::model::{Change, CommitNumber, CustomerKey};
 
 /// A batch to store: all of it or nothing.
 #[derive(Debug)]
@@ -65,6 +66,17 @@ pub enum MetaOp {
         /// Its key.
         key: Vec<u8>,
     },
+    /// Takes away every row whose key begins so.
+    DeleteAll {
+        /// Its table.
+        table: MetaTable,
+        /// How the keys begin.
+        prefix: Vec<u8>,
+    },
+    /// Puts an entry for the ledger into the outbox. It gets the next number.
+    Ledger(Vec<u8>),
+    /// Has everybody who holds this customer read it anew; a batch that was decided before is decided again.
+    Touch(CustomerKey),
     /// Changes the keys of a customer, if that still applies.
     Key(KeyOp),
     /// Binds the store to another root key.
@@ -73,10 +85,12 @@ pub enum MetaOp {
 
 /// The answer to an append.
 pub(super) type AppendReply = oneshot::Sender<Result<Appended, AppendError>>;
+/// The answer to anything else.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// The answer to a change of metadata.
-pub(super) type MetaReply = oneshot::Sender<Result<(), StoreError>>;
+pub(super) type MetaReply = Reply<()>;
 /// The answer to changes of participations.
-pub(super) type SetReply = oneshot::Sender<Result<Vec<Result<SetOutcome, SetError>>, StoreError>>;
+pub(super) type SetReply = Reply<Vec<Result<SetOutcome, SetError>>>;
 
 /// One thing to do.
 #[derive(Debug)]
@@ -96,6 +110,22 @@ pub(super) enum Command {
         changes: Vec<NewChange>,
         reply: SetReply,
     },
+    Amend {
+        amendments: Vec<Amendment>,
+        _share: OwnedSemaphorePermit,
+        reply: Reply<Vec<Amended>>,
+    },
+    Destroy {
+        key: CustomerKey,
+        ops: Vec<MetaOp>,
+        reply: Reply<Option<Change>>,
+    },
+    Forget {
+        upto: u64,
+        reply: MetaReply,
+    },
+    /// A synced write that changes nothing: what was written before it is not in the newest rows alone.
+    Mark(MetaReply),
     SetAside(Damage),
     /// Retention, rotation, gauges.
     Maintain(Option<oneshot::Sender<()>>),
@@ -113,7 +143,9 @@ impl Command {
             Self::Meta { ops, .. } => (0, ops.len()),
             Self::Set { changes, .. } => (0, changes.len()),
             Self::SetAside(damage) => (super::bytes::length(&damage.bytes), 1),
-            Self::Maintain(_) | Self::Close(_) => (0, 1),
+            Self::Amend { amendments, .. } => (super::amend::bytes(amendments), amendments.len()),
+            Self::Destroy { ops, .. } => (0, ops.len() + 1),
+            Self::Forget { .. } | Self::Mark(_) | Self::Maintain(_) | Self::Close(_) => (0, 1),
         }
     }
 }

@@ -63,9 +63,12 @@ impl Customers {
     /// # Errors
     /// If the store cannot be read.
     pub fn get(&self, id: &CustomerId) -> Result<Option<Arc<CustomerEntry>>, StoreError> {
-        // The key of an id never changes.
+        // The key of an id changes only when the customer was erased and comes again.
         if let Some(key) = self.keys.get(id) {
-            return self.get_by_key(key);
+            if let Some(found) = self.get_by_key(key)? {
+                return Ok(Some(found));
+            }
+            self.keys.remove(id);
         }
         let Some(key) = self.store.customer_key(id)? else { return Ok(None) };
         self.keys.insert(id.clone(), key);
@@ -93,8 +96,14 @@ impl Customers {
         Ok(Some(entry))
     }
 
-    /// Forgets every customer, so that no key that was destroyed, or ratcheted on, stays in memory.
-    pub fn forget(&self) {
+    /// Lets go of what is derived from the secrets of a customer who was destroyed.
+    pub fn forget(&self, id: &CustomerId, key: CustomerKey) {
+        self.keys.remove(id);
+        self.entries.remove(&key);
+    }
+
+    /// Forgets what is derived for every customer, so that no key that was ratcheted on stays in memory.
+    pub fn forget_all(&self) {
         self.entries.clear();
     }
 

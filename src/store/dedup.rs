@@ -3,8 +3,8 @@
 
 use super::bytes::{Bytes, length};
 use super::fault::StoreError;
-use super::layout::{dedup_family, open_row, row};
-use super::rocks::Db;
+use super::layout::{DEDUP_BOUNDS, META, dedup_family, key_number, open_row, row};
+use super::rocks::{Db, between};
 use crate::model::{CommitNumber, UnixMillis};
 
 /// Names a batch. Both parts are keyed hashes that `sanitize` makes; they say nothing about the sender.
@@ -127,16 +127,39 @@ pub(super) fn recall(
     generations: &[Generation],
     id: &[u8; 16],
 ) -> Result<Option<Remembered>, StoreError> {
-    const WHAT: &str = "a deduplication row";
     for generation in generations.iter().rev() {
-        let family = db.cf_handle(&generation.family).ok_or(StoreError::Damaged { what: WHAT })?;
-        let found =
-            db.get_pinned_cf(&family, id).map_err(StoreError::database("read a deduplication row"))?;
-        if let Some(row) = found {
-            return Remembered::decode(&row).map(Some).ok_or(StoreError::Damaged { what: WHAT });
+        if db.cf_handle(&generation.family).is_none() {
+            return Err(StoreError::Damaged { what: WHAT });
+        }
+        if let Some(found) = recall_in(db, &generation.family, id)? {
+            return Ok(Some(found));
         }
     }
     Ok(None)
+}
+
+const WHAT: &str = "a deduplication row";
+
+/// The families as their rows name them, oldest first: for who is not the writer.
+pub(super) fn generations(db: &Db) -> Result<Vec<String>, StoreError> {
+    let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
+    let ([lower], [upper]) = DEDUP_BOUNDS;
+    let mut rows = db.raw_iterator_cf_opt(&meta, between(vec![lower], vec![upper]));
+    rows.seek_to_first();
+    let mut found = Vec::new();
+    while let Some(number) = rows.key().and_then(key_number) {
+        found.push(dedup_family(number));
+        rows.next();
+    }
+    rows.status().map_err(StoreError::database("read the families of batch ids"))?;
+    Ok(found)
+}
+
+/// Looks a batch up in one family; there is nothing in one that was dropped.
+pub(super) fn recall_in(db: &Db, family: &str, id: &[u8; 16]) -> Result<Option<Remembered>, StoreError> {
+    let Some(family) = db.cf_handle(family) else { return Ok(None) };
+    let found = db.get_pinned_cf(&family, id).map_err(StoreError::database("read a deduplication row"))?;
+    found.map(|row| Remembered::decode(&row).ok_or(StoreError::Damaged { what: WHAT })).transpose()
 }
 
 #[cfg(test)]

@@ -56,6 +56,14 @@ impl Directory {
         }
     }
 
+    /// Takes hold of a store that exists, or of a backup, which has no lock file yet.
+    pub(super) fn claim_to_write(path: &Path) -> Result<Self, OpenError> {
+        if !path.join(FORMAT).exists() {
+            return Err(OpenError::Absent { path: path.to_owned() });
+        }
+        Self::claim(path)
+    }
+
     fn hold(path: &Path, lock: File) -> Result<Self, OpenError> {
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
@@ -119,6 +127,13 @@ impl Directory {
             File::open(&self.path)?.sync_all()
         };
         write().map_err(|source| failed("write", &path, source))
+    }
+
+    /// Copies the format file to another directory.
+    pub(super) fn copy_format(&self, to: &Path) -> io::Result<()> {
+        let target = to.join(FORMAT);
+        fs::copy(self.path.join(FORMAT), &target)?;
+        File::open(&target)?.sync_all()
     }
 
     /// Bytes that the file system has free for this user.

@@ -204,6 +204,11 @@ pub enum StoreError {
     /// There is no space for metadata.
     #[error("the disk is full; free space, then try again")]
     Full,
+    /// Too many entries wait for the ledger, and what was asked for would add one.
+    #[error(
+        "too many changes wait to be written to the ledger; see why it does not take them, then try again"
+    )]
+    Busy,
     /// An earlier write failed, so nothing can be written until a restart.
     #[error("an earlier write to the store failed; restart the daemon")]
     Failed,

@@ -12,9 +12,10 @@ use super::dedup::Generation;
 use super::directory::{Directory, Format, failed};
 use super::fault::OpenError;
 use super::layout::{
-    DEDUP_BOUNDS, FORMAT_VERSION, Head, KEY_REGISTRY, KEY_STORE, META, MetaTable, RegistryRow,
-    SEGMENT_BOUNDS, StoreRow, dedup_family, segment_family,
+    DEDUP_BOUNDS, FORMAT_VERSION, Head, KEY_REGISTRY, KEY_STORE, META, RegistryRow, SEGMENT_BOUNDS, StoreRow,
+    dedup_family, segment_family,
 };
+use super::meta::MetaTable;
 use super::open::{Judge, head_row, row};
 use super::reader::walk;
 use super::rocks::{Db, Recovery, Setup, between, families};
@@ -178,9 +179,9 @@ fn content(
     if span.from <= span.to {
         let walked = walk(db, span, |found| {
             match found {
-                Ok(record) => {
-                    let bytes = count(record.stored_len());
-                    content.add(record.commit.0, record.chain(), record.header.received, bytes);
+                Ok(stored) => {
+                    let bytes = count(stored.stored_len());
+                    content.add(stored.commit().0, head.chain, stored.received(), bytes);
                 }
                 Err(damage) => {
                     content.last = damage.commit;

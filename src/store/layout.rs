@@ -12,7 +12,11 @@ pub(super) const FORMAT_VERSION: u32 = 1;
 pub(super) const DEFAULT: &str = "default";
 /// The store's own rows, and those of drainers.
 pub(super) const META: &str = "meta";
-/// Customers by id and by key.
+/// The keys of customers by their id. `RocksDB` copies the first and the last key of each file into its
+/// manifest, where nothing erases them; so there is a row before all and one behind all ([`IDS_ENDS`]) in every
+/// file of this family, and in no other family a key says who a customer is.
+pub(super) const IDS: &str = "ids";
+/// What customers chose, by their key.
 pub(super) const CUSTOMERS: &str = "customers";
 /// Every change of every participation.
 pub(super) const CHANGES: &str = "changes";
@@ -21,7 +25,11 @@ pub(super) const SALTS: &str = "salts";
 /// Damaged records.
 pub(super) const ASIDE: &str = "aside";
 /// The families that every store has.
-pub(super) const FIXED: [&str; 6] = [DEFAULT, META, CUSTOMERS, CHANGES, SALTS, ASIDE];
+pub(super) const FIXED: [&str; 7] = [DEFAULT, META, IDS, CUSTOMERS, CHANGES, SALTS, ASIDE];
+/// The families that say who a customer is, and what opens its records.
+pub(super) const PERSONAL: [&str; 4] = [IDS, CUSTOMERS, CHANGES, SALTS];
+/// The rows before and behind all ids, which are printable.
+pub(super) const IDS_ENDS: [[u8; 1]; 2] = [[0], [0xff]];
 
 const SEGMENT: &str = "seg.";
 const DEDUP: &str = "dedup.";
@@ -71,45 +79,12 @@ pub(super) const KEY_ROTATION: &[u8] = b"\x01rotation";
 /// The key of the row with the registry's counters.
 pub(super) const KEY_REGISTRY: &[u8] = b"\x01registry";
 
+/// The key of the row with the outbox's counters.
+pub(super) const KEY_OUTBOX: &[u8] = b"\x01outbox";
+
 const TAG_SEGMENT: u8 = 0x02;
 const TAG_DEDUP: u8 = 0x03;
-
-/// Tables of rows that belong to drainers. Their keys and values are opaque here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MetaTable {
-    /// One row for each subscription.
-    Subscriptions,
-    /// Leases and what comes with them.
-    Leases,
-    /// Dead letters.
-    Dead,
-    /// One cursor for each subscription.
-    Cursors,
-}
-
-impl MetaTable {
-    const fn tag(self) -> u8 {
-        match self {
-            Self::Subscriptions => 0x10,
-            Self::Leases => 0x11,
-            Self::Dead => 0x12,
-            Self::Cursors => 0x13,
-        }
-    }
-
-    /// The key of a row in the metadata family.
-    pub(super) fn key(self, key: &[u8]) -> Vec<u8> {
-        let mut full = Vec::with_capacity(key.len() + 1);
-        full.push(self.tag());
-        full.extend_from_slice(key);
-        full
-    }
-
-    /// The bounds of all its rows.
-    pub(super) const fn bounds(self) -> ([u8; 1], [u8; 1]) {
-        ([self.tag()], [self.tag() + 1])
-    }
-}
+const TAG_OUTBOX: u8 = 0x20;
 
 /// The key of a segment's row.
 pub(super) fn segment_key(number: u32) -> [u8; 5] {
@@ -132,6 +107,13 @@ pub(super) fn key_number(key: &[u8]) -> Option<u32> {
     let mut input = Bytes(key);
     input.u8()?;
     input.u32().filter(|_| input.0.is_empty())
+}
+
+/// The key of an entry of the outbox.
+pub(super) fn outbox_key(number: u64) -> [u8; 9] {
+    let mut key = [TAG_OUTBOX; 9];
+    key.iter_mut().skip(1).zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
+    key
 }
 
 fn tagged(tag: u8, number: u32) -> [u8; 5] {
@@ -244,6 +226,32 @@ impl RegistryRow {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = open_row(bytes)?;
         Some(Self { next: CustomerKey(input.u64()?), customers: input.u64()? })
+    }
+}
+
+/// What waits in the outbox: the row under [`KEY_OUTBOX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OutboxRow {
+    /// The number that the next entry gets. Never used twice.
+    pub(super) next: u64,
+    /// The first entry that was not forgotten; `next` if there is none.
+    pub(super) first: u64,
+}
+
+impl OutboxRow {
+    /// Before the first entry.
+    pub(super) const START: Self = Self { next: 1, first: 1 };
+
+    pub(super) fn encode(self) -> Vec<u8> {
+        row(|out| {
+            out.extend_from_slice(&self.next.to_be_bytes());
+            out.extend_from_slice(&self.first.to_be_bytes());
+        })
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = open_row(bytes)?;
+        Some(Self { next: input.u64()?, first: input.u64()? }).filter(|row| row.first <= row.next)
     }
 }
 

@@ -34,7 +34,8 @@
 //! | `seg.` + 8 hex digits | commit number (8) | a record |
 //! | `dedup.` + 8 hex digits | deduplication id (16) | version 1 (1), digest (16), last commit (8), receipt |
 //! | `meta` | see below | a row |
-//! | `customers` | `i` + customer id; `k` + customer key (8) | customer key (8); version 1 (1), JSON of the change |
+//! | `ids` | customer id; `00`; `FF` | customer key (8); empty; empty |
+//! | `customers` | customer key (8) | version 1 (1), JSON of the change |
 //! | `changes` | customer key (8), revision (8) | version 1 (1), JSON of the change |
 //! | `salts` | customer key (8) | version 1 (1), salt (32) |
 //! | | customer key (8), `r` | version 1 (1), oldest epoch kept (4), its state (32) |
@@ -42,18 +43,25 @@
 //! | `aside` | commit number (8) | row: fault (1), time in Unix ms (8), the first 256 KiB of what was found |
 //! | `default` | | empty |
 //!
+//! RocksDB copies the first and the last key of each file into its manifest, and nothing erases them there. So each
+//! write to `ids` writes `00` and `FF` too, all of the family is one file at every level, and no other key says who a
+//! customer is.
+//!
 //! A **row** is version 1 (1), fields, CRC-32 of both (4). Rows of `meta`:
 //!
 //! | key | fields |
 //! |---|---|
 //! | `01` `store` | format (4), store id (16), root key check (16), time of creation (8) |
 //! | `01` `usaged-commit-head` | last commit (8), running hash (16), synced groups (8); part of every synced group |
-//! | `01` `data-root` | the data root, wrapped under the root key (`sanitize/keys.rs`) |
+//! | `01` `data-root` | changes of the root key so far (4), the data root wrapped under it (`sanitize/keys.rs`) |
 //! | `01` `rotation` | four times: from (8), epoch that begins then (4), length of epochs in ms (8) |
 //! | `01` `registry` | next customer key (8), customers (8) |
+//! | `01` `outbox` | number of the next entry (8), first number that was not forgotten (8) |
+//! | `01` `data-root` | the data root, wrapped: a value of `sanitize` |
 //! | `02`, segment number (4) | closed (1), number (4), first commit (8), last commit before it (8), running hash before it (16), begun (8), last commit (8), running hash (16), earliest and latest time received (8, 8), records (8), bytes (8); of a segment that is not closed, what follows "begun" is found by reading it |
 //! | `03`, family number (4) | begun (8) |
-//! | `10`, `11`, `12`, `13`, then a key | rows of subscriptions, leases, dead letters, cursors: values of `drain`, without this form |
+//! | `10` to `19`, then a key | rows of other rooms, without this form: subscriptions, leases, dead letters, cursors; suppressions, erasures, what was received by whom, totals, bindings, notices ([`MetaTable`]) |
+//! | `20`, number (8) | an entry of the outbox: numbers are dense, and none is given twice |
 //!
 //! # Segments
 //!
@@ -78,13 +86,36 @@
 //! | 22 | 8 | time received, Unix ms |
 //! | 30 | 4 | version of the product's dictionary |
 //! | 34 | 4 | dictionary version that the customer had accepted |
-//! | 38 | | texts: program, product, level, region |
+//! | 38 | 8 | revision of the participation that it was decided under |
+//! | 46 | 8 | print of the plan that made the body |
+//! | 54 | | texts: program, product, level, region |
 //! | | 12 | nonce, random |
 //! | | | body, compressed, then sealed with AES-256-GCM under the key of customer, program and UTC day received; everything before it is authenticated with it |
 //! | | 16 | tag |
+//! | | 16 | tag of the record that was stored here first; in the forms 1 and 2 only |
+//! | | 1 | form: 0 as first stored, 1 replaced, 2 gone, 3 blank |
 //! | | 8 | commit number |
-//! | | 16 | running hash after it: the first 128 bits of SHA-256 over the running hash before, the commit number and the tag |
+//! | | 16 | running hash after it: the first 128 bits of SHA-256 over the running hash before, the commit number and the tag of the record that was stored here first |
 //! | | 4 | CRC-32 of all before |
+//!
+//! An **amendment** ([`Amendment`]) writes another value under the same key. A replaced record (form 1) has a header and
+//! a body of its own, and keeps commit number, first tag and running hash, so that the chain and the witness hold. In
+//! the place of a record that is gone (form 2) is a stub: magic, version, time received (8), events (4), then as above
+//! from the first tag on. A blank (form 3) is a stub in the place of a record that could not be read: it has no first
+//! tag, its running hash is zero and is not compared, and its time is that of the newest record of the segment.
+//!
+//! # Purging
+//!
+//! What was overwritten or deleted stays in the write-ahead log and in older table files until both are rewritten.
+//! [`Store::purge`] writes all memtables out, so that the log so far goes, has the files that overlap the places
+//! in question rewritten down to the lowest level, and fails unless all files that were there before are gone.
+//!
+//! # Backups
+//!
+//! [`Store::backup`] makes a directory of the same form, from a checkpoint, without the families `ids`, `customers`,
+//! `changes` and `salts`; `FORMAT` is written last. These rows go to a file of their own: magic `usgd-per` (8),
+//! version 1 (2), store id (16); for each row 1 to 4 for its family in that order (1), length of the key (4), length
+//! of the value (4), key, value; then 0 (1), rows (8), CRC-32 of all that (4). [`put_back`] joins the two.
 //!
 //! # When something is wrong
 //!
@@ -95,12 +126,16 @@
 //! | a row, the manifest or a needed file is damaged | refused by name |
 //! | the write-ahead log ends in damaged bytes | what comes before counts; refused as amnesia if that is less than the witness, or a later group in the log, proves |
 //! | commits are missing, differ, or the witness file is gone | amnesia: refused with what is missing, unless `accept_data_loss`; then numbers go on behind the lost ones |
-//! | the disk is full | appends refused with a hint, before that at `reserve_bytes`; metadata as long as it fits; goes on by itself when space is freed |
+//! | the disk is full | appends refused with a hint, before that at `reserve_bytes`; metadata and amendments as long as they fit; goes on by itself when space is freed; a purge that it would interrupt is refused |
+//! | a block of a segment is damaged | purging that segment is refused by name: a compaction would stop on it, and the whole database with it |
+//! | 100,000 entries wait in the outbox | what would add one is refused as busy, and does not happen |
 //! | a sync or write fails otherwise | the store has failed ([`Store::fatal`]); nothing more is written or acknowledged |
 //!
 //! `RocksDB`'s own repair is never run, and the live directory is never opened twice.
 
+mod amend;
 mod aside;
+mod backup;
 mod bytes;
 mod catalogue;
 mod chain;
@@ -111,14 +146,19 @@ mod directory;
 mod epochs;
 mod evidence;
 mod fault;
+mod find;
 pub mod floor;
 mod group;
 mod inspect;
 mod layout;
 mod loss;
+mod meta;
 mod open;
 mod options;
+mod outbox;
 mod pending;
+mod personal;
+mod purge;
 mod queue;
 mod reader;
 mod record;
@@ -129,9 +169,11 @@ mod roll;
 mod root;
 mod salts;
 mod salvage;
+mod scan;
 mod segments;
 mod shared;
 mod status;
+mod step;
 #[expect(clippy::module_inception, reason = "the handle has the name of the room")]
 mod store;
 mod stored;
@@ -143,22 +185,43 @@ mod writer;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod amend_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod backup_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod crash_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod record_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod rows_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod samples;
 
+pub use amend::{Amended, Amendment};
+pub use backup::{Backup, BackupError, BackupProgress, put_back};
 pub use command::{Append, Appended, MetaOp};
 pub use customers::{Basis, CustomerEntry, Customers};
 pub use dedup::Dedup;
 pub use epochs::{MAX_BRIDGES, Moved};
 pub use fault::{AppendError, DatabaseFault, OpenError, RecordFault, SetError, StoreError};
+pub use find::Found;
 pub use inspect::{DedupInspection, Inspection, SegmentInspection, inspect};
-pub use layout::MetaTable;
 pub use loss::Loss;
+pub use meta::{MetaRow, MetaTable};
 pub use options::{Options, WhenFull};
+pub use outbox::Notary;
+pub use purge::{Place, PurgeError, PurgeProgress, Purged};
 pub use reader::{Entry, ReadLimits};
 pub use record::{RecordHeader, SealedRecord};
 pub use registry::{Customer, NewChange, SetOutcome};
 pub use root::Rewrapped;
 pub use salts::{Bridge, KeyOp};
+pub use scan::{HeaderAt, Scan, Scanned};
 pub use status::Status;
-pub use store::{MetaRow, Queued, Store};
+pub use store::{Queued, Store};
 pub use stored::StoredRecord;

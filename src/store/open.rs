@@ -13,7 +13,10 @@ use super::catalogue::{Catalogue, Segment};
 use super::dedup::Generation;
 use super::directory::{Directory, Format, failed};
 use super::fault::{DatabaseFault, OpenError};
-use super::layout::{FORMAT_VERSION, Head, KEY_HEAD, KEY_REGISTRY, KEY_STORE, META, RegistryRow, StoreRow};
+use super::layout::{
+    FORMAT_VERSION, Head, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, KEY_STORE, META, OutboxRow, RegistryRow,
+    StoreRow,
+};
 use super::loss::Loss;
 use super::options::Options;
 use super::rocks::{Db, Setup, write_options};
@@ -34,6 +37,7 @@ pub(super) struct Opened {
     pub(super) shared: Shared,
     pub(super) head: Head,
     pub(super) registry: RegistryRow,
+    pub(super) outbox: OutboxRow,
     pub(super) generations: Vec<Generation>,
 }
 
@@ -97,6 +101,9 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
     let registry = row(&db, KEY_REGISTRY, &judge)?;
     let registry = registry.map_or(Some(RegistryRow::START), |row| RegistryRow::decode(&row));
     let registry = registry.ok_or_else(|| judge.damaged("the row of the registry", None))?;
+    let outbox = row(&db, KEY_OUTBOX, &judge)?;
+    let outbox = outbox.map_or(Some(OutboxRow::START), |row| OutboxRow::decode(&row));
+    let outbox = outbox.ok_or_else(|| judge.damaged("the row of the outbox", None))?;
     let Survey { mut catalogue, generations, aside, .. } = survey;
     go_on(&db, &setup, &mut catalogue, head, &options, now)
         .map_err(|source| OpenError::Database { path: options.dir.clone(), source })?;
@@ -116,9 +123,10 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
         catalogue,
         head,
         customers,
+        outbox,
         aside,
     };
-    Ok(Opened { shared: Shared::new(parts), head, registry, generations })
+    Ok(Opened { shared: Shared::new(parts), head, registry, outbox, generations })
 }
 
 /// The id of the store; a new one is written down first of all.

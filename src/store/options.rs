@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::group::GroupBounds;
+use super::outbox::Notary;
 use crate::sanitize::Rotation;
 
 /// What happens when the disk budget is spent.
@@ -49,6 +50,9 @@ pub struct Options {
     pub witness_lag: Duration,
     /// Commands that may wait for the writer. Default 1,024.
     pub queue_depth: usize,
+    /// Makes the entry of the ledger for each change of a participation; it is written together with the change.
+    /// Default: none.
+    pub notary: Option<Notary>,
     /// Go on although data that was acknowledged is missing. For one start. Default false.
     pub accept_data_loss: bool,
     /// How long a rotating pseudonym stays the same, at least an hour. Default 30 d.
@@ -84,6 +88,7 @@ impl Options {
             group_records: 4_096,
             witness_lag: Duration::from_millis(250),
             queue_depth: 1_024,
+            notary: None,
             accept_data_loss: false,
             rotation: Rotation::default().length(),
             past_epochs: 2,

@@ -1,24 +1,25 @@
 //! One group on its way to the disk: its write batch, what will be true after it, and who waits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rocksdb::WriteBatch;
 
+use super::amend::Changes;
 use super::catalogue::Content;
-use super::command::{Append, AppendReply, Appended, MetaOp, MetaReply, SetReply};
+use super::command::{Append, AppendReply, Appended, MetaOp, MetaReply, Reply, SetReply};
 use super::customers::Basis;
 use super::dedup::{Remembered, recall};
-use super::fault::{AppendError, RecordFault, SetError, StoreError};
+use super::fault::{AppendError, RecordFault, StoreError};
 use super::group::GroupSize;
-use super::layout::{Head, META, segment_family};
-use super::registry::{self, NewChange, Revisions, SetOutcome};
+use super::layout::{Head, META, OutboxRow, segment_family};
+use super::registry::{self, NewChange, Revisions};
 use super::retention::retry_after;
 use super::rocks::Db;
 use super::salts::{self, KeyOp};
 use super::writer::Writer;
-use crate::model::{CommitNumber, CustomerKey, UnixMillis};
+use crate::model::{Change, CommitNumber, CustomerKey, UnixMillis};
 
 /// When to come back after the disk was found full: RocksDB resumes about five seconds after space
 /// was freed.
@@ -27,8 +28,7 @@ const AFTER_FULL: Duration = Duration::from_secs(5);
 /// Who waits for what.
 enum Waiter {
     Append(AppendReply, Result<Appended, AppendError>),
-    Meta(MetaReply),
-    Set(SetReply, Vec<Result<SetOutcome, SetError>>),
+    Other(Box<dyn FnOnce(Option<Refusal>)>),
 }
 
 /// Why a whole group is refused.
@@ -40,18 +40,31 @@ pub(super) enum Refusal {
     Failed,
 }
 
+impl From<Refusal> for StoreError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Full => Self::Full,
+            Refusal::Failed => Self::Failed,
+        }
+    }
+}
+
 /// The group.
 pub(super) struct Pending {
     pub(super) batch: WriteBatch,
     /// Whether anybody needs it synced.
     pub(super) sync: bool,
+    /// Whether it is written even if nothing is in it.
+    pub(super) marked: bool,
     /// The head after it.
     pub(super) head: Head,
     /// The active segment after it.
     pub(super) content: Content,
     pub(super) revisions: Revisions,
-    /// Customers whose keys this group destroys.
-    destroyed: HashSet<CustomerKey>,
+    pub(super) outbox: OutboxRow,
+    pub(super) changes: Changes,
+    /// Customers whose caches take notice although their participation is the same.
+    pub(super) restamped: Vec<CustomerKey>,
     pub(super) records: u64,
     pub(super) events: u64,
     pub(super) dedup_bytes: u64,
@@ -94,10 +107,13 @@ impl Pending {
         Self {
             batch: Writer::batch(size),
             sync: false,
+            marked: false,
             head: writer.head,
             content,
             revisions: Revisions::new(writer.registry, writer.shared.oldest_epoch(now)),
-            destroyed: HashSet::new(),
+            outbox: writer.outbox,
+            changes: Changes::default(),
+            restamped: Vec::new(),
             records: 0,
             events: 0,
             dedup_bytes: 0,
@@ -184,65 +200,110 @@ impl Pending {
 
     /// Takes in changes of metadata.
     pub(super) fn meta(&mut self, db: &Db, ops: Vec<MetaOp>, durable: bool, reply: MetaReply) {
+        match self.put_rows(db, ops) {
+            Ok(()) => {
+                self.sync |= durable;
+                self.wait(reply, ());
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Writes rows of metadata, or none of them.
+    pub(super) fn put_rows(&mut self, db: &Db, ops: Vec<MetaOp>) -> Result<(), StoreError> {
+        self.check_outbox(ops.iter().filter(|op| matches!(op, MetaOp::Ledger(_))).count())?;
         // What has to be read is read before the first change is taken in.
-        let applies: Result<Vec<bool>, StoreError> = ops.iter().map(|op| Self::applies(db, op)).collect();
-        let applies = match applies {
-            Ok(applies) => applies,
-            Err(error) => return drop(reply.send(Err(error))),
-        };
-        if let Some(meta) = db.cf_handle(META) {
-            for (op, _) in ops.into_iter().zip(applies).filter(|(_, applies)| *applies) {
-                match op {
-                    MetaOp::Put { table, key, value } => self.batch.put_cf(&meta, table.key(&key), value),
-                    MetaOp::Delete { table, key } => self.batch.delete_cf(&meta, table.key(&key)),
-                    MetaOp::Key(op) => self.key(db, &op),
-                    MetaOp::Root(rewrapped) => {
-                        rewrapped
-                            .rows()
-                            .into_iter()
-                            .for_each(|(key, row)| self.batch.put_cf(&meta, key, row));
-                    }
+        let applies: Vec<bool> = ops.iter().map(|op| self.applies(db, op)).collect::<Result<_, _>>()?;
+        let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
+        for (op, _) in ops.into_iter().zip(applies).filter(|(_, applies)| *applies) {
+            match op {
+                MetaOp::Put { table, key, value } => self.batch.put_cf(&meta, table.key(&key), value),
+                MetaOp::Delete { table, key } => self.batch.delete_cf(&meta, table.key(&key)),
+                MetaOp::DeleteAll { table, prefix } => {
+                    let (from, until) = table.prefixed(&prefix);
+                    self.batch.delete_range_cf(&meta, from, until);
+                }
+                MetaOp::Ledger(entry) => self.enter(db, &entry),
+                MetaOp::Touch(customer) => self.restamped.push(customer),
+                MetaOp::Key(op) => self.key(db, &op),
+                MetaOp::Root(rewrapped) => {
+                    rewrapped.rows().into_iter().for_each(|(key, row)| self.batch.put_cf(&meta, key, row));
                 }
             }
         }
-        self.sync |= durable;
-        self.waiters.push(Waiter::Meta(reply));
+        Ok(())
     }
 
-    fn applies(db: &Db, op: &MetaOp) -> Result<bool, StoreError> {
+    fn applies(&self, db: &Db, op: &MetaOp) -> Result<bool, StoreError> {
         match op {
-            MetaOp::Key(op) => salts::applies(db, op),
-            MetaOp::Put { .. } | MetaOp::Delete { .. } | MetaOp::Root(_) => Ok(true),
+            MetaOp::Key(op) => Ok(!self.revisions.is_destroyed(op.customer()) && salts::applies(db, op)?),
+            MetaOp::Put { .. }
+            | MetaOp::Delete { .. }
+            | MetaOp::DeleteAll { .. }
+            | MetaOp::Ledger(_)
+            | MetaOp::Touch(_)
+            | MetaOp::Root(_) => Ok(true),
         }
     }
 
     /// Changes the keys of a customer. Whoever holds them reads them anew; a batch of this group that was decided
     /// with the old ones is decided again.
     fn key(&mut self, db: &Db, op: &KeyOp) {
-        let customer = op.customer();
-        match op {
-            KeyOp::Destroy { .. } => drop(self.destroyed.insert(customer)),
-            KeyOp::Ratchet { .. } | KeyOp::Bridge(_) if self.destroyed.contains(&customer) => return,
-            KeyOp::Ratchet { .. } | KeyOp::Bridge(_) | KeyOp::EraseBridge { .. } => {}
-        }
-        if matches!(op, KeyOp::Ratchet { .. } | KeyOp::Destroy { .. }) {
-            self.revisions.touched.insert(customer);
+        if let KeyOp::Ratchet { customer, .. } = op {
+            self.restamped.push(*customer);
         }
         salts::apply(db, &mut self.batch, op);
     }
 
     /// Takes in changes of participations. If one cannot be read, those before it in the command are made all
     /// the same, and the caller is told that the command failed.
-    pub(super) fn set(&mut self, db: &Db, changes: &[NewChange], reply: SetReply) {
+    pub(super) fn set(&mut self, writer: &Writer, changes: &[NewChange], reply: SetReply) {
+        let (db, notary) = (&writer.shared.db, writer.shared.options.notary.as_ref());
+        if let Err(error) = self.check_outbox(notary.map_or(0, |_| changes.len())) {
+            return drop(reply.send(Err(error)));
+        }
         let mut outcomes = Vec::with_capacity(changes.len());
         self.sync = true;
         for change in changes {
-            match self.revisions.apply(db, &mut self.batch, change, self.now) {
+            let outcome = self.revisions.apply(db, &mut self.batch, change, self.now);
+            self.certify(db, notary);
+            match outcome {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => return drop(reply.send(Err(error))),
             }
         }
-        self.waiters.push(Waiter::Set(reply, outcomes));
+        self.wait(reply, outcomes);
+    }
+
+    /// Takes every row of a customer away, and writes rows of metadata with that.
+    pub(super) fn destroy(
+        &mut self,
+        db: &Db,
+        key: CustomerKey,
+        ops: Vec<MetaOp>,
+        reply: Reply<Option<Change>>,
+    ) {
+        let entries = ops.iter().filter(|op| matches!(op, MetaOp::Ledger(_))).count();
+        // Whatever can fail comes before the first row.
+        let begun = self.check_outbox(entries).and_then(|()| {
+            let change = self.revisions.destroy(db, &mut self.batch, key)?;
+            self.put_rows(db, ops)?;
+            Ok(change)
+        });
+        match begun {
+            Ok(change) => {
+                self.sync = true;
+                self.wait(reply, change);
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// Has `outcome` told once the group is on disk.
+    pub(super) fn wait<T: 'static>(&mut self, reply: Reply<T>, outcome: T) {
+        self.waiters.push(Waiter::Other(Box::new(move |refusal| {
+            let _waits_no_more = reply.send(refusal.map_or(Ok(outcome), |refusal| Err(refusal.into())));
+        })));
     }
 
     /// Tells everyone what became of it. Who does not wait any more is not told.
@@ -250,23 +311,21 @@ impl Pending {
         for waiter in self.waiters {
             match waiter {
                 Waiter::Append(reply, outcome) => drop(reply.send(outcome)),
-                Waiter::Meta(reply) => drop(reply.send(Ok(()))),
-                Waiter::Set(reply, outcomes) => drop(reply.send(Ok(outcomes))),
+                Waiter::Other(tell) => tell(None),
             }
         }
     }
 
     /// Tells everyone that nothing of it was written, or that it is not known.
     pub(super) fn refuse(self, refusal: Refusal) {
-        let (append, meta): (_, fn() -> StoreError) = match refusal {
-            Refusal::Full => (AppendError::Full { retry_after: AFTER_FULL }, || StoreError::Full),
-            Refusal::Failed => (AppendError::Failed, || StoreError::Failed),
+        let append = match refusal {
+            Refusal::Full => AppendError::Full { retry_after: AFTER_FULL },
+            Refusal::Failed => AppendError::Failed,
         };
         for waiter in self.waiters {
             match waiter {
                 Waiter::Append(reply, _) => drop(reply.send(Err(append))),
-                Waiter::Meta(reply) => drop(reply.send(Err(meta()))),
-                Waiter::Set(reply, _) => drop(reply.send(Err(meta()))),
+                Waiter::Other(tell) => tell(Some(refusal)),
             }
         }
     }

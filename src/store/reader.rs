@@ -7,9 +7,10 @@ use rocksdb::ErrorKind;
 use super::catalogue::Span;
 use super::fault::{RecordFault, StoreError};
 use super::layout::segment_family;
+use super::record::Stub;
 use super::rocks::{Db, between};
 use super::shared::Shared;
-use super::stored::StoredRecord;
+use super::stored::{Stored, StoredRecord};
 use crate::model::{CommitNumber, UnixMillis};
 
 /// How much one read gives.
@@ -23,6 +24,7 @@ pub struct ReadLimits {
 
 /// What is at one place of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all entries are records")]
 pub enum Entry {
     /// A record whose checks passed.
     Record(StoredRecord),
@@ -30,6 +32,15 @@ pub enum Entry {
     Damaged {
         /// Its place.
         commit: CommitNumber,
+    },
+    /// A record was here, and was reduced to nothing since: [`super::Amendment`].
+    Gone {
+        /// Its place.
+        commit: CommitNumber,
+        /// When its request was received.
+        received: UnixMillis,
+        /// Events that were in it.
+        events: u32,
     },
 }
 
@@ -39,7 +50,7 @@ impl Entry {
     pub const fn commit(&self) -> CommitNumber {
         match self {
             Self::Record(record) => record.commit,
-            Self::Damaged { commit } => *commit,
+            Self::Damaged { commit } | Self::Gone { commit, .. } => *commit,
         }
     }
 }
@@ -54,10 +65,10 @@ pub(super) struct Damage {
 }
 
 /// One place of a segment.
-pub(super) type Found = Result<StoredRecord, Damage>;
+pub(super) type Found = Result<Stored, Damage>;
 
 fn check(commit: u64, bytes: &[u8]) -> Found {
-    StoredRecord::read(commit, bytes).map_err(|fault| Damage { commit, fault, bytes: bytes.to_vec() })
+    Stored::read(commit, bytes).map_err(|fault| Damage { commit, fault, bytes: bytes.to_vec() })
 }
 
 const fn nothing(commit: u64, fault: RecordFault) -> Found {
@@ -85,6 +96,20 @@ pub(super) fn walk(
     span: Span,
     mut visit: impl FnMut(Found) -> ControlFlow<()>,
 ) -> Result<ControlFlow<()>, StoreError> {
+    walk_rows(db, span, |commit, row| {
+        visit(match row {
+            Ok(bytes) => check(commit, bytes),
+            Err(fault) => nothing(commit, fault),
+        })
+    })
+}
+
+/// The same, with the bytes as they are found.
+pub(super) fn walk_rows(
+    db: &Db,
+    span: Span,
+    mut visit: impl FnMut(u64, Result<&[u8], RecordFault>) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, StoreError> {
     let Some(family) = db.cf_handle(&segment_family(span.number)) else {
         return Ok(ControlFlow::Continue(()));
     };
@@ -97,12 +122,12 @@ pub(super) fn walk(
         // A key that is not a commit number to come can only be damage; what is missed is found missing.
         if commit >= next {
             while next < commit {
-                if visit(nothing(next, RecordFault::Missing)).is_break() {
+                if visit(next, Err(RecordFault::Missing)).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
                 next += 1;
             }
-            if visit(check(commit, bytes)).is_break() {
+            if visit(commit, Ok(bytes)).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
             next = commit + 1;
@@ -120,9 +145,15 @@ pub(super) fn walk(
         }
         Err(error) => return Err(StoreError::database(READ)(error)),
     }
+    drop(rows);
     while next <= span.to {
-        let Some(found) = at(db, span.number, next)? else { break };
-        if visit(found).is_break() {
+        let flow = match db.get_pinned_cf(&family, next.to_be_bytes()) {
+            Ok(Some(bytes)) => visit(next, Ok(&bytes)),
+            Ok(None) => visit(next, Err(RecordFault::Missing)),
+            Err(error) if error.kind() == ErrorKind::Corruption => visit(next, Err(RecordFault::Block)),
+            Err(error) => return Err(StoreError::database(READ)(error)),
+        };
+        if flow.is_break() {
             return Ok(ControlFlow::Break(()));
         }
         next += 1;
@@ -147,7 +178,7 @@ pub(super) fn read(
             if entries.len() >= limits.records.max(1) {
                 return ControlFlow::Break(());
             }
-            let length = found.as_ref().map_or(0, |record| super::bytes::count(record.stored_len()));
+            let length = found.as_ref().map_or(0, |stored| super::bytes::count(stored.stored_len()));
             if !entries.is_empty() && bytes.saturating_add(length) > limits.bytes {
                 return ControlFlow::Break(());
             }
@@ -175,10 +206,14 @@ pub(super) fn read_one(shared: &Shared, commit: u64) -> Result<Option<(Entry, Op
 /// What a reader gets to see, and the damage if it was not known yet.
 fn judge(shared: &Shared, found: Found) -> (Entry, Option<Damage>) {
     match found {
-        Ok(record) if shared.aside().contains(&record.commit.0) => {
+        Ok(Stored::Gone(gone)) => {
+            let Stub { received, events } = gone.stub;
+            (Entry::Gone { commit: gone.commit, received, events }, None)
+        }
+        Ok(Stored::Record(record)) if shared.aside().contains(&record.commit.0) => {
             (Entry::Damaged { commit: record.commit }, None)
         }
-        Ok(record) => (Entry::Record(record), None),
+        Ok(Stored::Record(record)) => (Entry::Record(record), None),
         Err(damage) => {
             let known = shared.aside().contains(&damage.commit);
             (Entry::Damaged { commit: CommitNumber(damage.commit) }, (!known).then_some(damage))
@@ -204,7 +239,7 @@ pub(super) fn seek_time(shared: &Shared, time: UnixMillis) -> Result<CommitNumbe
     while low < high {
         let middle = low + (high - low) / 2;
         let before = match at(&shared.db, span.number, middle)? {
-            Some(Ok(record)) => record.header.received < time,
+            Some(Ok(stored)) => stored.received() < time,
             // Of a damaged record no time is known: stay before it, so that nothing is passed over.
             Some(Err(_)) => false,
             None => break,

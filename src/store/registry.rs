@@ -9,15 +9,13 @@ use rocksdb::WriteBatch;
 use zeroize::Zeroizing;
 
 use super::fault::{SetError, StoreError};
-use super::layout::{CHANGES, CUSTOMERS, RegistryRow};
+use super::layout::{CHANGES, CUSTOMERS, IDS, IDS_ENDS, RegistryRow};
 use super::rocks::{Db, between};
 use super::salts;
 use crate::model::{Change, CustomerId, CustomerKey, Participation, UnixMillis};
 use crate::sanitize::{CustomerSalt, Ratchet};
 
 const VERSION: u8 = 1;
-const BY_ID: u8 = b'i';
-const BY_KEY: u8 = b'k';
 /// The longest name of who asked for a change, in bytes.
 const BY_BYTES: usize = 256;
 /// The longest reason, in bytes.
@@ -60,19 +58,26 @@ pub struct Customer {
     pub ratchet: Ratchet,
 }
 
-fn id_key(id: &CustomerId) -> Vec<u8> {
-    let mut key = vec![BY_ID];
-    key.extend_from_slice(id.as_str().as_bytes());
-    key
+/// The family of ids. It is written to through [`put_id`] and [`delete_id`] only.
+fn end_ids(db: &Db, batch: &mut WriteBatch) -> Option<()> {
+    let ids = db.cf_handle(IDS)?;
+    for end in IDS_ENDS {
+        batch.put_cf(&ids, end, []);
+    }
+    Some(())
 }
 
-fn key_key(key: CustomerKey) -> Vec<u8> {
-    let mut full = vec![BY_KEY];
-    full.extend_from_slice(&key.0.to_be_bytes());
-    full
+fn put_id(db: &Db, batch: &mut WriteBatch, id: &CustomerId, key: CustomerKey) -> Option<()> {
+    batch.put_cf(&db.cf_handle(IDS)?, id.as_str(), key.0.to_be_bytes());
+    end_ids(db, batch)
 }
 
-fn change_key(key: CustomerKey, revision: u64) -> Vec<u8> {
+fn delete_id(db: &Db, batch: &mut WriteBatch, id: &CustomerId) -> Option<()> {
+    batch.delete_cf(&db.cf_handle(IDS)?, id.as_str());
+    end_ids(db, batch)
+}
+
+pub(super) fn change_key(key: CustomerKey, revision: u64) -> Vec<u8> {
     let mut full = key.0.to_be_bytes().to_vec();
     full.extend_from_slice(&revision.to_be_bytes());
     full
@@ -98,13 +103,13 @@ fn get(db: &Db, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>
 
 /// The key of a customer.
 pub(super) fn key_of(db: &Db, id: &CustomerId) -> Result<Option<CustomerKey>, StoreError> {
-    let row = get(db, CUSTOMERS, &id_key(id))?;
+    let row = get(db, IDS, id.as_str().as_bytes())?;
     row.map(|row| Ok(CustomerKey(u64::from_be_bytes(row.try_into().map_err(|_| DAMAGED)?)))).transpose()
 }
 
 /// What a customer chose.
 pub(super) fn present(db: &Db, key: CustomerKey) -> Result<Option<Change>, StoreError> {
-    get(db, CUSTOMERS, &key_key(key))?.map(|row| decode(&row)).transpose()
+    get(db, CUSTOMERS, &key.0.to_be_bytes())?.map(|row| decode(&row)).transpose()
 }
 
 /// A customer with its salt; `None` if it has no participation or its salt is gone.
@@ -116,16 +121,11 @@ pub(super) fn customer(db: &Db, key: CustomerKey) -> Result<Option<Customer>, St
 
 /// Customers in the order of their ids, after `after`.
 pub(super) fn list(db: &Db, after: Option<&CustomerId>, limit: usize) -> Result<Vec<Change>, StoreError> {
-    let lower = after.map_or_else(
-        || vec![BY_ID],
-        |id| {
-            let mut key = id_key(id);
-            key.push(0);
-            key
-        },
-    );
-    let family = db.cf_handle(CUSTOMERS).ok_or(DAMAGED)?;
-    let mut rows = db.raw_iterator_cf_opt(&family, between(lower, vec![BY_ID + 1]));
+    let [before, behind] = IDS_ENDS;
+    let mut lower = after.map_or_else(|| before.to_vec(), |id| id.as_str().as_bytes().to_vec());
+    lower.push(0);
+    let family = db.cf_handle(IDS).ok_or(DAMAGED)?;
+    let mut rows = db.raw_iterator_cf_opt(&family, between(lower, behind.to_vec()));
     rows.seek_to_first();
     let mut found = Vec::new();
     while let Some(row) = rows.value().filter(|_| found.len() < limit) {
@@ -197,12 +197,55 @@ pub(super) struct Revisions {
     epoch: u32,
     /// Customers that changed.
     pub(super) touched: HashSet<CustomerKey>,
+    /// What changed, in order: before and after.
+    pub(super) news: Vec<(Option<Change>, Change, CustomerKey)>,
     changed: HashMap<CustomerId, (CustomerKey, Change)>,
+    /// Customers whose rows are taken away.
+    destroyed: HashSet<CustomerKey>,
 }
 
 impl Revisions {
     pub(super) fn new(row: RegistryRow, epoch: u32) -> Self {
-        Self { row, epoch, touched: HashSet::new(), changed: HashMap::new() }
+        let (touched, destroyed) = (HashSet::new(), HashSet::new());
+        Self { row, epoch, touched, news: Vec::new(), changed: HashMap::new(), destroyed }
+    }
+
+    /// Takes every row of a customer away: its secrets, its id, what it chose now and ever. Gives what it chose
+    /// last, or `None` if there was no such customer. Its key is never used again.
+    pub(super) fn destroy(
+        &mut self,
+        db: &Db,
+        batch: &mut WriteBatch,
+        key: CustomerKey,
+    ) -> Result<Option<Change>, StoreError> {
+        if self.destroyed.contains(&key) {
+            return Ok(None);
+        }
+        let here = self.changed.values().find(|(changed, _)| *changed == key);
+        let change = match here {
+            Some((_, change)) => Some(change.clone()),
+            None => present(db, key)?,
+        };
+        let families = (db.cf_handle(CUSTOMERS), db.cf_handle(CHANGES));
+        let (Some(customers), Some(changes)) = families else { return Err(DAMAGED) };
+        salts::destroy(db, batch, key)?;
+        if let Some(change) = &change {
+            let id = &change.participation.customer;
+            delete_id(db, batch, id).ok_or(DAMAGED)?;
+            self.changed.remove(id);
+            self.row.customers = self.row.customers.saturating_sub(1);
+        }
+        batch.delete_cf(&customers, key.0.to_be_bytes());
+        // Purging takes these marks away again: they do not pile up.
+        batch.delete_range_cf(&changes, change_key(key, 0), change_key(CustomerKey(key.0 + 1), 0));
+        self.touched.insert(key);
+        self.destroyed.insert(key);
+        Ok(change)
+    }
+
+    /// Whether the customer's rows are taken away by this group.
+    pub(super) fn is_destroyed(&self, key: CustomerKey) -> bool {
+        self.destroyed.contains(&key)
     }
 
     /// Applies one change: writes its rows into `batch`. A customer that is seen for the first time gets
@@ -217,7 +260,7 @@ impl Revisions {
         let id = &new.participation.customer;
         let known = match self.changed.get(id) {
             Some((key, change)) => Some((*key, Some(change.clone()))),
-            None => match key_of(db, id)? {
+            None => match key_of(db, id)?.filter(|key| !self.destroyed.contains(key)) {
                 Some(key) => Some((key, present(db, key)?)),
                 None => None,
             },
@@ -241,13 +284,14 @@ impl Revisions {
             let key = self.row.next;
             let (salt, ratchet) = new_keys(self.epoch)?;
             salts::make(db, batch, key, &salt, &ratchet)?;
-            batch.put_cf(&customers, id_key(id), key.0.to_be_bytes());
+            put_id(db, batch, id, key).ok_or(DAMAGED)?;
             self.row = RegistryRow { next: CustomerKey(key.0 + 1), customers: self.row.customers + 1 };
             key
         };
-        batch.put_cf(&customers, key_key(key), &row);
+        batch.put_cf(&customers, key.0.to_be_bytes(), &row);
         batch.put_cf(&changes, change_key(key, change.revision), &row);
         self.touched.insert(key);
+        self.news.push((present, change.clone(), key));
         self.changed.insert(id.clone(), (key, change.clone()));
         Ok(Ok(SetOutcome { change, changed: true, key }))
     }

@@ -58,21 +58,13 @@ pub enum KeyOp {
         /// The epoch.
         epoch: u32,
     },
-    /// Destroys everything that keys of a customer are derived from: salt, ratchet and bridges. Within one group
-    /// nothing that comes later brings any of it back.
-    Destroy {
-        /// The customer.
-        customer: CustomerKey,
-    },
 }
 
 impl KeyOp {
     /// The customer whose keys it changes.
     pub(super) const fn customer(&self) -> CustomerKey {
         match self {
-            Self::Ratchet { customer, .. }
-            | Self::EraseBridge { customer, .. }
-            | Self::Destroy { customer } => *customer,
+            Self::Ratchet { customer, .. } | Self::EraseBridge { customer, .. } => *customer,
             Self::Bridge(bridge) => bridge.customer,
         }
     }
@@ -169,9 +161,7 @@ pub(super) fn bridges(
     limit: usize,
 ) -> Result<Vec<Bridge>, StoreError> {
     let (lower, upper) = match customer {
-        Some(customer) => {
-            (bridge_key(customer, 0).to_vec(), bridge_key(CustomerKey(customer.0 + 1), 0).to_vec())
-        }
+        Some(customer) => bridges_of(customer),
         None => (BRIDGES.to_vec(), vec![0xff; 21]),
     };
     let family = db.cf_handle(SALTS).ok_or(DAMAGED)?;
@@ -214,7 +204,7 @@ pub(super) fn applies(db: &Db, op: &KeyOp) -> Result<bool, StoreError> {
             Ok(of(db, *customer)?.is_some_and(|(_, present)| present.epoch() < to.epoch()))
         }
         KeyOp::Bridge(bridge) => Ok(get(db, &bridge.customer.0.to_be_bytes())?.is_some()),
-        KeyOp::EraseBridge { .. } | KeyOp::Destroy { .. } => Ok(true),
+        KeyOp::EraseBridge { .. } => Ok(true),
     }
 }
 
@@ -231,13 +221,28 @@ pub(super) fn apply(db: &Db, batch: &mut WriteBatch, op: &KeyOp) {
             }
         }
         KeyOp::EraseBridge { customer, epoch } => batch.delete_cf(&family, bridge_key(*customer, *epoch)),
-        KeyOp::Destroy { customer } => {
-            batch.delete_cf(&family, customer.0.to_be_bytes());
-            batch.delete_cf(&family, ratchet_key(*customer));
-            let (from, to) = (bridge_key(*customer, 0), bridge_key(CustomerKey(customer.0 + 1), 0));
-            batch.delete_range_cf(&family, from, to);
-        }
     }
+}
+
+/// Destroys everything that keys of a customer are derived from: salt, ratchet and bridges.
+pub(super) fn destroy(db: &Db, batch: &mut WriteBatch, customer: CustomerKey) -> Result<(), StoreError> {
+    let family = db.cf_handle(SALTS).ok_or(DAMAGED)?;
+    let (from, to) = bridges_of(customer);
+    batch.delete_cf(&family, customer.0.to_be_bytes());
+    batch.delete_cf(&family, ratchet_key(customer));
+    batch.delete_range_cf(&family, from, to);
+    Ok(())
+}
+
+/// The bounds of the salt and the ratchet of a customer, both of which are rows.
+pub(super) fn own_of(customer: CustomerKey) -> (Vec<u8>, Vec<u8>) {
+    (customer.0.to_be_bytes().to_vec(), ratchet_key(customer).to_vec())
+}
+
+/// The bounds of the bridges of a customer.
+pub(super) fn bridges_of(customer: CustomerKey) -> (Vec<u8>, Vec<u8>) {
+    let bound = |customer| bridge_key(customer, 0).to_vec();
+    (bound(customer), bound(CustomerKey(customer.0.saturating_add(1))))
 }
 
 #[cfg(test)]

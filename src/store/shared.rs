@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::catalogue::Catalogue;
 use super::directory::Directory;
-use super::layout::Head;
+use super::layout::{Head, OutboxRow};
 use super::options::Options;
 use super::rocks::{Db, Setup};
 use super::witness::Witness;
@@ -35,6 +35,12 @@ pub(super) struct Shared {
     /// Why the store failed, once it has.
     pub(super) fatal: watch::Sender<Option<Arc<str>>>,
     pub(super) customers: AtomicU64,
+    /// The newest entry of the outbox.
+    pub(super) outbox: watch::Sender<u64>,
+    /// The oldest entry that was not forgotten.
+    pub(super) outbox_first: AtomicU64,
+    /// Held while files are copied or purged: the one would keep what the other takes away.
+    pub(super) files: Mutex<()>,
     /// Records set aside, ever.
     pub(super) damaged: AtomicU64,
     /// Bytes on disk when they were last counted.
@@ -60,6 +66,7 @@ pub(super) struct Parts {
     pub(super) catalogue: Catalogue,
     pub(super) head: Head,
     pub(super) customers: u64,
+    pub(super) outbox: OutboxRow,
     pub(super) aside: BTreeSet<u64>,
 }
 
@@ -79,6 +86,9 @@ impl Shared {
             oldest: watch::Sender::new(CommitNumber(parts.catalogue.oldest())),
             fatal: watch::Sender::new(None),
             customers: AtomicU64::new(parts.customers),
+            outbox: watch::Sender::new(parts.outbox.next - 1),
+            outbox_first: AtomicU64::new(parts.outbox.first),
+            files: Mutex::new(()),
             damaged: AtomicU64::new(super::bytes::count(parts.aside.len())),
             disk_bytes,
             released: AtomicU64::new(0),

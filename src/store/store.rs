@@ -11,12 +11,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::command::{Append, Appended, Command, MetaOp};
 use super::fault::{AppendError, OpenError, SetError, StoreError};
-use super::layout::{META, MetaTable};
 use super::open::{Opened, recover};
 use super::options::Options;
 use super::record::SealedRecord;
 use super::registry::{self, Customer, NewChange, SetOutcome};
-use super::rocks::between;
 use super::shared::Shared;
 use super::ticker::ticker;
 use super::writer::Writer;
@@ -29,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// When to come back after that.
 const AFTER_BUSY: Duration = Duration::from_secs(1);
 /// The unit in which queued bytes are counted.
-const SHARE: usize = 1024;
+pub(super) const SHARE: usize = 1024;
 
 /// An open store. Cheap to clone; it is closed by [`Store::close`], or when the last clone is dropped.
 #[derive(Clone)]
@@ -43,9 +41,6 @@ struct Inner {
     threads: Mutex<Vec<JoinHandle<()>>>,
     stop: Arc<AtomicBool>,
 }
-
-/// The key and the value of a metadata row.
-pub type MetaRow = (Vec<u8>, Vec<u8>);
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -62,10 +57,10 @@ impl Store {
     /// acknowledged data is missing ([`OpenError::Amnesia`]).
     pub fn open(options: Options, key: &RootKey, clock: Clock) -> Result<Self, OpenError> {
         let depth = options.queue_depth.max(1);
-        let Opened { shared, head, registry, generations } = recover(options, key, clock)?;
+        let Opened { shared, head, registry, outbox, generations } = recover(options, key, clock)?;
         let shared = Arc::new(shared);
         let (sender, receiver) = mpsc::channel(depth);
-        let writer = Writer { shared: Arc::clone(&shared), receiver, head, registry, generations };
+        let writer = Writer { shared: Arc::clone(&shared), receiver, head, registry, outbox, generations };
         let stop = Arc::new(AtomicBool::new(false));
         let ticker = ticker(Arc::clone(&shared), sender.downgrade(), Arc::clone(&stop));
         let threads = vec![
@@ -83,6 +78,11 @@ impl Store {
 
     pub(super) fn shared(&self) -> &Shared {
         &self.0.shared
+    }
+
+    /// Bytes that may wait for the writer, in units of [`SHARE`].
+    pub(super) fn shares(&self) -> &Arc<Semaphore> {
+        &self.0.shares
     }
 
     pub(super) fn sender(&self) -> Option<mpsc::Sender<Command>> {
@@ -121,7 +121,10 @@ impl Store {
         Ok(Queued(answer))
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T, StoreError> {
+    pub(super) async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, StoreError> {
         let sender = self.sender().ok_or(StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
         sender.send(command(reply)).await.map_err(|_| StoreError::Closed)?;
@@ -138,34 +141,6 @@ impl Store {
         changes: Vec<NewChange>,
     ) -> Result<Vec<Result<SetOutcome, SetError>>, StoreError> {
         self.ask(|reply| Command::Set { changes, reply }).await?
-    }
-
-    /// Changes metadata rows: all of them or none, in order. With `durable` it answers after a sync; without,
-    /// a power cut may take the change back, a crash of the process does not.
-    ///
-    /// # Errors
-    /// If the store cannot be written.
-    pub async fn write_meta(&self, ops: Vec<MetaOp>, durable: bool) -> Result<(), StoreError> {
-        self.ask(|reply| Command::Meta { ops, durable, reply }).await?
-    }
-
-    /// All rows of a table, in the order of their keys.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn load_meta(&self, table: MetaTable) -> Result<Vec<MetaRow>, StoreError> {
-        let db = &self.0.shared.db;
-        let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
-        let (lower, upper) = table.bounds();
-        let mut rows = db.raw_iterator_cf_opt(&meta, between(lower.to_vec(), upper.to_vec()));
-        rows.seek_to_first();
-        let mut found = Vec::new();
-        while let Some((key, value)) = rows.item() {
-            found.push((key.get(1..).unwrap_or_default().to_vec(), value.to_vec()));
-            rows.next();
-        }
-        rows.status().map_err(StoreError::database("read metadata"))?;
-        Ok(found)
     }
 
     /// A customer by its id; `None` if it has no participation.
@@ -227,6 +202,21 @@ impl Store {
     /// Changes with every change of this customer, and with some of others.
     pub(super) fn stamp(&self, key: CustomerKey) -> u64 {
         self.0.shared.stamp(key).map_or(0, |stamp| stamp.load(Ordering::Acquire))
+    }
+
+    /// Takes every row of a customer away, in one synced write with `ops`: its salt and bridges, its id, what it
+    /// chose now and ever. From then on it is unknown: what was decided for it before is refused as stale, and its
+    /// key is never used again. Gives what it chose last; `None` if it is gone already, and `ops` are written all
+    /// the same. The rows are beyond reading after [`Store::purge`] of [`super::Place::Customer`].
+    ///
+    /// # Errors
+    /// If the store cannot be read or written.
+    pub async fn destroy_customer(
+        &self,
+        key: CustomerKey,
+        ops: Vec<MetaOp>,
+    ) -> Result<Option<Change>, StoreError> {
+        self.ask(|reply| Command::Destroy { key, ops, reply }).await?
     }
 
     /// Tells why the store has failed, once it has. Then the process must end with an error.

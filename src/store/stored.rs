@@ -3,8 +3,8 @@
 use super::bytes::Bytes;
 use super::chain::Chain;
 use super::fault::RecordFault;
-use super::record::{CODEC_PLAIN, MAGIC, NONCE, RECORD_VERSION, RecordHeader, TAG, TRAILER};
-use crate::model::CommitNumber;
+use super::record::{CODEC_PLAIN, Form, MAGIC, NONCE, RECORD_VERSION, RecordHeader, Stub, TAG, TRAILER};
+use crate::model::{CommitNumber, UnixMillis};
 use crate::sanitize::SealKey;
 
 /// A record as it was read back, its checksum and its place in the order verified.
@@ -14,22 +14,50 @@ pub struct StoredRecord {
     pub commit: CommitNumber,
     /// Its plaintext part.
     pub header: RecordHeader,
+    /// Header, sealed body and tag.
     bytes: Vec<u8>,
     header_len: usize,
     codec: u8,
     nonce: [u8; NONCE],
+    /// The tag of the record that it replaced, if it did.
+    original: Option<[u8; TAG]>,
     chain: Chain,
 }
 
-impl StoredRecord {
-    /// Checks what was found under the key of `commit`.
-    pub(super) fn read(commit: u64, bytes: &[u8]) -> Result<Self, RecordFault> {
+/// What stands in the place of a record that is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GoneRecord {
+    pub(super) commit: CommitNumber,
+    pub(super) stub: Stub,
+    /// The tag of what was there first and the running hash after it, unless that could not be read.
+    pub(super) first: Option<([u8; TAG], Chain)>,
+}
+
+/// What is at one place of a segment and passes its checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stored {
+    Record(StoredRecord),
+    Gone(GoneRecord),
+}
+
+/// The parts of what was found under a commit, its checksum verified.
+struct Frame<'a> {
+    /// What comes before the tag of the first record, or before the trailer.
+    body: &'a [u8],
+    form: Form,
+    original: Option<[u8; TAG]>,
+    chain: Chain,
+}
+
+impl<'a> Frame<'a> {
+    fn read(commit: u64, bytes: &'a [u8]) -> Result<Self, RecordFault> {
         let (sealed, trailer) = bytes
             .len()
             .checked_sub(TRAILER)
             .and_then(|at| bytes.split_at_checked(at))
             .ok_or(RecordFault::Short)?;
         let mut input = Bytes(trailer);
+        let form = input.u8().ok_or(RecordFault::Short)?;
         let bound = input.u64().ok_or(RecordFault::Short)?;
         let chain = Chain(input.array().ok_or(RecordFault::Short)?);
         let crc = input.u32().ok_or(RecordFault::Short)?;
@@ -40,21 +68,104 @@ impl StoredRecord {
         if bound != commit {
             return Err(RecordFault::Misplaced);
         }
-        let mut input = Bytes(sealed);
-        match (input.u8(), input.u8()) {
-            (Some(MAGIC), Some(RECORD_VERSION)) => {}
-            (Some(MAGIC), Some(other)) => return Err(RecordFault::Version(other)),
+        match (sealed.first(), sealed.get(1)) {
+            (Some(&MAGIC), Some(&RECORD_VERSION)) => {}
+            (Some(&MAGIC), Some(other)) => return Err(RecordFault::Version(*other)),
             _ => return Err(RecordFault::Header),
         }
-        input.take(2);
+        let form = Form::decode(form).ok_or(RecordFault::Header)?;
+        let (body, original) = match form {
+            Form::First | Form::Blank => (sealed, None),
+            Form::Replaced | Form::Gone => {
+                let (body, original) = sealed.split_last_chunk::<TAG>().ok_or(RecordFault::Short)?;
+                (body, Some(*original))
+            }
+        };
+        Ok(Self { body, form, original, chain })
+    }
+}
+
+impl Stored {
+    /// Checks what was found under the key of `commit`.
+    pub(super) fn read(commit: u64, bytes: &[u8]) -> Result<Self, RecordFault> {
+        let frame = Frame::read(commit, bytes)?;
+        match frame.form {
+            Form::First | Form::Replaced => StoredRecord::of(commit, &frame).map(Self::Record),
+            Form::Gone | Form::Blank => {
+                let stub = Stub::decode(frame.body).ok_or(RecordFault::Header)?;
+                let first = frame.original.map(|tag| (tag, frame.chain));
+                Ok(Self::Gone(GoneRecord { commit: CommitNumber(commit), stub, first }))
+            }
+        }
+    }
+
+    /// Its place in the order.
+    pub(super) const fn commit(&self) -> CommitNumber {
+        match self {
+            Self::Record(record) => record.commit,
+            Self::Gone(gone) => gone.commit,
+        }
+    }
+
+    /// When its request was received.
+    pub(super) const fn received(&self) -> UnixMillis {
+        match self {
+            Self::Record(record) => record.header.received,
+            Self::Gone(gone) => gone.stub.received,
+        }
+    }
+
+    /// The tag of what was stored in its place first, and the running hash after that.
+    pub(super) fn first(&self) -> Option<([u8; TAG], Chain)> {
+        match self {
+            Self::Record(record) => Some((record.first_tag(), record.chain)),
+            Self::Gone(gone) => gone.first,
+        }
+    }
+
+    /// Whether its running hash is the one that follows from `before`; yes where it is not known.
+    pub(super) fn follows(&self, before: Chain) -> bool {
+        self.first().is_none_or(|(tag, chain)| before.link(self.commit().0, &tag) == chain)
+    }
+
+    /// Bytes in the segment, the trailer counted.
+    pub(super) fn stored_len(&self) -> usize {
+        match self {
+            Self::Record(record) => record.stored_len(),
+            Self::Gone(gone) => Stub::BYTES + gone.first.map_or(0, |_| TAG) + TRAILER,
+        }
+    }
+}
+
+impl StoredRecord {
+    fn of(commit: u64, frame: &Frame<'_>) -> Result<Self, RecordFault> {
+        let mut input = Bytes(frame.body);
+        input.take(4);
         let header_len = usize::from(input.u16().ok_or(RecordFault::Header)?);
-        let header = sealed.get(..header_len).and_then(RecordHeader::decode);
+        let header = frame.body.get(..header_len).and_then(RecordHeader::decode);
         let (header, codec, nonce) = header.ok_or(RecordFault::Header)?;
-        if sealed.len() < header_len + TAG {
+        if frame.body.len() < header_len + TAG {
             return Err(RecordFault::Short);
         }
-        let bytes = sealed.to_vec();
-        Ok(Self { commit: CommitNumber(commit), header, bytes, header_len, codec, nonce, chain })
+        let (bytes, original, chain) = (frame.body.to_vec(), frame.original, frame.chain);
+        Ok(Self { commit: CommitNumber(commit), header, bytes, header_len, codec, nonce, original, chain })
+    }
+
+    /// Stands for what it holds now: an amendment says with it what was read.
+    #[must_use]
+    pub fn tag(&self) -> [u8; 16] {
+        // A record without a tag is not read.
+        self.bytes.last_chunk::<TAG>().copied().unwrap_or_default()
+    }
+
+    /// Whether it replaced what was stored first.
+    #[must_use]
+    pub const fn is_amended(&self) -> bool {
+        self.original.is_some()
+    }
+
+    fn first_tag(&self) -> [u8; TAG] {
+        self.original.unwrap_or_else(|| self.tag())
     }
 
     /// Bytes of the sealed body, its tag counted.
@@ -88,18 +199,8 @@ impl StoredRecord {
         &self.bytes
     }
 
-    /// The running hash after it, as its trailer has it.
-    pub(super) const fn chain(&self) -> Chain {
-        self.chain
-    }
-
-    /// The running hash after it, computed from the one before.
-    pub(super) fn link(&self, before: Chain) -> Option<Chain> {
-        Some(before.link(self.commit.0, self.bytes.last_chunk::<TAG>()?))
-    }
-
     /// Bytes in the segment, the trailer counted.
     pub(super) fn stored_len(&self) -> usize {
-        self.bytes.len() + TRAILER
+        self.bytes.len() + self.original.map_or(0, |_| TAG) + TRAILER
     }
 }

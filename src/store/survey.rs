@@ -37,7 +37,7 @@ impl Survey {
             return Some(self.head.chain);
         }
         let span = self.catalogue.span(commit).filter(|span| span.from == commit)?;
-        at(db, span.number, commit).ok()??.ok().map(|record| record.chain())
+        at(db, span.number, commit).ok()??.ok()?.first().map(|(_, chain)| chain)
     }
 }
 
@@ -177,18 +177,14 @@ fn measure(
     let mut missing: Option<(u64, u64)> = None;
     let span = Span { number: segment.number, from: segment.first, to: head.commit };
     let mut visit = |found: Result<_, Damage>| match found {
-        Ok(record) => {
-            let record: super::stored::StoredRecord = record;
-            let commit = record.commit.0;
-            let right = chain.is_none_or(|before| record.link(before) == Some(record.chain()));
-            chain = Some(record.chain());
-            content.add(
-                commit,
-                record.chain(),
-                record.header.received,
-                super::bytes::count(record.stored_len()),
-            );
-            if right { Ok(()) } else { judge.lost(Loss::Differs { commit: record.commit }, head) }
+        Ok(stored) => {
+            let stored: super::stored::Stored = stored;
+            let commit = stored.commit();
+            let right = chain.is_none_or(|before| stored.follows(before));
+            chain = stored.first().map(|(_, chain)| chain);
+            let bytes = super::bytes::count(stored.stored_len());
+            content.add(commit.0, chain.unwrap_or(head.chain), stored.received(), bytes);
+            if right { Ok(()) } else { judge.lost(Loss::Differs { commit }, head) }
         }
         Err(Damage { commit, fault: RecordFault::Missing, .. }) => {
             missing = Some((missing.map_or(commit, |(first, _)| first), commit));

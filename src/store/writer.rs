@@ -12,11 +12,12 @@ use super::aside;
 use super::command::Command;
 use super::dedup::Generation;
 use super::group::{GroupBounds, GroupSize};
-use super::layout::{Head, KEY_HEAD, KEY_REGISTRY, META, RegistryRow};
+use super::layout::{Head, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, META, OutboxRow, RegistryRow};
 use super::pending::{Pending, Refusal};
 use super::reader::Damage;
 use super::rocks::{is_no_space, write_options};
 use super::shared::Shared;
+use super::step;
 use crate::model::{CommitNumber, UnixMillis};
 use crate::observe::Metric;
 
@@ -27,6 +28,7 @@ pub(super) struct Writer {
     /// What is on disk.
     pub(super) head: Head,
     pub(super) registry: RegistryRow,
+    pub(super) outbox: OutboxRow,
     /// The families of deduplication rows, oldest first.
     pub(super) generations: Vec<Generation>,
 }
@@ -90,11 +92,19 @@ impl Writer {
         }
         let room = if self.shared.has_failed() { 0 } else { self.room(size.bytes, now) };
         let mut pending = Pending::new(self, size, room, now);
+        let db = &self.shared.db;
         for command in commands.drain(..) {
             match command {
                 Command::Append { append, reply, .. } => pending.append(self, append, reply),
-                Command::Meta { ops, durable, reply } => pending.meta(&self.shared.db, ops, durable, reply),
-                Command::Set { changes, reply } => pending.set(&self.shared.db, &changes, reply),
+                Command::Meta { ops, durable, reply } => pending.meta(db, ops, durable, reply),
+                Command::Set { changes, reply } => pending.set(self, &changes, reply),
+                Command::Amend { amendments, reply, .. } => pending.amend(&self.shared, amendments, reply),
+                Command::Destroy { key, ops, reply } => pending.destroy(db, key, ops, reply),
+                Command::Forget { upto, reply } => pending.forget(db, upto, reply),
+                Command::Mark(reply) => {
+                    (pending.sync, pending.marked) = (true, true);
+                    pending.wait(reply, ());
+                }
                 Command::SetAside(damage) => self.set_aside(&mut pending, &damage, now),
                 Command::Maintain(reply) => asides.maintain.push(reply),
                 Command::Close(reply) => asides.close = Some(reply),
@@ -109,9 +119,10 @@ impl Writer {
         if self.shared.has_failed() {
             return pending.refuse(Refusal::Failed);
         }
-        if pending.batch.is_empty() {
+        if pending.batch.is_empty() && !pending.marked {
             return pending.answer();
         }
+        pending.resize(&self.shared);
         if let Some(meta) = self.shared.db.cf_handle(META) {
             if pending.sync {
                 pending.head.writes += 1;
@@ -120,8 +131,12 @@ impl Writer {
             if pending.revisions.row != self.registry {
                 pending.batch.put_cf(&meta, KEY_REGISTRY, pending.revisions.row.encode());
             }
+            if pending.outbox != self.outbox {
+                pending.batch.put_cf(&meta, KEY_OUTBOX, pending.outbox.encode());
+            }
         }
         let batch = std::mem::take(&mut pending.batch);
+        step::reached("write");
         let begun = Instant::now();
         match self.shared.db.write_opt(batch, &write_options(pending.sync)) {
             Ok(()) => {}
@@ -134,6 +149,7 @@ impl Writer {
                 return pending.refuse(Refusal::Failed);
             }
         }
+        step::reached("written");
         if pending.sync {
             Metric::SyncSeconds.record(&[], begun.elapsed().as_secs_f64());
         }
@@ -143,21 +159,38 @@ impl Writer {
     /// Makes what is on disk now known: to readers, to the witness, to caches, and last to who waits.
     fn publish(&mut self, pending: Pending) {
         let shared = &self.shared;
-        if pending.records > 0 {
-            if let Some(active) = shared.catalogue_mut().segments.last_mut() {
+        if pending.records > 0 || !pending.changes.is_empty() {
+            let mut catalogue = shared.catalogue_mut();
+            if let Some(active) = catalogue.segments.last_mut() {
                 active.content = pending.content;
             }
+            for closed in &pending.changes.closed {
+                let mut live = catalogue.segments.iter_mut();
+                if let Some(segment) = live.find(|segment| segment.number == closed.number) {
+                    segment.content = closed.content;
+                }
+            }
+        }
+        if pending.records > 0 {
             Metric::GroupRecords.record(&[], f64::from(u32::try_from(pending.records).unwrap_or(u32::MAX)));
             Metric::RecordsStored.add(&[], pending.records);
             Metric::EventsStored.add(&[], pending.events);
         }
         self.head = pending.head;
         self.registry = pending.revisions.row;
+        if self.outbox != pending.outbox {
+            self.outbox = pending.outbox;
+            shared.outbox_first.store(self.outbox.first, Ordering::Release);
+            shared.outbox.send_replace(self.outbox.next - 1);
+        }
         if let Some(newest) = self.generations.last_mut() {
             newest.bytes += pending.dedup_bytes;
         }
         shared.customers.store(self.registry.customers, Ordering::Release);
-        pending.revisions.touched.iter().for_each(|key| shared.restamp(*key));
+        pending.revisions.touched.iter().chain(&pending.restamped).for_each(|key| shared.restamp(*key));
+        if !pending.changes.healed.is_empty() {
+            shared.aside().retain(|commit| !pending.changes.healed.contains(commit));
+        }
         for (commit, fault) in &pending.aside {
             shared.aside().insert(*commit);
             shared.damaged.fetch_add(1, Ordering::AcqRel);

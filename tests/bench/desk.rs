@@ -64,6 +64,7 @@ impl Desk {
             caps: &self.caps,
             received: RECEIVED,
             epoch: 0,
+            suppressed: None,
         };
         let permit = Permit::grant(Arc::clone(&self.policy), &applicant, &head);
         sanitize(&permit, &head, ProtoReader::new(request), scratch).unwrap()

@@ -67,7 +67,8 @@ impl Queue {
     async fn drain(&self) -> usize {
         let mut batches = 0;
         loop {
-            let pulled = self.drain.pull(&self.name, PULL, 16 << 20, Duration::ZERO).await.unwrap();
+            let pulled =
+                self.drain.pull(&self.name, PULL, 16 << 20, Duration::ZERO, 0).await.unwrap().deliveries;
             if pulled.is_empty() {
                 return batches;
             }

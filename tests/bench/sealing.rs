@@ -14,7 +14,9 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     let desk = Desk::new("standard");
     let (batch, key) = (desk.batch(&requests::request(0, EVENTS, requests::standard)), desk.seal_key());
     let home = Home::open();
-    home.runtime.block_on(home.store.append(append(1, SealedRecord::seal(&batch, &key).unwrap()))).unwrap();
+    home.runtime
+        .block_on(home.store.append(append(1, SealedRecord::seal(&batch, 1, &key).unwrap())))
+        .unwrap();
     let Some(Entry::Record(stored)) = home.store.read_one(CommitNumber(1)).unwrap() else {
         panic!("the record is not in its place")
     };
@@ -22,7 +24,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("seal");
     group.throughput(elements(EVENTS));
     group.bench_function("compress and seal", |bench| {
-        bench.iter(|| black_box(SealedRecord::seal(black_box(&batch), &key).unwrap()));
+        bench.iter(|| black_box(SealedRecord::seal(black_box(&batch), 1, &key).unwrap()));
     });
     group.bench_function("open and decompress", |bench| {
         bench.iter(|| black_box(stored.open(&key).unwrap()));

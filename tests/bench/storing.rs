@@ -43,7 +43,7 @@ pub(crate) fn append(n: u64, record: SealedRecord) -> Append {
 }
 
 fn sealed(batch: &SanitizedBatch, key: &SealKey) -> Vec<SealedRecord> {
-    (0..GROUP).map(|_| SealedRecord::seal(batch, key).unwrap()).collect()
+    (0..GROUP).map(|_| SealedRecord::seal(batch, 1, key).unwrap()).collect()
 }
 
 pub(crate) fn measure(criterion: &mut Criterion) {

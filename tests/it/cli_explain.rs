@@ -52,7 +52,12 @@ async fn stored(channel: &Channel, customer: &CustomerId, request: &SubmitReques
     let submit = client::of_customer(request.clone(), customer).unwrap();
     IngestServiceClient::new(channel.clone()).submit(submit).await.unwrap();
     let max_wait = Some(ProtoDuration { seconds: 10, nanos: 0 });
-    let pull = PullRequest { subscription: "explain".to_owned(), max_batches: 1, max_wait };
+    let pull = PullRequest {
+        subscription: "explain".to_owned(),
+        max_batches: 1,
+        max_wait,
+        ..PullRequest::default()
+    };
     let pulled = drain.pull(pull).await.unwrap().into_inner().batches;
     Batch::decode(pulled.first().unwrap().batch.clone()).unwrap()
 }

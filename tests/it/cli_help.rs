@@ -12,12 +12,17 @@ const COMMANDS: &[&str] = &[
     "policy",
     "policy check",
     "policy explain",
+    "policy diff",
+    "policy publish",
     "participation",
     "participation set",
     "participation get",
     "participation list",
+    "participation accept",
     "participation import",
     "participation history",
+    "participation audit",
+    "plan",
     "subscription",
     "subscription create",
     "subscription list",
@@ -60,7 +65,7 @@ fn every_command_has_an_example_and_the_first_page_has_the_exit_codes() {
         assert!(shown, "`usaged {command} --help` has no example");
     }
     let first = usaged(["--help"]).out;
-    for code in 0..=7 {
+    for code in 0..=8 {
         assert!(first.contains(&format!("\n  {code}  ")), "exit code {code} is not explained");
     }
 }

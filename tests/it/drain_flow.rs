@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use usaged::drain::{
     AckFailure, Delivery, Drain, DrainError, Options, SeekTarget, SkipReason, SubscriptionState,
 };
-use usaged::model::{CommitNumber, Delivery as Mode, Participation, Purpose, Subscription, SubscriptionName};
+use usaged::model::{CommitNumber, Purpose, Subscription, SubscriptionName};
 use usaged::store::{Entry, RecordFault};
 
-use crate::drain_world::{LEASE, World, at_level, event, jobs, subscription};
+use crate::drain_world::{LEASE, World, event, jobs, subscription};
 
 const ALL: u64 = u64::MAX;
 const NOW: Duration = Duration::ZERO;
@@ -30,7 +30,7 @@ async fn store(world: &mut World, batches: u8) {
 }
 
 async fn pull(world: &World, max: usize) -> Vec<Delivery> {
-    world.drain().pull(&jobs(), max, ALL, NOW).await.unwrap()
+    world.drain().pull(&jobs(), max, ALL, NOW, 0).await.unwrap().deliveries
 }
 
 fn commits(deliveries: &[Delivery]) -> Vec<u64> {
@@ -104,46 +104,20 @@ async fn a_drainer_sees_only_what_its_purpose_allows() {
     world.send(&both).await;
     world.send(&both[..1]).await;
     let [improve, recommend, deliver] = &names;
-    let whole = world.drain().pull(improve, 9, ALL, NOW).await.unwrap();
+    let whole = world.drain().pull(improve, 9, ALL, NOW, 0).await.unwrap().deliveries;
     assert_eq!(commits(&whole), [1, 2]);
     assert!(
         ["vcpus", "vm.inventory", "uses", "client.feature_used"].iter().all(|name| holds(&whole[0], name))
     );
-    let part = world.drain().pull(recommend, 9, ALL, NOW).await.unwrap();
+    let part = world.drain().pull(recommend, 9, ALL, NOW, 0).await.unwrap().deliveries;
     assert_eq!(commits(&part), [1], "nothing is left of the other");
     assert!(holds(&part[0], "uses") && holds(&part[0], "client.feature_used"));
     assert!(!holds(&part[0], "vcpus") && !holds(&part[0], "vm.inventory"));
-    assert_eq!(world.drain().pull(deliver, 9, ALL, NOW).await.unwrap(), []);
+    assert_eq!(world.drain().pull(deliver, 9, ALL, NOW, 0).await.unwrap().deliveries, []);
     for (name, expected) in [(improve, 0), (recommend, 1), (deliver, 2)] {
         let state = world.drain().get(name).await.unwrap();
         assert_eq!((state.skipped, skipped(&state, SkipReason::Purpose)), (expected, expected), "{name}");
     }
-}
-
-// covers: P6
-#[tokio::test]
-async fn a_lowered_level_binds_what_is_queued_and_what_is_leased() {
-    let mut world = with_subscription().await;
-    store(&mut world, 3).await;
-    let leased = pull(&world, 1).await;
-    world.participate(at_level("standard")).await;
-    let failures = world.drain().acknowledge(&jobs(), &ids(&leased)).await.unwrap().failures;
-    assert_eq!(failures, [(leased[0].ack_id.clone(), AckFailure::Withdrawn)]);
-    assert_eq!(pull(&world, 9).await, []);
-    world.participate(at_level("enhanced")).await;
-    assert_eq!(pull(&world, 9).await, [], "raising it again brings nothing back");
-    assert_eq!(skipped(&state(world.drain()).await, SkipReason::Lowered), 3);
-}
-
-#[tokio::test]
-async fn a_pause_holds_back_and_does_not_undo_what_was_delivered() {
-    let mut world = with_subscription().await;
-    store(&mut world, 2).await;
-    let leased = pull(&world, 1).await;
-    world.participate(Participation { delivery: Mode::Paused, ..at_level("enhanced") }).await;
-    assert_eq!(world.drain().acknowledge(&jobs(), &ids(&leased)).await.unwrap().done, 1);
-    assert_eq!(pull(&world, 9).await, []);
-    assert_eq!(skipped(&state(world.drain()).await, SkipReason::Held), 1);
 }
 
 #[tokio::test]
@@ -152,7 +126,7 @@ async fn an_ended_lease_is_expired_and_a_foreign_one_unknown() {
     let other = SubscriptionName::new("other").unwrap();
     world.drain().create(subscription(&other, Purpose::Improve), false).await.unwrap();
     store(&mut world, 1).await;
-    let foreign = world.drain().pull(&other, 1, ALL, NOW).await.unwrap().remove(0).ack_id;
+    let foreign = world.drain().pull(&other, 1, ALL, NOW, 0).await.unwrap().deliveries.remove(0).ack_id;
     let ended = pull(&world, 1).await.remove(0).ack_id;
     world.drain().modify_deadline(&jobs(), std::slice::from_ref(&ended), NOW).await.unwrap();
     let live = pull(&world, 1).await.remove(0).ack_id;
@@ -254,10 +228,10 @@ async fn a_pull_is_bounded_in_batches_bytes_and_what_is_outstanding() {
     store(&mut world, 9).await;
     let two = pull(&world, 2).await;
     assert_eq!(commits(&two), [1, 2]);
-    let one = world.drain().pull(&jobs(), 9, 1, NOW).await.unwrap();
+    let one = world.drain().pull(&jobs(), 9, 1, NOW, 0).await.unwrap().deliveries;
     assert_eq!(commits(&one), [3], "one comes however few bytes are wanted");
     let bytes = u64::try_from(two[0].body.len()).unwrap() * 3 / 2;
-    assert_eq!(commits(&world.drain().pull(&jobs(), 9, bytes, NOW).await.unwrap()), [4]);
+    assert_eq!(commits(&world.drain().pull(&jobs(), 9, bytes, NOW, 0).await.unwrap().deliveries), [4]);
     assert_eq!(commits(&pull(&world, 9).await), [5]);
     assert_eq!(pull(&world, 9).await, [], "five are out");
     world.drain().acknowledge(&jobs(), &ids(&two)).await.unwrap();
@@ -269,7 +243,9 @@ async fn a_waiting_pull_is_woken_by_a_new_batch_by_room_and_by_a_return() {
     let mut world = World::new(Options { max_outstanding: 1, ..Options::default() }, |_| ()).await;
     world.drain().create(subscription(&jobs(), Purpose::Improve), false).await.unwrap();
     let waiting = |drain: Drain| {
-        tokio::spawn(async move { drain.pull(&jobs(), 1, ALL, Duration::from_secs(30)).await.unwrap() })
+        tokio::spawn(async move {
+            drain.pull(&jobs(), 1, ALL, Duration::from_secs(30), 0).await.unwrap().deliveries
+        })
     };
     let start = Instant::now();
     let pulled = waiting(world.drain().clone());
@@ -297,7 +273,7 @@ async fn a_subscription_that_is_deleted_is_gone_and_its_name_is_free() {
     store(&mut world, 2).await;
     let given = pull(&world, 2).await;
     let waiter = world.drain().clone();
-    let other = tokio::spawn(async move { waiter.pull(&jobs(), 1, ALL, Duration::from_secs(30)).await });
+    let other = tokio::spawn(async move { waiter.pull(&jobs(), 1, ALL, Duration::from_secs(30), 0).await });
     tokio::task::yield_now().await;
     world.drain().delete(&jobs()).await.unwrap();
     assert!(matches!(other.await, Ok(Err(DrainError::NotFound { .. }))));
@@ -366,10 +342,10 @@ async fn a_shutdown_ends_waiting_pulls_and_still_takes_acknowledgements() {
     let given = pull(&world, 1).await;
     pull(&world, 1).await;
     let waiter = world.drain().clone();
-    let waiting = tokio::spawn(async move { waiter.pull(&jobs(), 1, ALL, Duration::from_secs(30)).await });
+    let waiting = tokio::spawn(async move { waiter.pull(&jobs(), 1, ALL, Duration::from_secs(30), 0).await });
     tokio::task::yield_now().await;
     world.drain().clone().run(async {}).await;
     assert!(matches!(waiting.await, Ok(Err(DrainError::Stopped))));
-    assert!(matches!(world.drain().pull(&jobs(), 1, ALL, NOW).await, Err(DrainError::Stopped)));
+    assert!(matches!(world.drain().pull(&jobs(), 1, ALL, NOW, 0).await, Err(DrainError::Stopped)));
     assert_eq!(world.drain().acknowledge(&jobs(), &ids(&given)).await.unwrap().done, 1);
 }

@@ -1,12 +1,14 @@
 //! Subscriptions over a real store against a model that is plainly right: one fate for each batch.
 //! The process ends without a shutdown now and then; nothing of what was answered may be forgotten.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use usaged::drain::{AckFailure, Options, SeekTarget};
 use usaged::ingest::State;
-use usaged::model::{CommitNumber, Purpose};
+use usaged::model::{CommitNumber, Delivery as Mode, Participation, Purpose};
+use usaged::store::{Amended, Amendment, Entry};
 
 use crate::drain_world::{LEASE, MAX_ATTEMPTS, World, at_level, event, jobs, subscription};
 
@@ -44,9 +46,25 @@ enum Step {
     Retire,
     Seek(u64),
     Replay,
-    Lower,
-    Raise,
+    /// The customer takes part at this level: 0 is `none`.
+    Level(u8),
+    Mode(Mode),
+    /// A batch is erased on disk.
+    Erase(u64),
     Crash,
+}
+
+/// Levels by their number.
+const LEVELS: [&str; 3] = ["none", "standard", "enhanced"];
+
+/// What is true of a stored batch, whatever becomes of it.
+#[derive(Debug, Clone, Copy)]
+struct Bound {
+    /// The lowest level since it was stored.
+    level: u8,
+    /// It was for looking at only at some time since.
+    audited: bool,
+    erased: bool,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -61,8 +79,10 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Retire),
         1 => (0..30u64).prop_map(Step::Seek),
         1 => Just(Step::Replay),
-        1 => Just(Step::Lower),
-        2 => Just(Step::Raise),
+        3 => prop_oneof![1 => Just(0), 3 => Just(1), 4 => Just(2_u8)].prop_map(Step::Level),
+        2 => prop_oneof![6 => Just(Mode::Deliver), 1 => Just(Mode::Audit), 2 => Just(Mode::Paused)]
+            .prop_map(Step::Mode),
+        1 => (1..30u64).prop_map(Step::Erase),
         2 => Just(Step::Crash),
     ]
 }
@@ -72,9 +92,13 @@ struct Pair {
     fates: Vec<Fate>,
     last: Option<u8>,
     oldest: u64,
-    participates: bool,
-    /// Every lease ever given: batch and name.
-    given: Vec<(u64, String)>,
+    bounds: Vec<Bound>,
+    level: u8,
+    mode: Mode,
+    /// Every lease ever given: batch, name, and the level that it was delivered at.
+    given: Vec<(u64, String, u8)>,
+    /// Leases of what was erased since.
+    revoked: BTreeSet<usize>,
 }
 
 impl Pair {
@@ -86,8 +110,9 @@ impl Pair {
             })
             .await;
         world.drain().create(subscription(&jobs(), Purpose::Improve), true).await.unwrap();
-        let (fates, given) = (Vec::new(), Vec::new());
-        Self { world, fates, last: None, oldest: 1, participates: true, given }
+        let (fates, bounds, given, revoked) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
+        let (last, oldest, level, mode) = (None, 1, 2, Mode::Deliver);
+        Self { world, fates, last, oldest, bounds, level, mode, given, revoked }
     }
 
     fn fate(&mut self, commit: u64) -> &mut Fate {
@@ -121,60 +146,137 @@ impl Pair {
         }
     }
 
+    /// Whether anything is stored now.
+    fn stores(&self) -> bool {
+        self.level > 0 && self.mode != Mode::Paused
+    }
+
     async fn store(&mut self, batches: u8) {
         for number in 0..batches {
             let receipt = self.world.send(&[event("vm.inventory", "vcpus", number)]).await;
-            self.last = self.participates.then_some(number);
-            if self.participates {
+            self.last = self.stores().then_some(number);
+            if self.stores() {
                 self.fates.push(Fate::New);
+                let (level, audited) = (self.level, self.mode == Mode::Audit);
+                self.bounds.push(Bound { level, audited, erased: false });
                 assert_eq!(receipt.commit.0, self.head());
             }
         }
     }
 
     async fn duplicate(&mut self) {
-        if let (Some(number), true) = (self.last, self.participates) {
+        if let (Some(number), true) = (self.last, self.stores()) {
             let receipt = self.world.send_again(&[event("vm.inventory", "vcpus", number)]).await;
             assert_eq!((receipt.state, receipt.commit.0), (State::Duplicate, self.head()));
         }
     }
 
+    async fn participate(&mut self) {
+        let participation = at_level(LEVELS[usize::from(self.level)]);
+        self.world.participate(Participation { delivery: self.mode, ..participation }).await;
+        for bound in &mut self.bounds {
+            bound.level = bound.level.min(self.level);
+            bound.audited |= self.mode == Mode::Audit;
+        }
+    }
+
+    async fn erase(&mut self, commit: u64) {
+        let store = &self.world.live.store;
+        let number = CommitNumber(commit);
+        let Some(Entry::Record(record)) = store.read_one(number).unwrap() else { return };
+        let amendment = Amendment { commit: number, with: None, expect: record.tag() };
+        assert_eq!(store.amend(vec![amendment]).await.unwrap(), [Amended::Done]);
+        self.expire();
+        // Leases that have ended are ended before anything is looked at.
+        self.world.drain().tick().await.unwrap();
+        let revoked = self.world.drain().revoke(&BTreeSet::from([number])).await.unwrap();
+        self.bounds[usize::try_from(commit - 1).unwrap()].erased = true;
+        if let Fate::Leased(_, _, lease) = *self.fate(commit) {
+            self.revoked.insert(lease);
+            assert_eq!(revoked, 1);
+        } else {
+            assert_eq!(revoked, 0);
+        }
+    }
+
+    fn bound(&self, commit: u64) -> Bound {
+        self.bounds[usize::try_from(commit - 1).unwrap()]
+    }
+
+    /// The level at which a batch can be delivered now, if it can.
+    fn deliverable(&self, commit: u64) -> Option<u8> {
+        let Bound { level, audited, erased } = self.bound(commit);
+        (level > 0 && !audited && !erased && self.mode == Mode::Deliver).then_some(level)
+    }
+
+    fn out(&self) -> usize {
+        self.find(|fate| matches!(fate, Fate::Returned(_) | Fate::Leased(..))).len()
+    }
+
+    /// Passes over a candidate or gives it to the pull; `false` when the pull can take no more.
+    fn settle(&mut self, commit: u64, max: usize, expected: &mut Vec<u64>) -> bool {
+        if self.deliverable(commit).is_none() {
+            *self.fate(commit) = Fate::Skipped;
+            return true;
+        }
+        let is_new = *self.fate(commit) == Fate::New;
+        if expected.len() >= max || (is_new && self.out() >= MAX_OUTSTANDING) {
+            return false;
+        }
+        let attempts = match *self.fate(commit) {
+            Fate::Returned(attempts) => attempts + 1,
+            _ => 1,
+        };
+        let deadline = self.now() + i64::try_from(LEASE.as_millis()).unwrap();
+        *self.fate(commit) = Fate::Leased(attempts, deadline, self.given.len() + expected.len());
+        expected.push(commit);
+        true
+    }
+
+    /// One round of a pull, as the queue does it: what came back first, then new ones in runs.
+    fn round(&mut self, max: usize) -> (Vec<u64>, bool) {
+        let mut expected = Vec::new();
+        let returned: Vec<u64> =
+            self.find(|fate| matches!(fate, Fate::Returned(_))).into_iter().take(max).collect();
+        let mut looked = !returned.is_empty();
+        for commit in returned {
+            self.settle(commit, max, &mut expected);
+        }
+        let mut run = max - expected.len();
+        while expected.len() < max && self.out() < MAX_OUTSTANDING {
+            let new: Vec<u64> = self.find(|fate| fate == Fate::New).into_iter().take(run).collect();
+            looked |= !new.is_empty();
+            let settled = new.iter().all(|commit| self.settle(*commit, max, &mut expected));
+            if new.is_empty() || !settled {
+                break;
+            }
+            let left = max - expected.len();
+            run = if expected.is_empty() { (run * 2).clamp(left, 256) } else { left };
+        }
+        (expected, looked)
+    }
+
     async fn pull(&mut self, max: usize) {
         self.expire();
         let mut expected = Vec::new();
-        let returned = self.find(|fate| matches!(fate, Fate::Returned(_)));
-        let mut out = returned.len() + self.find(|fate| matches!(fate, Fate::Leased(..))).len();
-        if self.participates {
-            expected.extend(returned);
-            for commit in self.find(|fate| fate == Fate::New) {
-                if out < MAX_OUTSTANDING {
-                    expected.push(commit);
-                    out += 1;
-                }
-            }
-            expected.truncate(max);
-        } else {
-            for commit in &returned {
-                *self.fate(*commit) = Fate::Skipped;
-            }
-            if out - returned.len() < MAX_OUTSTANDING {
-                for commit in self.find(|fate| fate == Fate::New) {
-                    *self.fate(commit) = Fate::Skipped;
-                }
-            }
+        let mut looked = true;
+        while expected.is_empty() && looked {
+            (expected, looked) = self.round(max);
         }
-        let pulled = self.world.drain().pull(&jobs(), max, u64::MAX, Duration::ZERO).await.unwrap();
+        let pulled =
+            self.world.drain().pull(&jobs(), max, u64::MAX, Duration::ZERO, 0).await.unwrap().deliveries;
         assert_eq!(pulled.iter().map(|delivery| delivery.commit.0).collect::<Vec<_>>(), expected);
         for delivery in pulled {
             let commit = delivery.commit.0;
-            let attempts = match *self.fate(commit) {
-                Fate::Returned(attempts) => attempts + 1,
-                _ => 1,
-            };
+            let Fate::Leased(attempts, ..) = *self.fate(commit) else { panic!("{commit} is leased") };
             assert_eq!(delivery.attempt, attempts);
-            let deadline = self.now() + i64::try_from(LEASE.as_millis()).unwrap();
-            *self.fate(commit) = Fate::Leased(attempts, deadline, self.given.len());
-            self.given.push((commit, delivery.ack_id));
+            let level = self.bound(commit).level;
+            let named = format!("\u{1a}\u{8}{}", LEVELS[usize::from(level)]);
+            assert!(
+                delivery.body.windows(10).any(|bytes| bytes == named.as_bytes()),
+                "{commit} is at {level}"
+            );
+            self.given.push((commit, delivery.ack_id, level));
         }
     }
 
@@ -184,7 +286,7 @@ impl Pair {
         let number = pick.checked_rem(self.given.len())?;
         // The newest ones are the most likely to be live.
         let number = self.given.len() - 1 - number;
-        let (commit, id) = self.given[number].clone();
+        let (commit, id, _) = self.given[number].clone();
         let live = match *self.fate(commit) {
             Fate::Leased(attempts, _, current) if current == number => Some(attempts),
             _ => None,
@@ -193,19 +295,18 @@ impl Pair {
     }
 
     async fn acknowledge(&mut self, pick: usize) {
-        let Some((_, commit, id, live)) = self.pick(pick) else { return };
+        let Some((number, commit, id, live)) = self.pick(pick) else { return };
         let result = self.world.drain().acknowledge(&jobs(), std::slice::from_ref(&id)).await.unwrap();
-        let failure = match (live, self.participates) {
-            (None, _) => Some(AckFailure::Expired),
-            (Some(_), true) => {
-                *self.fate(commit) = Fate::Acknowledged;
-                None
-            }
-            (Some(_), false) => {
-                *self.fate(commit) = Fate::Skipped;
-                Some(AckFailure::Withdrawn)
-            }
+        let (bound, given) = (self.bound(commit), self.given[number].2);
+        let withdrawn = Some(AckFailure::Withdrawn(CommitNumber(commit)));
+        let (fate, failure) = match live {
+            None => (*self.fate(commit), Some(AckFailure::Expired)),
+            Some(_) if self.revoked.contains(&number) => (Fate::Returned(0), withdrawn),
+            Some(_) if bound.level == 0 => (Fate::Skipped, withdrawn),
+            Some(_) if bound.level < given => (Fate::Returned(0), withdrawn),
+            Some(_) => (Fate::Acknowledged, None),
         };
+        *self.fate(commit) = fate;
         assert_eq!(result.failures, failure.map(|why| (id, why)).into_iter().collect::<Vec<_>>());
         assert_eq!(result.done, usize::from(failure.is_none()));
     }
@@ -281,11 +382,15 @@ impl Pair {
             Step::Retire => self.retire().await,
             Step::Seek(to) => self.seek(to).await,
             Step::Replay => self.replay().await,
-            Step::Lower | Step::Raise => {
-                self.participates = matches!(step, Step::Raise);
-                let level = if self.participates { "enhanced" } else { "none" };
-                self.world.participate(at_level(level)).await;
+            Step::Level(level) => {
+                self.level = level;
+                self.participate().await;
             }
+            Step::Mode(mode) => {
+                self.mode = mode;
+                self.participate().await;
+            }
+            Step::Erase(commit) => self.erase(commit).await,
             Step::Crash => self.world = self.world.restart().await,
         }
         self

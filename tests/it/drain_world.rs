@@ -138,10 +138,20 @@ impl World {
 /// An event of one whole number: `vm.inventory` with `vcpus` may be used to improve only,
 /// `client.feature_used` with `uses` also to recommend.
 pub fn event(name: &str, number_field: &str, number: u8) -> Vec<u8> {
-    let value = vec![2 << 3, number];
+    event_of(name, number_field, &[2 << 3, number])
+}
+
+/// An event of one text.
+pub fn text_event(name: &str, text_field: &str, text: &str) -> Vec<u8> {
+    let mut value = Vec::new();
+    field(&mut value, 1, text.as_bytes());
+    event_of(name, text_field, &value)
+}
+
+fn event_of(name: &str, named: &str, value: &[u8]) -> Vec<u8> {
     let mut pair = Vec::new();
-    field(&mut pair, 1, number_field.as_bytes());
-    field(&mut pair, 2, &value);
+    field(&mut pair, 1, named.as_bytes());
+    field(&mut pair, 2, value);
     let mut event = Vec::new();
     field(&mut event, 1, name.as_bytes());
     field(&mut event, 4, &pair);

@@ -106,7 +106,8 @@ impl Room {
     /// What each subscription is given now.
     async fn drained(&self, purpose: Purpose) -> Vec<Bytes> {
         let name = named(purpose);
-        let given = self.drain.pull(&name, 100, u64::MAX, std::time::Duration::ZERO).await.unwrap();
+        let given =
+            self.drain.pull(&name, 100, u64::MAX, std::time::Duration::ZERO, 0).await.unwrap().deliveries;
         let ids: Vec<_> = given.iter().map(|delivery| delivery.ack_id.clone()).collect();
         self.drain.acknowledge(&name, &ids).await.unwrap();
         given.into_iter().map(|delivery| delivery.body).collect()
@@ -128,7 +129,7 @@ fn named(purpose: Purpose) -> SubscriptionName {
 type Choice = (usize, Vec<u8>, u8);
 
 /// The value of a field: most often the example of the dictionary, else missing, odd or of another type.
-fn chosen(declared: &Field, choice: u8) -> Option<Value> {
+pub fn chosen(declared: &Field, choice: u8) -> Option<Value> {
     let is_text = declared.kind() == Kind::Text;
     Some(match choice {
         0..=119 => example(declared),
@@ -283,6 +284,7 @@ fn a_thousand_events_are_sanitised_with_as_few_allocations_as_ten() {
         caps: &BTreeMap::new(),
         received: START,
         epoch: 690,
+        suppressed: None,
     };
     for product in policy.products() {
         let mut scratch = Scratch::default();

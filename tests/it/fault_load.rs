@@ -243,7 +243,8 @@ async fn pull(
     wait: Duration,
 ) -> Result<Vec<ReceivedBatch>, Status> {
     let max_wait = Some(ProtoDuration { seconds: 0, nanos: i32::try_from(wait.subsec_nanos()).unwrap() });
-    let request = PullRequest { subscription: name.to_owned(), max_batches: 50, max_wait };
+    let request =
+        PullRequest { subscription: name.to_owned(), max_batches: 50, max_wait, ..PullRequest::default() };
     timeout(SOON, client.pull(request)).await.expect("a pull ends").map(|pulled| pulled.into_inner().batches)
 }
 

@@ -10,7 +10,7 @@ use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::model::CommitNumber;
 use usaged::observe::Clock;
-use usaged::store::{Entry, Options, ReadLimits};
+use usaged::store::{Amended, Amendment, Entry, Options, Place as Where, PurgeError, ReadLimits};
 
 use crate::fault_daemon::{Daemon, Disk, Place, until};
 use crate::fault_load::{Load, drain_all, set_up, standing};
@@ -193,4 +193,37 @@ async fn a_segment_that_could_not_be_begun_for_want_of_space_is_begun_later() {
     let limits = ReadLimits { records: 10, bytes: 1 << 20 };
     let found = store.read(CommitNumber(1), limits).unwrap();
     assert!(found.iter().all(|entry| matches!(entry, Entry::Record(_))) && found.len() == 2, "{found:?}");
+}
+
+/// covers: P8, B2
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_records_are_still_reduced_to_nothing_and_purging_waits_for_space() {
+    let disk = Disk::mount("size=64m");
+    let clock = Clock::manual(START);
+    let mut options = Options::new(&disk.path().join("data"));
+    options.reserve_bytes = 4 << 20;
+    let store = crate::store_samples::reopen(&options, &root_key(), &clock).unwrap();
+    for n in 1..=40 {
+        store.append(append(n, START)).await.unwrap();
+    }
+    let head = store.head();
+    let ballast = Ballast::fill(&disk, 1 << 20);
+    let refused = store.append(append(99, START)).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let Some(Entry::Record(record)) = store.read_one(CommitNumber(3)).unwrap() else { panic!("no record") };
+    let amendment = Amendment { commit: record.commit, with: None, expect: record.tag() };
+    assert_eq!(store.amend(vec![amendment]).await.unwrap(), [Amended::Done]);
+    let purge = || {
+        let store = store.clone();
+        let place = Where::Commits { first: CommitNumber(1), last: CommitNumber(40) };
+        tokio::task::spawn_blocking(move || store.purge(&[place], &mut |_| {}))
+    };
+    let waits = purge().await.unwrap();
+    assert!(matches!(waits, Err(PurgeError::Full { bytes }) if bytes > 1 << 20), "{waits:?}");
+    assert_eq!(store.fatal().borrow().clone(), None);
+    drop(ballast);
+    let purged = purge().await.unwrap().unwrap();
+    assert!(purged.files > 0 && purged.logs > 0, "{purged:?}");
+    assert!(matches!(store.read_one(CommitNumber(3)).unwrap(), Some(Entry::Gone { .. })));
+    assert_eq!(store.head(), head);
 }

@@ -63,6 +63,7 @@ fn stored(policy: &Arc<Policy>, request: &SubmitRequest, level: (&str, &str), re
         caps: &BTreeMap::new(),
         received: NOW,
         epoch: 690,
+        suppressed: None,
     };
     let bytes = request.encode_to_vec();
     let head = Head::read(&bytes).unwrap();

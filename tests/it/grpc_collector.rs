@@ -44,6 +44,9 @@ impl RootKeyPlace for NoPlace {
 }
 
 pub struct Collector {
+    /// The room behind the drainers' door.
+    pub room: Drain,
+    pub address: std::net::SocketAddr,
     pub channel: Channel,
     pub health: Health,
     /// Whether a reload of the policy finds a mistake.
@@ -62,8 +65,8 @@ impl Collector {
         let customers = Customers::new(store.clone(), 100);
         let policy = Handle::new(Arc::new(compile(&shipped()).unwrap().0));
         let settings = ingest::Options::default();
-        let rotation = settings.rotation;
-        let intake = Intake::new(store.clone(), customers.clone(), policy.clone(), clock.clone(), settings);
+        let intake =
+            Intake::new(store.clone(), customers.clone(), policy.clone(), clock.clone(), settings.clone());
         let drain = Drain::open(
             store.clone(),
             customers.clone(),
@@ -72,6 +75,7 @@ impl Collector {
             drain::Options::default(),
         );
         let drain = drain.await.unwrap();
+        let room = drain.clone();
         let policy_is_bad = Arc::new(AtomicBool::new(false));
         let reload: Reload = {
             let (policy, is_bad) = (policy.clone(), Arc::clone(&policy_is_bad));
@@ -83,8 +87,8 @@ impl Collector {
         let options = Options::default();
         let (routes, health) = routes(
             IngestDoor::new(intake, Identity::Loopback, &options),
-            DrainDoor::new(drain, clock.clone(), &options),
-            AdminDoor::new(store, customers.clone(), policy.clone(), clock.clone(), rotation, reload),
+            DrainDoor::new(drain.clone(), clock.clone(), &options),
+            AdminDoor::new(store, customers.clone(), drain, policy.clone(), clock.clone(), settings, reload),
             KeyDoor::new(customers, policy, clock, BTreeMap::new(), Arc::new(NoPlace)),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -93,7 +97,7 @@ impl Collector {
         let ended = tokio::spawn(serve(listener, routes, options, shutdown.clone()));
         health.set(true).await;
         let channel = connect(&address.to_string()).await.unwrap();
-        Self { channel, health, policy_is_bad, shutdown, ended, _dir: dir }
+        Self { room, address, channel, health, policy_is_bad, shutdown, ended, _dir: dir }
     }
 
     pub fn admin(&self) -> AdminServiceClient<Channel> {

@@ -24,29 +24,30 @@ use usaged::store::{self, Customers, Entry, ReadLimits};
 
 use crate::cli_flow::page;
 use crate::cli_run::Collector;
+use crate::hunt_ask::{ask_about_plans, ask_what_is_stored};
 use crate::hunt_bad::{bad_requests, odd_heads};
 use crate::hunt_canary::{Canary, Place, Sent};
 use crate::hunt_cast::{self as cast, Fill, Member};
 use crate::hunt_search::files;
 
 /// A running hunt: what was sent, and what was found where it may not be.
-struct Hunt {
-    policy: Policy,
-    sent: Sent,
+pub struct Hunt {
+    pub policy: Policy,
+    pub sent: Sent,
     requests: usize,
     found: Vec<String>,
     ingest: EncodedIngest,
-    channel: Channel,
+    pub channel: Channel,
 }
 
 impl Hunt {
-    fn look(&mut self, place: Place, of: &str, bytes: &[u8]) {
+    pub fn look(&mut self, place: Place, of: &str, bytes: &[u8]) {
         let leaks = self.sent.leaks(place, bytes);
         self.found.extend(leaks.into_iter().map(|canary| format!("{of}: {}", canary.what)));
     }
 
     /// A new batch of a member: every event of a product.
-    fn batch(&mut self, member: &Member, product: usize, fill: Fill) -> SubmitRequest {
+    pub fn batch(&mut self, member: &Member, product: usize, fill: Fill) -> SubmitRequest {
         self.requests += 1;
         let product = &self.policy.products()[product];
         let at = cast::Place { policy: &self.policy, product, request: self.requests };
@@ -54,7 +55,7 @@ impl Hunt {
     }
 
     /// Sends bytes alone and then in a stream, and looks through both answers. Gives the first.
-    async fn send(&mut self, id: &CustomerId, body: &Bytes) -> Result<i32, Status> {
+    pub async fn send(&mut self, id: &CustomerId, body: &Bytes) -> Result<i32, Status> {
         let request = of_customer(body.clone(), id).unwrap();
         let answer = self.ingest.submit(request).await;
         self.look_at(Place::Answer(self.requests), &answer);
@@ -70,7 +71,7 @@ impl Hunt {
         answer.map(|receipt| receipt.state)
     }
 
-    fn look_at<T: std::fmt::Debug>(&mut self, place: Place, answer: &Result<T, Status>) {
+    pub fn look_at<T: std::fmt::Debug>(&mut self, place: Place, answer: &Result<T, Status>) {
         if let Err(status) = answer {
             self.look(place, "the details of a status", status.details());
             self.look(place, "the message of a status", status.message().as_bytes());
@@ -146,6 +147,8 @@ async fn no_canary_is_anywhere_but_where_its_customer_agreed() {
     send_what_is_wrong(&mut hunt, &cast).await;
 
     send_by_command(&mut hunt, &collector, &cast);
+    ask_about_plans(&mut hunt, &cast).await;
+    ask_what_is_stored(&mut hunt, &cast).await;
 
     // The directory first while the collector runs, and then as it left it.
     look_in_directory(&mut hunt, dir.path());

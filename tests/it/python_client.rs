@@ -16,7 +16,7 @@ const REMEDY: &str = "this test needs python3 with venv (deploy/setup.sh install
                       PIP_INDEX_URL or PIP_FIND_LINKS at a mirror that has them";
 
 /// The part of the repository that is called `name`.
-fn repository(name: &str) -> PathBuf {
+pub fn repository(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
@@ -30,7 +30,7 @@ fn run(command: &mut Command, remedy: &str) -> String {
 
 /// Python with the packages of tests/python/requirements.txt, in a virtual environment of its own
 /// under the target directory: made once for each list of packages.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let list = repository("tests/python/requirements.txt");
     let wanted = std::fs::read(&list).unwrap();
     let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-client");
@@ -51,7 +51,7 @@ fn python() -> PathBuf {
 }
 
 /// Python stubs of every file in `proto/`, made in `dir`.
-fn make_stubs(python: &Path, dir: &Path) {
+pub fn make_stubs(python: &Path, dir: &Path) {
     let files = ["ingest", "drain", "admin"].map(|name| format!("usaged/{name}/v1/{name}.proto"));
     let to = |flag: &str| format!("--{flag}={}", dir.display());
     let mut protoc = Command::new(python);
@@ -81,7 +81,7 @@ fn a_python_client_sends_and_drains_with_nothing_but_the_proto_files() {
     }
     assert_eq!(
         said["reflected"],
-        json!(["batch_id", "product", "instance", "region", "level_caps", "events"])
+        json!(["batch_id", "product", "instance", "region", "level_caps", "events", "plan_version"])
     );
     assert_eq!((&said["revision"], &said["subscription"]), (&json!(1), &json!(["jobs", 60, 5])));
 

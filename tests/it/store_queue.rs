@@ -89,7 +89,10 @@ async fn a_batch_id_is_remembered_across_rotations_for_the_whole_window() {
         store.maintain().await.unwrap();
         let outcome = store.append(append(1, START)).await.unwrap();
         assert!(matches!(outcome, Appended::Duplicate { .. }), "after {n}: {outcome:?}");
+        let found = [1, n].map(|n| store.find(&dedup(n).id).unwrap().map(|found| found.last));
+        assert_eq!(found, [1, n].map(|n| Some(CommitNumber(n))));
     }
+    assert_eq!(store.find(&dedup(99).id).unwrap(), None);
     store.close().await;
     assert!(inspect(&bench.path).unwrap().dedup.len() >= 3);
     let store = bench.open();
@@ -100,6 +103,7 @@ async fn a_batch_id_is_remembered_across_rotations_for_the_whole_window() {
     store.maintain().await.unwrap();
     bench.clock.advance_ms(200_000);
     store.maintain().await.unwrap();
+    assert_eq!(store.find(&dedup(1).id).unwrap(), None);
     let forgotten = store.append(append(1, START)).await.unwrap();
     assert_eq!(forgotten, Appended::Stored { last: CommitNumber(14) });
 }

@@ -88,8 +88,14 @@ pub fn batch(n: u64, received: UnixMillis) -> SanitizedBatch {
     let bytes = request(n);
     let head = Head::read(&bytes).unwrap();
     let (secret, caps) = (secret(), BTreeMap::new());
-    let applicant =
-        Applicant { participation: &participation, secret: &secret, caps: &caps, received, epoch: 0 };
+    let applicant = Applicant {
+        participation: &participation,
+        secret: &secret,
+        caps: &caps,
+        received,
+        epoch: 0,
+        suppressed: None,
+    };
     let permit = Permit::grant(policy(), &applicant, &head);
     let mut made = sanitize(&permit, &head, ProtoReader::new(&bytes), &mut Scratch::default()).unwrap();
     assert_eq!(made.batches.len(), 1, "{:?}", made.tally);
@@ -98,7 +104,7 @@ pub fn batch(n: u64, received: UnixMillis) -> SanitizedBatch {
 
 /// The sealed record number `n`.
 pub fn record(n: u64, received: UnixMillis) -> SealedRecord {
-    SealedRecord::seal(&batch(n, received), &seal_key(received)).unwrap()
+    SealedRecord::seal(&batch(n, received), 1, &seal_key(received)).unwrap()
 }
 
 /// A batch of one record under the id `n`.

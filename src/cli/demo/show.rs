@@ -6,7 +6,7 @@ use super::cast::CAST;
 use crate::cli::batch_text;
 use crate::cli::exit::Failure;
 use crate::cli::output::{Output, grouped, right, table};
-use crate::cli::policy::explain::{Maps, flat};
+use crate::cli::policy::side_by_side::{Maps, flat};
 use crate::cli::send::Summary;
 use crate::grpc::proto::drain::{Batch, Subscription};
 use crate::policy::Product;

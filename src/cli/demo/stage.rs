@@ -107,7 +107,12 @@ pub(super) async fn drain(
 ) -> Result<Vec<(u64, Batch)>, Failure> {
     let mut drained = Vec::new();
     loop {
-        let request = PullRequest { subscription: name.to_owned(), max_batches: 100, max_wait: None };
+        let request = PullRequest {
+            subscription: name.to_owned(),
+            max_batches: 100,
+            max_wait: None,
+            ..PullRequest::default()
+        };
         let pulled = client.pull(request).await.map_err(|status| refused(&status))?.into_inner().batches;
         if pulled.is_empty() {
             return Ok(drained);

@@ -150,7 +150,12 @@ async fn pull(mut client: DrainClient, name: String, left: Left, bar: ProgressBa
     let mut events = 0_u64;
     let max_wait = Some(wire_duration(Duration::from_millis(100)));
     while !left.none.is_cancelled() {
-        let request = PullRequest { subscription: name.clone(), max_batches: BATCHES, max_wait };
+        let request = PullRequest {
+            subscription: name.clone(),
+            max_batches: BATCHES,
+            max_wait,
+            ..PullRequest::default()
+        };
         let pulled = client.pull(request).await.map_err(|status| refused(&status))?.into_inner().batches;
         if pulled.is_empty() {
             continue;

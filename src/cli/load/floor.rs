@@ -127,6 +127,7 @@ impl Sanitised {
                 caps: &BTreeMap::new(),
                 received: Clock::system().now(),
                 epoch: 0,
+                suppressed: None,
             };
             let permit = Permit::grant(Arc::clone(&policy), &applicant, &head);
             let sanitised = sanitize(&permit, &head, ProtoReader::new(&request), &mut scratch);
@@ -140,7 +141,7 @@ impl Sanitised {
     }
 
     fn sealed(&self) -> Result<Vec<SealedRecord>, Failure> {
-        let sealed = self.batches.iter().map(|batch| SealedRecord::seal(batch, &self.key));
+        let sealed = self.batches.iter().map(|batch| SealedRecord::seal(batch, 1, &self.key));
         sealed.collect::<Result<_, _>>().map_err(|_| Failure::Failed("a batch cannot be sealed".to_owned()))
     }
 

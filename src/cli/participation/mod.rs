@@ -1,5 +1,7 @@
 //! `usaged participation`: what customers chose, in a running collector.
 
+mod accept;
+mod audit;
 mod import;
 mod text;
 
@@ -23,6 +25,7 @@ const PAGE: u64 = 1_000;
 Examples:
   usaged participation set acme --level operational=operational --level ceip=standard --reason 'ticket 4711'
   usaged participation get acme
+  usaged participation accept acme --product vcenter --dry-run
   usaged participation import customers.toml --reason 'initial load'
   usaged participation history acme --json")]
 pub(super) struct ParticipationArgs {
@@ -52,6 +55,8 @@ enum Action {
         #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
         page_token: String,
     },
+    /// Accept the data that a newer dictionary brings, or withdraw from it, and see what becomes visible.
+    Accept(accept::AcceptArgs),
     /// Set many participations from a TOML, JSON or NDJSON file; bad ones are named, the others set.
     Import(import::ImportArgs),
     /// Show every change of a participation, newest first: who, when and why.
@@ -63,6 +68,8 @@ enum Action {
         #[arg(long, default_value_t = 100)]
         limit: u64,
     },
+    /// Show what is stored of a customer, opened: with delivery `audit`, all that would have left.
+    Audit(audit::AuditArgs),
 }
 
 #[derive(Debug, Args)]
@@ -132,7 +139,7 @@ fn split<'t>(text: &'t str, form: &str) -> Result<(&'t str, &'t str), String> {
     text.split_once('=').ok_or_else(|| format!("write it as {form}"))
 }
 
-fn program_level(text: &str) -> Result<ProgramLevel, String> {
+pub(super) fn program_level(text: &str) -> Result<ProgramLevel, String> {
     let (program, level) = split(text, "PROGRAM=LEVEL, such as ceip=standard")?;
     let program = ProgramName::new(program).map_err(|error| error.to_string())?;
     let level = LevelName::new(level).map_err(|error| error.to_string())?;
@@ -165,8 +172,10 @@ impl ParticipationArgs {
                 show(&got.into_inner(), out)
             }
             Action::List { limit, page_token } => list(&mut admin, limit, page_token, out).await,
+            Action::Accept(args) => accept::accept(&mut admin, args, out).await,
             Action::Import(args) => import::import(&mut admin, args, out).await,
             Action::History { customer, limit } => history(&mut admin, &customer, limit, out).await,
+            Action::Audit(args) => audit::audit(&mut admin, args, out).await,
         }
     }
 }

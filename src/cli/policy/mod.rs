@@ -1,7 +1,14 @@
-//! `usaged policy`: check a policy directory, and see what it does to an event. Works without a
-//! collector, from the code that ingest uses.
+//! `usaged policy`: check a policy directory, see what it does to an event and what a change of it
+//! exposes, publish it, and see what it did to a batch. All but the last works without a collector, from the
+//! code that ingest uses.
 
+mod customers;
+mod diff;
+mod diff_text;
 pub(super) mod explain;
+pub(super) mod explain_batch;
+mod publish;
+pub(super) mod side_by_side;
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +25,10 @@ use crate::policy::{self, Policy, PolicyFile, Problem};
 Examples:
   usaged policy check /etc/usaged/policy
   usaged policy explain --product vcenter event.ndjson
-  usaged policy explain --product vcenter --policy /etc/usaged/policy --region eea --why event.ndjson")]
+  usaged policy explain --product vcenter --policy /etc/usaged/policy --region eea --why event.ndjson
+  usaged policy explain --customer acme --batch 0190a3c2-7b1e-7c55-9d2f-0123456789ab
+  usaged policy diff --live /etc/usaged/policy.new
+  usaged policy publish /etc/usaged/policy --out site")]
 pub(super) struct PolicyArgs {
     #[command(subcommand)]
     action: Action,
@@ -42,8 +52,12 @@ Examples:
         #[arg(long, conflicts_with = "dir")]
         shipped: bool,
     },
-    /// Show field by field what every level would store of an event.
+    /// Show field by field what every level would store of an event, or what became of a batch.
     Explain(explain::ExplainArgs),
+    /// Show what a change of a policy exposes or hides, at which level, and how many customers it touches.
+    Diff(diff::DiffArgs),
+    /// Publish the dictionary with what each level stores, as Markdown, HTML and JSON.
+    Publish(publish::PublishArgs),
 }
 
 impl PolicyArgs {
@@ -51,6 +65,8 @@ impl PolicyArgs {
         match self.action {
             Action::Check { dir, shipped: _ } => check(dir.as_deref(), out),
             Action::Explain(args) => args.run(out),
+            Action::Diff(args) => args.run(out),
+            Action::Publish(args) => args.run(out),
         }
     }
 }
@@ -58,6 +74,22 @@ impl PolicyArgs {
 /// The texts of a directory, or the shipped ones.
 fn files(dir: Option<&Path>) -> Result<Vec<PolicyFile>, Vec<Problem>> {
     dir.map_or_else(|| Ok(policy::shipped()), read_policy_files)
+}
+
+/// The policy of a directory, or the shipped one.
+fn compiled(dir: Option<&Path>) -> Result<Policy, Failure> {
+    let compiled = files(dir).and_then(|files| policy::compile(&files));
+    let (policy, _notes) = compiled.map_err(|problems| {
+        let place = dir.map_or_else(|| "shipped".to_owned(), |dir| dir.display().to_string());
+        mistakes(&format!("the policy {place} has mistakes:"), &problems)
+    })?;
+    Ok(policy)
+}
+
+/// A policy that was refused.
+fn mistakes(what: &str, problems: &[Problem]) -> Failure {
+    let errors = problems.iter().filter(|problem| problem.severity == policy::Severity::Error);
+    Failure::Refused { what: what.to_owned(), problems: errors.map(ToString::to_string).collect() }
 }
 
 fn problem_json(problem: &Problem) -> Json {

@@ -117,6 +117,7 @@ impl Batches {
             region: head.region,
             level_caps: head.level_caps,
             events,
+            plan_version: String::new(),
         }))
     }
 

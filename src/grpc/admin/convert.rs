@@ -98,17 +98,29 @@ fn product_levels(given: &[pb::ProductLevel]) -> Result<Vec<ProductLevel>, Fault
 
 /// A participation after a change, as the API says it.
 pub(super) fn api_participation(change: &Change) -> pb::Participation {
-    let participation = &change.participation;
+    pb::Participation {
+        changed_by: change.by.clone(),
+        change_reason: change.reason.clone(),
+        change_time: Some(timestamp(change.at)),
+        revision: change.revision,
+        ..api_choice(&change.participation)
+    }
+}
+
+/// Levels by program, as the API says them.
+pub(super) fn api_levels(levels: &BTreeMap<ProgramName, LevelName>) -> Vec<pb::ProgramLevel> {
+    let level = |(program, level): (&ProgramName, &LevelName)| pb::ProgramLevel {
+        program: program.to_string(),
+        level: level.to_string(),
+    };
+    levels.iter().map(level).collect()
+}
+
+/// What a customer chose, as the API says it.
+pub(super) fn api_choice(participation: &Participation) -> pb::Participation {
     pb::Participation {
         customer: participation.customer.to_string(),
-        levels: participation
-            .levels
-            .iter()
-            .map(|(program, level)| pb::ProgramLevel {
-                program: program.to_string(),
-                level: level.to_string(),
-            })
-            .collect(),
+        levels: api_levels(&participation.levels),
         product_levels: participation
             .product_levels
             .iter()
@@ -129,10 +141,7 @@ pub(super) fn api_participation(change: &Change) -> pb::Participation {
                 version: *version,
             })
             .collect(),
-        changed_by: change.by.clone(),
-        change_reason: change.reason.clone(),
-        change_time: Some(timestamp(change.at)),
-        revision: change.revision,
+        ..pb::Participation::default()
     }
 }
 

@@ -1,6 +1,10 @@
 //! `usaged.admin.v1.AdminService`: what an operator may ask.
 
+mod accept;
 mod convert;
+mod count;
+mod explain;
+mod explained;
 mod registry;
 
 use std::sync::Arc;
@@ -17,11 +21,11 @@ use super::proto::admin as pb;
 use super::proto::admin::admin_service_server::AdminService;
 use super::status::{Cause, Fault};
 use super::times::timestamp;
-use crate::ingest::{Explain, LevelExplanation, Rotation};
-use crate::model::{CustomerId, RegionName, UnixMillis};
+use crate::drain::Drain;
+use crate::ingest;
+use crate::model::{CustomerId, UnixMillis};
 use crate::observe::Clock;
-use crate::policy::Handle;
-use crate::sanitize::wire::Head;
+use crate::policy::{Handle, PolicyFile};
 use crate::store::{Customers, Store};
 
 /// Loads the policy directory again: the version now in force and whether it changed, or every
@@ -32,31 +36,35 @@ pub type Reload = Arc<dyn Fn() -> Result<(String, bool), String> + Send + Sync>;
 pub struct AdminDoor {
     registry: Registry,
     customers: Customers,
+    drain: Drain,
     clock: Clock,
-    rotation: Rotation,
+    ingest: ingest::Options,
     reload: Reload,
     started: UnixMillis,
     explaining: Arc<Semaphore>,
     importing: Arc<Semaphore>,
+    counting: Arc<Semaphore>,
 }
 
 /// Imports at a time.
 const IMPORTING: usize = 4;
 
-/// Events of one request to explain, and such requests at a time: each event is sanitised once for
-/// every level of every program.
-const EXPLAINED: u32 = 16;
+/// Counts of customers at a time: each reads thousands of rows.
+const COUNTING: usize = 2;
+
+/// Requests to explain something, or to show what is stored, at a time.
 const EXPLAINING: usize = 2;
 
 impl AdminDoor {
-    /// Opens the door. `rotation` is that of ingest, so that explained pseudonyms are the stored ones.
+    /// Opens the door. `ingest` is what ingest goes by, so that what is explained is what is stored.
     #[must_use]
     pub fn new(
         store: Store,
         customers: Customers,
+        drain: Drain,
         policy: Handle,
         clock: Clock,
-        rotation: Rotation,
+        ingest: ingest::Options,
         reload: Reload,
     ) -> Self {
         let started = clock.now();
@@ -65,58 +73,20 @@ impl AdminDoor {
         Self {
             registry: Registry { store, policy },
             customers,
+            drain,
             clock,
-            rotation,
+            ingest,
             reload,
             started,
             explaining,
             importing,
+            counting: Arc::new(Semaphore::new(COUNTING)),
         }
-    }
-
-    fn explain(&self, request: &pb::ExplainEventRequest) -> Result<pb::ExplainEventResponse, Fault> {
-        let region = match request.region.as_str() {
-            "" => None,
-            name => Some(RegionName::new(name).map_err(|invalid| Fault::field("region", invalid.rule))?),
-        };
-        let (policy, now) = (self.registry.policy.load(), self.clock.now());
-        let policy_version = policy.version().to_owned();
-        if region.as_ref().is_some_and(|region| !policy.regions().contains(region)) {
-            return Err(Fault::field("region", "the policy has no such region"));
-        }
-        // What is not a request is told below.
-        if Head::read(&request.submit_request).is_ok_and(|head| head.events > EXPLAINED) {
-            return Err(Fault::field("submit_request.events", "at most 16 are explained at a time"));
-        }
-        let explain = if request.customer.is_empty() {
-            Explain::for_anyone(policy, region, now)?
-        } else {
-            let id = customer("customer", &request.customer)?;
-            let entry = self.customers.get(&id)?.ok_or_else(no_participation)?;
-            let mut participation = entry.change.participation.clone();
-            participation.region = region.or(participation.region);
-            Explain::for_customer(policy, &participation, Arc::clone(&entry.secret), now, self.rotation)
-        };
-        let levels = explain.explain(&request.submit_request)?;
-        Ok(pb::ExplainEventResponse { levels: levels.into_iter().map(level).collect(), policy_version })
     }
 }
 
 pub(super) fn no_participation() -> Fault {
     Fault::of(Cause::NoParticipation, "this customer never had a participation; set one first")
-}
-
-fn level(explained: LevelExplanation) -> pb::LevelExplanation {
-    pb::LevelExplanation {
-        program: explained.program.to_string(),
-        level: explained.level.to_string(),
-        batch: explained.batch.into(),
-        fields: explained
-            .fields
-            .into_iter()
-            .map(|f| pb::FieldExplanation { place: f.place, treatment: f.treatment.to_owned(), why: f.why })
-            .collect(),
-    }
 }
 
 /// A place among few.
@@ -199,6 +169,50 @@ impl AdminService for Arc<AdminDoor> {
         }))
     }
 
+    async fn accept_dictionary(
+        &self,
+        request: Request<pb::AcceptDictionaryRequest>,
+    ) -> Result<Response<pb::AcceptDictionaryResponse>, Status> {
+        let accepted = accept::accept(&self.registry, &self.ingest.level_caps, request.into_inner());
+        Ok(Response::new(accepted.await?))
+    }
+
+    async fn count_participations(
+        &self,
+        request: Request<pb::CountParticipationsRequest>,
+    ) -> Result<Response<pb::CountParticipationsResponse>, Status> {
+        let token = request.into_inner().page_token;
+        let place = place(&self.counting, "other customers are being counted; try again")?;
+        let (store, policy) = (self.registry.store.clone(), self.registry.policy.load());
+        let counted = aside(move || {
+            let counted = count::count(&store, &token);
+            drop(place);
+            counted
+        });
+        let counted = counted.await??;
+        Ok(Response::new(pb::CountParticipationsResponse {
+            level_caps: convert::api_levels(&self.ingest.level_caps),
+            policy_version: policy.version().to_owned(),
+            ..counted
+        }))
+    }
+
+    type ReadPolicyStream = tokio_stream::Iter<std::vec::IntoIter<Result<pb::ReadPolicyResponse, Status>>>;
+
+    async fn read_policy(
+        &self,
+        _: Request<pb::ReadPolicyRequest>,
+    ) -> Result<Response<Self::ReadPolicyStream>, Status> {
+        let policy = self.registry.policy.load();
+        let file = |file: &PolicyFile| pb::ReadPolicyResponse {
+            path: file.path.clone(),
+            text: file.text.clone(),
+            policy_version: policy.version().to_owned(),
+        };
+        let files: Vec<_> = policy.files().iter().map(file).map(Ok).collect();
+        Ok(Response::new(tokio_stream::iter(files)))
+    }
+
     async fn reload_policy(
         &self,
         _: Request<pb::ReloadPolicyRequest>,
@@ -216,15 +230,24 @@ impl AdminService for Arc<AdminDoor> {
         &self,
         request: Request<pb::ExplainEventRequest>,
     ) -> Result<Response<pb::ExplainEventResponse>, Status> {
-        let (door, request) = (Self::clone(self), request.into_inner());
-        let place = place(&self.explaining, "other events are being explained; try again")?;
-        let explained = aside(move || {
-            let explained = door.explain(&request);
-            // Here, because the caller may be gone long before.
-            drop(place);
-            explained
-        });
-        Ok(Response::new(explained.await??))
+        let request = request.into_inner();
+        Ok(Response::new(self.explaining(move |door| door.explain(&request)).await?))
+    }
+
+    async fn explain_batch(
+        &self,
+        request: Request<pb::ExplainBatchRequest>,
+    ) -> Result<Response<pb::ExplainBatchResponse>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(self.explaining(move |door| door.explain_batch(&request)).await?))
+    }
+
+    async fn list_stored_batches(
+        &self,
+        request: Request<pb::ListStoredBatchesRequest>,
+    ) -> Result<Response<pb::ListStoredBatchesResponse>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(self.explaining(move |door| door.stored_batches(&request)).await?))
     }
 
     async fn get_status(&self, _: Request<pb::GetStatusRequest>) -> Result<Response<pb::Status>, Status> {

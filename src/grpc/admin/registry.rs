@@ -16,27 +16,27 @@ const IMPORTED: usize = 1000;
 const FAILURES: usize = 100;
 /// How often a change is made again because another one came between. One customer named more often
 /// than this in one message of an import is refused.
-const ATTEMPTS: u32 = 8;
+pub(super) const ATTEMPTS: u32 = 8;
 /// Bytes of who and why.
 const BY_BYTES: usize = 128;
 const REASON_BYTES: usize = 512;
 
 /// Who asks for a change, and why.
 #[derive(Clone)]
-struct Warrant {
+pub(super) struct Warrant {
     by: String,
     reason: String,
 }
 
 impl Warrant {
-    fn new(by: &str, reason: &str) -> Result<Self, Fault> {
+    pub(super) fn new(by: &str, reason: &str) -> Result<Self, Fault> {
         Ok(Self {
             by: written("changed_by", by, BY_BYTES)?,
             reason: written("change_reason", reason, REASON_BYTES)?,
         })
     }
 
-    fn change(&self, participation: Participation, if_revision: Option<u64>) -> NewChange {
+    pub(super) fn change(&self, participation: Participation, if_revision: Option<u64>) -> NewChange {
         NewChange { participation, by: self.by.clone(), reason: self.reason.clone(), if_revision }
     }
 }

@@ -60,6 +60,7 @@ enum Pace {
 methods! {
     Submit = "usaged.ingest.v1.IngestService" "Submit" Prompt,
     SubmitStream = "usaged.ingest.v1.IngestService" "SubmitStream" Stream,
+    GetCollectionPlan = "usaged.ingest.v1.IngestService" "GetCollectionPlan" Prompt,
     Pull = "usaged.drain.v1.DrainService" "Pull" Waits,
     StreamingPull = "usaged.drain.v1.DrainService" "StreamingPull" Stream,
     Acknowledge = "usaged.drain.v1.DrainService" "Acknowledge" Prompt,
@@ -76,8 +77,13 @@ methods! {
     ListParticipations = "usaged.admin.v1.AdminService" "ListParticipations" Prompt,
     ImportParticipations = "usaged.admin.v1.AdminService" "ImportParticipations" Stream,
     ListParticipationChanges = "usaged.admin.v1.AdminService" "ListParticipationChanges" Prompt,
+    AcceptDictionary = "usaged.admin.v1.AdminService" "AcceptDictionary" Prompt,
+    CountParticipations = "usaged.admin.v1.AdminService" "CountParticipations" Prompt,
+    ReadPolicy = "usaged.admin.v1.AdminService" "ReadPolicy" Prompt,
     ReloadPolicy = "usaged.admin.v1.AdminService" "ReloadPolicy" Prompt,
     ExplainEvent = "usaged.admin.v1.AdminService" "ExplainEvent" Prompt,
+    ExplainBatch = "usaged.admin.v1.AdminService" "ExplainBatch" Prompt,
+    ListStoredBatches = "usaged.admin.v1.AdminService" "ListStoredBatches" Prompt,
     GetStatus = "usaged.admin.v1.AdminService" "GetStatus" Prompt,
     GetKeyStatus = "usaged.admin.v1.KeyService" "GetKeyStatus" Prompt,
     RotateRootKey = "usaged.admin.v1.KeyService" "RotateRootKey" Prompt,
@@ -124,7 +130,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen, 27);
+        assert_eq!(seen, 30);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Subscriptions, deliveries and refusals of the drain room, as the API says them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::drain::{AckFailure, DeadLetter, Delivery, DrainError, SubscriptionState};
+use crate::drain::{
+    AckFailure, DeadLetter, Delivery, DrainError, Notice, NoticeDelivery, Scope, SubscriptionState,
+};
 use crate::grpc::proto::drain as pb;
 use crate::grpc::status::{Cause, Fault};
 use crate::grpc::times::{api_duration, duration, timestamp};
@@ -109,6 +112,32 @@ pub(super) fn received(delivery: Delivery) -> pb::ReceivedBatch {
     }
 }
 
+/// What is to be deleted.
+pub(super) fn notice(delivery: NoticeDelivery) -> pb::Notice {
+    use pb::notice::Scope as Api;
+    let NoticeDelivery { ack_id, notice, .. } = delivery;
+    let Notice { erasure, scope, customers, requested } = Arc::unwrap_or_clone(notice);
+    let told = pb::Notice {
+        ack_id,
+        erasure_id: erasure.to_string(),
+        customers,
+        request_time: Some(timestamp(requested)),
+        ..pb::Notice::default()
+    };
+    match scope {
+        Scope::Customer => pb::Notice { scope: Api::Customer.into(), ..told },
+        Scope::Instance { tokens } => pb::Notice { scope: Api::Instance.into(), tokens, ..told },
+        Scope::Identifier { class, tokens } => {
+            pb::Notice { scope: Api::Identifier.into(), class: class.to_string(), tokens, ..told }
+        }
+        Scope::Times { from, until } => {
+            let (from, until) = (Some(timestamp(from)), Some(timestamp(until)));
+            pb::Notice { scope: Api::Times.into(), from, until, ..told }
+        }
+        Scope::Everything => pb::Notice { scope: Api::Everything.into(), ..told },
+    }
+}
+
 /// A batch that was given up.
 pub(super) fn dead_letter(letter: DeadLetter) -> pb::DeadLetter {
     pb::DeadLetter {
@@ -124,11 +153,15 @@ pub(super) fn dead_letter(letter: DeadLetter) -> pb::DeadLetter {
 pub(super) fn failures(failures: Vec<(String, AckFailure)>) -> Vec<pb::AckFailure> {
     use pb::ack_failure::Reason;
     let reason = |failure| match failure {
-        AckFailure::Expired => Reason::Expired,
-        AckFailure::Unknown => Reason::Unknown,
-        AckFailure::Withdrawn => Reason::Withdrawn,
+        AckFailure::Expired => (Reason::Expired, 0),
+        AckFailure::Unknown => (Reason::Unknown, 0),
+        AckFailure::Withdrawn(commit) => (Reason::Withdrawn, commit.0),
     };
-    failures.into_iter().map(|(ack_id, f)| pb::AckFailure { ack_id, reason: reason(f).into() }).collect()
+    let told = failures.into_iter().map(|(ack_id, failure)| {
+        let (reason, commit_number) = reason(failure);
+        pb::AckFailure { ack_id, reason: reason.into(), commit_number }
+    });
+    told.collect()
 }
 
 impl From<DrainError> for Fault {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::door::{Caller, Held, Options};
@@ -16,7 +15,7 @@ use super::proto::drain as pb;
 use super::proto::drain::drain_service_server::DrainService;
 use super::status::{Cause, Fault};
 use super::times::{duration, unix_millis};
-use crate::drain::{Drain, SeekTarget};
+use crate::drain::{Drain, Pulled, SeekTarget};
 use crate::model::{CommitNumber, SubscriptionName};
 use crate::observe::Clock;
 
@@ -84,7 +83,7 @@ fn caller<T>(request: &Request<T>) -> Result<Caller, Fault> {
 
 #[tonic::async_trait]
 impl DrainService for DrainDoor {
-    type StreamingPullStream = ReceiverStream<Result<pb::StreamingPullResponse, Status>>;
+    type StreamingPullStream = stream::Answers;
 
     async fn pull(&self, request: Request<pb::PullRequest>) -> Result<Response<pb::PullResponse>, Status> {
         let closing = caller(&request)?.closing;
@@ -97,15 +96,16 @@ impl DrainService for DrainDoor {
             _ => return Err(Fault::field("max_batches", "must be from 1 to 1000").into()),
         };
         let place = self.place()?;
-        let max = usize::try_from(max).unwrap_or(1);
-        let pulling = self.drain.pull(&name, max, PULL_BYTES, wait);
-        let deliveries = tokio::select! {
+        let max = if request.notices_only { 0 } else { usize::try_from(max).unwrap_or(1) };
+        let pulling = self.drain.pull(&name, max, PULL_BYTES, wait, 0);
+        let Pulled { deliveries, notices } = tokio::select! {
             biased;
             pulled = pulling => pulled.map_err(Fault::from)?,
-            () = closing.cancelled() => Vec::new(),
+            () = closing.cancelled() => Pulled::default(),
         };
         let batches = deliveries.into_iter().map(convert::received).collect();
-        let mut response = Response::new(pb::PullResponse { batches });
+        let notices = notices.into_iter().map(convert::notice).collect();
+        let mut response = Response::new(pb::PullResponse { batches, notices });
         // Held until the answer has gone out.
         response.extensions_mut().insert(place);
         Ok(response)

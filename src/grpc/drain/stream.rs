@@ -4,16 +4,18 @@
 use std::collections::{HashMap, HashSet};
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use super::{MAX_DEADLINE, convert};
-use crate::drain::{Delivery, Drain};
+use crate::drain::{Delivery, Drain, Pulled};
 use crate::grpc::door::Held;
 use crate::grpc::proto::drain::{StreamingPullRequest, StreamingPullResponse};
 use crate::grpc::status::{Cause, Fault};
@@ -34,7 +36,55 @@ const BYTES: (u64, u64) = (16 * 1024 * 1024, 64 * 1024 * 1024);
 const CHUNK: usize = 1000;
 
 type Step<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-type Answers = mpsc::Sender<Result<StreamingPullResponse, Status>>;
+type Waiting = mpsc::Sender<Result<Outgoing, Status>>;
+
+/// An answer that waits for the client to read it.
+struct Outgoing {
+    drain: Drain,
+    name: SubscriptionName,
+    batches: Vec<Delivery>,
+    /// The rest of it.
+    answer: StreamingPullResponse,
+}
+
+impl Outgoing {
+    fn is_empty(&self) -> bool {
+        let StreamingPullResponse { notices, acknowledged_ids, failures, .. } = &self.answer;
+        self.batches.is_empty() && notices.is_empty() && acknowledged_ids.is_empty() && failures.is_empty()
+    }
+
+    /// What of it may go out now; `None` if that is nothing. A client that reads slowly gets no batch of which its
+    /// customer has agreed to less meanwhile.
+    fn leave(mut self) -> Option<StreamingPullResponse> {
+        self.drain.keep_fresh(&self.name, &mut self.batches);
+        if self.is_empty() {
+            return None;
+        }
+        let batches = self.batches.into_iter().map(convert::received).collect();
+        Some(StreamingPullResponse { batches, ..self.answer })
+    }
+}
+
+/// The answers of a stream, as the transport takes them.
+pub struct Answers(ReceiverStream<Result<Outgoing, Status>>);
+
+impl Stream for Answers {
+    type Item = Result<StreamingPullResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match ready!(Pin::new(&mut self.0).poll_next(cx)) {
+                None => return Poll::Ready(None),
+                Some(Err(status)) => return Poll::Ready(Some(Err(status))),
+                Some(Ok(outgoing)) => {
+                    if let Some(answer) = outgoing.leave() {
+                        return Poll::Ready(Some(Ok(answer)));
+                    }
+                }
+            }
+        }
+    }
+}
 
 /// Begins a stream. It ends with the client, with an error, or when the connection is `closing`.
 pub(super) fn begin(
@@ -42,7 +92,7 @@ pub(super) fn begin(
     requests: Streaming<StreamingPullRequest>,
     closing: CancellationToken,
     place: Held,
-) -> ReceiverStream<Result<StreamingPullResponse, Status>> {
+) -> Answers {
     let (send, receive) = mpsc::channel(WAITING_ANSWERS);
     tokio::spawn(async move {
         let work = tokio::spawn(run(drain, requests, closing, send.clone()));
@@ -59,25 +109,25 @@ pub(super) fn begin(
         }
         drop(place);
     });
-    ReceiverStream::new(receive)
+    Answers(ReceiverStream::new(receive))
 }
 
 async fn run(
     drain: Drain,
     mut requests: Streaming<StreamingPullRequest>,
     closing: CancellationToken,
-    send: Answers,
+    send: Waiting,
 ) -> Result<(), Fault> {
     let Ok(Some(first)) = requests.message().await else {
         return Err(Fault::field("subscription", "name the subscription in the first request"));
     };
     let mut stream = Flow::open(drain, &first).await?;
-    let mut pulling: Option<Step<Result<Vec<Delivery>, Fault>>> = None;
+    let mut pulling: Option<Pulling> = None;
     let mut settling: Option<Step<Result<Settled, Fault>>> = stream.settle(first)?;
     loop {
         stream.forget_expired(Instant::now());
         if pulling.is_none() {
-            pulling = stream.pull();
+            pulling = Some(stream.pull());
         }
         let first_end = stream.first_end;
         tokio::select! {
@@ -87,9 +137,10 @@ async fn run(
                 settling = None;
                 let settled = settled?;
                 stream.settled(&settled);
-                let StreamingPullResponse { acknowledged_ids, failures, .. } = &settled.answer;
-                let is_worth_telling = !acknowledged_ids.is_empty() || !failures.is_empty();
-                if is_worth_telling && send.send(Ok(settled.answer)).await.is_err() {
+                // There may be room for batches now. To wait for notices alone leases nothing.
+                pulling = pulling.filter(|pulling| !pulling.notices_only);
+                let outgoing = stream.outgoing(Vec::new(), settled.answer);
+                if !outgoing.is_empty() && send.send(Ok(outgoing)).await.is_err() {
                     return Ok(());
                 }
             }
@@ -101,15 +152,15 @@ async fn run(
                 // The client has closed its side or is gone. What is leased stays leased.
                 Ok(None) | Err(_) => return Ok(()),
             },
-            pulled = step(&mut pulling) => {
+            pulled = pulled(&mut pulling) => {
                 pulling = None;
-                let batches = stream.received(pulled?);
-                let answer = StreamingPullResponse { batches, ..StreamingPullResponse::default() };
-                if !answer.batches.is_empty() && send.send(Ok(answer)).await.is_err() {
+                let outgoing = stream.received(pulled?);
+                if !outgoing.is_empty() && send.send(Ok(outgoing)).await.is_err() {
                     return Ok(());
                 }
             }
-            () = until(first_end) => {}
+            // Room for batches: as above.
+            () = until(first_end) => pulling = pulling.filter(|pulling| !pulling.notices_only),
             () = closing.cancelled() => {
                 return Err(Fault::of(Cause::Closing, "the connection is closing; open another and go on")
                     .retry_after(Duration::from_millis(100)));
@@ -121,6 +172,20 @@ async fn run(
 async fn step<T>(step: &mut Option<Step<T>>) -> T {
     match step {
         Some(step) => step.as_mut().await,
+        None => pending().await,
+    }
+}
+
+/// A pull under way.
+struct Pulling {
+    step: Step<Result<Pulled, Fault>>,
+    /// The limits are reached: it waits for notices, and for no batch.
+    notices_only: bool,
+}
+
+async fn pulled(pulling: &mut Option<Pulling>) -> Result<Pulled, Fault> {
+    match pulling {
+        Some(pulling) => pulling.step.as_mut().await,
         None => pending().await,
     }
 }
@@ -158,6 +223,8 @@ struct Flow {
     out_bytes: u64,
     /// No lease ends before this.
     first_end: Option<Instant>,
+    /// The number of the last notice that was given on this stream.
+    seen_notice: u64,
 }
 
 impl Flow {
@@ -184,29 +251,39 @@ impl Flow {
             out: HashMap::new(),
             out_bytes: 0,
             first_end: None,
+            seen_notice: 0,
         })
     }
 
-    /// The next pull, if the limits allow one.
-    fn pull(&self) -> Option<Step<Result<Vec<Delivery>, Fault>>> {
-        let batches = self.max_batches.saturating_sub(self.out.len()).min(ANSWER.1);
+    /// The next pull: for batches as far as the limits allow, and for notices that this stream has not given.
+    fn pull(&self) -> Pulling {
         let bytes = self.max_bytes.saturating_sub(self.out_bytes).min(ANSWER.0);
-        if batches == 0 || bytes == 0 {
-            return None;
-        }
-        let (drain, name) = (self.drain.clone(), self.name.clone());
-        Some(Box::pin(async move { drain.pull(&name, batches, bytes, POLL).await.map_err(Fault::from) }))
+        let batches = self.max_batches.saturating_sub(self.out.len()).min(ANSWER.1);
+        let batches = if bytes == 0 { 0 } else { batches };
+        let (drain, name, seen) = (self.drain.clone(), self.name.clone(), self.seen_notice);
+        let step =
+            Box::pin(async move { drain.pull(&name, batches, bytes, POLL, seen).await.map_err(Fault::from) });
+        Pulling { step, notices_only: batches == 0 }
     }
 
-    fn received(&mut self, deliveries: Vec<Delivery>) -> Vec<crate::grpc::carrier::ReceivedBatch> {
+    fn received(&mut self, pulled: Pulled) -> Outgoing {
         let until = Instant::now() + self.ack_deadline;
-        for delivery in &deliveries {
+        for delivery in &pulled.deliveries {
             let bytes = u64::try_from(delivery.body.len()).unwrap_or(u64::MAX);
             self.out_bytes = self.out_bytes.saturating_add(bytes);
             self.out.insert(delivery.ack_id.clone(), Out { bytes, until });
             self.ends_at(until);
         }
-        deliveries.into_iter().map(convert::received).collect()
+        if let Some(last) = pulled.notices.last() {
+            self.seen_notice = last.number;
+        }
+        let notices = pulled.notices.into_iter().map(convert::notice).collect();
+        let answer = StreamingPullResponse { notices, ..StreamingPullResponse::default() };
+        self.outgoing(pulled.deliveries, answer)
+    }
+
+    fn outgoing(&self, batches: Vec<Delivery>, answer: StreamingPullResponse) -> Outgoing {
+        Outgoing { drain: self.drain.clone(), name: self.name.clone(), batches, answer }
     }
 
     /// Acknowledges and changes deadlines as `request` says; `None` if it says nothing.

@@ -2,6 +2,7 @@
 //! decodes it before `sanitize` does.
 
 mod message;
+mod plan;
 mod receipt;
 mod reply;
 mod stream;
@@ -22,7 +23,7 @@ use self::message::{Messages, WhenSpent};
 use super::codec::varint;
 use super::door::{Caller, Options};
 use super::identity::Identity;
-use super::proto::ingest::SubmitResponse;
+use super::proto::ingest::{CollectionPlan, SubmitResponse};
 use super::status::{Cause, Fault};
 use crate::ingest::Intake;
 use crate::model::{BatchId, CustomerId};
@@ -76,24 +77,46 @@ impl Ingest {
         }
     }
 
-    async fn unary(&self, customer: CustomerId, mut messages: Messages) -> Result<SubmitResponse, Fault> {
-        let message = match messages.next(WhenSpent::Refuse).await? {
-            Some(next) => next?,
-            None => return Err(Fault::of(Cause::Malformed, "the request is empty; send a SubmitRequest")),
-        };
-        messages.end().await?;
-        self.submit(&customer, message).await
+    async fn unary(&self, customer: CustomerId, messages: Messages) -> Result<SubmitResponse, Fault> {
+        self.submit(&customer, only(messages).await?).await
     }
+
+    async fn plan(&self, customer: CustomerId, messages: Messages) -> Result<CollectionPlan, Fault> {
+        let message = only(messages).await?;
+        match &self.store {
+            // A cached participation, or two point reads; then a walk over one dictionary.
+            Store::Intake(intake) => plan::answer(intake, &customer, &message),
+            Store::Nowhere => Ok(CollectionPlan::default()),
+        }
+    }
+}
+
+/// The methods of the service.
+#[derive(Clone, Copy)]
+enum Method {
+    Submit,
+    SubmitStream,
+    GetCollectionPlan,
+}
+
+/// The one message of a unary call.
+async fn only(mut messages: Messages) -> Result<Bytes, Fault> {
+    let message = match messages.next(WhenSpent::Refuse).await? {
+        Some(next) => next?,
+        None => return Err(Fault::of(Cause::Malformed, "the request is empty; send one message")),
+    };
+    messages.end().await?;
+    Ok(message)
 }
 
 async fn answer(ingest: Arc<Ingest>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let opened = (|| {
-        let method = parts.uri.path().rsplit_once('/').map(|(_, method)| method);
-        let is_stream = match method {
-            Some("Submit") => false,
-            Some("SubmitStream") => true,
-            _ => return Err(Fault::of(Cause::NoSuchMethod, "the service has Submit and SubmitStream")),
+        let method = match parts.uri.path().rsplit_once('/').map(|(_, method)| method) {
+            Some("Submit") => Method::Submit,
+            Some("SubmitStream") => Method::SubmitStream,
+            Some("GetCollectionPlan") => Method::GetCollectionPlan,
+            _ => return Err(Fault::of(Cause::NoSuchMethod, NO_SUCH_METHOD)),
         };
         let encoding = parts.headers.get("grpc-encoding");
         if encoding.is_some_and(|name| name != "identity") {
@@ -102,22 +125,24 @@ async fn answer(ingest: Arc<Ingest>, request: Request<Body>) -> Response<Body> {
         let caller = parts.extensions.get::<Caller>().cloned();
         let caller = caller.ok_or_else(|| Fault::of(Cause::Internal, "the request came by no connection"))?;
         let customer = ingest.identity.customer(&parts.headers)?;
-        Ok((is_stream, caller, customer))
+        Ok((method, caller, customer))
     })();
-    let (is_stream, caller, customer) = match opened {
+    let (method, caller, customer) = match opened {
         Ok(opened) => opened,
         Err(fault) => return reply::refusal(&fault),
     };
     let messages = Messages::new(body, caller.share, ingest.request_deadline);
-    if is_stream {
-        let answers = stream::begin(ingest, customer, messages, caller.closing);
-        return reply::with_body(Body::new(answers));
-    }
-    match ingest.unary(customer, messages).await {
-        Ok(response) => reply::answer(&response),
-        Err(fault) => reply::refusal(&fault),
+    match method {
+        Method::Submit => reply::unary(ingest.unary(customer, messages).await),
+        Method::SubmitStream => {
+            let answers = stream::begin(ingest, customer, messages, caller.closing);
+            reply::with_body(Body::new(answers))
+        }
+        Method::GetCollectionPlan => reply::unary(ingest.plan(customer, messages).await),
     }
 }
+
+const NO_SUCH_METHOD: &str = "the service has Submit, SubmitStream and GetCollectionPlan";
 
 impl NamedService for IngestDoor {
     const NAME: &'static str = "usaged.ingest.v1.IngestService";

@@ -3,7 +3,9 @@
 use super::super::proto::ingest::{
     self as pb, ProgramLevel, ReasonCount, SubmitResponse, Withheld, submit_response::State,
 };
+use super::plan::plan_state;
 use crate::grpc::status::{Cause, Fault};
+use crate::grpc::times::api_duration;
 use crate::ingest::{Receipt, Refusal, State as Became};
 use crate::model::Reason;
 
@@ -34,6 +36,10 @@ pub(super) fn response(receipt: &Receipt) -> SubmitResponse {
             })
             .collect(),
         withheld_truncated: receipt.places_truncated,
+        plan_version: receipt.plan.version.to_string(),
+        plan_changed: receipt.plan.changed,
+        plan_state: plan_state(receipt.plan.state).into(),
+        plan_time_to_live: Some(api_duration(receipt.plan.time_to_live)),
     }
 }
 
@@ -55,7 +61,7 @@ fn counts(by_reason: &[u32; Reason::COUNT]) -> Vec<ReasonCount> {
         .collect()
 }
 
-const fn reason(reason: Reason) -> pb::Reason {
+pub(super) const fn reason(reason: Reason) -> pb::Reason {
     match reason {
         Reason::NotParticipating => pb::Reason::NotParticipating,
         Reason::Level => pb::Reason::Level,
@@ -71,6 +77,7 @@ const fn reason(reason: Reason) -> pb::Reason {
         Reason::Clock => pb::Reason::Clock,
         Reason::Repeated => pb::Reason::Repeated,
         Reason::NoKey => pb::Reason::NoKey,
+        Reason::Erased => pb::Reason::Erased,
     }
 }
 

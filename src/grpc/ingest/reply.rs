@@ -26,10 +26,18 @@ pub(super) fn put_framed(message: &impl Message, buf: &mut BytesMut) {
 }
 
 /// The answer to a unary request.
-pub(super) fn answer(message: &impl Message) -> Response<Body> {
+fn answer(message: &impl Message) -> Response<Body> {
     let mut data = BytesMut::new();
     put_framed(message, &mut data);
     with_body(Body::new(Answer { data: Some(data.freeze()), is_over: false }))
+}
+
+/// The answer to a unary request, or its refusal.
+pub(super) fn unary(outcome: Result<impl Message, Fault>) -> Response<Body> {
+    match outcome {
+        Ok(message) => answer(&message),
+        Err(fault) => refusal(&fault),
+    }
 }
 
 /// An answer whose frames come from `body`.

@@ -20,6 +20,8 @@ pub struct Head<'a> {
     pub region: RawText<'a>,
     /// What the installation agrees to at most. Allocated only when there are any.
     pub level_caps: LevelCaps<'a>,
+    /// The version of the collection plan that the sender holds; may be empty.
+    pub plan_version: RawText<'a>,
     /// How many events follow.
     pub events: u32,
 }
@@ -55,6 +57,7 @@ impl<'a> Head<'a> {
             instance: Raw::default(),
             region: Raw::default(),
             level_caps: Vec::new(),
+            plan_version: Raw::default(),
             events: 0,
         };
         loop {
@@ -77,6 +80,7 @@ impl<'a> Head<'a> {
                     cursor.expect_bytes(kind).map_err(wire)?;
                     head.events = head.events.saturating_add(1);
                 }
+                7 => head.plan_version = Raw::new(cursor.expect_bytes(kind).map_err(wire)?),
                 _ => cursor.skip(kind).map_err(wire)?,
             }
         }

@@ -1,0 +1,77 @@
+//! Everything that is kept of one subscription and changes together: its queue, its notices, who it received
+//! data of, and what of that the ledger is still to be told.
+
+use super::notices::{self, Notices};
+use super::received::{Mark, Marks};
+use super::state::Queue;
+use super::totals::{Delivered, Total, Totals};
+use super::unwritten::Unwritten;
+use crate::model::{CommitNumber, CustomerKey, UnixMillis};
+use crate::store::MetaTable;
+
+/// The books of one subscription.
+#[derive(Debug)]
+pub(super) struct Books {
+    /// The number of the subscription: how its rows begin.
+    pub(super) number: u64,
+    pub(super) queue: Queue,
+    pub(super) notices: Notices,
+    pub(super) marks: Marks,
+    pub(super) totals: Totals,
+    /// Rows of all but the queue.
+    pub(super) unwritten: Unwritten,
+}
+
+impl Books {
+    pub(super) fn new(number: u64, queue: Queue, notices: Notices, totals: Totals) -> Self {
+        let (marks, unwritten) = (Marks::default(), Unwritten::default());
+        Self { number, queue, notices, marks, totals, unwritten }
+    }
+
+    fn key(&self, row: u64) -> Vec<u8> {
+        [self.number.to_be_bytes(), row.to_be_bytes()].concat()
+    }
+
+    /// Changes the notices, and has their rows written.
+    pub(super) fn change_notices<R>(
+        &mut self,
+        change: impl FnOnce(&mut Notices) -> (R, Vec<notices::Changed>),
+    ) -> R {
+        let (result, changed) = change(&mut self.notices);
+        for (number, row) in changed {
+            self.unwritten.set(MetaTable::Notices, self.key(number), row);
+        }
+        result
+    }
+
+    /// Takes note that a customer's batch goes out. `true` if it is the first one: then the write has to be
+    /// synced before the batch leaves.
+    pub(super) fn mark(&mut self, customer: CustomerKey, commit: CommitNumber) -> bool {
+        let Some((mark, is_first)) = self.marks.mark(customer, commit) else { return false };
+        self.unwritten.set(MetaTable::Received, Mark::key(self.number, customer), Some(mark.row()));
+        is_first
+    }
+
+    /// Counts deliveries for the ledger.
+    pub(super) fn count(&mut self, delivered: Vec<Delivered>, now: UnixMillis) {
+        for (number, row) in self.totals.add(delivered, now) {
+            self.unwritten.set(MetaTable::Totals, self.key(number), row);
+        }
+    }
+
+    /// Takes the sums, for the ledger; their rows go with the next write.
+    pub(super) fn take_totals(&mut self) -> Vec<Total> {
+        let (totals, changed) = self.totals.take();
+        for (number, row) in changed {
+            self.unwritten.set(MetaTable::Totals, self.key(number), row);
+        }
+        totals
+    }
+
+    /// Takes note that a write is done and no other is under way.
+    pub(super) fn written(&mut self) {
+        if self.unwritten.is_empty() {
+            self.marks.shrink();
+        }
+    }
+}

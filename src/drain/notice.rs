@@ -1,0 +1,172 @@
+//! A notice: what a drainer is to delete of what it has received before, because it was erased.
+
+use data_encoding::HEXLOWER;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ErasureId, IdentifierClass, UnixMillis};
+
+/// Texts in one list of a notice.
+const TEXTS: usize = 1_000;
+/// Bytes of one text.
+const TEXT_BYTES: usize = 256;
+
+/// What was erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Scope {
+    /// Everything of the customer.
+    Customer,
+    /// Everything of one installation.
+    Instance {
+        /// The text forms of the tokens that may stand for it, and its id where that was kept.
+        tokens: Vec<String>,
+    },
+    /// Every event that holds an identifier.
+    Identifier {
+        /// Its class.
+        class: IdentifierClass,
+        /// The text forms of the tokens that may stand for it.
+        tokens: Vec<String>,
+    },
+    /// Every event of a time.
+    Times {
+        /// The first time.
+        from: UnixMillis,
+        /// The end (excluded).
+        until: UnixMillis,
+    },
+    /// Everything that the subscription has received until [`Notice::requested`], of every customer: there
+    /// were more erasures than notices are kept.
+    Everything,
+}
+
+impl Scope {
+    fn tokens(&self) -> &[String] {
+        match self {
+            Self::Instance { tokens } | Self::Identifier { tokens, .. } => tokens,
+            Self::Customer | Self::Times { .. } | Self::Everything => &[],
+        }
+    }
+}
+
+/// What a drainer is to delete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Notice {
+    /// The erasure; of several that were merged, the newest.
+    pub erasure: ErasureId,
+    /// What was erased.
+    pub scope: Scope,
+    /// How the customer was named in what was delivered: the text forms of its tokens, one per program and
+    /// epoch, and its id where that was kept.
+    pub customers: Vec<String>,
+    /// When the erasure was asked for.
+    pub requested: UnixMillis,
+}
+
+impl Notice {
+    /// Why it cannot be given: what is too long.
+    pub(super) fn fault(&self) -> Option<(&'static str, &'static str)> {
+        for (field, texts) in [("customers", self.customers.as_slice()), ("tokens", self.scope.tokens())] {
+            if texts.len() > TEXTS || texts.iter().any(|text| text.len() > TEXT_BYTES) {
+                return Some((field, "a notice has at most 1,000 texts of 256 bytes"));
+            }
+        }
+        None
+    }
+
+    /// About how many bytes it takes in an answer.
+    pub(super) fn bytes(&self) -> usize {
+        self.customers.iter().chain(self.scope.tokens()).map(|text| text.len() + 4).sum::<usize>() + 128
+    }
+
+    /// One notice for all of `parts`: everything of their customers; or simply everything, if that is asked for
+    /// or needs more texts than a notice has. The newest names the erasure.
+    pub(super) fn merged<'a>(
+        parts: impl Iterator<Item = &'a Self> + Clone,
+        everything: bool,
+    ) -> Option<Self> {
+        let newest = parts.clone().max_by_key(|notice| notice.requested)?;
+        let mut customers: Vec<String> = parts.clone().flat_map(|notice| notice.customers.clone()).collect();
+        customers.sort_unstable();
+        customers.dedup();
+        let mut scopes = parts.map(|notice| &notice.scope);
+        let is_everything =
+            everything || customers.len() > TEXTS || scopes.any(|scope| *scope == Scope::Everything);
+        let (scope, customers) =
+            if is_everything { (Scope::Everything, Vec::new()) } else { (Scope::Customer, customers) };
+        Some(Self { erasure: newest.erasure, scope, customers, requested: newest.requested })
+    }
+}
+
+/// A notice on its way to a drainer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticeDelivery {
+    /// Names it, for the acknowledgement.
+    pub ack_id: String,
+    /// Its place in the order of the subscription's notices.
+    pub number: u64,
+    /// What it says.
+    pub notice: std::sync::Arc<Notice>,
+}
+
+/// The name of a notice to a subscription: `n-` and 32 hexadecimal digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoticeId {
+    /// The number of the subscription.
+    pub(super) subscription: u64,
+    /// The number of the notice.
+    pub(super) number: u64,
+}
+
+impl NoticeId {
+    pub(super) fn text(self) -> String {
+        let bytes = [self.subscription.to_be_bytes(), self.number.to_be_bytes()].concat();
+        format!("n-{}", HEXLOWER.encode(&bytes))
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let bytes = HEXLOWER.decode(text.strip_prefix("n-")?.as_bytes()).ok()?;
+        let (subscription, number) = bytes.split_first_chunk()?;
+        let number = number.try_into().ok()?;
+        Some(Self { subscription: u64::from_be_bytes(*subscription), number: u64::from_be_bytes(number) })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn notice(scope: Scope, customers: &[&str], requested: i64) -> Notice {
+        let erasure = ErasureId::parse(&format!("00000000-0000-4000-8000-{requested:012x}")).unwrap();
+        let customers = customers.iter().map(|text| (*text).to_owned()).collect();
+        Notice { erasure, scope, customers, requested: UnixMillis(requested) }
+    }
+
+    #[test]
+    fn only_its_own_text_names_a_notice() {
+        let id = NoticeId { subscription: u64::MAX, number: 7 };
+        let text = id.text();
+        assert_eq!(NoticeId::parse(&text), Some(id));
+        let lease =
+            super::super::ack_id::AckId { subscription: 1, commit: crate::model::CommitNumber(1), nonce: 1 };
+        for other in ["", "n-", &text[2..], &text[..33], &format!("{text}00"), &lease.text()] {
+            assert_eq!(NoticeId::parse(other), None, "{other}");
+        }
+        assert_eq!(super::super::ack_id::AckId::parse(&text), None);
+    }
+
+    #[test]
+    fn notices_that_are_merged_ask_for_no_less() {
+        let times = Scope::Times { from: UnixMillis(1), until: UnixMillis(2) };
+        let parts = [notice(times, &["a", "b"], 5), notice(Scope::Customer, &["b", "c"], 4)];
+        assert_eq!(Notice::merged(parts.iter(), false), Some(notice(Scope::Customer, &["a", "b", "c"], 5)));
+        let all = [notice(Scope::Everything, &[], 3), notice(Scope::Customer, &["b"], 9)];
+        assert_eq!(Notice::merged(all.iter(), false), Some(notice(Scope::Everything, &[], 9)));
+        let names: Vec<String> = (0..1_001).map(|n| n.to_string()).collect();
+        let many = Notice { customers: names, ..notice(Scope::Customer, &[], 1) };
+        assert!(many.fault().is_some());
+        assert_eq!(Notice::merged([many].iter(), false).unwrap().scope, Scope::Everything);
+    }
+}

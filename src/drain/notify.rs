@@ -1,0 +1,97 @@
+//! Telling drainers to delete what they have received: to whom it goes, and who has done it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::drainer::Drainer;
+use super::notice::Notice;
+use super::received::Mark;
+use super::{Drain, DrainError, Shared, blocking, table};
+use crate::model::{CommitNumber, CustomerKey, ErasureId};
+use crate::store::MetaTable;
+
+impl Drain {
+    /// Gives a notice to every subscription that had received data of the customer: durable when it answers. To
+    /// ask twice for the same erasure tells nobody twice. Gives how many subscriptions were told, now or before.
+    ///
+    /// Whoever calls has fenced the erasure before: what is delivered while this works is not told of.
+    ///
+    /// # Errors
+    /// If the notice is too long, or the store fails; then it is to be asked for again.
+    pub async fn notify(&self, customer: CustomerKey, notice: Notice) -> Result<usize, DrainError> {
+        if let Some((field, rule)) = notice.fault() {
+            return Err(DrainError::Invalid { field, rule });
+        }
+        let (shared, notice) = (&self.shared, Arc::new(notice));
+        let mut told = 0;
+        for drainer in shared.all_drainers() {
+            if !shared.has_received(&drainer, customer).await? {
+                continue;
+            }
+            let changed = drainer.change_books(|books| {
+                books.change_notices(|notices| ((), notices.add(customer, Arc::clone(&notice))));
+            });
+            // Deleted meanwhile: nobody is left to tell.
+            let Ok(((), ticket)) = changed else { continue };
+            drainer.write(&shared.store, ticket, true).await?;
+            drainer.bell.notify_waiters();
+            told += 1;
+        }
+        Ok(told)
+    }
+
+    /// How many subscriptions were told of an erasure, and how many of them have acknowledged it. Those that were
+    /// deleted since do not count, nor what was acknowledged so long ago that it is forgotten
+    /// ([`super::Options::max_notices`]).
+    #[must_use]
+    pub fn notices_acknowledged(&self, erasure: ErasureId) -> (usize, usize) {
+        let fates = self.shared.all_drainers();
+        let fates =
+            fates.iter().filter_map(|drainer| drainer.look_books(|books| books.notices.fate(erasure)));
+        fates.fold((0, 0), |(told, acknowledged), fate| (told + 1, acknowledged + usize::from(fate)))
+    }
+
+    /// Takes note that stored batches were erased, whole or in part: whoever holds a lease of one is told to delete
+    /// what was delivered when it acknowledges, and what is left is delivered again. Durable when it answers. Gives
+    /// how many leases that concerns.
+    ///
+    /// # Errors
+    /// If the store fails; then it is to be asked for again.
+    pub async fn revoke(&self, commits: &BTreeSet<CommitNumber>) -> Result<usize, DrainError> {
+        let mut leases = 0;
+        for drainer in self.shared.all_drainers() {
+            // Deleted meanwhile: its leases went with it.
+            let Ok((revoked, ticket)) = drainer.change(|queue| queue.revoke(commits)) else { continue };
+            if revoked > 0 {
+                drainer.write(&self.shared.store, ticket, true).await?;
+            }
+            leases += revoked;
+        }
+        Ok(leases)
+    }
+
+    /// How many leases there are of what was delivered of a customer before `revision` of its participation. Those
+    /// of them that the revision lowers are refused at their acknowledgement.
+    #[must_use]
+    pub fn leased_before(&self, customer: CustomerKey, revision: u64) -> usize {
+        let drainers = self.shared.all_drainers();
+        drainers.iter().map(|drainer| drainer.look(|queue| queue.leased_before(customer, revision))).sum()
+    }
+}
+
+impl Shared {
+    /// Whether a batch of the customer was ever delivered to a subscription.
+    async fn has_received(
+        self: &Arc<Self>,
+        drainer: &Arc<Drainer>,
+        customer: CustomerKey,
+    ) -> Result<bool, DrainError> {
+        // After this, every delivery that was chosen before is either marked or not handed out yet.
+        if drainer.look_settled(|books| books.marks.unknown([customer].into_iter()).0.is_empty()).await {
+            return Ok(true);
+        }
+        let (store, key) = (self.store.clone(), Mark::key(drainer.nonce, customer));
+        let row = blocking(move || store.meta(MetaTable::Received, &key)).await??;
+        row.map_or(Ok(false), |row| Mark::read(&row).map(|_| true).map_err(table::fault))
+    }
+}

@@ -1,0 +1,143 @@
+//! What is in a stored batch for one purpose, brought down to what its customer agrees to now, and what the ledger
+//! is told of it.
+
+use bytes::Bytes;
+
+use super::counts::SkipReason;
+use super::recheck::Left;
+use super::totals::TotalKey;
+use crate::model::{
+    ClassCounts, Handling, IdentifierClass, LevelName, ProductName, ProgramName, Purpose, RegionName,
+};
+use crate::sanitize::{
+    Filtered, LowerTo, Lowered, Rotation, SanitizedBatch, Scratch, count_fields, filter_purpose, lower,
+};
+use crate::store::{CustomerEntry, RecordFault, RecordHeader, StoredRecord};
+
+/// A batch that can go out.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// The wire bytes of a `usaged.drain.v1.Batch`.
+    pub(super) body: Bytes,
+    /// The print of the plan that they are as.
+    pub(super) plan: [u8; 8],
+    /// Under which sum of the ledger it comes.
+    pub(super) key: TotalKey,
+    /// Events in it.
+    pub(super) events: u64,
+    /// Its fields; those that were taken out on the way are dropped.
+    pub(super) fields: ClassCounts,
+}
+
+/// Opens batches, one after another.
+#[derive(Debug)]
+pub(super) struct Opener {
+    rotation: Rotation,
+    scratch: Scratch,
+}
+
+/// What became of a record that is to be opened.
+type Outcome = Result<Result<Opened, SkipReason>, RecordFault>;
+
+impl Opener {
+    pub(super) fn new(rotation: Rotation) -> Self {
+        Self { rotation, scratch: Scratch::default() }
+    }
+
+    /// The stored body, and what is left of it if that is less.
+    ///
+    /// # Errors
+    /// If the record is damaged.
+    pub(super) fn bring_down(
+        &mut self,
+        record: &StoredRecord,
+        customer: &CustomerEntry,
+        left: &Left,
+    ) -> Result<(Vec<u8>, Lowered), RecordFault> {
+        let header = &record.header;
+        let program = ProgramName::new(&header.program).map_err(|_| RecordFault::Header)?;
+        let stored = record.open(&customer.secret.seal_key(&program, header.received))?;
+        if left.is_as_stored(header) {
+            return Ok((stored, Lowered::Same));
+        }
+        let to = LowerTo {
+            plan: &left.plan,
+            accepted_version: left.accepted_version,
+            secret: &customer.secret,
+            epoch: self.rotation.epoch(header.received),
+        };
+        let lowered = lower(&stored, &to, &mut self.scratch).map_err(|_| RecordFault::Compression)?;
+        Ok((stored, lowered))
+    }
+
+    /// What of a record may be seen for `purpose`, or why there is nothing.
+    ///
+    /// # Errors
+    /// If the record is damaged.
+    pub(super) fn open(
+        &mut self,
+        record: &StoredRecord,
+        customer: &CustomerEntry,
+        purpose: Purpose,
+        left: &Left,
+    ) -> Outcome {
+        let header = &record.header;
+        let (stored, lowered) = self.bring_down(record, customer, left)?;
+        let batch = match lowered {
+            Lowered::Nothing(_) => return Ok(Err(SkipReason::Lowered)),
+            Lowered::Same => None,
+            Lowered::Less { batch, .. } => Some(batch),
+        };
+        let damaged = |_| RecordFault::Compression;
+        let body = batch.as_ref().map_or(stored.as_slice(), SanitizedBatch::body);
+        let mut part = Vec::new();
+        let (part, events) = match filter_purpose(body, purpose, &mut part).map_err(damaged)? {
+            Filtered::Whole => (None, batch.as_ref().map_or(header.events, SanitizedBatch::events)),
+            Filtered::Part { events } => (Some(part), events),
+            Filtered::Nothing => return Ok(Err(SkipReason::Purpose)),
+        };
+        let is_less = part.is_some() || batch.is_some();
+        let key = total_key(header, batch.as_ref()).ok_or(RecordFault::Header)?;
+        let plan = batch.as_ref().map_or(header.plan, SanitizedBatch::fingerprint);
+        let out = part.as_deref().unwrap_or(body);
+        let mut fields = count_fields(out).map_err(damaged)?;
+        if is_less {
+            drop_the_rest(&count_fields(&stored).map_err(damaged)?, &mut fields);
+        }
+        // What is copied was lowered for every reader, or is the whole of what was stored.
+        let body = match (part, &batch) {
+            (Some(part), _) => part,
+            (None, Some(batch)) => batch.body().to_vec(),
+            (None, None) => stored,
+        };
+        Ok(Ok(Opened { body: Bytes::from(body), plan, key, events: u64::from(events), fields }))
+    }
+}
+
+/// Counts as dropped what is in `before` and in no form in `after`.
+fn drop_the_rest(before: &ClassCounts, after: &mut ClassCounts) {
+    for class in IdentifierClass::ALL {
+        let of = |counts: &ClassCounts| {
+            Handling::ALL.iter().map(|handling| counts.get(*class, *handling)).sum::<u64>()
+        };
+        let gone = of(before).saturating_sub(of(after));
+        after.add(*class, Handling::Dropped, gone);
+    }
+}
+
+/// Under what a batch left: as it was stored, or as it was brought down.
+fn total_key(header: &RecordHeader, lowered: Option<&SanitizedBatch>) -> Option<TotalKey> {
+    let (level, region) = match lowered {
+        Some(batch) => (batch.level().clone(), batch.region().cloned()),
+        None if header.region.is_empty() => (LevelName::new(&header.level).ok()?, None),
+        None => (LevelName::new(&header.level).ok()?, Some(RegionName::new(&header.region).ok()?)),
+    };
+    Some(TotalKey {
+        customer: header.customer,
+        program: ProgramName::new(&header.program).ok()?,
+        product: ProductName::new(&header.product).ok()?,
+        level,
+        region,
+        dictionary: header.dictionary_version,
+    })
+}

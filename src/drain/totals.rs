@@ -1,0 +1,175 @@
+//! What was delivered since the ledger was told last, summed up. Pure.
+//!
+//! A sum has one row of `totals`: key subscription number (8), number of the row (8); value version byte 1, then
+//! JSON of [`Total`]. It is written together with the leases of the deliveries that it counts, and it is deleted
+//! together with the writing of the ledger's entry: so the ledger has each delivery once, through any crash.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::RowFault;
+use crate::model::{ClassCounts, CustomerKey, LevelName, ProductName, ProgramName, RegionName, UnixMillis};
+
+const VERSION: u8 = 1;
+/// Sums of one subscription that wait. With more, the ledger is told at once.
+const MOST: usize = 1_000;
+
+/// What a sum is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TotalKey {
+    pub(super) customer: CustomerKey,
+    pub(super) program: ProgramName,
+    pub(super) product: ProductName,
+    /// The level that what left was brought down to.
+    pub(super) level: LevelName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) region: Option<RegionName>,
+    pub(super) dictionary: u32,
+}
+
+/// A sum of deliveries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Total {
+    pub(super) key: TotalKey,
+    /// When the first and the last was delivered.
+    pub(super) from: UnixMillis,
+    pub(super) until: UnixMillis,
+    /// Batches that were delivered for the first time, or again after a seek, a replay or a lowered level.
+    pub(super) batches: u64,
+    /// Their events.
+    pub(super) events: u64,
+    /// Deliveries of these and of others again.
+    pub(super) deliveries: u64,
+    /// The fields of the batches; those that were taken out on the way are dropped.
+    pub(super) fields: ClassCounts,
+}
+
+/// One delivery.
+#[derive(Debug)]
+pub(super) struct Delivered {
+    pub(super) key: TotalKey,
+    pub(super) events: u64,
+    pub(super) fields: ClassCounts,
+    /// Whether it was delivered before, so that only the delivery counts.
+    pub(super) again: bool,
+}
+
+/// A row that changed: put (`Some`) or deleted (`None`).
+pub(super) type Changed = (u64, Option<Vec<u8>>);
+
+/// The sums of one subscription.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    next: u64,
+    sums: BTreeMap<TotalKey, (u64, Total)>,
+}
+
+impl Totals {
+    /// Those that left these rows.
+    pub(super) fn recover(rows: &[(u64, Vec<u8>)]) -> Result<Self, RowFault> {
+        let mut totals = Self::default();
+        for (number, row) in rows {
+            let (version, json) = row.split_first().ok_or(RowFault::Damaged)?;
+            if *version != VERSION {
+                return Err(RowFault::Version(*version));
+            }
+            let total: Total = serde_json::from_slice(json).map_err(|_| RowFault::Damaged)?;
+            totals.next = totals.next.max(number.saturating_add(1));
+            totals.sums.insert(total.key.clone(), (*number, total));
+        }
+        Ok(totals)
+    }
+
+    /// Adds deliveries of `now`. Gives the rows that change.
+    pub(super) fn add(&mut self, delivered: Vec<Delivered>, now: UnixMillis) -> Vec<Changed> {
+        let mut touched = BTreeMap::new();
+        for Delivered { key, events, fields, again } in delivered {
+            if !self.sums.contains_key(&key) {
+                let fields = ClassCounts::default();
+                let (batches, events, deliveries) = (0, 0, 0);
+                let total =
+                    Total { key: key.clone(), from: now, until: now, batches, events, deliveries, fields };
+                self.sums.insert(key.clone(), (self.next, total));
+                self.next = self.next.saturating_add(1);
+            }
+            let Some((number, total)) = self.sums.get_mut(&key) else { continue };
+            total.until = now;
+            total.deliveries = total.deliveries.saturating_add(1);
+            if !again {
+                total.batches = total.batches.saturating_add(1);
+                total.events = total.events.saturating_add(events);
+                total.fields.merge(&fields);
+            }
+            touched.insert(*number, key);
+        }
+        let row = |(number, key)| {
+            let row = self.sums.get(&key).and_then(|(_, total)| encode(total));
+            (number, row)
+        };
+        touched.into_iter().map(row).collect()
+    }
+
+    /// Whether so many wait that the ledger is to be told now.
+    pub(super) fn is_full(&self) -> bool {
+        self.sums.len() >= MOST
+    }
+
+    /// Takes all of them, for the ledger. Gives them and the rows that go with them.
+    pub(super) fn take(&mut self) -> (Vec<Total>, Vec<Changed>) {
+        let sums = std::mem::take(&mut self.sums);
+        sums.into_values().map(|(number, total)| (total, (number, None))).unzip()
+    }
+}
+
+/// The row; none only if it cannot be written as JSON, which its types do not allow to happen.
+fn encode(total: &Total) -> Option<Vec<u8>> {
+    let mut bytes = vec![VERSION];
+    serde_json::to_writer(&mut bytes, total).ok()?;
+    Some(bytes)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::model::{Handling, IdentifierClass};
+
+    fn delivered(customer: u64, again: bool) -> Delivered {
+        let mut fields = ClassCounts::default();
+        fields.add(IdentifierClass::HostName, Handling::Pseudonymised, 3);
+        let key = TotalKey {
+            customer: CustomerKey(customer),
+            program: ProgramName::new("ceip").unwrap(),
+            product: ProductName::new("vcenter").unwrap(),
+            level: LevelName::new("standard").unwrap(),
+            region: None,
+            dictionary: 2,
+        };
+        Delivered { key, events: 5, fields, again }
+    }
+
+    #[test]
+    fn sums_come_back_from_their_rows_and_are_taken_once() {
+        let mut totals = Totals::default();
+        let mut rows = BTreeMap::new();
+        rows.extend(totals.add(vec![delivered(1, false), delivered(2, false)], UnixMillis(7)));
+        rows.extend(totals.add(vec![delivered(1, true), delivered(1, false)], UnixMillis(9)));
+        assert_eq!(rows.len(), 2, "one row for each sum");
+        let rows: Vec<_> = rows.into_iter().map(|(number, row)| (number, row.unwrap())).collect();
+        let mut again = Totals::recover(&rows).unwrap();
+        let (sums, gone) = again.take();
+        assert_eq!(totals.take().0, sums);
+        assert_eq!(gone, [(0, None), (1, None)]);
+        let first = sums.first().unwrap();
+        assert_eq!((first.batches, first.events, first.deliveries), (2, 10, 3));
+        assert_eq!((first.from, first.until), (UnixMillis(7), UnixMillis(9)));
+        assert_eq!(first.fields.get(IdentifierClass::HostName, Handling::Pseudonymised), 6);
+        assert_eq!(again.take().0, []);
+        let fresh = again.add(vec![delivered(1, false)], UnixMillis(11));
+        assert_eq!(fresh.first().unwrap().0, 2, "a row's number is not used again while the process lives");
+        assert!(Totals::recover(&[(1, vec![2])]).is_err());
+    }
+}

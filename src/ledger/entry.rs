@@ -1,0 +1,318 @@
+//! What an entry can say. A closed list: one kind for each thing that a customer, an operator or an
+//! auditor may ask about. Never a value of a payload, and of a customer only its number.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::number;
+use super::parts::{ErasureScope, ErasureStep, OldLedger, Period, Refusal, Terms, Under};
+use crate::model::{
+    ClassCounts, CustomerKey, IdentifierClass, ProductName, ProgramName, Purpose, Reason, SubscriptionName,
+    UnixMillis,
+};
+
+/// One entry as its maker writes it. The number in the outbox comes to it in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// When it was.
+    pub at: UnixMillis,
+    /// What it was.
+    pub fact: Fact,
+}
+
+/// What was done. As JSON an object whose `kind` names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fact {
+    /// The first entry of every ledger; the only one that does not come out of the outbox.
+    LedgerBegun {
+        /// The name of the ledger, as its checkpoints have it.
+        origin: String,
+        /// The id of the store whose outbox it is filled from: 32 hexadecimal digits.
+        store: String,
+        /// The number of the next entry.
+        next: u64,
+        /// The ledger that this one goes on for, if that one was found broken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<OldLedger>,
+    },
+    /// The collector began to serve.
+    CollectorStarted {
+        /// Its version.
+        version: String,
+    },
+    /// The collector ended as it was told to.
+    CollectorStopped {
+        /// Its version.
+        version: String,
+    },
+    /// A policy came into force.
+    PolicyInForce {
+        /// Its version: a digest of its files.
+        version: String,
+        /// The version of each product's dictionary.
+        dictionaries: BTreeMap<ProductName, u32>,
+    },
+    /// A customer's participation changed.
+    ParticipationChanged {
+        /// The customer.
+        #[serde(with = "number")]
+        customer: CustomerKey,
+        /// The revision after it.
+        revision: u64,
+        /// What held before; none at the first one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Terms>,
+        /// What holds now.
+        after: Terms,
+    },
+    /// All that was known of a customer was erased. Its number cannot be resolved any more.
+    CustomerErased {
+        /// The customer.
+        #[serde(with = "number")]
+        customer: CustomerKey,
+        /// The erasure that did it.
+        erasure: String,
+    },
+    /// A subscription was created.
+    SubscriptionCreated {
+        /// Its name.
+        subscription: SubscriptionName,
+        /// Its one purpose.
+        purpose: Purpose,
+        /// Who receives the data.
+        recipient: String,
+        /// Only these programs; all when empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        programs: Vec<ProgramName>,
+        /// Only these products; all when empty.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        products: Vec<ProductName>,
+    },
+    /// A subscription was deleted.
+    SubscriptionDeleted {
+        /// Its name.
+        subscription: SubscriptionName,
+        /// Its purpose.
+        purpose: Purpose,
+        /// Who received the data.
+        recipient: String,
+    },
+    /// What came in for one customer in a period, and what was done with it.
+    Collected {
+        /// The customer.
+        #[serde(with = "number")]
+        customer: CustomerKey,
+        /// When.
+        period: Period,
+        /// What it was decided under; nothing for what was withheld before that was known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        under: Option<Under>,
+        /// Batches.
+        batches: u64,
+        /// Events stored.
+        events: u64,
+        /// Events withheld, by reason.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        withheld: BTreeMap<Reason, u64>,
+        /// Fields of the stored events.
+        fields: ClassCounts,
+    },
+    /// What left for one recipient, of one customer, in a period: acknowledged batches.
+    Pulled {
+        /// The customer.
+        #[serde(with = "number")]
+        customer: CustomerKey,
+        /// When.
+        period: Period,
+        /// The subscription.
+        subscription: SubscriptionName,
+        /// What for.
+        purpose: Purpose,
+        /// To whom.
+        recipient: String,
+        /// What it was decided under.
+        under: Under,
+        /// Batches.
+        batches: u64,
+        /// Events.
+        events: u64,
+        /// Their fields; `dropped` counts those that the purpose or a later level took out.
+        fields: ClassCounts,
+    },
+    /// A step of an erasure is done and on disk.
+    ErasureStepped {
+        /// The erasure.
+        erasure: String,
+        /// The customer, where one is meant.
+        #[serde(default, with = "number::maybe", skip_serializing_if = "Option::is_none")]
+        customer: Option<CustomerKey>,
+        /// What is erased.
+        scope: ErasureScope,
+        /// The step.
+        step: ErasureStep,
+        /// Stored batches that it touched.
+        records: u64,
+    },
+    /// An erasure is done: its receipt.
+    ErasureDone {
+        /// The erasure.
+        erasure: String,
+        /// The customer, where one is meant.
+        #[serde(default, with = "number::maybe", skip_serializing_if = "Option::is_none")]
+        customer: Option<CustomerKey>,
+        /// What was erased.
+        scope: ErasureScope,
+        /// The class of the identifier it was asked by. Never the value.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        class: Option<IdentifierClass>,
+        /// From the intent to the end.
+        period: Period,
+        /// Stored batches that were rewritten.
+        rewritten: u64,
+        /// Stored batches of which nothing is left.
+        removed: u64,
+        /// Events that are gone.
+        events: u64,
+        /// Subscriptions that had received some of it and were told.
+        notified: u64,
+    },
+    /// A changed level or policy was brought to what was queued.
+    LevelBound {
+        /// The customer.
+        #[serde(with = "number")]
+        customer: CustomerKey,
+        /// The revision that binds.
+        revision: u64,
+        /// From the change to the end of the work on disk.
+        period: Period,
+        /// Batches that were queued.
+        records: u64,
+        /// Of them, batches that were brought down.
+        lowered: u64,
+        /// Of them, batches of which nothing may be left.
+        removed: u64,
+        /// Events before it.
+        events_before: u64,
+        /// Events after it.
+        events_after: u64,
+        /// Fields that it changed, by what became of them.
+        #[serde(default, skip_serializing_if = "ClassCounts::is_empty")]
+        fields: ClassCounts,
+    },
+    /// Somebody asked for the pseudonym of a value.
+    PseudonymLookedUp {
+        /// The customer.
+        #[serde(with = "number")]
+        customer: CustomerKey,
+        /// The class of the value. Never the value.
+        class: IdentifierClass,
+        /// The programs whose tokens were given.
+        programs: Vec<ProgramName>,
+    },
+    /// Something was refused.
+    Refused {
+        /// What.
+        what: Refusal,
+        /// Whom, where it is known.
+        #[serde(default, with = "number::maybe", skip_serializing_if = "Option::is_none")]
+        customer: Option<CustomerKey>,
+        /// When.
+        period: Period,
+        /// How often.
+        times: u64,
+    },
+    /// The root key was changed. No pseudonym changes with it.
+    RootKeyRotated {
+        /// How often that was done, this one counted.
+        rotations: u64,
+    },
+    /// Rotating keys of past epochs were destroyed.
+    KeysRatcheted {
+        /// Whose.
+        #[serde(with = "number")]
+        customer: CustomerKey,
+        /// The oldest epoch whose keys can still be derived.
+        oldest_epoch: u64,
+    },
+    /// A past key was kept for a permitted join.
+    BridgeMade {
+        /// Whose.
+        #[serde(with = "number")]
+        customer: CustomerKey,
+        /// The epoch it leads from.
+        from_epoch: u64,
+        /// When it goes by itself, if a time was set.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<UnixMillis>,
+    },
+    /// A kept key was destroyed.
+    BridgeErased {
+        /// Whose.
+        #[serde(with = "number")]
+        customer: CustomerKey,
+        /// The epoch it led from.
+        from_epoch: u64,
+    },
+    /// The collector was started although acknowledged batches are missing.
+    DataLossAccepted {
+        /// The last commit that is there.
+        last: u64,
+        /// The last commit that was acknowledged.
+        acknowledged: u64,
+    },
+    /// A customer's part of the ledger was given out.
+    Exported {
+        /// The customer.
+        #[serde(with = "number")]
+        customer: CustomerKey,
+    },
+}
+
+impl Entry {
+    /// The bytes that go into the outbox: JSON without white space, members in the order of the
+    /// declaration, absent ones left out. The same entry always gives the same bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Keys are words and numbers go into a vector, so this does not fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads what [`Self::to_bytes`] wrote; `None` if it is something else.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+impl Fact {
+    /// The customer that it is about.
+    #[must_use]
+    pub const fn customer(&self) -> Option<CustomerKey> {
+        match self {
+            Self::ParticipationChanged { customer, .. }
+            | Self::CustomerErased { customer, .. }
+            | Self::Collected { customer, .. }
+            | Self::Pulled { customer, .. }
+            | Self::LevelBound { customer, .. }
+            | Self::PseudonymLookedUp { customer, .. }
+            | Self::KeysRatcheted { customer, .. }
+            | Self::BridgeMade { customer, .. }
+            | Self::BridgeErased { customer, .. }
+            | Self::Exported { customer } => Some(*customer),
+            Self::ErasureStepped { customer, .. }
+            | Self::ErasureDone { customer, .. }
+            | Self::Refused { customer, .. } => *customer,
+            Self::LedgerBegun { .. }
+            | Self::CollectorStarted { .. }
+            | Self::CollectorStopped { .. }
+            | Self::PolicyInForce { .. }
+            | Self::SubscriptionCreated { .. }
+            | Self::SubscriptionDeleted { .. }
+            | Self::RootKeyRotated { .. }
+            | Self::DataLossAccepted { .. } => None,
+        }
+    }
+}

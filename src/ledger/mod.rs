@@ -1,0 +1,36 @@
+//! placeholder
+mod checkpoint;
+mod entry;
+mod fault;
+mod files;
+mod finding;
+mod key;
+mod leaf;
+mod ledger;
+mod notes;
+pub mod number;
+mod open;
+mod options;
+mod parts;
+mod proof;
+mod read;
+mod record;
+mod tree;
+mod verify;
+mod walk;
+
+pub use checkpoint::{Checkpoint, NoteFault, SignedCheckpoint};
+pub use entry::{Entry, Fact};
+pub use fault::{LedgerError, OpenError};
+pub use files::FileFault;
+pub use finding::{Finding, Findings};
+pub use key::{KeyFault, LedgerKey, VerifierKey};
+pub use leaf::{LEAF_BYTES, Leaf};
+pub use ledger::{Appended, Head, Ledger};
+pub use open::Report;
+pub use options::{Options, Source};
+pub use parts::{ErasureScope, ErasureStep, OldLedger, Period, Refusal, Terms, Under};
+pub use proof::{includes, is_beginning};
+pub use record::RecordFault;
+pub use tree::{Hash, empty_root, leaf_hash, node_hash};
+pub use verify::{Verification, Verified};

@@ -1,0 +1,377 @@
+//! The collection plan: what of a product is wanted at the level in force, so that a sender need not collect
+//! the rest. Read off the plans that ingest uses: a source that sends what is wanted, and nothing else, has the
+//! same bytes stored as one that sends everything.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use super::compiled::Policy;
+use super::decide::Decision;
+use super::dictionary::{Part, Product};
+use super::treatment::Epoch;
+use super::{Action, EventPlan, Form, Plan, Shape};
+use crate::model::{
+    Delivery, EventName, FieldPath, IdentifierClass, LevelName, Participation, ProgramName, RawText, Reason,
+};
+
+/// Whether anything is collected, and what becomes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CollectionState {
+    /// It is stored and drained.
+    Deliver,
+    /// It is stored and never drained.
+    Audit,
+    /// Nothing is, for now.
+    Paused,
+    /// Nothing is: the customer does not take part in anything that the product has.
+    Disabled,
+}
+
+impl CollectionState {
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deliver => "deliver",
+            Self::Audit => "audit",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+/// A digest of a collection plan: the same for equal plans, whichever policy they are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct CollectionVersion([u8; 8]);
+
+impl CollectionVersion {
+    /// Whether `text` is this version as it is displayed.
+    #[must_use]
+    pub fn is(self, text: RawText<'_>) -> bool {
+        let mut own = [0; 16];
+        RawText::new(data_encoding::HEXLOWER.encode_mut_str(&self.0, &mut own).as_bytes()) == text
+    }
+}
+
+impl fmt::Display for CollectionVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(data_encoding::HEXLOWER.encode_mut_str(&self.0, &mut [0; 16]))
+    }
+}
+
+/// What is wanted of a product.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collection {
+    /// Whether anything is.
+    pub state: CollectionState,
+    /// Tells this plan from another.
+    pub version: CollectionVersion,
+    /// Why nothing is wanted, if nothing is.
+    pub refused: Option<Reason>,
+    /// The programs that the product has events of.
+    pub programs: Vec<ProgramWish>,
+    /// The version of the dictionary; 0 if nothing is wanted.
+    pub dictionary_version: u32,
+    /// The version up to which the customer has accepted it.
+    pub accepted_version: u32,
+    /// The events of the dictionary, in its order; none if nothing is wanted.
+    pub events: Vec<EventWish>,
+}
+
+/// The level of a program, and what becomes of who reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProgramWish {
+    /// The program.
+    pub program: ProgramName,
+    /// The level in force.
+    pub level: LevelName,
+    /// In which form the id of the customer is stored; empty if it is not.
+    pub customer: String,
+    /// In which form the id of the installation is stored; empty if it is not.
+    pub instance: String,
+}
+
+/// Whether an event is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventWish {
+    /// Its name.
+    pub name: EventName,
+    /// Its program.
+    pub program: ProgramName,
+    /// Why it is not wanted, if it is not.
+    pub withheld: Option<Reason>,
+    /// Its fields, in the order of the dictionary; none if it is not wanted.
+    pub fields: Vec<FieldWish>,
+}
+
+/// Whether a field is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldWish {
+    /// Its path in the event.
+    pub path: FieldPath,
+    /// Whether it is, and in which form it is stored.
+    pub wish: Wish,
+}
+
+/// Whether a value is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wish {
+    /// It is stored.
+    Stored {
+        /// The treatment, as explain and the table of a batch say it.
+        treatment: &'static str,
+        /// The same with its particulars, such as `pseudonym, rotating`.
+        form: String,
+    },
+    /// It is not stored. Beside text that is redacted it is of use: it is found there and replaced.
+    Context(Reason),
+    /// It is not stored: not wanted.
+    Unwanted(Reason),
+}
+
+impl Policy {
+    /// Whether anything of a product is collected of a customer, under the decision on it.
+    #[must_use]
+    pub fn collection_state(
+        &self,
+        participation: Option<&Participation>,
+        decision: &Decision,
+    ) -> CollectionState {
+        let delivery = participation.map(|participation| participation.delivery);
+        let mut takes_part = self.concerned(decision.product).iter().map(|at| decision.rank(*at) > 0);
+        match delivery {
+            Some(Delivery::Paused) => CollectionState::Paused,
+            Some(Delivery::Deliver) if takes_part.any(|part| part) => CollectionState::Deliver,
+            Some(Delivery::Audit) if takes_part.any(|part| part) => CollectionState::Audit,
+            Some(Delivery::Deliver | Delivery::Audit) | None => CollectionState::Disabled,
+        }
+    }
+
+    /// The version of the plan that [`Self::collection`] makes. Asked once per request: a look at the plans in
+    /// force, which ingest has in its hands anyway, and one short digest.
+    #[must_use]
+    pub fn collection_version(&self, state: CollectionState, decision: &Decision) -> CollectionVersion {
+        let mut digest = Sha256::new();
+        digest.update(b"usaged/collection/v1 ");
+        digest.update(state.as_str());
+        if let Some(reason) = decision.refused {
+            digest.update(reason.as_str());
+        } else {
+            for at in self.concerned(decision.product) {
+                match decision.plan_key(*at, decision.rank(*at)) {
+                    Some(key) => digest.update(self.plan(key).fingerprint),
+                    None => digest.update(withheld(decision, *at).as_str()),
+                }
+            }
+        }
+        CollectionVersion(digest.finalize().first_chunk().copied().unwrap_or_default())
+    }
+
+    /// What of a product is wanted of a customer, under the decision on it.
+    #[must_use]
+    pub fn collection(&self, participation: Option<&Participation>, decision: &Decision) -> Collection {
+        let state = self.collection_state(participation, decision);
+        let version = self.collection_version(state, decision);
+        let wants = matches!(state, CollectionState::Deliver | CollectionState::Audit);
+        let product = decision.product.and_then(|at| self.product_at(at)).filter(|_| wants);
+        let refused = (!wants).then(|| decision.refused.unwrap_or(Reason::NotParticipating));
+        let Some(product) = product else {
+            let (programs, events) = (Vec::new(), Vec::new());
+            return Collection {
+                state,
+                version,
+                refused,
+                programs,
+                dictionary_version: 0,
+                accepted_version: 0,
+                events,
+            };
+        };
+        let plan = |at: usize| decision.plan_key(at, decision.rank(at)).map(|key| self.plan(key));
+        let concerned = self.concerned(decision.product);
+        let plans: Vec<_> = concerned.iter().map(|at| (*at, plan(*at))).collect();
+        let redacts = plans.iter().any(|(_, plan)| plan.as_ref().is_some_and(|plan| redacts(plan)));
+        let parents = parents(product);
+        let mut events = Vec::with_capacity(product.events().len());
+        for (number, event) in product.events().iter().enumerate() {
+            let plan =
+                plans.iter().find(|(at, _)| *at == event.program()).and_then(|(_, plan)| plan.as_ref());
+            let withheld = match plan.map(|plan| (plan, plan.events.get(number))) {
+                Some((_, Some(EventPlan::Store { .. }))) => None,
+                Some((_, Some(EventPlan::Withhold(reason)))) => Some(*reason),
+                Some((_, None)) | None => Some(withheld(decision, event.program())),
+            };
+            let mut fields = Vec::new();
+            if let (None, Some(plan)) = (withheld, plan) {
+                let look = Look { plan, parents: &parents, redacts };
+                let wish = |(at, field): (u32, &super::Field)| FieldWish {
+                    path: field.path().clone(),
+                    wish: look.wish(at, field.class()),
+                };
+                fields = product.fields(event).map(wish).collect();
+            }
+            let program = self.programs().get(event.program()).map(|program| program.name().clone());
+            events.extend(program.map(|program| EventWish {
+                name: event.name().clone(),
+                program,
+                withheld,
+                fields,
+            }));
+        }
+        let programs = self.effective(decision).into_iter().zip(&plans);
+        let programs = programs.map(|((program, level), (_, plan))| ProgramWish {
+            program,
+            level,
+            customer: plan.as_ref().map(|plan| form(&plan.customer)).unwrap_or_default(),
+            instance: plan.as_ref().map(|plan| form(&plan.instance)).unwrap_or_default(),
+        });
+        Collection {
+            state,
+            version,
+            refused,
+            programs: programs.collect(),
+            dictionary_version: product.version(),
+            accepted_version: decision.accepted_version,
+            events,
+        }
+    }
+}
+
+/// Why nothing of a program is stored that is at `none`.
+fn withheld(decision: &Decision, program: usize) -> Reason {
+    let decided = decision.programs.get(program).and_then(|decided| decided.withheld);
+    decided.unwrap_or(Reason::NotParticipating)
+}
+
+/// Whether a plan redacts the text of an event that it stores.
+fn redacts(plan: &Plan) -> bool {
+    plan.fields.iter().any(|field| matches!(field.shape, Shape::Scalar { action: Action::Redact(_), .. }))
+}
+
+/// For each node of a product, the one that holds it.
+fn parents(product: &Product) -> Vec<Option<u32>> {
+    let mut parents = vec![None; product.nodes.len()];
+    for (at, node) in (0_u32..).zip(&product.nodes) {
+        let (record, pair);
+        let held: &[u32] = match &node.part {
+            Part::Field(_) => &[],
+            Part::Record { children, .. } => {
+                record = children;
+                record
+            }
+            Part::List { item } => std::slice::from_ref(item),
+            Part::Map { key, value } => {
+                pair = [*key, *value];
+                &pair
+            }
+        };
+        for inner in held {
+            if let Some(parent) = usize::try_from(*inner).ok().and_then(|inner| parents.get_mut(inner)) {
+                *parent = Some(at);
+            }
+        }
+    }
+    parents
+}
+
+/// The fields of one plan, with what holds them.
+struct Look<'p> {
+    plan: &'p Plan,
+    parents: &'p [Option<u32>],
+    redacts: bool,
+}
+
+impl Look<'_> {
+    fn wish(&self, number: u32, class: IdentifierClass) -> Wish {
+        let reason = match self.shape(number) {
+            Some(Shape::Scalar { action: Action::Withhold(reason), .. }) => *reason,
+            Some(Shape::Scalar { action, .. }) => match self.withheld_around(number) {
+                None => return Wish::Stored { treatment: action.treatment(), form: form(action) },
+                Some(reason) => reason,
+            },
+            Some(Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) | None => Reason::UnknownField,
+        };
+        if self.redacts && is_found_in_text(class) { Wish::Context(reason) } else { Wish::Unwanted(reason) }
+    }
+
+    fn shape(&self, number: u32) -> Option<&Shape> {
+        self.plan.fields.get(usize::try_from(number).ok()?).map(|field| &field.shape)
+    }
+
+    /// Why a field is not stored that could be: it is in a map whose keys or values are withheld.
+    fn withheld_around(&self, number: u32) -> Option<Reason> {
+        let mut at = number;
+        while let Some(parent) =
+            usize::try_from(at).ok().and_then(|at| self.parents.get(at)).copied().flatten()
+        {
+            let field = self.plan.fields.get(usize::try_from(parent).ok()?)?;
+            if field.spec.purposes.is_empty() {
+                let other = match &field.shape {
+                    Shape::Map { key, value } if *key == at => *value,
+                    Shape::Map { key, .. } => *key,
+                    Shape::Record(_) | Shape::List { .. } | Shape::Scalar { .. } => at,
+                };
+                return Some(self.withheld_in(other));
+            }
+            at = parent;
+        }
+        None
+    }
+
+    /// The first reason for which something is withheld in a node.
+    fn withheld_in(&self, number: u32) -> Reason {
+        let inside = |at: u32| {
+            let mut at = Some(at);
+            std::iter::from_fn(move || {
+                let here = at?;
+                at = usize::try_from(here).ok().and_then(|here| self.parents.get(here)).copied().flatten();
+                Some(here)
+            })
+        };
+        let all = (0_u32..).zip(&self.plan.fields).filter(|(at, _)| inside(*at).any(|one| one == number));
+        let mut reasons = all.filter_map(|(_, field)| match &field.shape {
+            Shape::Scalar { action: Action::Withhold(reason), .. } => Some(*reason),
+            Shape::Scalar { .. } | Shape::Record(_) | Shape::List { .. } | Shape::Map { .. } => None,
+        });
+        reasons.next().unwrap_or(Reason::Level)
+    }
+}
+
+/// Whether a value of this class is looked for in the text beside it. Text, places and addresses of pages are
+/// not names that stand in a text by themselves.
+const fn is_found_in_text(class: IdentifierClass) -> bool {
+    use IdentifierClass as C;
+    !matches!(
+        class,
+        C::NotIdentifying
+            | C::Location
+            | C::Url
+            | C::FilePath
+            | C::Query
+            | C::Argument
+            | C::FreeText
+            | C::ProductLog
+            | C::CrashText
+            | C::CustomerContent
+            | C::Secret
+    )
+}
+
+/// The form in which a value is stored, for people; empty if it is not.
+fn form(action: &Action) -> String {
+    let word = action.treatment();
+    match action {
+        Action::Withhold(_) => String::new(),
+        Action::Pseudonym { epoch: Epoch::Rotating, .. } => format!("{word}, rotating"),
+        Action::Generalise(to) => format!("{word}, {}", to.as_str()),
+        Action::Keep(Form::Bucket(width)) => format!("{word}, multiples of {width}"),
+        Action::Pseudonym { .. } | Action::Keep(_) | Action::Vocabulary(_) | Action::Redact(_) => {
+            word.to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "collection_tests.rs"]
+mod tests;

@@ -1,0 +1,278 @@
+//! Erasure from stored batches: whole events that name an original identifier, or that happened in a range of time,
+//! are taken out. The caller gives the identifier as it is known outside; every pseudonym that it can have been
+//! stored under is derived here.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::canonical::{self, Canonical, canonical_str};
+use super::copy::Copy;
+use super::stored::{Parts, Party, StoredBatch, StoredEvent, StoredValue};
+use super::strike_find::{Original, Told, Wanted};
+use super::wire::Cursor;
+use super::{CustomerSecret, SanitizedBatch, Scratch};
+use crate::model::{
+    CustomerKey, IdentifierClass, LevelName, ProductName, ProgramName, Purposes, RawText, RegionName,
+    WireFault,
+};
+use crate::policy::Epoch;
+
+/// A value that cannot be looked for. Never holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum StrikeError {
+    /// Not of the form that its class has.
+    #[error("the value does not have the form of a `{0}`; nothing can be stored of it")]
+    Malformed(IdentifierClass),
+    /// A value that many machines share, such as `localhost`: it is stored as a word and identifies nobody.
+    #[error("the value is a word that identifies nobody, such as `localhost`; it has no pseudonym")]
+    Shared,
+    /// A class of which nothing is ever stored, or that identifies nobody.
+    #[error("`{0}` is no class of identifiers that can be stored")]
+    Class(IdentifierClass),
+}
+
+/// What is to be taken out of stored batches. `Debug` hides it.
+#[derive(Default)]
+pub struct Strike {
+    wanted: Wanted,
+    /// The stable pseudonyms with their classes, for the suppression of late arrivals.
+    stable: Vec<(IdentifierClass, [u8; 16])>,
+    times: Vec<RangeInclusive<i64>>,
+}
+
+impl std::fmt::Debug for Strike {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Strike({} tokens, {} ranges of time)", self.wanted.tokens.len(), self.times.len())
+    }
+}
+
+impl Strike {
+    /// An original identifier, with every pseudonym that it has in these programs: the stable one, and the rotating
+    /// one of each of these epochs. Of the classes `instance_id` and `customer_id`, a batch whose head names it goes as
+    /// a whole.
+    ///
+    /// # Errors
+    /// If the value is no identifier of the class.
+    pub fn identifier(
+        class: IdentifierClass,
+        value: RawText<'_>,
+        secret: &CustomerSecret,
+        programs: &[ProgramName],
+        epochs: &[u32],
+    ) -> Result<Self, StrikeError> {
+        if class.is_forbidden() || class == IdentifierClass::NotIdentifying {
+            return Err(StrikeError::Class(class));
+        }
+        let text = std::str::from_utf8(value.expose()).map_err(|_| StrikeError::Malformed(class))?;
+        let mut scratch = canonical::Scratch::default();
+        let canonical = match canonical_str(class, text, &mut scratch) {
+            Canonical::Identifier(canonical) => Zeroizing::new(canonical.to_vec()),
+            Canonical::Known(_) => return Err(StrikeError::Shared),
+            Canonical::Malformed => return Err(StrikeError::Malformed(class)),
+        };
+        let mut strike = Self::default();
+        for program in programs {
+            // The stable pseudonym is of no epoch.
+            let keys = secret.program(program, epochs.first().copied().unwrap_or(0));
+            let Some(stable) = keys.token(class, Epoch::Stable, &canonical) else { continue };
+            strike.stable.push((class, stable));
+            strike.wanted.tokens.push(stable);
+            for epoch in epochs {
+                // Of an epoch whose key is gone there is no token to look for that anybody could tell.
+                strike.wanted.tokens.extend(secret.program(program, *epoch).rotate(class, &stable));
+            }
+        }
+        strike.wanted.tokens.sort_unstable();
+        let given = Zeroizing::new(text.trim().as_bytes().to_vec());
+        strike.wanted.originals.push(Original { class, canonical, given });
+        Ok(strike)
+    }
+
+    /// Events that happened in a range of time, both ends included, in milliseconds since the epoch.
+    #[must_use]
+    pub fn times(range: RangeInclusive<i64>) -> Self {
+        Self { times: vec![range], ..Self::default() }
+    }
+
+    /// What either names.
+    #[must_use]
+    pub fn or(mut self, other: Self) -> Self {
+        self.wanted.tokens.extend(other.wanted.tokens);
+        self.wanted.tokens.sort_unstable();
+        self.wanted.originals.extend(other.wanted.originals);
+        self.stable.extend(other.stable);
+        self.times.extend(other.times);
+        self
+    }
+
+    /// The stable pseudonyms that it looks for, with their classes: what [`super::Suppressions`] are made of. They can
+    /// be kept; the identifier cannot be told from them without the customer's keys.
+    #[must_use]
+    pub fn stable_tokens(&self) -> &[(IdentifierClass, [u8; 16])] {
+        &self.stable
+    }
+
+    fn is_at(&self, time_ms: i64) -> bool {
+        self.times.iter().any(|range| range.contains(&time_ms))
+    }
+}
+
+/// What the header of a record says of a stored batch, and its bytes do not.
+#[derive(Debug, Clone, Copy)]
+pub struct StruckFrom {
+    /// Whose batch it is.
+    pub customer: CustomerKey,
+    /// The dictionary version that the customer had accepted.
+    pub accepted_version: u32,
+    /// The fingerprint of the plan that it was made by. What is left has the same.
+    pub fingerprint: [u8; 8],
+}
+
+/// What is left of a stored batch.
+#[derive(Debug, Clone)]
+pub enum Struck {
+    /// All of it.
+    Untouched,
+    /// This.
+    Part {
+        /// What is to be stored in its place: what would have been stored if the events had never been sent.
+        batch: SanitizedBatch,
+        /// How many events went.
+        events_removed: u32,
+    },
+    /// Nothing.
+    All {
+        /// How many events went.
+        events_removed: u32,
+    },
+}
+
+/// Takes out of `body`, a stored `usaged.drain.v1.Batch`, what `strike` names.
+///
+/// # Errors
+/// If `body` is not what [`SanitizedBatch::body`] gives: a damaged record.
+pub fn strike(
+    body: &[u8],
+    strike: &Strike,
+    from: &StruckFrom,
+    scratch: &mut Scratch,
+) -> Result<Struck, WireFault> {
+    let batch = StoredBatch::read(body)?;
+    let told = batch.specs.iter().map(Told::of).collect();
+    let mut search = Search { batch: &batch, told, strike, canonical: scratch.canonical() };
+    let whole = search.party(&batch.customer, IdentifierClass::CustomerId)?
+        || search.party(&batch.instance, IdentifierClass::InstanceId)?;
+    let mut copy = Copy::new(&batch, vec![true; batch.specs.len()]);
+    let (mut events, mut events_removed) = (batch.events, 0_u32);
+    while let Some(event) = events.next()? {
+        if whole || search.event(&event)? {
+            events_removed = events_removed.saturating_add(1);
+        } else {
+            copy.event(&event)?;
+        }
+    }
+    if copy.event_count() == 0 {
+        return Ok(Struck::All { events_removed });
+    }
+    if events_removed == 0 {
+        return Ok(Struck::Untouched);
+    }
+    let mut left = Vec::with_capacity(body.len());
+    copy.write(body, |name| batch.purposes_of(name), &mut left)?;
+    let purposes = copy.names().iter().fold(Purposes::NONE, |all, name| all.or(batch.purposes_of(*name)));
+    let batch = sealed(&batch, from, (copy.event_count(), purposes, left))?;
+    Ok(Struck::Part { batch, events_removed })
+}
+
+/// What is left, as the store takes it.
+fn sealed(
+    batch: &StoredBatch<'_>,
+    from: &StruckFrom,
+    (events, purposes, body): (u32, Purposes, Vec<u8>),
+) -> Result<SanitizedBatch, WireFault> {
+    let region = if batch.region.is_empty() { None } else { Some(name::<RegionName>(batch.region)?) };
+    Ok(SanitizedBatch {
+        customer: from.customer,
+        product: name::<ProductName>(batch.product)?,
+        program: name::<ProgramName>(batch.program)?,
+        level: name::<LevelName>(batch.level)?,
+        region,
+        policy_version: Arc::from(std::str::from_utf8(batch.policy_version).map_err(|_| WireFault::Utf8)?),
+        dictionary_version: u32::try_from(batch.dictionary_version).map_err(|_| WireFault::Varint)?,
+        accepted_version: from.accepted_version,
+        purposes,
+        received: batch.received()?,
+        events,
+        fingerprint: from.fingerprint,
+        body,
+    })
+}
+
+fn name<T: std::str::FromStr>(text: &[u8]) -> Result<T, WireFault> {
+    std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()).ok_or(WireFault::Utf8)
+}
+
+/// The search through one batch.
+struct Search<'s, 'a> {
+    batch: &'s StoredBatch<'a>,
+    told: Vec<Told>,
+    strike: &'s Strike,
+    canonical: &'s mut canonical::Scratch,
+}
+
+impl<'a> Search<'_, 'a> {
+    fn party(&mut self, party: &Party<'a>, class: IdentifierClass) -> Result<bool, WireFault> {
+        let Some(value) = party.value else { return Ok(false) };
+        let value = StoredValue::read(value)?;
+        Ok(self.strike.wanted.is_in(&value, Told::party(class), self.canonical))
+    }
+
+    fn event(&mut self, event: &StoredEvent<'a>) -> Result<bool, WireFault> {
+        Ok(self.strike.is_at(event.time_ms) || self.fields(event.fields)?)
+    }
+
+    fn fields(&mut self, mut fields: Parts<'a>) -> Result<bool, WireFault> {
+        while let Some(field) = fields.next_field()? {
+            if self.value(field.value, field.spec)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn value(&mut self, value: Cursor<'a>, spec: usize) -> Result<bool, WireFault> {
+        match StoredValue::read(value)? {
+            StoredValue::Record(fields) => self.fields(fields),
+            StoredValue::List(mut items) => {
+                while let Some(item) = items.next()? {
+                    if self.value(item, spec)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            StoredValue::Map(mut pairs) => {
+                let key_spec = self.batch.specs.get(spec).and_then(|spec| self.batch.key_of(spec));
+                while let Some((key, value)) = pairs.next_pair()? {
+                    // A key without an entry of its own is looked at like the values.
+                    if self.value(key, key_spec.unwrap_or(spec))? || self.value(value, spec)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            scalar @ (StoredValue::Empty
+            | StoredValue::Text(_)
+            | StoredValue::Int(_)
+            | StoredValue::Double(_)
+            | StoredValue::Bool(_)
+            | StoredValue::Bytes(_)
+            | StoredValue::Token(_)) => {
+                let Some(told) = self.told.get(spec).copied() else { return Ok(false) };
+                Ok(self.strike.wanted.is_in(&scalar, told, self.canonical))
+            }
+        }
+    }
+}

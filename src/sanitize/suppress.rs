@@ -1,0 +1,195 @@
+//! Suppression: events that arrive late, after what they name was erased, are withheld. Looked at before the pass, in
+//! the raw request, so that nothing of them is treated; only customers with live suppressions pay for it.
+
+use std::ops::RangeInclusive;
+
+use super::ProgramKeys;
+use super::canonical::{self, Canonical, canonical, canonical_bytes, canonical_int};
+use super::treat::Scalar;
+use crate::model::{IdentifierClass, RawFields, RawItems, RawText, RawValue, WireError};
+use crate::policy::{Action, Epoch, FieldPlan, NameTable, Plan, Shape};
+
+/// What was erased of one customer, and is not to be stored when it arrives again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Suppressions {
+    /// Stable pseudonyms, in order.
+    tokens: Vec<[u8; 16]>,
+    /// The classes that the pseudonyms are of, each once.
+    classes: Vec<IdentifierClass>,
+    times: Vec<RangeInclusive<i64>>,
+}
+
+impl Suppressions {
+    /// Of erased identifiers, by the stable pseudonyms that [`super::Strike::stable_tokens`] gives, and of ranges of
+    /// time, in milliseconds since the epoch.
+    #[must_use]
+    pub fn new(
+        identifiers: impl IntoIterator<Item = (IdentifierClass, [u8; 16])>,
+        times: impl IntoIterator<Item = RangeInclusive<i64>>,
+    ) -> Self {
+        let (mut classes, mut tokens): (Vec<_>, Vec<_>) = identifiers.into_iter().unzip();
+        classes.sort_unstable();
+        classes.dedup();
+        tokens.sort_unstable();
+        tokens.dedup();
+        Self { tokens, classes, times: times.into_iter().collect() }
+    }
+
+    /// Whether there is nothing to suppress.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.tokens.is_empty() && self.times.is_empty()
+    }
+
+    /// Whether an event of this time was erased.
+    pub(super) fn is_at(&self, time_ms: i64) -> bool {
+        self.times.iter().any(|range| range.contains(&time_ms))
+    }
+
+    /// Whether the id of an instance was erased.
+    pub(super) fn is_instance(
+        &self,
+        instance: RawText<'_>,
+        keys: &ProgramKeys,
+        scratch: &mut canonical::Scratch,
+    ) -> bool {
+        self.is_erased(IdentifierClass::InstanceId, Scalar::text(instance), keys, scratch)
+    }
+
+    /// Whether fields of an event, as its plan declares them, name something that was erased.
+    pub(super) fn are_in<'a, F: RawFields<'a>>(
+        &self,
+        fields: F,
+        names: &NameTable,
+        (plan, keys): (&Plan, &ProgramKeys),
+        scratch: &mut canonical::Scratch,
+    ) -> Result<bool, WireError> {
+        if self.tokens.is_empty() {
+            return Ok(false);
+        }
+        Look { suppressions: self, plan, keys, scratch }.fields(fields, names)
+    }
+
+    /// Whether a value of a class is an identifier that was erased.
+    fn is_erased(
+        &self,
+        class: IdentifierClass,
+        value: Scalar<'_>,
+        keys: &ProgramKeys,
+        scratch: &mut canonical::Scratch,
+    ) -> bool {
+        if !self.classes.contains(&class) {
+            return false;
+        }
+        let form = match value {
+            Scalar::Text(text) => canonical(class, text, scratch),
+            Scalar::Bytes(bytes) => canonical_bytes(class, bytes, scratch),
+            Scalar::Int(number) => canonical_int(class, number, scratch),
+            Scalar::Double(_) | Scalar::Bool(_) => return false,
+        };
+        let Canonical::Identifier(form) = form else { return false };
+        let token = keys.token(class, Epoch::Stable, form);
+        token.is_some_and(|token| self.tokens.binary_search(&token).is_ok())
+    }
+}
+
+/// The look through one event.
+struct Look<'l> {
+    suppressions: &'l Suppressions,
+    plan: &'l Plan,
+    keys: &'l ProgramKeys,
+    scratch: &'l mut canonical::Scratch,
+}
+
+impl Look<'_> {
+    fn fields<'a, F: RawFields<'a>>(&mut self, mut fields: F, names: &NameTable) -> Result<bool, WireError> {
+        while let Some((name, value)) = fields.next_field()? {
+            if let Some(field) = names.get(name.expose())
+                && self.value(field, value)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn value<'a, F: RawFields<'a>>(&mut self, field: u32, value: RawValue<'a, F>) -> Result<bool, WireError> {
+        let plan = self.plan;
+        let Some(planned) = usize::try_from(field).ok().and_then(|at| plan.fields.get(at)) else {
+            return Ok(false);
+        };
+        match (&planned.shape, value) {
+            (Shape::Scalar { kind, action }, value) => {
+                let scalar = Scalar::of(*kind, &value);
+                Ok(scalar.is_ok_and(|scalar| self.scalar(planned, action, scalar)))
+            }
+            (Shape::Record(names), RawValue::Record(fields)) => self.fields(fields, names),
+            (Shape::List { item }, RawValue::List(mut items)) => {
+                while let Some(value) = items.next_item()? {
+                    if self.value(*item, value)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            (Shape::Map { key, value }, RawValue::Record(mut pairs)) => {
+                while let Some((raw_key, raw_value)) = pairs.next_field()? {
+                    if self.value(*key, RawValue::<F>::Text(raw_key))? || self.value(*value, raw_value)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }, _) => Ok(false),
+        }
+    }
+
+    fn scalar(&mut self, planned: &FieldPlan, action: &Action, scalar: Scalar<'_>) -> bool {
+        if self.suppressions.is_erased(planned.spec.class, scalar, self.keys, self.scratch) {
+            return true;
+        }
+        match (action, scalar) {
+            // What the level drops is not stored, whatever words are in it.
+            (Action::Redact(_) | Action::Keep(_), Scalar::Text(text)) if is_free(planned.spec.class) => {
+                words(text).any(|word| {
+                    let classes = &self.suppressions.classes;
+                    let erased = |class: &IdentifierClass| {
+                        self.suppressions.is_erased(*class, Scalar::Text(word), self.keys, self.scratch)
+                    };
+                    classes.iter().any(erased)
+                })
+            }
+            (_, _) => false,
+        }
+    }
+}
+
+/// Whether a text of the class can have identifiers of other classes in it.
+const fn is_free(class: IdentifierClass) -> bool {
+    use IdentifierClass as Class;
+    matches!(
+        class,
+        Class::Url
+            | Class::FilePath
+            | Class::Query
+            | Class::Argument
+            | Class::FreeText
+            | Class::ProductLog
+            | Class::CrashText
+    )
+}
+
+/// The words of a text: what stands between white space and signs, and each again without what addresses and names
+/// have inside them but do not begin or end with.
+fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`()[]{}<>,;=|!?/".contains(byte);
+    let inner = |byte: u8| b".:-_@\\".contains(&byte);
+    text.split(ends).flat_map(move |word| {
+        let start = word.iter().position(|byte| !inner(*byte)).unwrap_or(word.len());
+        let end = word.iter().rposition(|byte| !inner(*byte)).map_or(start, |at| at + 1);
+        let bare = word.get(start..end).unwrap_or_default();
+        // `10.1.2.3:443` and `user@host`: the parts too.
+        let parts = bare.split(|byte| matches!(byte, b':' | b'@' | b'\\'));
+        std::iter::once(bare).chain(parts.filter(move |part| part.len() < bare.len()))
+    })
+}
