@@ -8,10 +8,11 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 4] = [
+const FILES: [&str; 5] = [
     "usaged/ingest/v1/ingest.proto",
     "usaged/drain/v1/drain.proto",
     "usaged/admin/v1/admin.proto",
+    "usaged/admin/v1/ledger.proto",
     "usaged/admin/v1/keys.proto",
 ];
 

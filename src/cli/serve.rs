@@ -55,6 +55,10 @@ pub(super) struct ServeArgs {
     /// Start even though data that was acknowledged is missing: once, after reading what the refusal said.
     #[arg(long)]
     accept_data_loss: bool,
+    /// Start even though the ledger does not add up: once, with a new one that begins with what is wrong. The old
+    /// one is kept beside it.
+    #[arg(long)]
+    accept_ledger_break: bool,
     /// Check the configuration and the policy, and end: 0 if a start would go on, 3 with every mistake if not.
     #[arg(long)]
     check: bool,
@@ -84,9 +88,13 @@ impl ServeArgs {
             let value = value.clone()?;
             Some(Override { flag: flag.to_owned(), key: key.to_owned(), value })
         });
-        let accept = self.accept_data_loss.then(|| Override {
-            flag: "--accept-data-loss".to_owned(),
-            key: "store.accept_data_loss".to_owned(),
+        let switches = [
+            ("--accept-data-loss", "store.accept_data_loss", self.accept_data_loss),
+            ("--accept-ledger-break", "ledger.accept_break", self.accept_ledger_break),
+        ];
+        let accept = switches.into_iter().filter(|(_, _, is_set)| *is_set).map(|(flag, key, _)| Override {
+            flag: flag.to_owned(),
+            key: key.to_owned(),
             value: "true".to_owned(),
         });
         self.sets.iter().cloned().chain(given).chain(accept).collect()
@@ -134,12 +142,14 @@ fn failure(error: DaemonError) -> Failure {
     let told = super::with_causes(&error);
     match error {
         DaemonError::Policy(problems) => policy_refused(&problems),
-        DaemonError::RootKey(_) | DaemonError::NotLoopback(_) => {
+        DaemonError::RootKey(_) | DaemonError::LedgerKey(_) | DaemonError::NotLoopback(_) => {
             Failure::Refused { what: "refused to start:".to_owned(), problems: vec![told] }
         }
-        DaemonError::Store(_) => Failure::Store(format!("refused to start: {told}")),
+        DaemonError::Store(_) | DaemonError::Ledger(_) => Failure::Store(format!("refused to start: {told}")),
         DaemonError::Listen { .. }
         | DaemonError::Drain(_)
+        | DaemonError::Outbox(_)
+        | DaemonError::LedgerFailed(_)
         | DaemonError::Metrics(_)
         | DaemonError::Runtime(_)
         | DaemonError::StoreFailed => Failure::Failed(told),

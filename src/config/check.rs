@@ -27,16 +27,33 @@ pub(super) fn check(settings: &Settings, source: &mut Source<'_>) {
                     would hold the key to it";
         source.report("root_key_file", what, "name a file outside of data_dir");
     }
+    let ledger_key = ledger_key_file(settings);
+    if is_inside(&ledger_key, &settings.root.data_dir) {
+        let what = "the key of the ledger would lie inside the data directory, where whoever can change the ledger \
+                    could sign the change";
+        source.report("ledger_key_file", what, "name a file outside of data_dir");
+    } else if spelled(&ledger_key) == spelled(&key_file) {
+        let remedy = "name another file; a key serves one use";
+        source.report("ledger_key_file", "is the file of the root key", remedy);
+    }
 }
 
 /// The file of the root key: as set, or beside the data directory.
 pub(super) fn root_key_file(settings: &Settings) -> PathBuf {
-    settings.root.root_key_file.clone().unwrap_or_else(|| {
-        let plain: PathBuf = settings.root.data_dir.components().collect();
-        let mut name = plain.into_os_string();
-        name.push(".key");
-        name.into()
-    })
+    settings.root.root_key_file.clone().unwrap_or_else(|| beside_data(settings, ".key"))
+}
+
+/// The file of the ledger's key: as set, or beside the data directory.
+pub(super) fn ledger_key_file(settings: &Settings) -> PathBuf {
+    settings.root.ledger_key_file.clone().unwrap_or_else(|| beside_data(settings, ".ledger-key"))
+}
+
+/// The name of the data directory with `end` after it.
+fn beside_data(settings: &Settings, end: &str) -> PathBuf {
+    let plain: PathBuf = settings.root.data_dir.components().collect();
+    let mut name = plain.into_os_string();
+    name.push(end);
+    name.into()
 }
 
 fn listeners(settings: &Settings, source: &mut Source<'_>) {

@@ -26,6 +26,11 @@ keys! {
         /// `USAGED_ROOT_KEY` goes before it. To change the key, put the new one into a file of this name with
         /// `.next` after it and run `usaged keys rotate-root`.
         root_key_file: Option<PathBuf> = None;
+        /// The file of the key that signs the ledger's checkpoints: 64 hexadecimal digits, readable by nobody
+        /// else. It lies beside the data directory and never inside it, because whoever has both can change
+        /// the ledger unseen. Made with the ledger: back it up with the root key.
+        /// When not set: the data directory's name with `.ledger-key` after it.
+        ledger_key_file: Option<PathBuf> = None;
         /// The directory of the policy. It is watched: a change takes effect at once if it has no mistake.
         /// When not set: the policy that is shipped inside the program.
         policy_dir: Option<PathBuf> = None;
@@ -164,6 +169,22 @@ keys! {
 }
 
 keys! {
+    /// The ledger: what was done with whose data, signed.
+    LedgerKeys "ledger" {
+        /// A checkpoint is signed at the latest after so many entries ...
+        checkpoint_entries: u64 = 1_024, 1 => 1_000_000;
+        /// ... or after so long, if there are new ones. What a checkpoint has signed cannot be changed unseen.
+        checkpoint_every: Span = Span::secs(10 * 60), Span::secs(1) => Span::days(1);
+        /// A ledger of at most this size is read whole at the start; of a larger one, what comes behind the
+        /// last checkpoint. `usaged ledger verify` always reads it whole.
+        check_bytes: Size = Size::mib(64), Size(0) => Size(1 << 50);
+        /// Start even though the ledger does not add up: with a new one that begins with what is wrong with the
+        /// old one, which is kept beside it. For one start, after reading what the refusal said.
+        accept_break: bool = false;
+    }
+}
+
+keys! {
     /// The end.
     ShutdownKeys "shutdown" {
         /// After TERM, what was accepted is finished within this time.
@@ -190,6 +211,8 @@ pub struct Settings {
     pub store: StoreKeys,
     /// `[drain]`.
     pub drain: DrainKeys,
+    /// `[ledger]`.
+    pub ledger: LedgerKeys,
     /// `[shutdown]`.
     pub shutdown: ShutdownKeys,
 }
@@ -213,6 +236,7 @@ impl Settings {
         PseudonymKeys::PATH,
         StoreKeys::PATH,
         DrainKeys::PATH,
+        LedgerKeys::PATH,
         ShutdownKeys::PATH,
     ];
 
@@ -226,6 +250,7 @@ impl Settings {
             keys: read!(source, root, PseudonymKeys, &[]),
             store: read!(source, root, StoreKeys, &[]),
             drain: read!(source, root, DrainKeys, &[]),
+            ledger: read!(source, root, LedgerKeys, &[]),
             shutdown: read!(source, root, ShutdownKeys, &[]),
         };
         source.finish();

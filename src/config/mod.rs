@@ -21,8 +21,8 @@ use std::path::Path;
 use toml::de::DeTable;
 
 pub use keys::{
-    AdminKeys, DrainKeys, GrpcKeys, IngestKeys, LogKeys, PseudonymKeys, RootKeys, Settings, ShutdownKeys,
-    StoreKeys,
+    AdminKeys, DrainKeys, GrpcKeys, IngestKeys, LedgerKeys, LogKeys, PseudonymKeys, RootKeys, Settings,
+    ShutdownKeys, StoreKeys,
 };
 pub use problem::Problem;
 pub use resolve::{Config, RootKeySource};

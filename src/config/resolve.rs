@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::check::root_key_file;
+use super::check::{ledger_key_file, root_key_file};
 use super::keys::{LogKeys, Settings};
 use super::value::Size;
 use super::word::FullChoice;
 use crate::ingest::{PlanTtl, Rotation};
-use crate::{drain, grpc, ingest, store};
+use crate::{drain, grpc, ingest, ledger, store};
 
 /// Where the root key comes from.
 pub enum RootKeySource {
@@ -45,6 +45,10 @@ pub struct Config {
     pub store: store::Options,
     /// Subscriptions.
     pub drain: drain::Options,
+    /// The ledger.
+    pub ledger: ledger::Options,
+    /// The file of the key that signs it, made with it.
+    pub ledger_key: PathBuf,
     /// How long the end may take.
     pub grace: Duration,
 }
@@ -77,7 +81,20 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
             rotation: Rotation::every(settings.ingest.pseudonym_rotation.0),
             ..drain::Options::default()
         },
+        ledger: ledger_options(settings),
+        ledger_key: ledger_key_file(settings),
         grace: settings.shutdown.grace.0,
+    }
+}
+
+fn ledger_options(settings: &Settings) -> ledger::Options {
+    let keys = &settings.ledger;
+    ledger::Options {
+        dir: settings.root.data_dir.join("ledger"),
+        checkpoint_entries: keys.checkpoint_entries,
+        checkpoint_every: keys.checkpoint_every.0,
+        check_bytes: keys.check_bytes.0,
+        accept_break: keys.accept_break,
     }
 }
 
@@ -141,6 +158,8 @@ mod tests {
         assert_eq!(config.grpc, grpc::Options::default());
         let store = store::Options::new(Path::new("./usaged-data"));
         assert_eq!(format!("{:?}", config.store), format!("{store:?}"));
+        assert_eq!(config.ledger, ledger::Options::new(Path::new("./usaged-data/ledger")));
+        assert_eq!(config.ledger_key, Path::new("./usaged-data.ledger-key"));
         assert_eq!(format!("{:?}", config.drain), format!("{:?}", drain::Options::default()));
         assert_eq!(format!("{:?}", config.ingest), format!("{:?}", ingest::Options::default()));
         assert!(

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
+use super::ledger_key::LedgerKeyError;
 use super::root_key::RootKeyError;
 use crate::admin::InstallError;
 use crate::drain::DrainError;
 use crate::grpc::NotLoopback;
+use crate::ledger::{self, LedgerError};
 use crate::policy::Problem;
-use crate::store::OpenError;
+use crate::store::{OpenError, StoreError};
 
 /// Why a collector does not start, or ends before it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,18 @@ pub enum DaemonError {
     /// The store does not open.
     #[error("the store does not open")]
     Store(#[from] OpenError),
+    /// The key of the ledger cannot be had.
+    #[error("the ledger key cannot be used")]
+    LedgerKey(#[from] LedgerKeyError),
+    /// The ledger does not open.
+    #[error("the ledger does not open")]
+    Ledger(#[source] ledger::OpenError),
+    /// The ledger takes nothing any more.
+    #[error("the ledger failed; what it does not have yet is in the store")]
+    LedgerFailed(#[source] LedgerError),
+    /// What waits for the ledger cannot be read or written.
+    #[error("the outbox of the ledger cannot be used")]
+    Outbox(#[source] StoreError),
     /// The subscriptions cannot be read.
     #[error("the subscriptions cannot be read")]
     Drain(#[from] DrainError),

@@ -5,10 +5,13 @@ mod descriptors;
 mod end;
 mod epochs;
 mod error;
+mod ledger;
+mod ledger_key;
 mod logs;
 mod next_key;
 mod policy_files;
 mod process;
+mod pump;
 mod reload;
 mod root_key;
 
@@ -19,9 +22,11 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use error::{DaemonError, with_causes};
+pub use ledger_key::LedgerKeyError;
 pub use policy_files::read_dir as read_policy_files;
 pub use reload::read_policy;
 pub use root_key::RootKeyError;
@@ -29,12 +34,14 @@ pub use root_key::RootKeyError;
 use self::descriptors::Doors;
 use self::end::{Signals, Wish};
 use self::next_key::KeyFiles;
+use self::pump::Pump;
 use self::reload::PolicySource;
 use crate::admin::{self, Exposition, Readiness};
 use crate::config::Config;
 use crate::drain::Drain;
-use crate::grpc::{self, AdminDoor, DrainDoor, Ended, Identity, IngestDoor, KeyDoor};
+use crate::grpc::{self, AdminDoor, DrainDoor, Ended, Identity, IngestDoor, KeyDoor, LedgerDoor};
 use crate::ingest::Intake;
+use crate::ledger::LedgerError;
 use crate::observe::Clock;
 use crate::store::{Customers, Store};
 
@@ -83,7 +90,13 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     // The rooms, each with those below it.
     let clock = Clock::system();
     let key_files = KeyFiles::new(&config);
+    config.store.notary = Some(ledger::notary());
     let store = open_store(&config, key_files.clone(), &clock).await?;
+    let ledger = ledger::open(&config, &store, &clock).await?;
+    let close_ledger = CancellationToken::new();
+    let mut pump = tokio::spawn(Pump::new(store.clone(), ledger.clone()).run(close_ledger.clone()));
+    let tell = ledger::tell_all(store.clone(), clock.clone(), policy.handle(), policy.watch_version());
+    let tell = tokio::spawn(tell);
     let customers = Customers::new(store.clone(), config.cached_customers);
     config.ingest.rotation = store.rotation();
     let intake =
@@ -105,11 +118,13 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
         customers,
         drain.clone(),
         handle,
-        clock,
+        clock.clone(),
         config.ingest.clone(),
         on_demand,
     );
-    let (routes, health) = grpc::routes(ingest_door, drain_door, admin_door, key_door);
+    let ledger_door = LedgerDoor::new(ledger, store.clone(), policy.handle(), clock.clone());
+    let ledger_door = ledger_door.with_retention(config.store.retention_age);
+    let (routes, health) = grpc::routes(ingest_door, drain_door, admin_door, key_door, ledger_door);
     let doors = grpc::serve(grpc_listener, routes, config.grpc.clone(), close_doors.clone());
     let mut doors = tokio::spawn(doors);
     let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
@@ -119,16 +134,17 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     readiness.send_replace(Readiness::Ready);
     announce(addresses);
 
-    let failed = until_the_end(signals, &policy, store.fatal()).await;
+    let end = until_the_end(signals, &policy, store.fatal(), &mut pump).await;
 
     // The end: say so, take nothing new, finish what was accepted, and close what is below last.
     follow.abort();
-    readiness.send_replace(if failed { Readiness::StoreFailed } else { Readiness::ShuttingDown });
+    tell.abort();
+    readiness.send_replace(if end.is_err() { Readiness::StoreFailed } else { Readiness::ShuttingDown });
     health.set(false).await;
     close_doors.cancel();
-    if failed {
+    if let Err(error) = end {
         doors.abort();
-        return Err(DaemonError::StoreFailed);
+        return Err(error);
     }
     match (&mut doors).await {
         Ok(Ended::Drained) => tracing::info!("every request in progress was answered"),
@@ -137,6 +153,9 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     }
     let _ = upkeep.await;
     let _ = epochs.await;
+    ledger::tell_end(&store, &clock).await;
+    close_ledger.cancel();
+    pump_ended(pump.await)?;
     store.close().await;
     close_admin.cancel();
     let _ = admin.await;
@@ -171,25 +190,35 @@ fn announce((grpc, admin): (SocketAddr, SocketAddr)) {
     let _ = writeln!(out, "usaged ready grpc={grpc} admin={admin}").and_then(|()| out.flush());
 }
 
-/// Serves until a signal asks for the end (`false`) or the store fails (`true`).
+/// How the pump of the ledger ended.
+fn pump_ended(ended: Result<Result<(), LedgerError>, JoinError>) -> Result<(), DaemonError> {
+    ended.unwrap_or(Err(LedgerError::Failed)).map_err(DaemonError::LedgerFailed)
+}
+
+/// Serves until a signal asks for the end, or the store or the ledger fails.
 async fn until_the_end(
     mut signals: Signals,
     policy: &PolicySource,
     mut fatal: watch::Receiver<Option<Arc<str>>>,
-) -> bool {
+    pump: &mut JoinHandle<Result<(), LedgerError>>,
+) -> Result<(), DaemonError> {
     loop {
         tokio::select! {
             wish = signals.next() => match wish {
                 Wish::End => {
                     tracing::info!("asked to end, finishing what was accepted");
-                    return false;
+                    return Ok(());
                 }
                 Wish::Reload => policy.reload_aside().await,
             },
             failed = fatal.wait_for(Option::is_some) => {
                 let why = failed.ok().and_then(|why| why.clone()).unwrap_or_default();
                 tracing::error!(%why, "the store failed, ending: what was acknowledged is on disk");
-                return true;
+                return Err(DaemonError::StoreFailed);
+            }
+            ended = &mut *pump => {
+                pump_ended(ended)?;
+                return Err(DaemonError::LedgerFailed(LedgerError::Failed));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::policy_files;
 use crate::grpc::Reload;
@@ -30,6 +30,8 @@ pub(super) struct PolicySource {
     handle: Handle,
     /// Held over a whole reload, so that two of them cannot take over in the wrong order.
     turn: Arc<Mutex<()>>,
+    /// Tells the version of every policy that comes into force.
+    version: Arc<watch::Sender<Arc<str>>>,
     watch: Option<Watch>,
 }
 
@@ -57,7 +59,9 @@ impl PolicySource {
         let policy = read_policy(dir.as_deref(), &caps)?;
         tracing::info!(version = policy.version(), dir = place(dir.as_deref()), "policy loaded");
         Metric::PolicyLoads.add(&[("result", "loaded")], 1);
+        let version = Arc::new(watch::Sender::new(policy.version().into()));
         Ok(Self {
+            version,
             dir,
             caps: Arc::new(caps),
             handle: Handle::new(Arc::new(policy)),
@@ -69,6 +73,11 @@ impl PolicySource {
     /// The policy in force, for the rooms that decide by it.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
+    }
+
+    /// Tells whenever another policy comes into force.
+    pub fn watch_version(&self) -> watch::Receiver<Arc<str>> {
+        self.version.subscribe()
     }
 
     /// Reads the files again and puts them in force, if there is no mistake in them. Blocks.
@@ -85,6 +94,7 @@ impl PolicySource {
             Ok(policy) => {
                 let version = policy.version().to_owned();
                 self.handle.swap(Arc::new(policy));
+                self.version.send_replace(version.as_str().into());
                 Metric::PolicyLoads.add(&[("result", "loaded")], 1);
                 tracing::info!(version, before, "policy taken over");
                 Ok(Reloaded { version, changed: true })
@@ -170,7 +180,7 @@ fn place(dir: Option<&Path>) -> String {
 /// Every mistake.
 pub fn read_policy(dir: Option<&Path>, caps: &Caps) -> Result<Policy, Vec<Problem>> {
     let files: Vec<PolicyFile> = dir.map_or_else(|| Ok(policy::shipped()), policy_files::read_dir)?;
-    let (policy, _notes) = policy::compile(&files)?;
+    let (policy, _notes) = policy::compile_with(&files, crate::sanitize::in_listed_value)?;
     policy
         .check_caps(caps)
         .map_err(|faults| faults.iter().map(|fault| missing_cap(fault)).collect::<Vec<_>>())?;

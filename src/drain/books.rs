@@ -4,10 +4,11 @@
 use super::notices::{self, Notices};
 use super::received::{Mark, Marks};
 use super::state::Queue;
-use super::totals::{Delivered, Total, Totals};
+use super::told;
+use super::totals::{Delivered, Totals};
 use super::unwritten::Unwritten;
-use crate::model::{CommitNumber, CustomerKey, UnixMillis};
-use crate::store::MetaTable;
+use crate::model::{CommitNumber, CustomerKey, Subscription, UnixMillis};
+use crate::store::{MetaOp, MetaTable};
 
 /// The books of one subscription.
 #[derive(Debug)]
@@ -52,20 +53,32 @@ impl Books {
         is_first
     }
 
-    /// Counts deliveries for the ledger.
-    pub(super) fn count(&mut self, delivered: Vec<Delivered>, now: UnixMillis) {
+    /// Counts deliveries for the ledger; it is told at once if too many sums wait.
+    pub(super) fn count(&mut self, subscription: &Subscription, delivered: Vec<Delivered>, now: UnixMillis) {
         for (number, row) in self.totals.add(delivered, now) {
             self.unwritten.set(MetaTable::Totals, self.key(number), row);
         }
+        if self.totals.is_full() {
+            self.tell(subscription);
+        }
     }
 
-    /// Takes the sums, for the ledger; their rows go with the next write.
-    pub(super) fn take_totals(&mut self) -> Vec<Total> {
+    /// Has the ledger told of all sums; their rows go with the same write. Gives how many there were.
+    pub(super) fn tell(&mut self, subscription: &Subscription) -> usize {
         let (totals, changed) = self.totals.take();
         for (number, row) in changed {
             self.unwritten.set(MetaTable::Totals, self.key(number), row);
         }
-        totals
+        for total in &totals {
+            self.unwritten.tell(told::pulled(subscription, total));
+        }
+        totals.len()
+    }
+
+    /// What the ledger is still to be told.
+    pub(super) fn untold(&self, subscription: &Subscription) -> Vec<MetaOp> {
+        let sums = self.totals.look().map(|total| told::pulled(subscription, total));
+        self.unwritten.told().iter().cloned().chain(sums).collect()
     }
 
     /// Takes note that a write is done and no other is under way.

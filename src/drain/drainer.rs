@@ -11,10 +11,9 @@ use super::lease::Terms;
 use super::rows::Changes;
 use super::state::Queue;
 use super::table;
-use super::totals::Total;
 use crate::model::{CommitNumber, Subscription, UnixMillis};
 use crate::observe::Metric;
-use crate::store::Store;
+use crate::store::{MetaOp, Store};
 
 /// The number of a change: changes of one subscription are written in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -176,16 +175,20 @@ impl Drainer {
     }
 
     /// Ends the subscription: no change after this is accepted. Gives the rows of its queue to delete, once no
-    /// write is under way, and the sums that the ledger was not told yet.
-    pub(super) async fn delete(&self) -> Result<(Changes, Vec<Total>), DrainError> {
+    /// write is under way, and what the ledger was not told yet.
+    pub(super) async fn delete(&self) -> Result<(Changes, Vec<MetaOp>), DrainError> {
         let _written = self.written.lock().await;
         let mut held = self.held();
         if std::mem::replace(&mut held.deleted, true) {
             return Err(self.not_found());
         }
         self.bell.notify_waiters();
-        let (totals, _) = held.books.totals.take();
-        Ok((held.books.queue.take_deletion(), totals))
+        Ok((held.books.queue.deletion(), held.books.untold(&self.subscription)))
+    }
+
+    /// Goes on with the subscription: its deletion could not be written.
+    pub(super) fn keep(&self) {
+        self.held().deleted = false;
     }
 
     /// Brings the counters up to the counts of the queue.

@@ -31,6 +31,7 @@ mod recover;
 mod standing;
 mod subscriptions;
 mod table;
+mod told;
 mod totals;
 mod unwritten;
 mod upkeep;
@@ -55,7 +56,7 @@ mod recheck_tests;
 mod state_tests;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -139,6 +140,8 @@ struct Shared {
     naming: tokio::sync::Mutex<()>,
     /// Nothing more is leased: the collector is shutting down.
     stopping: AtomicBool,
+    /// When the ledger was told last what was delivered; 0 before the first time.
+    told_at: AtomicI64,
 }
 
 impl Drain {
@@ -155,10 +158,20 @@ impl Drain {
     ) -> Result<Self, DrainError> {
         let drainers = recover::recover(&store, &options).await?;
         let (drainers, naming) = (RwLock::new(drainers), tokio::sync::Mutex::default());
-        let stopping = AtomicBool::new(false);
+        let (stopping, told_at) = (AtomicBool::new(false), AtomicI64::new(0));
         let histories = Histories::new();
-        let shared =
-            Shared { store, customers, policy, clock, options, drainers, histories, naming, stopping };
+        let shared = Shared {
+            store,
+            customers,
+            policy,
+            clock,
+            options,
+            drainers,
+            histories,
+            naming,
+            stopping,
+            told_at,
+        };
         shared.release();
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::counts::SkipReason;
 use super::recheck::Left;
 use super::totals::TotalKey;
+use crate::ledger::Under;
 use crate::model::{
     ClassCounts, Handling, IdentifierClass, LevelName, ProductName, ProgramName, Purpose, RegionName,
 };
@@ -132,12 +133,12 @@ fn total_key(header: &RecordHeader, lowered: Option<&SanitizedBatch>) -> Option<
         None if header.region.is_empty() => (LevelName::new(&header.level).ok()?, None),
         None => (LevelName::new(&header.level).ok()?, Some(RegionName::new(&header.region).ok()?)),
     };
-    Some(TotalKey {
-        customer: header.customer,
+    let under = Under {
         program: ProgramName::new(&header.program).ok()?,
         product: ProductName::new(&header.product).ok()?,
         level,
         region,
-        dictionary: header.dictionary_version,
-    })
+        dictionary: lowered.map_or(header.dictionary_version, SanitizedBatch::dictionary_version),
+    };
+    Some(TotalKey { customer: header.customer, under })
 }

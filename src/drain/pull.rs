@@ -276,7 +276,7 @@ impl Shared {
                 let basis = (customer.key, lease.cargo.revision);
                 deliveries.push(Delivery { ack_id, attempt: lease.attempts, commit, body, nonce, basis });
             }
-            books.count(delivered, now);
+            books.count(&drainer.subscription, delivered, now);
             is_first
         })?;
         Ok((deliveries, Some((ticket, is_first))))

@@ -110,8 +110,8 @@ impl Queue {
 
     /// The deletion of every row that was or is to be written, except the head.
     #[must_use]
-    pub(super) fn take_deletion(&mut self) -> Changes {
-        let mut dirty = std::mem::take(&mut self.dirty);
+    pub(super) fn deletion(&self) -> Changes {
+        let mut dirty = self.dirty.clone();
         dirty.outstanding.extend(self.leases.keys().chain(self.returned.keys()));
         dirty.dead.extend(self.dead.keys());
         let gone = |commits: std::collections::BTreeSet<u64>| {

@@ -32,7 +32,7 @@ fn leased(n: u64) -> Queue {
 
 fn rows_of(queue: &Queue) -> Rows {
     let mut whole = queue.clone();
-    let Changes { outstanding, dead, .. } = whole.clone().take_deletion();
+    let Changes { outstanding, dead, .. } = whole.deletion();
     whole.dirty.head = true;
     whole.dirty.outstanding = outstanding.iter().map(|(commit, _)| commit.0).collect();
     whole.dirty.dead = dead.iter().map(|(commit, _)| commit.0).collect();

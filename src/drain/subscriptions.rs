@@ -10,7 +10,7 @@ use super::drainer::Drainer;
 use super::notices::Notices;
 use super::state::Queue;
 use super::totals::Totals;
-use super::{Drain, DrainError, Shared, blocking, table};
+use super::{Drain, DrainError, Shared, blocking, table, told};
 use crate::model::{CommitNumber, Subscription, SubscriptionName, UnixMillis};
 use crate::observe::Metric;
 use crate::store::Entry;
@@ -92,6 +92,7 @@ impl Drain {
         let definition = table::Definition { subscription: subscription.clone(), nonce };
         let mut operations = table::operations(nonce, queue.take_changes());
         operations.extend(table::define(&definition));
+        operations.push(told::created(&subscription));
         shared.store.write_meta(operations, true).await?;
         let books = Books::new(nonce, queue, Notices::new(shared.options.max_notices), Totals::default());
         let drainer = Drainer::new(subscription, nonce, books);
@@ -144,8 +145,11 @@ impl Drain {
         let shared = &self.shared;
         let _naming = shared.naming.lock().await;
         let drainer = shared.drainer(name)?;
-        let (rows, _totals) = drainer.delete().await?;
-        shared.store.write_meta(table::undefine(name, drainer.nonce, rows), true).await?;
+        let (rows, untold) = drainer.delete().await?;
+        let mut operations = table::undefine(name, drainer.nonce, rows);
+        operations.extend(untold);
+        operations.push(told::deleted(&drainer.subscription, shared.clock.now()));
+        shared.store.write_meta(operations, true).await.inspect_err(|_| drainer.keep())?;
         {
             let mut drainers = shared.drainers.write().unwrap_or_else(PoisonError::into_inner);
             drainers.remove(name);

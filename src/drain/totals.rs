@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::rows::RowFault;
-use crate::model::{ClassCounts, CustomerKey, LevelName, ProductName, ProgramName, RegionName, UnixMillis};
+use crate::ledger::Under;
+use crate::model::{ClassCounts, CustomerKey, UnixMillis};
 
 const VERSION: u8 = 1;
 /// Sums of one subscription that wait. With more, the ledger is told at once.
@@ -20,13 +21,8 @@ const MOST: usize = 1_000;
 #[serde(deny_unknown_fields)]
 pub(super) struct TotalKey {
     pub(super) customer: CustomerKey,
-    pub(super) program: ProgramName,
-    pub(super) product: ProductName,
-    /// The level that what left was brought down to.
-    pub(super) level: LevelName,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) region: Option<RegionName>,
-    pub(super) dictionary: u32,
+    /// What left was decided under this, or brought down to it.
+    pub(super) under: Under,
 }
 
 /// A sum of deliveries.
@@ -117,6 +113,11 @@ impl Totals {
         self.sums.len() >= MOST
     }
 
+    /// All of them.
+    pub(super) fn look(&self) -> impl Iterator<Item = &Total> {
+        self.sums.values().map(|(_, total)| total)
+    }
+
     /// Takes all of them, for the ledger. Gives them and the rows that go with them.
     pub(super) fn take(&mut self) -> (Vec<Total>, Vec<Changed>) {
         let sums = std::mem::take(&mut self.sums);
@@ -135,18 +136,20 @@ fn encode(total: &Total) -> Option<Vec<u8>> {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use crate::model::{Handling, IdentifierClass};
+    use crate::model::{Handling, IdentifierClass, LevelName, ProductName, ProgramName};
 
     fn delivered(customer: u64, again: bool) -> Delivered {
         let mut fields = ClassCounts::default();
         fields.add(IdentifierClass::HostName, Handling::Pseudonymised, 3);
         let key = TotalKey {
             customer: CustomerKey(customer),
-            program: ProgramName::new("ceip").unwrap(),
-            product: ProductName::new("vcenter").unwrap(),
-            level: LevelName::new("standard").unwrap(),
-            region: None,
-            dictionary: 2,
+            under: Under {
+                program: ProgramName::new("ceip").unwrap(),
+                product: ProductName::new("vcenter").unwrap(),
+                level: LevelName::new("standard").unwrap(),
+                region: None,
+                dictionary: 2,
+            },
         };
         Delivered { key, events: 5, fields, again }
     }

@@ -2,11 +2,13 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
 
-use super::{Drain, DrainError, blocking};
+use super::{Drain, DrainError, Shared, blocking, millis};
+use crate::model::UnixMillis;
 use crate::observe::Metric;
 
 /// How often leases and retention are looked at. A pull looks by itself, so this only bounds how
@@ -15,19 +17,24 @@ const ROUND: Duration = Duration::from_secs(1);
 
 impl Drain {
     /// Looks after every subscription, about once a second, until `shutdown`. Then pulls end with
-    /// [`DrainError::Stopped`], while acknowledgements are still taken.
+    /// [`DrainError::Stopped`], while acknowledgements are still taken, and the ledger is told what was delivered.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = &mut shutdown => return self.shared.stop(),
+                () = &mut shutdown => break,
                 _ = rounds.tick() => {}
             }
             if let Err(error) = self.tick().await {
                 tracing::warn!(%error, "upkeep of subscriptions failed; it is tried again");
             }
+        }
+        self.shared.stop();
+        // What a pull that is still under way delivers is told of at the next start.
+        if let Err(error) = self.shared.tell().await {
+            tracing::warn!(%error, "the ledger is told at the next start what was delivered");
         }
     }
 
@@ -38,6 +45,10 @@ impl Drain {
     pub async fn tick(&self) -> Result<(), DrainError> {
         let shared = &self.shared;
         shared.release();
+        let since = shared.clock.now().ms_since(UnixMillis(shared.told_at.load(Ordering::Relaxed)));
+        if !(0..millis(shared.options.totals_every)).contains(&since) {
+            shared.tell().await?;
+        }
         for drainer in shared.all_drainers() {
             let (now, oldest) = (shared.clock.now(), shared.store.oldest());
             let changed = drainer.change(|queue| {
@@ -69,6 +80,22 @@ impl Drain {
             Metric::SubscriptionWaiting.set(&label, gauge(state.waiting));
             Metric::SubscriptionOldestSeconds.set(&label, state.oldest_age.unwrap_or_default().as_secs_f64());
         }
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// Tells the ledger what was delivered since the last time.
+    async fn tell(&self) -> Result<(), DrainError> {
+        for drainer in self.all_drainers() {
+            let told = drainer.change_books(|books| books.tell(&drainer.subscription));
+            // What was deleted meanwhile has told the ledger.
+            let Ok((sums, ticket)) = told else { continue };
+            if sums > 0 {
+                drainer.write(&self.store, ticket, true).await?;
+            }
+        }
+        self.told_at.store(self.clock.now().0, Ordering::Relaxed);
         Ok(())
     }
 }

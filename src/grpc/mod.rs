@@ -10,6 +10,7 @@ mod drain;
 mod identity;
 mod ingest;
 mod keys;
+mod ledger;
 mod page;
 mod pick;
 pub mod proto;
@@ -30,11 +31,13 @@ pub use self::drain::DrainDoor;
 pub use self::identity::{CUSTOMER_KEY, Identity, NotLoopback};
 pub use self::ingest::IngestDoor;
 pub use self::keys::{KeyDoor, RootKeyPlace};
+pub use self::ledger::LedgerDoor;
 pub use self::status::{Cause, DOMAIN, Fault};
 
 use self::pick::Pick;
 use self::proto::admin::admin_service_server::AdminServiceServer;
 use self::proto::admin::key_service_server::KeyServiceServer;
+use self::proto::admin::ledger_service_server::LedgerServiceServer;
 use self::proto::drain::drain_service_server::DrainServiceServer;
 
 /// Bytes of one request to a drainer's or operator's method.
@@ -45,11 +48,12 @@ const LARGE_REQUEST_BYTES: usize = 1024 * 1024;
 const LARGE: [&str; 3] = ["StreamingPull", "ImportParticipations", "ExplainEvent"];
 
 /// The names under which health is told; the empty one is the collector as a whole.
-const SERVICES: [&str; 5] = [
+const SERVICES: [&str; 6] = [
     "",
     "usaged.ingest.v1.IngestService",
     "usaged.drain.v1.DrainService",
     "usaged.admin.v1.AdminService",
+    "usaged.admin.v1.LedgerService",
     "usaged.admin.v1.KeyService",
 ];
 
@@ -70,7 +74,13 @@ impl Health {
 /// The routes of a collector: its services, health and reflection. Health is "not serving"
 /// until it is set.
 #[must_use]
-pub fn routes(ingest: IngestDoor, drain: DrainDoor, admin: AdminDoor, keys: KeyDoor) -> (Routes, Health) {
+pub fn routes(
+    ingest: IngestDoor,
+    drain: DrainDoor,
+    admin: AdminDoor,
+    keys: KeyDoor,
+    ledger: LedgerDoor,
+) -> (Routes, Health) {
     let (reporter, health) = health_reporter();
     let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(Arc::new(admin)));
     let drain = Pick {
@@ -84,8 +94,9 @@ pub fn routes(ingest: IngestDoor, drain: DrainDoor, admin: AdminDoor, keys: KeyD
         names: &LARGE,
     };
     let keys = KeyServiceServer::new(Arc::new(keys)).max_decoding_message_size(TYPED_REQUEST_BYTES);
+    let ledger = LedgerServiceServer::new(ledger).max_decoding_message_size(TYPED_REQUEST_BYTES);
     let mut routes = Routes::new(ingest).add_service(drain).add_service(admin).add_service(keys);
-    routes = routes.add_service(health);
+    routes = routes.add_service(ledger).add_service(health);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)

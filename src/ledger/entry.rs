@@ -120,7 +120,7 @@ pub enum Fact {
         /// Fields of the stored events.
         fields: ClassCounts,
     },
-    /// What left for one recipient, of one customer, in a period: acknowledged batches.
+    /// What left for one recipient, of one customer, in a period: batches that were handed out.
     Pulled {
         /// The customer.
         #[serde(with = "number")]
@@ -133,12 +133,14 @@ pub enum Fact {
         purpose: Purpose,
         /// To whom.
         recipient: String,
-        /// What it was decided under.
+        /// What it was decided under, or brought down to.
         under: Under,
-        /// Batches.
+        /// Batches that left for the first time, or again after a seek, a replay or a lowered level.
         batches: u64,
-        /// Events.
+        /// Their events.
         events: u64,
+        /// How often a batch left, deliveries without an acknowledgement counted.
+        deliveries: u64,
         /// Their fields; `dropped` counts those that the purpose or a later level took out.
         fields: ClassCounts,
     },

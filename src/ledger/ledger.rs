@@ -143,9 +143,10 @@ impl Ledger {
         number.checked_sub(self.0.base)?.checked_add(1)
     }
 
-    /// The bytes of `entries` that hold whole records.
-    pub(super) fn bytes(&self) -> u64 {
-        self.state().bytes
+    /// How many entries there are, and how many bytes of `entries` they take.
+    pub(super) fn extent(&self) -> (u64, u64) {
+        let state = self.state();
+        (state.edge.size(), state.bytes)
     }
 
     /// Appends entries, each with its number in the outbox. What is there already is passed over; the
@@ -164,7 +165,7 @@ impl Ledger {
         let (mut next, mut at) = (last_number(self.0.base, size).saturating_add(1), state.bytes);
         for (number, entry) in entries {
             if *number < next {
-                self.is_there(*number, entry)?;
+                self.is_there(*number, entry, &state)?;
                 continue;
             }
             if *number > next {
@@ -198,9 +199,9 @@ impl Ledger {
     }
 
     /// Whether an entry is in already, just as it is.
-    fn is_there(&self, number: u64, entry: &[u8]) -> Result<(), LedgerError> {
+    fn is_there(&self, number: u64, entry: &[u8], state: &State) -> Result<(), LedgerError> {
         let index = self.index_of(number).ok_or(LedgerError::Conflict { number })?;
-        let leaf = self.leaf_bytes(index)?;
+        let leaf = self.leaf_within(index, state.edge.size(), state.bytes)?;
         if leaf::is_of(&leaf, number, entry) { Ok(()) } else { Err(LedgerError::Conflict { number }) }
     }
 

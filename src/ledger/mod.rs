@@ -1,6 +1,7 @@
 //! placeholder
 mod checkpoint;
 mod entry;
+mod export;
 mod fault;
 mod files;
 mod finding;
@@ -21,6 +22,7 @@ mod walk;
 
 pub use checkpoint::{Checkpoint, NoteFault, SignedCheckpoint};
 pub use entry::{Entry, Fact};
+pub use export::{EXPORT_FORMAT, Export, ExportFault, Exported, Since, proof_text};
 pub use fault::{LedgerError, OpenError};
 pub use files::FileFault;
 pub use finding::{Finding, Findings};

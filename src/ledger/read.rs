@@ -19,10 +19,16 @@ const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 impl Ledger {
     /// The bytes of a leaf.
-    pub(super) fn leaf_bytes(&self, index: u64) -> Result<Vec<u8>, LedgerError> {
+    fn leaf_bytes(&self, index: u64) -> Result<Vec<u8>, LedgerError> {
+        let (size, bytes) = self.extent();
+        self.leaf_within(index, size, bytes)
+    }
+
+    /// The bytes of a leaf, of a ledger with `size` entries in `bytes`.
+    pub(super) fn leaf_within(&self, index: u64, size: u64, bytes: u64) -> Result<Vec<u8>, LedgerError> {
         let offset = |index| self.0.derived.offset(index).map_err(self.fault("read", OFFSETS));
         let begin = offset(index)?;
-        let end = if index + 1 < self.head().size { offset(index + 1)? } else { self.bytes() };
+        let end = if index + 1 < size { offset(index + 1)? } else { bytes };
         let damaged = LedgerError::Damaged { index };
         let most = super::leaf::LEAF_BYTES + 8;
         let length = end.checked_sub(begin).and_then(|length| usize::try_from(length).ok());
@@ -51,6 +57,24 @@ impl Ledger {
         Ok(found)
     }
 
+    /// Entries before the index `before`, newest first, at most `limit`, and fewer if they are long.
+    ///
+    /// # Errors
+    /// If they cannot be read, or are damaged.
+    pub fn read_back(&self, before: u64, limit: usize) -> Result<Vec<Leaf>, LedgerError> {
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for index in (0..before.min(self.head().size)).rev().take(limit) {
+            let leaf = self.leaf_bytes(index)?;
+            bytes += leaf.len();
+            found.push(Leaf::read(index, leaf).ok_or(LedgerError::Damaged { index })?);
+            if bytes >= PAGE_BYTES {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
     /// Gives every entry about a customer among the first `size`, oldest first, until `each` says stop
     /// (`false`). Reads the file once from end to end, in bounded memory.
     ///
@@ -66,7 +90,7 @@ impl Ledger {
         let finder = Finder::new(&needle);
         let file =
             std::fs::File::open(self.0.options.dir.join(ENTRIES)).map_err(self.fault("open", ENTRIES))?;
-        let mut records = Records::new(file, FIRST, self.bytes()).map_err(self.fault("read", ENTRIES))?;
+        let mut records = Records::new(file, FIRST, self.extent().1).map_err(self.fault("read", ENTRIES))?;
         for index in 0..size {
             let Found::Leaf(bytes) = records.next().map_err(self.fault("read", ENTRIES))? else {
                 return Err(LedgerError::Damaged { index });

@@ -70,6 +70,7 @@ metrics! {
     FieldsStored = Counter "usaged_fields_stored_total" ["fate"] "Fields stored, by the form they were stored in.";
     FieldsWithheld = Counter "usaged_fields_withheld_total" ["reason"] "Fields of accepted events not stored, by reason.";
     GroupRecords = Histogram "usaged_group_records" [] "Records that shared one sync.";
+    LedgerEntries = Gauge "usaged_ledger_entries" [] "Entries of the ledger.";
     PolicyLoads = Counter "usaged_policy_loads_total" ["result"] "Policy loads: loaded, unchanged or refused.";
     RecordsStored = Counter "usaged_records_stored_total" [] "Records that the store has committed.";
     Requests = Counter "usaged_requests_total" ["method", "code"] "gRPC requests, by method and status code.";

@@ -69,6 +69,11 @@ impl Spec {
                 _ => cursor.skip(kind)?,
             }
         }
+        // A listed value of what identifies somebody was let through by the level; of what identifies nobody it is
+        // as it came.
+        if is_vocabulary && class != Some(IdentifierClass::NotIdentifying) {
+            handling = Handling::Coarsened;
+        }
         Ok(Self { class, handling, is_vocabulary, key, plain: 0, tokens: 0, others: 0 })
     }
 }

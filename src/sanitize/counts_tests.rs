@@ -47,6 +47,8 @@ fn every_value_without_parts_is_one_field_of_its_class() {
         field(3, 3, &map),
         field(3, 4, &message(1, &[b"other"])),
         field(3, 4, &message(1, &[b"listed"])),
+        field(3, 7, &message(1, &[b"other"])),
+        field(3, 7, &message(1, &[b"listed"])),
         field(3, 0, &record),
         field(3, 6, &message(1, &[b"example.com"])),
         // Of a field that the table does not have.
@@ -61,17 +63,18 @@ fn every_value_without_parts_is_one_field_of_its_class() {
         spec(Url, "vocabulary", 0),
         spec(FreeText, "redact", 0),
         spec(Email, "generalise", 0),
+        spec(NotIdentifying, "vocabulary", 0),
     ];
     let body = [specs.concat(), event.clone(), event].concat();
     let counts = count_fields(&body).unwrap();
     let expected = [
-        (NotIdentifying, Handling::Kept, 6),
+        (NotIdentifying, Handling::Kept, 7),
+        (NotIdentifying, Handling::Coarsened, 1),
         (HostName, Handling::Pseudonymised, 2),
         (HostName, Handling::Coarsened, 1),
         (ObjectName, Handling::Pseudonymised, 2),
         (Email, Handling::Coarsened, 1),
-        (Url, Handling::Kept, 1),
-        (Url, Handling::Coarsened, 1),
+        (Url, Handling::Coarsened, 2),
         (FreeText, Handling::Redacted, 1),
     ];
     assert_eq!(counts.iter().collect::<Vec<_>>(), expected.map(|(class, what, n)| (class, what, 2 * n)));

@@ -1,5 +1,6 @@
 //! How a store stands, at a glance.
 
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -29,6 +30,12 @@ pub struct Status {
 }
 
 impl Store {
+    /// The random id of this store: it stays the same for ever.
+    #[must_use]
+    pub fn id(&self) -> [u8; 16] {
+        self.shared().witness.lock().unwrap_or_else(PoisonError::into_inner).store()
+    }
+
     /// How it stands.
     #[must_use]
     pub fn status(&self) -> Status {

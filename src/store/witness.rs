@@ -105,6 +105,11 @@ impl Witness {
         Ok(witness)
     }
 
+    /// The id of the store.
+    pub(super) const fn store(&self) -> [u8; 16] {
+        self.last.store
+    }
+
     /// Writes `head` to the older slot and syncs it. Nothing is done if it, or a later one, is there already.
     pub(super) fn advance(&mut self, head: Head) -> io::Result<()> {
         let last = self.last.head;

@@ -11,21 +11,28 @@ const DOORS: &[(&str, &[&str])] = &[
     ("policy", &["model"]),
     ("sanitize", &["model", "policy"]),
     ("observe", &["model"]),
+    ("ledger", &["model", "observe"]),
     ("store", &["model", "sanitize", "observe"]),
-    ("ingest", &["model", "policy", "sanitize", "store", "observe"]),
-    ("drain", &["model", "policy", "sanitize", "store", "observe"]),
-    ("grpc", &["model", "policy", "sanitize", "store", "observe", "ingest", "drain"]),
-    ("admin", &["model", "policy", "sanitize", "store", "observe", "ingest", "drain", "grpc"]),
-    ("config", &["model", "policy", "sanitize", "store", "observe", "ingest", "drain", "grpc", "admin"]),
+    ("ingest", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
+    ("drain", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
+    ("grpc", &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain"]),
+    ("admin", &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc"]),
+    (
+        "config",
+        &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin"],
+    ),
     (
         "daemon",
-        &["model", "policy", "sanitize", "store", "observe", "ingest", "drain", "grpc", "admin", "config"],
+        &[
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin",
+            "config",
+        ],
     ),
     (
         "cli",
         &[
-            "model", "policy", "sanitize", "store", "observe", "ingest", "drain", "grpc", "admin", "config",
-            "daemon",
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin",
+            "config", "daemon",
         ],
     ),
 ];
@@ -45,7 +52,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["daemon"]),
     ("aes_gcm", &["sanitize"]),
     ("hkdf", &["sanitize"]),
-    ("sha2", &["sanitize", "policy", "store"]),
+    ("sha2", &["sanitize", "policy", "store", "ledger"]),
+    ("ed25519_dalek", &["ledger"]),
     ("idna", &["sanitize"]),
 ];
 

@@ -14,15 +14,15 @@ use usaged::drain::{self, Drain};
 use usaged::grpc::proto::ingest::{Event, List, Record, SubmitRequest, Value, value::Kind as Wire};
 use usaged::ingest::{self, Explain, Intake, Receipt, Rotation};
 use usaged::model::{
-    CommitNumber, Delivery, Fate, Participation, ProductName, ProgramName, Purpose, RegionName,
-    SubscriptionName, limits,
+    ClassCounts, CommitNumber, Delivery, Fate, Handling, Participation, ProductName, ProgramName, Purpose,
+    RegionName, SubscriptionName, limits,
 };
 use usaged::observe::Clock;
 use usaged::policy::{Field, Handle, Kind, Policy, Product, compile, shipped};
 use usaged::sanitize::wire::{Head, ProtoReader};
 use usaged::sanitize::{
-    Applicant, CustomerSecret, DataRoot, Filtered, Permit, Ratchet, RootKey, Scratch, filter_purpose,
-    sanitize,
+    Applicant, CustomerSecret, DataRoot, Filtered, Permit, Ratchet, RootKey, Scratch, count_fields,
+    filter_purpose, sanitize,
 };
 use usaged::store::{self, Customers, Entry, NewChange, ReadLimits, Store};
 
@@ -197,6 +197,10 @@ fn check(room: &mut Room, runtime: &Runtime, participation: &Participation, requ
     assert_eq!(tally.received, sent);
     assert!(tally.adds_up(), "{tally:?}");
     assert_eq!(stored.iter().map(|record| record.events).sum::<u32>(), tally.accepted);
+    let mut counts = ClassCounts::default();
+    stored.iter().for_each(|record| counts.merge(&count_fields(&record.body).unwrap()));
+    let counted = Fate::ALL.iter().map(|fate| counts.total(Handling::from(*fate))).collect::<Vec<_>>();
+    assert_eq!(counted, tally.fields.map(u64::from), "what is counted of a batch is what its receipt tells");
     assert_eq!(tally.fields[Fate::Redacted.index()], 0);
     room.stored += tally.accepted;
 

@@ -1,0 +1,142 @@
+//! The ledger of a running collector: opened behind the store whose outbox fills it, and what the
+//! composition root itself has to tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::error::DaemonError;
+use super::ledger_key;
+use crate::config::Config;
+use crate::ledger::{Entry, Fact, Ledger, OpenError, Report, Source, Terms};
+use crate::observe::{Clock, Metric};
+use crate::policy::{Handle, Policy};
+use crate::store::{MetaOp, Notary, Store, StoreError};
+
+/// How long to wait before telling again what could not be told.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Makes the entry of every change of a participation.
+pub(super) fn notary() -> Notary {
+    Notary::new(|before, after, customer| {
+        let fact = Fact::ParticipationChanged {
+            customer,
+            revision: after.revision,
+            before: before.map(|change| Terms::from(&change.participation)),
+            after: Terms::from(&after.participation),
+        };
+        Entry { at: after.at, fact }.to_bytes()
+    })
+}
+
+/// Opens the ledger, or begins it.
+pub(super) async fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Ledger, DaemonError> {
+    let (options, path) = (config.ledger.clone(), config.ledger_key.clone());
+    let accepts_loss = config.store.accept_data_loss;
+    let (outbox, clock) = (store.clone(), clock.clone());
+    let opening = tokio::task::spawn_blocking(move || {
+        let key = ledger_key::get(&path, &options.dir, options.accept_break)?;
+        let source = source(&outbox, accepts_loss)?;
+        Ok::<_, DaemonError>(Ledger::open(options, key, &source, clock)?)
+    });
+    // The text of a panic could hold anything and goes nowhere.
+    let failed = |_| {
+        DaemonError::Runtime(std::io::Error::other("opening the ledger panicked: a mistake in the collector"))
+    };
+    let (ledger, report) = opening.await.map_err(failed)??;
+    tell(&ledger, &report);
+    let number = ledger.head().number;
+    if number > *store.watch_outbox().borrow() {
+        // The store was set back, and that was accepted: its numbers go on behind those of the ledger.
+        store.forget_outbox(number).await.map_err(DaemonError::Outbox)?;
+    }
+    Ok(ledger)
+}
+
+/// The outbox as it is now.
+fn source(store: &Store, accepts_loss: bool) -> Result<Source, DaemonError> {
+    let made = *store.watch_outbox().borrow();
+    let first = store.outbox(1).map_err(DaemonError::Outbox)?;
+    let forgotten = first.first().map_or(made, |(number, _)| number.saturating_sub(1));
+    Ok(Source { store: store.id(), forgotten, made: if accepts_loss { u64::MAX } else { made } })
+}
+
+fn tell(ledger: &Ledger, report: &Report) {
+    let head = ledger.head();
+    let signed = ledger.last_checkpoint();
+    Metric::LedgerEntries.set(&[], f64::from(u32::try_from(head.size).unwrap_or(u32::MAX)));
+    if let Some(findings) = &report.broken {
+        tracing::error!(%findings, "the ledger did not add up, and that was accepted: a new one begins");
+    }
+    if report.begun {
+        tracing::info!(key = %ledger.verifier(), "ledger begun: give this key to whoever verifies it");
+    }
+    if report.cut > 0 {
+        tracing::warn!(
+            bytes = report.cut,
+            "the torn end of the ledger was cut off; the store still has what it was"
+        );
+    }
+    if report.rebuilt {
+        tracing::warn!("hashes of the ledger were made again from its entries");
+    }
+    tracing::info!(
+        entries = head.size,
+        signed = signed.checkpoint().size,
+        whole = report.whole,
+        key = %ledger.verifier(),
+        "ledger open"
+    );
+}
+
+/// Puts entries of the composition root into the outbox.
+async fn note(store: &Store, clock: &Clock, facts: Vec<Fact>) -> Result<(), StoreError> {
+    let at = clock.now();
+    let ops = facts.into_iter().map(|fact| MetaOp::Ledger(Entry { at, fact }.to_bytes())).collect();
+    store.write_meta(ops, true).await
+}
+
+/// Tells that the collector ends.
+pub(super) async fn tell_end(store: &Store, clock: &Clock) {
+    let stopped = Fact::CollectorStopped { version: env!("CARGO_PKG_VERSION").to_owned() };
+    if let Err(error) = note(store, clock, vec![stopped]).await {
+        tracing::warn!(%error, "the ledger was not told of the end");
+    }
+}
+
+fn in_force(policy: &Policy) -> Fact {
+    let dictionaries =
+        policy.products().iter().map(|product| (product.name().clone(), product.version())).collect();
+    Fact::PolicyInForce { version: policy.version().to_owned(), dictionaries }
+}
+
+/// Tells of the start and of every policy that comes into force, until the source of `changed` is
+/// gone. What cannot be told now, because the disk is full, is told later.
+pub(super) async fn tell_all(
+    store: Store,
+    clock: Clock,
+    policy: Handle,
+    mut changed: watch::Receiver<Arc<str>>,
+) {
+    changed.borrow_and_update();
+    let started = Fact::CollectorStarted { version: env!("CARGO_PKG_VERSION").to_owned() };
+    let mut facts = vec![started, in_force(&policy.load())];
+    loop {
+        while let Err(error) = note(&store, &clock, facts.clone()).await {
+            tracing::warn!(%error, "the ledger cannot be told now, trying again");
+            tokio::time::sleep(AGAIN).await;
+        }
+        if changed.changed().await.is_err() {
+            return;
+        }
+        changed.borrow_and_update();
+        facts = vec![in_force(&policy.load())];
+    }
+}
+
+impl From<OpenError> for DaemonError {
+    fn from(error: OpenError) -> Self {
+        Self::Ledger(error)
+    }
+}
