@@ -41,7 +41,9 @@ pub(super) async fn open(config: &Config, store: &Store, clock: &Clock) -> Resul
         Ok::<_, DaemonError>(Ledger::open(options, key, &source, clock)?)
     });
     // The text of a panic could hold anything and goes nowhere.
-    let failed = |_| DaemonError::Runtime(std::io::Error::other("opening the ledger panicked: a mistake in the collector"));
+    let failed = |_| {
+        DaemonError::Runtime(std::io::Error::other("opening the ledger panicked: a mistake in the collector"))
+    };
     let (ledger, report) = opening.await.map_err(failed)??;
     tell(&ledger, &report);
     let number = ledger.head().number;
@@ -71,7 +73,10 @@ fn tell(ledger: &Ledger, report: &Report) {
         tracing::info!(key = %ledger.verifier(), "ledger begun: give this key to whoever verifies it");
     }
     if report.cut > 0 {
-        tracing::warn!(bytes = report.cut, "the torn end of the ledger was cut off; the store still has what it was");
+        tracing::warn!(
+            bytes = report.cut,
+            "the torn end of the ledger was cut off; the store still has what it was"
+        );
     }
     if report.rebuilt {
         tracing::warn!("hashes of the ledger were made again from its entries");

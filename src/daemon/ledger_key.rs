@@ -99,8 +99,11 @@ fn make(path: &Path) -> Result<LedgerKey, LedgerKeyError> {
     let mut entropy = Zeroizing::new([0; 32]);
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, entropy.as_mut())
         .map_err(|_| LedgerKeyError::Entropy)?;
-    write(path, &LedgerKey::to_hex(&entropy))
-        .map_err(|source| LedgerKeyError::File { what: "making", path: path.to_owned(), source })?;
+    write(path, &LedgerKey::to_hex(&entropy)).map_err(|source| LedgerKeyError::File {
+        what: "making",
+        path: path.to_owned(),
+        source,
+    })?;
     tracing::info!(path = %path.display(), "made a new ledger key: back this file up apart from the data");
     Ok(LedgerKey::from_seed(&entropy))
 }

@@ -12,7 +12,7 @@ use super::proto::admin as pb;
 use super::proto::admin::ledger_service_server::LedgerService;
 use super::status::{Cause, Fault};
 use super::times::timestamp;
-use crate::ledger::{Entry, Fact, Ledger, LedgerError, Leaf, SignedCheckpoint, number};
+use crate::ledger::{Entry, Fact, Leaf, Ledger, LedgerError, SignedCheckpoint, number};
 use crate::model::{CustomerId, CustomerKey};
 use crate::observe::Clock;
 use crate::policy::Handle;
@@ -89,7 +89,10 @@ impl LedgerDoor {
         let signed = self.ledger.checkpoint()?;
         let size = signed.checkpoint().size;
         if since > size {
-            return Err(Fault::field("since_size", "is more than the ledger has: it is of another, or a cut one"));
+            return Err(Fault::field(
+                "since_size",
+                "is more than the ledger has: it is of another, or a cut one",
+            ));
         }
         let proof = self.ledger.consistency(since, size)?;
         let told = pb::LedgerCheckpoint {
@@ -169,7 +172,9 @@ impl From<LedgerError> for Fault {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         tracing::error!(%error, cause, "the ledger did not answer");
         match error {
-            LedgerError::Full => Self::of(Cause::StoreFull, error.to_string()).retry_after(Duration::from_secs(5)),
+            LedgerError::Full => {
+                Self::of(Cause::StoreFull, error.to_string()).retry_after(Duration::from_secs(5))
+            }
             LedgerError::Damaged { .. } => {
                 Self::of(Cause::Damaged, "the ledger is damaged on disk; the operator has to act")
             }
@@ -235,7 +240,11 @@ impl LedgerService for LedgerDoor {
         let since = request.since_size;
         let customer = aside(move || door.customer(&request)).await?;
         if since > self.ledger.head().size {
-            return Err(Fault::field("since_size", "is more than the ledger has: it is of another, or a cut one").into());
+            return Err(Fault::field(
+                "since_size",
+                "is more than the ledger has: it is of another, or a cut one",
+            )
+            .into());
         }
         self.note(Fact::Exported { customer }).await?;
         let (to, answers) = mpsc::channel(2);

@@ -140,7 +140,9 @@ impl Export {
         if self.format != EXPORT_FORMAT {
             return Err(vec![ExportFault::Format]);
         }
-        let Ok(found) = self.verifier_key.parse::<VerifierKey>() else { return Err(vec![ExportFault::NoKey]) };
+        let Ok(found) = self.verifier_key.parse::<VerifierKey>() else {
+            return Err(vec![ExportFault::NoKey]);
+        };
         if key.is_some_and(|key| *key != found) {
             return Err(vec![ExportFault::Key { found: self.verifier_key.clone() }]);
         }
@@ -187,7 +189,8 @@ impl Export {
             Ok(older) => older,
             Err(fault) => return Some(ExportFault::Older(fault)),
         };
-        let proof = if older.size == checkpoint.size { Some(Vec::new()) } else { self.since_proof(older.size) };
+        let proof =
+            if older.size == checkpoint.size { Some(Vec::new()) } else { self.since_proof(older.size) };
         let holds = proof.is_some_and(|path| {
             is_beginning(older.size, &older.root, checkpoint.size, &checkpoint.root, &path)
         });

@@ -17,16 +17,22 @@ const DOORS: &[(&str, &[&str])] = &[
     ("drain", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
     ("grpc", &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain"]),
     ("admin", &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc"]),
-    ("config", &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin"]),
+    (
+        "config",
+        &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin"],
+    ),
     (
         "daemon",
-        &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin", "config"],
+        &[
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin",
+            "config",
+        ],
     ),
     (
         "cli",
         &[
-            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin", "config",
-            "daemon",
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin",
+            "config", "daemon",
         ],
     ),
 ];
