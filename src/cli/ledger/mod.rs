@@ -4,6 +4,8 @@
 mod export;
 mod page;
 mod page_parts;
+#[cfg(test)]
+mod page_tests;
 mod record;
 mod tail;
 mod told;
