@@ -11,7 +11,7 @@ CARGO := cargo
 FLAGS := --release --locked
 BIN   := $(CARGO_TARGET_DIR)/release/usaged
 
-.PHONY: help setup build demo test lint doc bench load soak clean
+.PHONY: help setup build demo test lint doc bench load soak look clean
 
 help: ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
@@ -45,6 +45,9 @@ load: build ## Measure a daemon of its own under load, beside its floor.
 
 soak: setup ## The long form of the fault tests: kill -9 for ten minutes under load.
 	USAGED_SOAK_SECONDS=600 $(CARGO) test $(FLAGS) --test it -- kill_ --nocapture
+
+look: build ## Check the published dictionary in a real browser (Chromium): no page is wider than a phone.
+	deploy/publish-look.sh $(BIN)
 
 clean: ## Remove what was built. The next build compiles RocksDB again.
 	rm -rf $(CARGO_TARGET_DIR)

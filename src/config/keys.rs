@@ -23,7 +23,8 @@ keys! {
         /// data directory and never inside it, because whoever has both can undo the pseudonyms. Made at
         /// the first start: back it up, without it nothing that is stored can be read.
         /// When not set: the data directory's name with `.key` after it. The environment variable
-        /// `USAGED_ROOT_KEY` goes before it.
+        /// `USAGED_ROOT_KEY` goes before it. To change the key, put the new one into a file of this name with
+        /// `.next` after it and run `usaged keys rotate-root`.
         root_key_file: Option<PathBuf> = None;
         /// The file of the key that signs the ledger's checkpoints: 64 hexadecimal digits, readable by nobody
         /// else. It lies beside the data directory and never inside it, because whoever has both can change

@@ -61,7 +61,7 @@ impl KeyFiles {
         match self.settle(&next) {
             Ok(()) => tracing::info!(path = %self.present.display(), "the next root key is in its place now"),
             Err(remaining_step) => {
-                tracing::error!(remaining_step, "the new root key is not in its place yet")
+                tracing::error!(remaining_step, "the new root key is not in its place yet");
             }
         }
         Ok(store)
@@ -88,6 +88,9 @@ impl RootKeyPlace for KeyFiles {
             Ok(None) => Err(format!("there is no file {next} on the collector's host; {how}")),
             Err(error @ RootKeyError::Exposed { .. }) => {
                 Err(format!("{}; better still, delete it and {how}", with_causes(&error)))
+            }
+            Err(RootKeyError::NotAKey { place, cause }) => {
+                Err(format!("{place} does not hold a root key: {cause}"))
             }
             Err(error) => Err(with_causes(&error)),
         }

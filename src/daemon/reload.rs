@@ -180,7 +180,7 @@ fn place(dir: Option<&Path>) -> String {
 /// Every mistake.
 pub fn read_policy(dir: Option<&Path>, caps: &Caps) -> Result<Policy, Vec<Problem>> {
     let files: Vec<PolicyFile> = dir.map_or_else(|| Ok(policy::shipped()), policy_files::read_dir)?;
-    let (policy, _notes) = policy::compile(&files)?;
+    let (policy, _notes) = policy::compile_with(&files, crate::sanitize::in_listed_value)?;
     policy
         .check_caps(caps)
         .map_err(|faults| faults.iter().map(|fault| missing_cap(fault)).collect::<Vec<_>>())?;

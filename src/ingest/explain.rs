@@ -221,7 +221,7 @@ impl Explain {
         };
         let permit = Permit::grant(Arc::clone(&self.policy), &applicant, head);
         let Ok(key) = permit.plan_key(index, RawText::default()) else { return Ok(None) };
-        let fields = explain(&permit, ProtoReader::new(request), key).map_err(Refusal::Malformed)?;
+        let fields = explain(&permit, head, ProtoReader::new(request), key).map_err(Refusal::Malformed)?;
         let sanitized = sanitize(&permit, head, ProtoReader::new(request), &mut Scratch::default())
             .map_err(Refusal::Malformed)?;
         // An event that needs less than this level makes a batch of its own at that lower one.

@@ -128,9 +128,9 @@ fn what_a_batch_was_stored_under_stays_and_what_is_not_known_any_more_leaves_not
 /// covers: P6
 #[test]
 fn what_was_ever_for_looking_at_is_never_drained_and_a_pause_holds() {
+    use Delivery::{Audit, Deliver, Paused};
     let policy = policy();
     let mode = |delivery| of(&["ceip=enhanced"], |p| p.delivery = delivery);
-    use Delivery::{Audit, Deliver, Paused};
     for (since, expected) in [
         (vec![Deliver], Drainable::Now),
         (vec![Deliver, Paused], Drainable::Held),
@@ -215,13 +215,16 @@ proptest! {
     fn another_choice_never_loosens_and_the_order_of_those_between_does_not_matter(
         since in prop::collection::vec(choice(), 1..6),
         more in choice(),
-        stored in (0..3_usize, 0..3_usize, 0..4_u32),
+        stored in (
+            prop::sample::select(vec!["none", "standard", "enhanced", "enhanced"]),
+            prop::sample::select(vec!["", "eea", "a-b"]),
+            0..4_u32,
+        ),
         turn in any::<prop::sample::Index>(),
     ) {
         let policy = &*REGIONS;
-        let level = ["none", "standard", "enhanced"][stored.0];
-        let region = ["", "eea", "a-b"][stored.1];
-        let stored = StoredUnder { level, region, accepted_version: stored.2, ..STORED };
+        let (level, region, accepted_version) = stored;
+        let stored = StoredUnder { level, region, accepted_version, ..STORED };
         let before = bind(policy, &stored, &since);
         let mut longer = since.clone();
         longer.push(more.clone());

@@ -36,6 +36,19 @@ const PRODUCTS: usize = 1_024;
 /// # Errors
 /// Everything that is wrong with it and every note, by file and line.
 pub fn compile(files: &[PolicyFile]) -> Result<(Policy, Vec<Problem>), Vec<Problem>> {
+    compile_with(files, |_| None)
+}
+
+/// [`compile`], asking `listed` what a value of a vocabulary holds that redaction is there to take out: a listed
+/// value is kept as it is. Whoever loads a policy that others wrote asks the detectors, which this room does not
+/// know.
+///
+/// # Errors
+/// Everything that is wrong with it and every note, by file and line.
+pub fn compile_with(
+    files: &[PolicyFile],
+    listed: impl Fn(&str) -> Option<&'static str>,
+) -> Result<(Policy, Vec<Problem>), Vec<Problem>> {
     let mut problems = Problems::default();
     let drafts = Drafts::read(files, &mut problems);
     drafts.check_sizes(&mut problems);
@@ -45,6 +58,9 @@ pub fn compile(files: &[PolicyFile]) -> Result<(Policy, Vec<Problem>), Vec<Probl
     }
     for event in drafts.products.iter().flat_map(|product| &product.events) {
         drafts.check_event(event, &mut problems);
+        for (field, place) in &event.fields {
+            check_listed(field, place, &listed, &mut problems);
+        }
     }
     let notes = problems.into_notes()?;
     let programs: Vec<Program> = drafts.programs.into_iter().map(|draft| program(draft, &regions)).collect();
@@ -188,6 +204,27 @@ fn check_text_treatments(program: &ProgramDraft, field: &Field, place: &Place, p
             type_word(field.kind)
         );
         problems.error(&place.below("type"), what, "write type = \"string\", or choose another treatment");
+    }
+}
+
+/// Refuses a listed value that holds an identifier or a secret.
+fn check_listed(
+    field: &Field,
+    place: &Place,
+    listed: &impl Fn(&str) -> Option<&'static str>,
+    problems: &mut Problems,
+) {
+    for (at, word) in field.vocabulary().iter().enumerate() {
+        if let Some(what) = listed(word) {
+            problems.error(
+                &place.below("vocabulary"),
+                format!(
+                    "value {} holds what is found as `{what}`, and a listed value is kept as it is",
+                    at + 1
+                ),
+                "remove it: what identifies somebody is not for a vocabulary",
+            );
+        }
     }
 }
 

@@ -88,6 +88,12 @@ impl Event {
         &self.name
     }
 
+    /// The fields at its top, by their number in plans.
+    #[must_use]
+    pub const fn field_numbers(&self) -> &NameTable {
+        &self.top
+    }
+
     /// What it tells, in plain words.
     #[must_use]
     pub fn description(&self) -> &str {

@@ -72,13 +72,12 @@ pub struct DictionaryChange {
 pub fn structure(old: &Policy, new: &Policy) -> Vec<StructureChange> {
     let mut changes = Vec::new();
     let parts = [
-        (Part::Program, programs as fn(&Policy) -> BTreeMap<String, String>),
-        (Part::Level, levels),
-        (Part::Region, regions),
-        (Part::Product, products),
+        (Part::Program, programs(old), programs(new)),
+        (Part::Level, levels(old), levels(new)),
+        (Part::Region, regions(old), regions(new)),
+        (Part::Product, products(old), products(new)),
     ];
-    for (part, of) in parts {
-        let (old, new) = (of(old), of(new));
+    for (part, old, new) in parts {
         let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
         for name in names {
             let (before, after) = (old.get(name), new.get(name));

@@ -16,7 +16,6 @@ use Direction::{Incomparable, Less, More};
 
 const CEIP: &str = "programs/ceip.toml";
 const VCENTER: &str = "products/vcenter.toml";
-const INVENTORY: &str = "[events.\"vm.inventory\".fields.";
 
 const fn edit(path: &'static str, after: &'static str, old: &'static str, new: &'static str) -> Edit {
     Edit { path, after, old, new }

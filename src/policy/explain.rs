@@ -27,14 +27,14 @@ pub struct FieldExplanation {
     pub path: FieldPath,
     /// Its class.
     pub class: IdentifierClass,
-    /// The treatment in effect: `keep`, `pseudonym`, `generalise`, `vocabulary` or `drop`.
+    /// The treatment in effect: `keep`, `pseudonym`, `generalise`, `vocabulary`, `redact` or `drop`.
     pub treatment: &'static str,
     /// Why, in plain words. Names rules of the policy and no value.
     pub why: String,
 }
 
 impl Action {
-    /// The word for what is done to a value: `keep`, `pseudonym`, `generalise`, `vocabulary` or `drop`.
+    /// The word for what is done to a value: `keep`, `pseudonym`, `generalise`, `vocabulary`, `redact` or `drop`.
     #[must_use]
     pub const fn treatment(&self) -> &'static str {
         match self {
@@ -243,8 +243,8 @@ mod tests {
                 &eea,
                 "support.log_line",
                 "message",
-                "drop",
-                "`enhanced` of `ceip` has `redact, at most 16384 bytes` for `product_log`, and this version drops what it would redact",
+                "redact",
+                "`enhanced` of `ceip` has `redact, at most 16384 bytes` for `product_log`",
             ),
             (
                 &first,

@@ -60,13 +60,16 @@ impl Print {
     fn words(&mut self, words: &NameTable) {
         let words = words.sorted();
         self.length(words.len());
-        words.into_iter().for_each(|(word, _)| self.bytes(word));
+        for (word, _) in words {
+            self.bytes(word);
+        }
     }
 
     fn event(&mut self, event: &EventPlan) {
         match event {
             EventPlan::Withhold(_) => self.tag(0),
-            EventPlan::Store { name, fields, purposes } => {
+            // Whether a field is redacted is said of the field.
+            EventPlan::Store { name, fields, purposes, redacts: _ } => {
                 self.tag(1);
                 self.text(name.as_str());
                 self.names(fields);

@@ -52,7 +52,7 @@ pub use class_use::ClassUse;
 pub use collection::{
     Collection, CollectionState, CollectionVersion, EventWish, FieldWish, ProgramWish, Wish,
 };
-pub use compile::{PolicyFile, compile};
+pub use compile::{PolicyFile, compile, compile_with};
 pub use compiled::{Overlay, PlanKey, Policy, REGION_JOINT};
 pub use decide::{Ask, Decision, ProgramDecision};
 pub use dictionary::{Event, EventIndex, EventRef, Field, Product};

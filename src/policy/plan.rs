@@ -55,6 +55,8 @@ pub enum EventPlan {
         fields: NameTable,
         /// The purposes of the fields that the level includes: what the event itself may be used for.
         purposes: Purposes,
+        /// Whether some field of it is redacted: then the known identifiers of the request are looked for in it.
+        redacts: bool,
     },
 }
 

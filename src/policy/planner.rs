@@ -194,14 +194,21 @@ pub(super) fn treat_id(terms: &Terms<'_>, class: IdentifierClass) -> Action {
 pub(super) fn plan(policy: &Policy, key: PlanKey) -> Option<Plan> {
     let terms = Terms::new(policy, key)?;
     let product = terms.product;
+    let fields = fields(&terms, &product.nodes);
+    let is_redacted = |at: &u32| {
+        let field = usize::try_from(*at).ok().and_then(|at| fields.get(at));
+        field.is_some_and(|field| matches!(field.shape, Shape::Scalar { action: Action::Redact(_), .. }))
+    };
     let events = product.events().iter().map(|event| match terms.withhold_event(event) {
         Some(reason) => EventPlan::Withhold(reason),
         None => EventPlan::Store {
             name: event.name.clone(),
             fields: event.top.clone(),
             purposes: terms.event_purposes(event),
+            redacts: event.leaves.iter().any(is_redacted),
         },
     });
+    let events = events.collect();
     let mut plan = Plan {
         policy_version: Arc::clone(policy.shared_version()),
         product: product.name().clone(),
@@ -213,8 +220,8 @@ pub(super) fn plan(policy: &Policy, key: PlanKey) -> Option<Plan> {
         region: key.region.and_then(|at| policy.overlay_name(at)).cloned(),
         customer: treat_id(&terms, IdentifierClass::CustomerId),
         instance: treat_id(&terms, IdentifierClass::InstanceId),
-        events: events.collect(),
-        fields: fields(&terms, &product.nodes),
+        events,
+        fields,
         fingerprint: [0; 8],
     };
     plan.fingerprint = fingerprint::of(&plan);

@@ -26,7 +26,6 @@ pub(super) fn prove(program: &ProgramDraft, problems: &mut Problems) {
             together(program, (name.as_str(), region), (other_name.as_str(), other), problems);
         }
     }
-    redactions(program, problems);
 }
 
 /// The two treatments of a comparison that failed, and how.
@@ -192,25 +191,6 @@ fn together(
                     &second.place,
                     what,
                     "choose treatments of which one is the stricter, such as `drop`",
-                );
-            }
-        }
-    }
-}
-
-/// Says where `redact` stands, as long as it drops.
-fn redactions(program: &ProgramDraft, problems: &mut Problems) {
-    let levels = program.levels.iter().map(|level| (level.name.as_str(), &level.rules));
-    let overlays = program.regions.values().flat_map(|region| {
-        region.levels.iter().filter_map(|(at, rules)| Some((program.levels.get(*at)?.name.as_str(), rules)))
-    });
-    for (level, rules) in levels.chain(overlays) {
-        for (class, rule) in rules {
-            if let Rule::Always(Treatment::Redact { .. }) = rule.rule {
-                problems.note(
-                    &rule.place,
-                    format!("this version has no detectors, so `redact` drops `{class}` at `{level}`"),
-                    "nothing to do: nothing more than the level allows is stored",
                 );
             }
         }

@@ -205,10 +205,8 @@ impl PartialOrd for Form<'_> {
                 Self::Redacted { bytes: b, words: b_words, found: b_found },
             ) => {
                 let bytes = both(Some(a.0.cmp(&b.0)), Some(a.1.cmp(&b.1)));
-                let found = a_found
-                    .iter()
-                    .zip(b_found)
-                    .fold(Some(Ordering::Equal), |all, (a, b)| both(all, Some(a.cmp(b))));
+                let mut pairs = a_found.iter().zip(b_found);
+                let found = pairs.try_fold(Ordering::Equal, |all, (a, b)| both(Some(all), Some(a.cmp(b))));
                 both(both(bytes, contained(a_words, b_words)), found)
             }
             (Self::Whole(a), Self::Whole(b)) => Some(a.cmp(b)),

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::canonical::Scratch;
+use super::redact::Workspace;
 use super::treat::{Scalar, token_prefix, treat};
 use super::value::Treated;
 use super::{CustomerSecret, ProgramKeys, SanitizedBatch, encode};
@@ -60,7 +60,7 @@ impl Builder {
     }
 
     /// The finished batch, and the buffers for the next one.
-    pub(super) fn finish(self, origin: &Origin<'_>, scratch: &mut Scratch) -> (SanitizedBatch, Buffers) {
+    pub(super) fn finish(self, origin: &Origin<'_>, work: &mut Workspace) -> (SanitizedBatch, Buffers) {
         let Self { key, plan, keys, growth } = self;
         let head = Head {
             customer: origin.secret.customer(),
@@ -69,7 +69,7 @@ impl Builder {
             received: origin.received,
         };
         let mut write = |body: &mut Vec<u8>, numbers, action: &Action, raw: &[u8]| {
-            if let Ok((treated, _)) = treat(action, Scalar::text(Raw::new(raw)), &keys, scratch) {
+            if let Ok((treated, _)) = treat(action, Scalar::text(Raw::new(raw)), &keys, work) {
                 write_party(body, numbers, &treated, &token_prefix(action, keys.epoch()));
             }
         };

@@ -1,9 +1,11 @@
 //! Explain: what a level does to every field of an event, and why. It walks the same plan with
 //! the same reader and the same treatment as the one pass; it only remembers the reasons.
 
-use super::canonical::Scratch;
 use super::permit::Permit;
+use super::redact::Workspace;
+use super::redact::gather::gather;
 use super::treat::{Scalar, treat};
+use super::wire::Head;
 use super::{ProgramKeys, WithheldPlace};
 use crate::model::{
     Fate, Raw, RawEvent, RawFields, RawItems, RawText, RawValue, Reason, WireError, WireReader,
@@ -25,8 +27,9 @@ pub struct FieldFate {
 ///
 /// # Errors
 /// If the bytes are not what the format says.
-pub fn explain<'a, R: WireReader<'a>>(
+pub fn explain<'a, R: WireReader<'a> + Clone>(
     permit: &Permit,
+    head: &Head<'a>,
     mut reader: R,
     key: PlanKey,
 ) -> Result<Vec<FieldFate>, WireError> {
@@ -34,12 +37,14 @@ pub fn explain<'a, R: WireReader<'a>>(
     let plan = permit.plan(key);
     let keys = permit.keys(&plan.program);
     let mut event = 0;
+    let mut work = Workspace::default();
+    let Workspace { known, canonical, .. } = &mut work;
+    gather(permit, &plan, head.instance.expose(), reader.clone(), (known, canonical))?;
     while let Some(raw) = reader.next_event()? {
         let known = permit.event(raw.name);
         let rules = known.and_then(|known| permit.policy().explain(key, known.event));
-        let scratch = Scratch::default();
         let mut walk =
-            Walk { plan: &plan, keys: &keys, rules, scratch, event, path: Vec::new(), out: &mut out };
+            Walk { plan: &plan, keys: &keys, rules, work: &mut work, event, path: Vec::new(), out: &mut out };
         match known {
             None => walk.withheld(Reason::UnknownEvent, None),
             Some(known) if known.program == key.program => walk.event(known.event, &raw)?,
@@ -54,7 +59,7 @@ struct Walk<'w, 'a> {
     plan: &'w Plan,
     keys: &'w ProgramKeys,
     rules: Option<EventExplanation>,
-    scratch: Scratch,
+    work: &'w mut Workspace,
     event: u32,
     path: Vec<RawText<'a>>,
     out: &'w mut Vec<FieldFate>,
@@ -153,13 +158,20 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn scalar(&mut self, number: u32, action: &Action, scalar: Result<Scalar<'a>, Reason>) {
-        let treated = scalar.and_then(|scalar| treat(action, scalar, self.keys, &mut self.scratch));
+        let treated = scalar.and_then(|scalar| treat(action, scalar, self.keys, self.work));
         match treated.map(|(_, fate)| fate) {
             Err(reason) => self.withheld(reason, Some(number)),
             Ok(fate) => {
                 let mut why = self.rule(number);
                 if (fate, action.treatment()) == (Fate::Coarsened, "pseudonym") {
                     why.push_str("; this value is a known word that identifies nobody");
+                }
+                match (fate, action.treatment()) {
+                    (Fate::Kept, "redact") => {
+                        why.push_str("; the dictionary lists this value, so it is kept")
+                    }
+                    (_, "redact") => why.push_str(&self.work.seen.told()),
+                    _ => {}
                 }
                 self.tell(action.treatment(), why);
             }

@@ -36,7 +36,8 @@
 //! so pseudonyms and stored records stay as they are, and the daemon goes on meanwhile. The daemon reads the new
 //! key from the file of the root key with `.next` after its name, writes the row, and then renames the file over
 //! the old one. After a crash in between, the next start tries both files, and finishes the renaming if it is
-//! the new one that opens the store. Copies of the data directory from before still open with the old key.
+//! the new one that opens the store. Copies of the data directory from before still open with the old key; so do
+//! files of the database that still hold the old row, until its family has been compacted.
 //!
 //! Keys are wiped when they are dropped. What is not: registers and the stack of the hash function, which hold
 //! parts of them for as long as a derivation takes.
@@ -53,8 +54,9 @@ use crate::policy::Epoch;
 
 /// Epochs of a program whose keys are held: the present one, and that of what is drained.
 const HELD_EPOCHS: usize = 2;
-/// Seal keys that are held: today's of two programs, and those of the day that is drained.
-const HELD_SEALS: usize = 4;
+/// Seal keys that are held, a KiB each: those of today, and one of a day that is drained. Making one takes a
+/// microsecond, so two programs that are drained from yesterday cost less than holding more for every customer.
+const HELD_SEALS: usize = 3;
 
 /// The random salt of a customer. Destroying it makes every pseudonym and record of that
 /// customer underivable.

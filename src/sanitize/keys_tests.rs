@@ -281,7 +281,10 @@ fn a_root_key_is_64_digits_and_no_placeholder() {
     for bad in ["", "00", &"g".repeat(64), &"ab".repeat(33), &"0".repeat(62)] {
         assert_eq!(RootKey::from_hex(bad).unwrap_err(), KeyError::Form);
     }
-    let counting = |step: u8| (0..32_u8).map(|n| format!("{:02x}", n.wrapping_mul(step))).collect::<String>();
+    let counting = |step: u8| {
+        let bytes: [u8; 32] = std::array::from_fn(|at| u8::try_from(at).unwrap().wrapping_mul(step));
+        HEX.encode(&bytes)
+    };
     for placeholder in ["00".repeat(32), "ff".repeat(32), counting(1), counting(0x11), counting(0xff)] {
         assert_eq!(RootKey::from_hex(&placeholder).unwrap_err(), KeyError::Placeholder, "{placeholder}");
     }

@@ -55,7 +55,7 @@ pub fn lower(body: &[u8], to: &LowerTo<'_>, scratch: &mut Scratch) -> Result<Low
     let keys = to.secret.program(&plan.program, to.epoch);
     let growth = Growth::new(scratch.take_buffers(), plan);
     let lookup = Lookup::new(plan, &stored, to.epoch);
-    let mut walk = Walk::new(lookup, &keys, growth, scratch.canonical());
+    let mut walk = Walk::new(lookup, &keys, growth, scratch.work());
     let names = Names::new(plan, &stored);
     let (mut kept, mut dropped) = (0_u32, 0_u32);
     let mut events = stored.events;
@@ -122,7 +122,9 @@ impl<'w> Names<'w> {
             && stored.program == plan.program.as_str().as_bytes();
         let known = stored.names.iter().enumerate().map(|(number, name)| {
             let find = |(event, planned): (usize, &'w EventPlan)| match planned {
-                EventPlan::Store { name: own, fields, purposes } if own.as_str().as_bytes() == *name => {
+                EventPlan::Store { name: own, fields, purposes, redacts: _ }
+                    if own.as_str().as_bytes() == *name =>
+                {
                     let purposes = purposes.and(stored.purposes_of(number));
                     Some(Known { event, fields, purposes })
                 }

@@ -28,7 +28,7 @@ impl Done {
         match spec.treatment {
             b"drop" => Self::Dropped,
             b"keep" => Self::Kept,
-            b"pseudonym" => rotation(spec.prefix, spec.class).map_or(Self::Unknown, Self::Pseudonym),
+            b"pseudonym" => pseudonym_of(spec.prefix, spec.class).unwrap_or(Self::Unknown),
             b"generalise" if spec.bucket > 0 => Self::Bucket(spec.bucket),
             b"generalise" => Self::Generalised,
             b"vocabulary" => Self::Vocabulary,
@@ -42,16 +42,18 @@ impl Done {
         if prefix.is_empty() {
             return Self::Kept;
         }
-        rotation(prefix, class.as_str().as_bytes()).map_or(Self::Unknown, Self::Pseudonym)
+        pseudonym_of(prefix, class.as_str().as_bytes()).unwrap_or(Self::Unknown)
     }
 }
 
-/// The rotation epoch of a prefix such as `p1-host_name-r690-`; the inner `None` is `s`, a stable pseudonym.
-fn rotation(prefix: &[u8], class: &[u8]) -> Option<Option<u32>> {
+/// What a prefix such as `p1-host_name-r690-` says; `s` in place of an epoch is a stable pseudonym.
+fn pseudonym_of(prefix: &[u8], class: &[u8]) -> Option<Done> {
     let rest = prefix.strip_prefix(b"p1-")?.strip_prefix(class)?.strip_prefix(b"-")?.strip_suffix(b"-")?;
     match rest {
-        b"s" => Some(None),
-        [b'r', number @ ..] => std::str::from_utf8(number).ok()?.parse().ok().map(Some),
+        b"s" => Some(Done::Pseudonym(None)),
+        [b'r', number @ ..] => {
+            std::str::from_utf8(number).ok()?.parse().ok().map(|epoch| Done::Pseudonym(Some(epoch)))
+        }
         _ => None,
     }
 }
@@ -86,14 +88,15 @@ pub(super) enum Says {
 /// class; `epoch` is the rotation epoch of the time when the batch was received.
 pub(super) fn step(done: Done, same_class: bool, action: &Action, epoch: u32) -> (Step, Says) {
     match (done, action) {
-        (_, Action::Withhold(_)) => (Step::Drop, Says::Plan),
-        (Done::Dropped, _) => (Step::Drop, Says::Stored),
         // Redacting finds the identifiers that other fields of the request name. Of those, what the level has not
         // kept is not known any more, so text that was kept cannot be redacted as it would have been at once.
-        (Done::Kept, Action::Redact(_)) => (Step::Drop, Says::Plan),
-        (Done::Kept, _) | (Done::Redacted, Action::Vocabulary(_) | Action::Keep(Form::Vocabulary(_))) => {
+        (_, Action::Withhold(_)) | (Done::Kept, Action::Redact(_)) => (Step::Drop, Says::Plan),
+        (Done::Dropped, _) => (Step::Drop, Says::Stored),
+        (Done::Kept, _)
+        | (Done::Vocabulary | Done::Redacted, Action::Vocabulary(_) | Action::Keep(Form::Vocabulary(_))) => {
             (Step::Treat, Says::Plan)
         }
+        (Done::Generalised, Action::Generalise(_)) if same_class => (Step::Treat, Says::Plan),
         (
             Done::Bucket(width),
             Action::Keep(Form::Bucket(wider)) | Action::Generalise(Generalise::Bucket(wider)),
@@ -101,12 +104,8 @@ pub(super) fn step(done: Done, same_class: bool, action: &Action, epoch: u32) ->
         (Done::Pseudonym(made), Action::Pseudonym { epoch: wanted, .. }) if same_class => {
             pseudonym(made, *wanted, epoch)
         }
-        (Done::Generalised, Action::Generalise(_)) if same_class => (Step::Treat, Says::Plan),
         (Done::Pseudonym(_) | Done::Generalised, Action::Keep(Form::Any { .. })) if same_class => {
             (Step::Same, Says::Stored)
-        }
-        (Done::Vocabulary, Action::Vocabulary(_) | Action::Keep(Form::Vocabulary(_))) => {
-            (Step::Treat, Says::Plan)
         }
         (Done::Vocabulary, Action::Redact(_)) => (Step::List, Says::Stored),
         (Done::Redacted, Action::Redact(_)) => (Step::Redact, Says::Plan),

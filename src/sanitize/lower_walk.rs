@@ -2,10 +2,10 @@
 //! values in place of raw ones.
 
 use super::builder::{Buffers, Growth, write_party};
-use super::canonical::Scratch;
 use super::lower_counts::LowerCounts;
 use super::lower_fields::{Leaf, Lookup};
 use super::lower_step::{Done, Says, Step, step};
+use super::redact::Workspace;
 use super::stored::{Parts, Party, StoredField, StoredValue};
 use super::treat::{Scalar, listed, token_prefix, treat};
 use super::value::Treated;
@@ -25,7 +25,7 @@ pub(super) struct Walk<'w, 'a> {
 /// What a stored value is treated with.
 struct Desk<'w> {
     keys: &'w ProgramKeys,
-    canonical: &'w mut Scratch,
+    work: &'w mut Workspace,
     /// Redacted text.
     text: Vec<u8>,
 }
@@ -38,9 +38,9 @@ impl<'w, 'a: 'w> Walk<'w, 'a> {
         lookup: Lookup<'w, 'a>,
         keys: &'w ProgramKeys,
         growth: Growth,
-        canonical: &'w mut Scratch,
+        work: &'w mut Workspace,
     ) -> Self {
-        let desk = Desk { keys, canonical, text: Vec::new() };
+        let desk = Desk { keys, work, text: Vec::new() };
         Self { lookup, growth, counts: LowerCounts::default(), desk }
     }
 
@@ -266,7 +266,7 @@ impl Desk<'_> {
             Step::Same => as_stored(value),
             Step::Treat => {
                 let scalar = scalar(kind, action, value)?.within(max_bytes).ok()?;
-                treat(action, scalar, self.keys, self.canonical).ok().map(|(treated, _)| treated)
+                treat(action, scalar, self.keys, self.work).ok().map(|(treated, _)| treated)
             }
             Step::Rotate => match (action, value) {
                 (Action::Pseudonym { class, .. }, StoredValue::Token(stable)) => {

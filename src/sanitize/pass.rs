@@ -4,6 +4,8 @@
 
 use super::builder::{Buffers, Builder, Origin};
 use super::permit::Permit;
+use super::redact::Workspace;
+use super::redact::gather::gather;
 use super::walk::Walk;
 use super::wire::Head;
 use super::{Sanitized, WithheldPlace, canonical, encode};
@@ -13,13 +15,17 @@ use crate::policy::{EventPlan, EventRef};
 /// Buffers that one request after another is sanitised in. One for each thread that sanitises.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    canonical: canonical::Scratch,
+    work: Workspace,
     buffers: Vec<Buffers>,
 }
 
 impl Scratch {
     pub(super) const fn canonical(&mut self) -> &mut canonical::Scratch {
-        &mut self.canonical
+        &mut self.work.canonical
+    }
+
+    pub(super) const fn work(&mut self) -> &mut Workspace {
+        &mut self.work
     }
 
     /// Buffers for a batch, to be given back with [`Self::give_buffers`].
@@ -36,22 +42,36 @@ impl Scratch {
 ///
 /// # Errors
 /// If the bytes are not what the format says or pass a bound; then nothing of the request may be stored.
-pub fn sanitize<'a, R: WireReader<'a>>(
+pub fn sanitize<'a, R: WireReader<'a> + Clone>(
     permit: &Permit,
     head: &Head<'a>,
-    mut reader: R,
+    reader: R,
     scratch: &mut Scratch,
 ) -> Result<Sanitized, WireError> {
     if let Some(reason) = permit.refused() {
         return Ok(withheld(head.events, reason));
     }
-    if is_erased(permit, head, &mut scratch.canonical) {
+    if is_erased(permit, head, &mut scratch.work.canonical) {
         return Ok(withheld(head.events, Reason::Erased));
     }
+    let sanitized = pass(permit, head, reader, scratch);
+    scratch.work.known.clear();
+    sanitized
+}
+
+fn pass<'a, R: WireReader<'a> + Clone>(
+    permit: &Permit,
+    head: &Head<'a>,
+    mut reader: R,
+    scratch: &mut Scratch,
+) -> Result<Sanitized, WireError> {
     let now = permit.received().0;
     let window = now.saturating_sub(limits::CLOCK_BEHIND_MS)..=now.saturating_add(limits::CLOCK_AHEAD_MS);
     let mut pass = Pass {
         permit,
+        all: reader.clone(),
+        instance: head.instance,
+        is_gathered: false,
         builders: Vec::with_capacity(2),
         scratch,
         told: Told::default(),
@@ -139,8 +159,13 @@ impl Told {
     }
 }
 
-struct Pass<'p> {
+struct Pass<'p, 'a, R> {
     permit: &'p Permit,
+    /// The whole request, which is read once more if there is text to redact in it.
+    all: R,
+    instance: RawText<'a>,
+    /// Whether the known identifiers of the request were gathered.
+    is_gathered: bool,
     builders: Vec<Builder>,
     scratch: &'p mut Scratch,
     told: Told,
@@ -150,12 +175,9 @@ struct Pass<'p> {
     latest: Option<(usize, usize)>,
 }
 
-impl Pass<'_> {
+impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
     /// Treats one event: the inner result is its outcome.
-    fn event<'a, F: RawFields<'a>>(
-        &mut self,
-        event: &RawEvent<'a, F>,
-    ) -> Result<Result<(), Reason>, WireError> {
+    fn event<F: RawFields<'a>>(&mut self, event: &RawEvent<'a, F>) -> Result<Result<(), Reason>, WireError> {
         let known = match self.permit.event(event.name).ok_or(Reason::UnknownEvent) {
             Ok(known) => known,
             Err(reason) => return Ok(Err(reason)),
@@ -165,10 +187,10 @@ impl Pass<'_> {
             Err(reason) => return Ok(Err(reason)),
         };
         let Some(builder) = self.builders.get_mut(at) else { return Ok(Err(Reason::Level)) };
-        let (name, fields, purposes) = match builder.plan.events.get(known.event) {
+        let (name, fields, purposes, redacts) = match builder.plan.events.get(known.event) {
             None => return Ok(Err(Reason::UnknownEvent)),
             Some(EventPlan::Withhold(reason)) => return Ok(Err(*reason)),
-            Some(EventPlan::Store { name, fields, purposes }) => (name, fields, *purposes),
+            Some(EventPlan::Store { name, fields, purposes, redacts }) => (name, fields, *purposes, *redacts),
         };
         let time_ms = event.time_ms.unwrap_or_else(|| self.permit.received().0);
         if !self.window.contains(&time_ms) {
@@ -180,10 +202,16 @@ impl Pass<'_> {
                     event.fields.clone(),
                     fields,
                     (&builder.plan, &builder.keys),
-                    &mut self.scratch.canonical,
+                    &mut self.scratch.work.canonical,
                 )?)
         {
             return Ok(Err(Reason::Erased));
+        }
+        if redacts && !self.is_gathered {
+            let Workspace { known, canonical, .. } = &mut self.scratch.work;
+            let buffers = (known, canonical);
+            gather(self.permit, &builder.plan, self.instance.expose(), self.all.clone(), buffers)?;
+            self.is_gathered = true;
         }
         let growth = &mut builder.growth;
         let number = growth.name_number(known.event, name, purposes);
@@ -193,8 +221,8 @@ impl Pass<'_> {
         let open = encode::open(out, 12, 2);
         encode::varint_field(out, 1, u64::from(number));
         encode::varint_field(out, 2, time_ms.cast_unsigned());
-        let canonical = &mut self.scratch.canonical;
-        let mut walk = Walk::new(&builder.plan, &builder.keys, growth, canonical, &mut self.told);
+        let work = &mut self.scratch.work;
+        let mut walk = Walk::new(&builder.plan, &builder.keys, growth, work, &mut self.told);
         walk.fields(event.fields.clone(), fields, record, 3)?;
         encode::close(&mut builder.growth.buffers.events, open);
         Ok(Ok(()))
@@ -240,7 +268,7 @@ impl Pass<'_> {
                 scratch.buffers.push(builder.growth.buffers);
                 continue;
             }
-            let (batch, buffers) = builder.finish(&origin, &mut scratch.canonical);
+            let (batch, buffers) = builder.finish(&origin, &mut scratch.work);
             scratch.buffers.push(buffers);
             batches.push(batch);
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::wire::Head;
 use super::{CustomerSecret, ProgramKeys, Suppressions};
 use crate::model::{CustomerId, LevelName, Participation, ProgramName, RawText, Reason, UnixMillis};
-use crate::policy::{Ask, Decision, EventRef, Plan, PlanKey, Policy};
+use crate::policy::{Ask, Decision, EventRef, NameTable, Plan, PlanKey, Policy};
 
 /// A decision for one batch. Only [`Permit::grant`] makes one:
 ///
@@ -136,6 +136,14 @@ impl Permit {
     #[must_use]
     pub fn event(&self, name: RawText<'_>) -> Option<EventRef> {
         self.policy.product_at(self.decision.product?)?.event(name)
+    }
+
+    /// The fields of an event that the dictionary has, by number, whatever becomes of them.
+    #[must_use]
+    pub(super) fn event_fields(&self, name: RawText<'_>) -> Option<&NameTable> {
+        let product = self.policy.product_at(self.decision.product?)?;
+        let event = product.events().get(product.event(name)?.event)?;
+        Some(event.field_numbers())
     }
 
     /// The plan of an event of a program: the effective one, or that of the level which the event

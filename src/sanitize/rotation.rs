@@ -96,13 +96,14 @@ impl Rotation {
         if turns.len() != TURNS || !rest.is_empty() {
             return None;
         }
-        for (slot, [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t]) in
-            rotation.0.iter_mut().zip(turns)
-        {
+        for (slot, turn) in rotation.0.iter_mut().zip(turns) {
+            let (from, rest) = turn.split_first_chunk()?;
+            let (epoch, rest) = rest.split_first_chunk()?;
+            let (length, _) = rest.split_first_chunk()?;
             *slot = Turn {
-                from: i64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
-                epoch: u32::from_be_bytes([*i, *j, *k, *l]),
-                length: i64::from_be_bytes([*m, *n, *o, *p, *q, *r, *s, *t]),
+                from: i64::from_be_bytes(*from),
+                epoch: u32::from_be_bytes(*epoch),
+                length: i64::from_be_bytes(*length),
             };
         }
         let sane =

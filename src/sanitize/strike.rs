@@ -276,3 +276,7 @@ impl<'a> Search<'_, 'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "strike_tests.rs"]
+mod tests;

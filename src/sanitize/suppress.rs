@@ -150,46 +150,91 @@ impl Look<'_> {
         }
         match (action, scalar) {
             // What the level drops is not stored, whatever words are in it.
-            (Action::Redact(_) | Action::Keep(_), Scalar::Text(text)) if is_free(planned.spec.class) => {
-                words(text).any(|word| {
-                    let classes = &self.suppressions.classes;
-                    let erased = |class: &IdentifierClass| {
-                        self.suppressions.is_erased(*class, Scalar::Text(word), self.keys, self.scratch)
+            (Action::Redact(_) | Action::Keep(_), Scalar::Text(text)) if planned.spec.class != NOBODY => {
+                let Self { suppressions, keys, scratch, .. } = self;
+                let erased = |words: &[u8]| {
+                    let of = |class: &IdentifierClass| {
+                        suppressions.is_erased(*class, Scalar::Text(words), keys, scratch)
                     };
-                    classes.iter().any(erased)
-                })
+                    suppressions.classes.iter().any(of)
+                };
+                any_words(text, erased)
             }
             (_, _) => false,
         }
     }
 }
 
-/// Whether a text of the class can have identifiers of other classes in it.
-const fn is_free(class: IdentifierClass) -> bool {
-    use IdentifierClass as Class;
-    matches!(
-        class,
-        Class::Url
-            | Class::FilePath
-            | Class::Query
-            | Class::Argument
-            | Class::FreeText
-            | Class::ProductLog
-            | Class::CrashText
-    )
+/// What is of this class has no identifiers in it.
+const NOBODY: IdentifierClass = IdentifierClass::NotIdentifying;
+/// Names of people, virtual machines and places have up to so many words.
+const WORDS: usize = 5;
+
+/// Whether any word of a text passes, or any few that follow each other.
+fn any_words(text: &[u8], mut is: impl FnMut(&[u8]) -> bool) -> bool {
+    let mut starts = [0; WORDS];
+    let mut count = 0_usize;
+    for (start, word) in words(text) {
+        starts.rotate_right(1);
+        if let Some(first) = starts.first_mut() {
+            *first = start;
+        }
+        count += 1;
+        let end = start + word.len();
+        if starts.iter().take(count).any(|from| text.get(*from..end).is_some_and(&mut is))
+            || parts(word).any(&mut is)
+        {
+            return true;
+        }
+    }
+    false
 }
 
-/// The words of a text: what stands between white space and signs, and each again without what addresses and names
-/// have inside them but do not begin or end with.
-fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The words of a text and where they begin: what stands between white space and signs, without what addresses and
+/// names have inside them but do not begin or end with.
+fn words(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let ends = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`()[]{}<>,;=|!?/".contains(byte);
-    let inner = |byte: u8| b".:-_@\\".contains(&byte);
-    text.split(ends).flat_map(move |word| {
-        let start = word.iter().position(|byte| !inner(*byte)).unwrap_or(word.len());
-        let end = word.iter().rposition(|byte| !inner(*byte)).map_or(start, |at| at + 1);
-        let bare = word.get(start..end).unwrap_or_default();
-        // `10.1.2.3:443` and `user@host`: the parts too.
-        let parts = bare.split(|byte| matches!(byte, b':' | b'@' | b'\\'));
-        std::iter::once(bare).chain(parts.filter(move |part| part.len() < bare.len()))
+    let inner = |byte: &u8| b".:-_@\\".contains(byte);
+    let mut at = 0;
+    text.split(ends).filter_map(move |word| {
+        let begins = at;
+        at += word.len() + 1;
+        let start = word.iter().position(|byte| !inner(byte))?;
+        let end = word.iter().rposition(|byte| !inner(byte))?;
+        Some((begins + start, word.get(start..=end)?))
     })
+}
+
+/// The parts of `10.1.2.3:443`, `user@host` and the like.
+fn parts(word: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let parts = word.split(|byte| matches!(byte, b':' | b'@' | b'\\'));
+    parts.filter(|part| part.len() < word.len() && !part.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::any_words;
+
+    #[test]
+    fn every_word_and_every_few_words_of_a_text_are_looked_at() {
+        let text = "login of jane.doe@example.com (Jane van Doe) from 10.1.2.3:443 to \"Prod VM 1\", see https://esx01/ui?h=esx02.";
+        for wanted in [
+            "login",
+            "jane.doe@example.com",
+            "jane.doe",
+            "Jane van Doe",
+            "10.1.2.3",
+            "10.1.2.3:443",
+            "Prod VM 1",
+            "esx01",
+            "esx02",
+        ] {
+            assert!(any_words(text.as_bytes(), |words| words == wanted.as_bytes()), "{wanted}");
+        }
+        for other in ["jane", "esx0", "VM", "10.1.2"] {
+            let found = any_words(text.as_bytes(), |words| words == other.as_bytes());
+            assert_eq!(found, other == "VM", "{other}");
+        }
+        assert!(!any_words(b"", |_| true) && !any_words(b" -- ", |_| true));
+    }
 }

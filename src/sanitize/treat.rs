@@ -2,6 +2,7 @@
 
 use super::ProgramKeys;
 use super::canonical::{self, Canonical, Scratch};
+use super::redact::{Workspace, redact};
 use super::value::Treated;
 use crate::model::{Fate, IdentifierClass, Raw, RawFields, RawValue, Reason};
 use crate::policy::{Action, Epoch, Form, Generalise, Kind, NameTable};
@@ -71,14 +72,19 @@ pub(super) fn treat<'t>(
     action: &Action,
     value: Scalar<'t>,
     keys: &ProgramKeys,
-    scratch: &'t mut Scratch,
+    work: &'t mut Workspace,
 ) -> Result<(Treated<'t>, Fate), Reason> {
     match action {
         Action::Withhold(reason) => Err(*reason),
         Action::Keep(form) => keep(form, value),
-        Action::Pseudonym { class, epoch } => pseudonym(*class, *epoch, value, keys, scratch),
-        Action::Generalise(how) => coarsen(*how, value, scratch),
-        Action::Redact(_) => Err(Reason::Level),
+        Action::Pseudonym { class, epoch } => pseudonym(*class, *epoch, value, keys, &mut work.canonical),
+        Action::Generalise(how) => coarsen(*how, value, &mut work.canonical),
+        Action::Redact(rules) => match value {
+            Scalar::Text(text) => {
+                redact(rules, keys, text, work).map(|(text, fate)| (Treated::Text(text), fate))
+            }
+            Scalar::Int(_) | Scalar::Double(_) | Scalar::Bool(_) | Scalar::Bytes(_) => Err(Reason::WrongType),
+        },
         Action::Vocabulary(words) => match value {
             Scalar::Text(text) => listed(words, text).map(|(word, _)| (word, Fate::Coarsened)),
             Scalar::Int(_) | Scalar::Double(_) | Scalar::Bool(_) | Scalar::Bytes(_) => Err(Reason::WrongType),

@@ -3,8 +3,9 @@
 
 use super::builder::Growth;
 use super::pass::Told;
+use super::redact::Workspace;
 use super::treat::{Scalar, treat};
-use super::{ProgramKeys, canonical, encode};
+use super::{ProgramKeys, encode};
 use crate::model::{Raw, RawFields, RawItems, RawText, RawValue, Reason, WireError, WireFault, limits};
 use crate::policy::{Action, FieldPlan, Kind, NameTable, Plan, Shape};
 
@@ -13,7 +14,7 @@ pub(super) struct Walk<'w, 'a> {
     plan: &'w Plan,
     keys: &'w ProgramKeys,
     growth: &'w mut Growth,
-    canonical: &'w mut canonical::Scratch,
+    work: &'w mut Workspace,
     told: &'w mut Told,
     /// The names that lead to the field at hand, in the sender's own words.
     path: [RawText<'a>; limits::DEPTH + 1],
@@ -27,11 +28,11 @@ impl<'w, 'a> Walk<'w, 'a> {
         plan: &'w Plan,
         keys: &'w ProgramKeys,
         growth: &'w mut Growth,
-        canonical: &'w mut canonical::Scratch,
+        work: &'w mut Workspace,
         told: &'w mut Told,
     ) -> Self {
         let path = [Raw::default(); limits::DEPTH + 1];
-        Self { plan, keys, growth, canonical, told, path, depth: 0, left: limits::FIELDS_PER_EVENT }
+        Self { plan, keys, growth, work, told, path, depth: 0, left: limits::FIELDS_PER_EVENT }
     }
 
     /// Treats the fields of an event (written as field 3) or record (as field 1).
@@ -129,7 +130,7 @@ impl<'w, 'a> Walk<'w, 'a> {
             return Err(*reason);
         }
         let scalar = Scalar::of(kind, value)?.within(max_bytes)?;
-        let (treated, fate) = treat(action, scalar, self.keys, self.canonical)?;
+        let (treated, fate) = treat(action, scalar, self.keys, self.work)?;
         let spec = u64::from(self.growth.spec_number(self.plan, self.keys.epoch(), field));
         let out = &mut self.growth.buffers.events;
         let value_len = treated.len();
@@ -162,7 +163,7 @@ impl<'w, 'a> Walk<'w, 'a> {
     }
 
     fn scalar(&mut self, action: &Action, scalar: Scalar<'a>, number: u8) -> Result<(), Reason> {
-        let (treated, fate) = treat(action, scalar, self.keys, self.canonical)?;
+        let (treated, fate) = treat(action, scalar, self.keys, self.work)?;
         treated.write_field(&mut self.growth.buffers.events, number);
         self.told.tally.store_field(fate);
         Ok(())

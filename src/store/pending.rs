@@ -1,6 +1,6 @@
 //! One group on its way to the disk: its write batch, what will be true after it, and who waits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 

@@ -71,8 +71,10 @@ impl KeyOp {
 }
 
 fn ratchet_key(customer: CustomerKey) -> [u8; 9] {
-    let [a, b, c, d, e, f, g, h] = customer.0.to_be_bytes();
-    [a, b, c, d, e, f, g, h, RATCHET]
+    let mut key = [RATCHET; 9];
+    let (number, _) = key.split_at_mut(8);
+    number.copy_from_slice(&customer.0.to_be_bytes());
+    key
 }
 
 fn bridge_key(customer: CustomerKey, epoch: u32) -> [u8; 20] {

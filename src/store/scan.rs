@@ -4,7 +4,6 @@
 use std::ops::ControlFlow;
 
 use super::Store;
-use super::dedup::{Remembered, generations, recall_in};
 use super::fault::StoreError;
 use super::reader::walk_rows;
 use super::record::{RecordHeader, peek_customer};

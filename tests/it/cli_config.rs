@@ -63,6 +63,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[store]\nsegment_byte = \"1MiB\"", 2, "store.segment_byte", "did you mean segment_bytes?"),
     ("[store]\nsegment_bytes = 1048576", 2, "store.segment_bytes", "a size with a unit"),
     ("[store]\nsegment_bytes = \"64MB\"", 2, "store.segment_bytes", "a size with a unit"),
+    ("[keys]\npast_epochs = 25", 2, "keys.past_epochs", "choose from 0 to 24"),
     ("[store]\nsegment_bytes = \"1KiB\"", 2, "store.segment_bytes", "choose from 1MiB to 4GiB"),
     ("[store]\n\nsegment_age = 30", 3, "store.segment_age", "a time with a unit"),
     ("[store]\nsegment_age = \"10ms\"", 2, "store.segment_age", "choose from 1s to 30d"),

@@ -17,7 +17,7 @@ use usaged::model::{
 use usaged::policy::{Ask, Collection, Field, Policy, PolicyFile, Product, Wish, compile, shipped};
 use usaged::sanitize::wire::{Head, ProtoReader};
 use usaged::sanitize::{
-    Applicant, CustomerSalt, CustomerSecret, Permit, RootKey, Sanitized, Scratch, sanitize,
+    Applicant, CustomerSalt, CustomerSecret, DataRoot, Permit, Ratchet, Sanitized, Scratch, sanitize,
 };
 
 use crate::dictionary_events::{field, make, text};
@@ -287,8 +287,8 @@ struct Desk {
 
 impl Desk {
     fn new() -> Self {
-        let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
-        let secret = CustomerSecret::derive(&root, &CustomerSalt::new([7; 32]), CustomerKey(1));
+        let (root, salt) = (DataRoot::new([5; 32]), CustomerSalt::new([7; 32]));
+        let secret = CustomerSecret::derive(&root, &salt, Ratchet::new(0, [6; 32]), CustomerKey(1));
         Self { policy: policy(), secret: Arc::new(secret), scratch: Scratch::default() }
     }
 
@@ -311,7 +311,8 @@ impl Desk {
         let head = Head::read(&bytes).unwrap();
         let caps = BTreeMap::new();
         let (secret, received) = (&self.secret, START);
-        let applicant = Applicant { participation, secret, caps: &caps, received, epoch: 690 };
+        let applicant =
+            Applicant { participation, secret, caps: &caps, received, epoch: 690, suppressed: None };
         let permit = Permit::grant(Arc::clone(&self.policy), &applicant, &head);
         sanitize(&permit, &head, ProtoReader::new(&bytes), &mut self.scratch).ok()
     }

@@ -17,7 +17,8 @@ use usaged::policy::{Action, Ask, Plan, Policy, Product, Shape, compile, shipped
 use usaged::sanitize::wire::{Head, ProtoReader};
 use usaged::sanitize::{
     Applicant, CustomerSalt, CustomerSecret, DataRoot, Filtered, LowerTo, Lowered, Permit, Ratchet,
-    SanitizedBatch, Scratch, filter_purpose, lower, sanitize,
+    Sanitized, SanitizedBatch, Scratch, Strike, StruckFrom, Suppressions, filter_purpose, lower, sanitize,
+    strike,
 };
 
 use crate::dictionary_events::{make, text};
@@ -25,17 +26,17 @@ use crate::golden_levels::example;
 use crate::made_up::{self, Dice, LEVELS, PRODUCT, PROGRAM, REGIONS};
 use crate::stored_leaves::{self, Leaf};
 
-const NOW: UnixMillis = UnixMillis(1_790_000_000_123);
-const EPOCH: u32 = 690;
+pub const NOW: UnixMillis = UnixMillis(1_790_000_000_123);
+pub const EPOCH: u32 = 690;
 
-fn secret() -> Arc<CustomerSecret> {
+pub fn secret() -> Arc<CustomerSecret> {
     let (root, salt) = (DataRoot::new([5; 32]), CustomerSalt::new([7; 32]));
     Arc::new(CustomerSecret::derive(&root, &salt, Ratchet::new(0, [6; 32]), CustomerKey(1)))
 }
 
 /// What a customer agrees to, and the region that the sender names.
 #[derive(Debug, Clone)]
-struct Terms {
+pub struct Terms {
     levels: Vec<(String, String)>,
     region: Option<&'static str>,
     senders: Option<&'static str>,
@@ -44,6 +45,18 @@ struct Terms {
 }
 
 impl Terms {
+    /// These levels, each `program=level`, and nothing else that tightens.
+    pub fn full(levels: &[&str]) -> Self {
+        let levels = levels.iter().map(|level| level.split_once('=').unwrap());
+        Self {
+            levels: levels.map(|(program, level)| (program.to_owned(), level.to_owned())).collect(),
+            region: None,
+            senders: None,
+            off: Vec::new(),
+            accepted: 9,
+        }
+    }
+
     fn participation(&self, product: &str) -> Participation {
         let mut participation = Participation::none(CustomerId::new("acme").unwrap());
         for (program, level) in &self.levels {
@@ -69,12 +82,23 @@ impl Terms {
         Some((plan, decision.accepted_version))
     }
 
-    fn sanitize(
+    pub fn sanitize(
         &self,
         policy: &Arc<Policy>,
         request: &SubmitRequest,
         secret: &Arc<CustomerSecret>,
     ) -> Vec<SanitizedBatch> {
+        self.sanitize_but(policy, request, secret, None).batches
+    }
+
+    /// The same of a customer of whom something was erased.
+    pub fn sanitize_but(
+        &self,
+        policy: &Arc<Policy>,
+        request: &SubmitRequest,
+        secret: &Arc<CustomerSecret>,
+        suppressed: Option<&Arc<Suppressions>>,
+    ) -> Sanitized {
         let request = SubmitRequest { region: self.senders.unwrap_or("").to_owned(), ..request.clone() };
         let bytes = request.encode_to_vec();
         let head = Head::read(&bytes).unwrap();
@@ -85,14 +109,14 @@ impl Terms {
             caps: &BTreeMap::new(),
             received: NOW,
             epoch: EPOCH,
-            suppressed: None,
+            suppressed,
         };
         let permit = Permit::grant(Arc::clone(policy), &applicant, &head);
-        sanitize(&permit, &head, ProtoReader::new(&bytes), &mut Scratch::default()).unwrap().batches
+        sanitize(&permit, &head, ProtoReader::new(&bytes), &mut Scratch::default()).unwrap()
     }
 }
 
-fn request(product: &str, instance: &str, events: Vec<Event>) -> SubmitRequest {
+pub fn request(product: &str, instance: &str, events: Vec<Event>) -> SubmitRequest {
     SubmitRequest {
         batch_id: "0190a3c2-7b1e-7c55-9d2f-0123456789ab".into(),
         product: product.into(),
@@ -179,7 +203,7 @@ fn check(policy: &Arc<Policy>, request: &SubmitRequest, terms: &[Terms]) -> usiz
 }
 
 /// Terms of the made-up program, each stricter than the one before.
-fn stricter_and_stricter(dice: &mut Dice) -> Vec<Terms> {
+pub fn stricter_and_stricter(dice: &mut Dice) -> Vec<Terms> {
     let mut rank = LEVELS.len() - 1;
     let mut terms = Terms {
         levels: vec![(PROGRAM.to_owned(), LEVELS[rank].to_owned())],
@@ -207,7 +231,7 @@ fn stricter_and_stricter(dice: &mut Dice) -> Vec<Terms> {
 
 const INSTANCES: [&str; 5] = ["6f9619ff-8b86-4d01-b42d-00cf4fc964ff", "vm-17", "localhost", "zero", ""];
 
-fn config(cases: u32) -> ProptestConfig {
+pub fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
@@ -272,7 +296,7 @@ fn lowering_gives_the_bytes_of_the_lower_level_for_the_shipped_policy() {
             terms("standard", Some("eea"), &[], 2),
             terms("standard", Some("eea"), &[], 1),
             terms("standard", Some("eea"), &[Purpose::Improve], 1),
-            terms("none", Some("eea"), &Purpose::ALL[..], 1),
+            terms("none", Some("eea"), Purpose::ALL, 1),
         ],
         vec![
             terms("enhanced", None, &[], 2),
@@ -429,4 +453,41 @@ fn every_value_goes_to_the_purposes_that_it_has_and_to_no_other() {
         }
     });
     assert!(compared.get() > 500, "{} values were compared", compared.get());
+}
+
+// covers: D5
+#[test]
+fn a_damaged_batch_is_an_error_or_less_of_a_batch_and_never_a_panic() {
+    let mut refused = 0;
+    let mut dice = Dice(1);
+    let policy = Arc::new(made_up::policy(&mut dice));
+    let secret = secret();
+    let program = ProgramName::new(PROGRAM).unwrap();
+    let terms = Terms::full(&["alpha=high"]);
+    let (plan, accepted_version) = Terms::full(&["alpha=low"]).plan(&policy, PRODUCT, &program).unwrap();
+    let to = LowerTo { plan: &plan, accepted_version, secret: &secret, epoch: EPOCH };
+    let events = timed((0..12).map(|_| made_up::event(&mut dice)).collect());
+    let batches = terms.sanitize(&policy, &request(PRODUCT, "vm-17", events), &secret);
+    let body = batches[0].body();
+    let from = StruckFrom { customer: CustomerKey(1), accepted_version, fingerprint: [0; 8] };
+    let times = Strike::times(time_of(2)..=time_of(4));
+    for case in 0..4000 {
+        let mut damaged = body.to_vec();
+        match case % 3 {
+            0 => damaged.truncate(dice.roll(body.len())),
+            1 => damaged[dice.roll(body.len())] ^= 1 << dice.roll(8),
+            _ => {
+                let at = dice.roll(body.len());
+                damaged.splice(at..at, [u8::try_from(dice.roll(256)).unwrap()]);
+            }
+        }
+        let mut scratch = Scratch::default();
+        let all = [
+            lower(&damaged, &to, &mut scratch).is_err(),
+            strike(&damaged, &times, &from, &mut scratch).is_err(),
+            filter_purpose(&damaged, Purpose::Improve, &mut Vec::new()).is_err(),
+        ];
+        refused += usize::from(all.contains(&true));
+    }
+    assert!(refused > 500, "{refused} were refused");
 }

@@ -42,7 +42,8 @@ fn in_message(message: &DescriptorProto, name: &str, path: &[i32], all: &mut Vec
     for (e, values) in (0..).zip(&message.enum_type) {
         in_enum(values, &format!("{name}.{}", values.name()), &under(4, e), all);
     }
-    for (o, one_of) in (0..).zip(&message.oneof_decl) {
+    // One that protobuf makes for an `optional` field begins with `_`, and has no place for a comment.
+    for (o, one_of) in (0..).zip(&message.oneof_decl).filter(|(_, one_of)| !one_of.name().starts_with('_')) {
         all.push((format!("{name}.{}", one_of.name()), under(8, o)));
     }
 }

@@ -399,7 +399,7 @@ pub fn event(dice: &mut Dice) -> Event {
             let cells = list((0..dice.roll(3)).map(|_| rows(dice, &names)).collect());
             vec![field("outer", record(vec![field("cells", cells)]))]
         }
-        Some(_) => some(dice, &names, |dice, name| pairs(dice, name)),
+        Some(_) => some(dice, &names, pairs),
         None => {
             let hosts = (0..dice.roll(3))
                 .map(|_| {

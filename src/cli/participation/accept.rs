@@ -13,8 +13,9 @@ use crate::model::{CustomerId, ProductName};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Events and fields that are newer than the version a customer has accepted are withheld. A lower version than the
-one before withdraws what was accepted since; what was withheld before an acceptance never comes back.
+Events and fields that are newer than the version a customer has accepted are withheld. A lower
+version than the one before withdraws what was accepted since; what was withheld before an
+acceptance never comes back.
 
 Examples:
   usaged participation accept acme --dry-run

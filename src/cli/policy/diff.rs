@@ -19,10 +19,11 @@ const LOCAL: &str = "127.0.0.1:7171";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-What a level stores of a field is compared by the order in which treatments reveal: drop, rotating pseudonym,
-stable pseudonym, keep; and so for coarsened values, listed words, redacted text, and the purposes that may use
-them. What has no order is shown as incomparable, and counts as exposed. What is withheld until a customer
-accepts a newer dictionary is said to be so; what exposes at once slipped in without a new version.
+What a level stores is compared by the order in which treatments reveal: drop, rotating pseudonym,
+stable pseudonym, keep; and so for coarsened values, listed words, redacted text, and the purposes
+that may use them. What has no order is shown as incomparable, and counts as exposed. What is
+withheld until a customer accepts a newer dictionary is said to be so; what exposes `at once`
+slipped in without a new version.
 
 Customers are counted at a running collector: name one with --server, or use --live.
 

@@ -77,7 +77,8 @@ impl ExplainArgs {
     }
 
     fn without_collector(&self, request: &SubmitRequest) -> Result<pb::ExplainEventResponse, Failure> {
-        let compiled = files(self.policy.as_deref()).and_then(|files| policy::compile(&files));
+        let compiled = files(self.policy.as_deref())
+            .and_then(|files| policy::compile_with(&files, crate::sanitize::in_listed_value));
         let (policy, _notes) = compiled.map_err(|problems| Failure::Refused {
             what: "the policy has mistakes:".to_owned(),
             problems: problems.iter().map(ToString::to_string).collect(),

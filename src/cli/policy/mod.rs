@@ -104,7 +104,7 @@ fn problem_json(problem: &Problem) -> Json {
 }
 
 fn check(dir: Option<&Path>, out: Output) -> Result<(), Failure> {
-    match files(dir).and_then(|files| policy::compile(&files)) {
+    match files(dir).and_then(|files| policy::compile_with(&files, crate::sanitize::in_listed_value)) {
         Ok((policy, notes)) => good(&policy, &notes, out),
         Err(problems) => {
             if out.is_json() {

@@ -59,7 +59,8 @@ pub(super) struct Level {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Class {
-    pub class: IdentifierClass,
+    #[serde(rename = "class")]
+    pub of: IdentifierClass,
     pub means: &'static str,
     pub levels: Vec<ClassLevel>,
 }
@@ -221,7 +222,7 @@ impl<'p> Views<'p> {
     fn classes(&self) -> Vec<Class> {
         let classes = IdentifierClass::ALL.iter().filter(|class| !class.is_forbidden());
         classes
-            .map(|class| Class { class: *class, means: words::class(*class), levels: self.class(*class) })
+            .map(|class| Class { of: *class, means: words::class(*class), levels: self.class(*class) })
             .collect()
     }
 

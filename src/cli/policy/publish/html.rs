@@ -16,6 +16,7 @@ impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for character in self.0.chars() {
             match character {
+                '\n' => f.write_char(' ')?,
                 '&' => f.write_str("&amp;")?,
                 '<' => f.write_str("&lt;")?,
                 '>' => f.write_str("&gt;")?,
@@ -25,6 +26,7 @@ impl fmt::Display for Text<'_> {
                 '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                     write!(f, "&lt;U+{:04X}&gt;", u32::from(character))?;
                 }
+                other if other.is_control() => f.write_char('\u{fffd}')?,
                 other => f.write_char(other)?,
             }
         }
@@ -125,7 +127,10 @@ impl Page {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -136,5 +141,46 @@ mod tests {
             "&lt;/script&gt;&lt;b onclick=&#39;x&#39;&gt;&quot;&amp;amp;&lt;U+202E&gt;"
         );
         assert_eq!(fragment("vm.a:disks[].x{key}"), "vm.a:disks%5B%5D.x%7Bkey%7D");
+    }
+
+    /// The colours of one scheme, by their names.
+    fn colours(block: &str) -> BTreeMap<&str, [f64; 3]> {
+        let channel = |hex: &str| f64::from(u8::from_str_radix(hex, 16).unwrap()) / 255.0;
+        let linear = |c: f64| if c <= 0.040_45 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) };
+        let pairs = block.split(';').filter_map(|pair| pair.trim().strip_prefix("--")?.split_once(":#"));
+        pairs
+            .map(|(name, hex)| {
+                let wide =
+                    if hex.len() == 3 { hex.chars().flat_map(|c| [c, c]).collect() } else { hex.to_owned() };
+                let at = |from: usize| linear(channel(wide.get(from..from + 2).unwrap()));
+                (name, [at(0), at(2), at(4)])
+            })
+            .collect()
+    }
+
+    /// The contrast of WCAG 2.
+    fn contrast(one: [f64; 3], other: [f64; 3]) -> f64 {
+        let luminance = |[r, g, b]: [f64; 3]| 0.0722_f64.mul_add(b, 0.2126_f64.mul_add(r, 0.7152 * g));
+        let (a, b) = (luminance(one), luminance(other));
+        (a.max(b) + 0.05) / (a.min(b) + 0.05)
+    }
+
+    #[test]
+    fn every_text_stands_out_from_what_is_behind_it_in_light_and_dark() {
+        let blocks: Vec<_> = STYLE.split(":root{").skip(1).take(2).collect();
+        assert_eq!(blocks.len(), 2, "one for light, one for dark");
+        for block in blocks {
+            let colours = colours(block.split('}').next().unwrap());
+            let behind = ["paper", "card", "soft"];
+            let texts = ["ink", "muted", "link"]
+                .into_iter()
+                .flat_map(|text| behind.map(|back| (text, back.to_owned())));
+            let deeds = ["drop", "pseudonym", "generalise", "vocabulary", "redact", "keep", "named"];
+            let deeds = deeds.into_iter().map(|deed| (deed, format!("{deed}-b")));
+            for (text, back) in texts.chain(deeds) {
+                let found = contrast(*colours.get(text).unwrap(), *colours.get(back.as_str()).unwrap());
+                assert!(found >= 4.5, "{text} on {back}: {found:.2}");
+            }
+        }
     }
 }

@@ -91,31 +91,35 @@ fn ladder(page: &mut Page, program: &Program) {
     page.put(format_args!("</ol>"));
 }
 
-/// An example of a treatment: the field of which something is stored, and what.
-pub(super) fn sample<'d>(document: &'d Document, treatment: &str) -> Option<(&'d Field, &'d str)> {
+/// An example of a treatment: the field of which something is stored, and what. A kind of data that
+/// everybody knows is taken first.
+fn sample<'d>(document: &'d Document, treatment: &str) -> Option<(&'d Field, &'d str)> {
+    let known = match treatment {
+        "pseudonym" => IdentifierClass::HostName,
+        "generalise" => IdentifierClass::Location,
+        "redact" => IdentifierClass::ProductLog,
+        _ => IdentifierClass::NotIdentifying,
+    };
     let fields = document.products.iter().flat_map(|product| &product.events).flat_map(|event| &event.fields);
     let stored = fields.flat_map(|field| field.levels.iter().map(move |level| (field, level)));
-    let shown = stored
-        .filter(|(field, level)| {
-            let identifies = field.class != IdentifierClass::NotIdentifying;
-            level.at.deed.treatment == treatment && (identifies || treatment != "generalise")
-        })
-        .find_map(|(field, level)| Some((field, level.at.example.as_deref()?)));
-    shown
+    let shown = stored.filter(|(_, level)| level.at.deed.treatment == treatment);
+    let shown = shown.filter_map(|(field, level)| Some((field, level.at.example.as_deref()?)));
+    shown.min_by_key(|(field, _)| field.class != known)
 }
 
 fn treatments(page: &mut Page, document: &Document) {
     page.put(format_args!(
         "<section aria-labelledby=\"treatments\"><h2 id=\"treatments\">What can happen to a value</h2>\
-         <div class=\"scroll cards\" role=\"region\" tabindex=\"0\" aria-labelledby=\"treatments\"><table role=\"table\">\
+         <div class=\"scroll cards\" role=\"region\" tabindex=\"0\" aria-labelledby=\"treatments\"><table role=\"table\" class=\"treats\">\
          <thead><tr role=\"row\"><th scope=\"col\" role=\"columnheader\">Treatment</th>\
          <th scope=\"col\" role=\"columnheader\">What it means</th><th scope=\"col\" role=\"columnheader\">Sent</th>\
          <th scope=\"col\" role=\"columnheader\">Stored</th></tr></thead><tbody>"
     ));
     for ((word, name, means), passes) in words::TREATMENTS.iter().zip([0, 2, 2, 2, 3, 4]) {
         let sample = sample(document, word);
-        let (sent, stored) = sample.map_or(("", "–"), |(field, stored)| (field.example.as_str(), stored));
-        let sent = if *word == "drop" { dropped(document).unwrap_or("") } else { sent };
+        let (sent, stored) =
+            sample.map_or(("–", "–"), |(field, stored)| (field.example.as_str(), stored));
+        let sent = if *word == "drop" { dropped(document).unwrap_or("–") } else { sent };
         page.put(format_args!(
             "<tr role=\"row\"><th scope=\"row\" role=\"rowheader\"><span class=\"deed {word} n{passes}\">{name}</span></th>\
              <td role=\"cell\" data-l=\"What it means\">{means}</td>\
@@ -129,7 +133,7 @@ fn treatments(page: &mut Page, document: &Document) {
 }
 
 /// The example of a field that some level drops.
-pub(super) fn dropped(document: &Document) -> Option<&str> {
+fn dropped(document: &Document) -> Option<&str> {
     let fields = document.products.iter().flat_map(|product| &product.events).flat_map(|event| &event.fields);
     let mut fields = fields.filter(|field| {
         let drops = field.levels.iter().any(|level| level.at.deed.treatment == "drop");
@@ -157,18 +161,19 @@ fn pseudonyms(page: &mut Page) {
 }
 
 fn kinds(page: &mut Page, document: &Document) {
+    let columns = document.classes.first().map(|class| class.levels.as_slice()).unwrap_or_default();
     page.put(format_args!(
         "<section aria-labelledby=\"kinds\"><h2 id=\"kinds\">What each level does to each kind of data</h2>\
          <p>This table is the rule; the pages of the products show what it does to each field. The ids of the customer and of \
          the installation go with every batch, and follow the first rows. A level stores a field only if it also includes \
          its category and one of its purposes.</p>\
-         <div class=\"scroll cards\" role=\"region\" tabindex=\"0\" aria-labelledby=\"kinds\"><table role=\"table\" class=\"fields\">\
-         <thead><tr role=\"row\"><th scope=\"col\" role=\"columnheader\">Kind of data</th>"
+         <div class=\"scroll cards\" role=\"region\" tabindex=\"0\" aria-labelledby=\"kinds\"><table role=\"table\" class=\"matrix\" style=\"--cols:{}\">\
+         <thead><tr role=\"row\"><th scope=\"col\" role=\"columnheader\">Kind of data</th>",
+        columns.len()
     ));
-    let columns = document.classes.first().map(|class| class.levels.as_slice()).unwrap_or_default();
     for ClassLevel { program, level, .. } in columns {
         page.put(format_args!(
-            "<th scope=\"col\" role=\"columnheader\">{} {}</th>",
+            "<th scope=\"col\" role=\"columnheader\"><small>{}</small> {}</th>",
             Text(program),
             Text(level)
         ));
@@ -184,9 +189,9 @@ fn kind(page: &mut Page, class: &Class) {
     page.put(format_args!(
         "<tr role=\"row\"><th scope=\"row\" role=\"rowheader\">{}<p class=\"about\"><code>{}</code></p></th>",
         Text(class.means),
-        Text(class.class.as_str())
+        Text(class.of.as_str())
     ));
-    let named = class.class != IdentifierClass::NotIdentifying;
+    let named = class.of != IdentifierClass::NotIdentifying;
     for level in &class.levels {
         page.put(format_args!(
             "<td role=\"cell\" data-l=\"{} {}\">",

@@ -24,6 +24,7 @@ impl fmt::Display for Text<'_> {
                     f.write_char('\\')?;
                     f.write_char(character)?;
                 }
+                other if other.is_control() => f.write_char('\u{fffd}')?,
                 other => f.write_char(other)?,
             }
         }
@@ -121,7 +122,7 @@ fn classes(sheet: &mut Sheet, document: &Document) {
     }
     sheet.put(format_args!("\n|---|{}\n", "---|".repeat(columns.len())));
     for class in &document.classes {
-        sheet.put(format_args!("| {} (`{}`) |", Text(class.means), class.class));
+        sheet.put(format_args!("| {} (`{}`) |", Text(class.means), class.of));
         for level in &class.levels {
             sheet.put(format_args!(" {}", Text(&level.deed.label)));
             for region in &level.regions {

@@ -33,9 +33,10 @@ const TITLE_BYTES: usize = 200;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Writes index.html, index.md, dictionary.json, and a page for each product below products/. The pages load nothing
-from elsewhere and work without script. The same policy gives the same bytes. Files that an earlier run wrote are
-replaced, and removed when their product is no more; others are never overwritten.
+Writes index.html, index.md, dictionary.json, and a page for each product below products/. The
+pages load nothing from elsewhere and work without script. The same policy gives the same bytes.
+Files that an earlier run wrote are replaced, and removed when their product is no more; others
+are never overwritten.
 
 Examples:
   usaged policy publish /etc/usaged/policy --out site

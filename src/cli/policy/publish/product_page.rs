@@ -59,7 +59,7 @@ fn at(event: &Event, level: &str) -> String {
 
 fn legend(page: &mut Page) {
     page.put(format_args!(
-        "<section class=\"card\"><p><strong>How to read this page.</strong> “Sent” is a made-up example of what the product \
+        "<div class=\"card legend\"><p><strong>How to read this page.</strong> “Sent” is a made-up example of what the product \
          sends. Beside it stands what is stored of that example at each level of participation; at the level <em>none</em>, \
          nothing is. The four bars show roughly how much of a value passes.</p><ul class=\"chips\">"
     ));
@@ -71,7 +71,7 @@ fn legend(page: &mut Page) {
         page.put(format_args!("<li class=\"deed {word} n{passes}\">{name}</li>"));
     }
     page.put(format_args!(
-        "</ul><p class=\"about\"><a href=\"../index.html#treatments\">What these mean</a></p></section>\n"
+        "</ul><p class=\"about\"><a href=\"../index.html#treatments\">What these mean</a></p></div>\n"
     ));
 }
 

@@ -1,0 +1,207 @@
+//! Tests: text that somebody made to be slow, to slip through, or to break something.
+
+use super::detect_tests::marked;
+use super::{Folded, Nothing, Scan, work};
+
+/// How many bytes the detectors look at for each byte of `text`.
+fn cost(text: &str) -> u64 {
+    let mut folded = Folded::default();
+    let reading = folded.read(text);
+    let looked = work::of(|| assert!(Scan::new(reading.text, Nothing).count() <= text.len()));
+    looked / u64::try_from(text.len()).unwrap_or(1).max(1)
+}
+
+// covers: B1
+#[test]
+fn the_work_grows_with_the_text_and_no_faster() {
+    let pieces = [
+        "a",
+        "1",
+        "a.",
+        "1.",
+        "a@",
+        "@",
+        "a@b.",
+        "a:",
+        "1:",
+        "::",
+        "a-",
+        "1-",
+        "ab-12-",
+        "/",
+        "//",
+        "://",
+        "a://",
+        "\\",
+        "\\\\",
+        "\\\\a\\",
+        "a\\b",
+        "=",
+        "a=",
+        "user=",
+        "token=",
+        "token='",
+        "token=\"",
+        "password='",
+        "password=[",
+        "?",
+        "/?a=",
+        "&",
+        "eyJ",
+        "eyJ-",
+        "eyJ.",
+        "sk-",
+        "ghp_",
+        "SG.",
+        "xoxb-",
+        "aB3dE5gH7jK9-",
+        "ABCdef123456-",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN ",
+        "BEGIN",
+        "-----END",
+        "4111 ",
+        "4111",
+        "1 1 ",
+        "(1) ",
+        "+1 ",
+        "DE89 ",
+        "DE89",
+        "GB82WEST1234",
+        "Bearer ",
+        "for user ",
+        "user ",
+        "Jun 1 ",
+        "lat=",
+        "1.1, ",
+        "1.1,1.1",
+        "[",
+        "[email",
+        "p1-",
+        "p1-host_name-s-",
+        "p1-host_name-s-0123456789abcdefghijklmno",
+        "12345678-",
+        "ffff:",
+        "00:",
+        "0050.",
+        "https://a@",
+        "https://a?",
+        "\u{b0}",
+        "1\u{b0}",
+        "\u{200b}",
+        "\u{ff41}",
+        "\u{e9}",
+        "\u{e9}.",
+        "Cookie: ",
+        "\n",
+        " ",
+        "'",
+        "home/",
+        "/home/",
+        "\\Users\\",
+        "x.com-",
+        "a_",
+        "_1",
+        "+",
+        "<password>",
+        "--password ",
+    ];
+    let mut wrong = Vec::new();
+    for piece in pieces {
+        for other in ["", "x", " ", ".", "1"] {
+            let text = |len: usize| format!("{piece}{other}").repeat(len / (piece.len() + other.len()));
+            let (small, large) = (cost(&text(4_000)), cost(&text(32_000)));
+            if large > small + small / 2 + 20 || large > 2_500 {
+                wrong.push(format!("{piece:?} {other:?}: {small} and then {large} for a byte"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn a_megabyte_without_a_space_is_read_like_any_other_text() {
+    for unit in ["a", "ab1", "4", "f", "a.b-", "\u{4f8b}", "x/y?z=", "%41"] {
+        let text = unit.repeat(1_048_576 / unit.len());
+        let hidden = format!("{text} jane@example.com {text}");
+        assert!(cost(&text) < 600, "{unit}");
+        assert!(!marked(&hidden).contains("jane@example.com"), "{unit}");
+    }
+}
+
+#[test]
+fn no_prefix_of_a_secret_that_is_long_enough_to_matter_stays() {
+    for (secret, least) in [
+        ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", 12),
+        ("AKIAIOSFODNN7EXAMPLE", 12),
+        ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", 16),
+        ("xoxb-123456789012-abcdefghijkl", 14),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N", 12),
+        ("password=correct-horse-battery", 10),
+        ("Authorization: Bearer abcdef123456789", 30),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA1234567890abcdefgh\n-----END RSA PRIVATE KEY-----",
+            31,
+        ),
+        ("https://bob:hunter2@db.example.com/", 20),
+    ] {
+        for end in least..=secret.len() {
+            let cut = &secret[..end];
+            let told = marked(&format!("x {cut}"));
+            assert!(told.contains("[secret]"), "{cut:?} became {told:?}");
+        }
+    }
+}
+
+#[test]
+fn whatever_comes_every_byte_is_kept_or_found_and_no_character_is_cut() {
+    let pieces = [
+        "jane@example.com",
+        "10.1.2.3",
+        "\u{e9}",
+        "\u{1f600}",
+        "\u{200b}",
+        "[",
+        "]",
+        "[email]",
+        " ",
+        ".",
+        "@",
+        "://",
+        "password=",
+        "\u{ff11}",
+        "p1-host_name-s-0123456789abcdefghijklmnop",
+        "\\",
+        "/home/",
+        "4111111111111111",
+        "\0",
+        "\u{1f}",
+        "-----BEGIN PRIVATE KEY-----",
+        "eyJhbGciOiJIUzI1NiJ9",
+        ":",
+        "\n",
+        "DE89370400440532013000",
+    ];
+    let mut seed = 7_u64;
+    for _ in 0..5_000 {
+        let mut text = String::new();
+        for _ in 0..6 {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at = usize::try_from(seed >> 33).unwrap_or(0) % pieces.len();
+            text.push_str(pieces[at]);
+        }
+        let mut folded = Folded::default();
+        let reading = folded.read(&text);
+        let mut last = 0;
+        for found in Scan::new(reading.text, Nothing) {
+            assert!(
+                found.start >= last && found.start < found.end && found.end <= reading.text.len(),
+                "{text:?}"
+            );
+            let (start, end) = (reading.origin(found.start), reading.origin(found.end));
+            assert!(text.is_char_boundary(start) && text.is_char_boundary(end), "{text:?}");
+            last = found.end;
+        }
+        assert!(!marked(&text).contains("half a character"), "{text:?}");
+    }
+}

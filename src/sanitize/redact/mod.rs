@@ -1,0 +1,151 @@
+//! Redaction: text in which every identifier that is found is replaced, by its pseudonym where the level makes
+//! one of its class, else by a marker.
+//!
+//! What is found does not depend on the level ([`super::detect`], and the [`known`] identifiers of the batch);
+//! only what replaces it does. So text that was redacted at one level can be brought down to a stricter one
+//! without the raw text, with the same bytes ([`lower`]).
+
+mod find;
+pub(super) mod gather;
+pub(super) mod item;
+pub(super) mod known;
+mod listed;
+mod lower;
+mod seen;
+mod writer;
+
+#[cfg(test)]
+mod redact_tests;
+
+pub use find::{Found, find};
+pub use listed::in_listed_value;
+#[allow(unused_imports, reason = "called by whoever brings stored batches down")]
+pub(super) use lower::lower;
+pub(super) use seen::Seen;
+
+use zeroize::Zeroize as _;
+
+use super::ProgramKeys;
+use super::canonical::{self, Canonical};
+use super::detect::{Finding, Folded, Scan, What};
+use crate::model::{Fate, IdentifierClass, Reason};
+use crate::policy::{Epoch, Redaction};
+use known::Known;
+use writer::Writer;
+
+/// Buffers that values are treated in, one after another, and what is known of the request at hand.
+#[derive(Default)]
+pub(super) struct Workspace {
+    pub(super) canonical: canonical::Scratch,
+    folded: Folded,
+    out: Vec<u8>,
+    pub(super) known: Known,
+    /// What the latest redaction found.
+    pub(super) seen: Seen,
+}
+
+impl std::fmt::Debug for Workspace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Workspace(..)")
+    }
+}
+
+/// Redacts a text.
+///
+/// # Errors
+/// [`Reason::Malformed`] if it is longer than the dictionary allows, or no UTF-8.
+pub(super) fn redact<'t>(
+    rules: &Redaction,
+    keys: &ProgramKeys,
+    raw: &'t [u8],
+    work: &'t mut Workspace,
+) -> Result<(&'t [u8], Fate), Reason> {
+    work.seen = Seen::default();
+    if is_listed(rules, raw) {
+        return Ok((raw, Fate::Kept));
+    }
+    let within = u32::try_from(raw.len()).is_ok_and(|len| len <= rules.max_bytes);
+    let text = std::str::from_utf8(raw).ok().filter(|_| within).ok_or(Reason::Malformed)?;
+    let Workspace { canonical, folded, out, known, seen } = work;
+    let reading = folded.read(text);
+    let mut scan = Scan::new(reading.text, &*known);
+    let mut next = scan.next();
+    // What looks like a token of ours is found like anything else; that none gets past is not left to that.
+    if next.is_none() && rules.cut.is_none() && memchr::memmem::find(raw, b"p1-").is_none() {
+        return Ok((raw, Fate::Redacted));
+    }
+    out.clear();
+    let mut writer = Writer::new(out, rules.cut);
+    let mut at = 0;
+    while let Some(found) = next {
+        let found_text = reading.text.get(found.start..found.end).unwrap_or_default();
+        let replaced = replacement(rules, keys, (found, found_text), known, canonical);
+        if let Some((what, token)) = replaced {
+            let start = reading.origin(found.start);
+            writer.literal(raw.get(at..start).unwrap_or_default());
+            writer.item(|out| match token {
+                Some((class, epoch, bits)) => item::write_token(class, epoch, keys.epoch(), bits, out),
+                None => item::write_marker(what.word(), out),
+            });
+            seen.count(what, token.is_some());
+            at = reading.origin(found.end);
+        }
+        next = scan.next();
+    }
+    writer.literal(raw.get(at..).unwrap_or_default());
+    seen.is_cut = writer.is_cut();
+    Ok((out.as_slice(), Fate::Redacted))
+}
+
+/// Whether the dictionary lists a value: then it is kept as it is.
+fn is_listed(rules: &Redaction, text: &[u8]) -> bool {
+    rules.vocabulary.as_ref().is_some_and(|words| words.get(text).is_some())
+}
+
+/// What was found, and the token that replaces it, or none for a marker; `None` if it is nobody's and stays.
+type Replacement = (What, Option<(IdentifierClass, Epoch, [u8; 16])>);
+
+fn replacement(
+    rules: &Redaction,
+    keys: &ProgramKeys,
+    (found, text): (Finding, &[u8]),
+    known: &Known,
+    scratch: &mut canonical::Scratch,
+) -> Option<Replacement> {
+    let token = |class: IdentifierClass, canonical: &[u8]| {
+        let epoch = rules.found.get(class.index()).copied().flatten()?;
+        // Without a key there is a marker, and no pseudonym.
+        keys.token(class, epoch, canonical).map(|bits| (class, epoch, bits))
+    };
+    let class = match found.what {
+        What::Class(class) => class,
+        What::Known(number) => {
+            let (class, canonical) = known.get(number)?;
+            return Some((What::Class(class), token(class, canonical)));
+        }
+        what @ (What::NationalId | What::Iban | What::PaymentCard | What::Token) => {
+            return Some((what, None));
+        }
+    };
+    match canonical::canonical(class, text, scratch) {
+        Canonical::Known(_) => None,
+        Canonical::Malformed => Some((found.what, None)),
+        Canonical::Identifier(canonical) => {
+            // The same identifier in a field says what it is.
+            let class = if is_vague(class) { known.class_of(canonical).unwrap_or(class) } else { class };
+            Some((What::Class(class), token(class, canonical)))
+        }
+    }
+}
+
+/// Whether the form of a class says less of what it is than the class of a field does: any id can be a UUID, and
+/// an object can have the name of a host.
+const fn is_vague(class: IdentifierClass) -> bool {
+    matches!(class, IdentifierClass::BiosUuid | IdentifierClass::HostName | IdentifierClass::UserId)
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        self.out.zeroize();
+    }
+}

@@ -1,0 +1,98 @@
+//! What a redaction found: counts by kind, for whoever asks why a text looks as it does.
+
+use std::fmt::Write as _;
+
+use crate::model::IdentifierClass;
+use crate::sanitize::detect::What;
+
+const KINDS: usize = IdentifierClass::ALL.len() + What::CLASSLESS.len();
+
+/// Counts of what was replaced in one text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sanitize) struct Seen {
+    /// For each kind, how many became a token and how many a marker.
+    counts: [(u32, u32); KINDS],
+    /// Whether the text was longer than the level takes.
+    pub(in crate::sanitize) is_cut: bool,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self { counts: [(0, 0); KINDS], is_cut: false }
+    }
+}
+
+impl Seen {
+    fn index(what: What) -> usize {
+        match what {
+            What::Class(class) => class.index(),
+            What::Known(_) => KINDS,
+            what => {
+                let at = What::CLASSLESS.iter().position(|known| *known == what);
+                IdentifierClass::ALL.len() + at.unwrap_or(KINDS)
+            }
+        }
+    }
+
+    pub(super) fn count(&mut self, what: What, is_token: bool) {
+        if let Some((tokens, markers)) = self.counts.get_mut(Self::index(what)) {
+            let count = if is_token { tokens } else { markers };
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// What was found, in words, to stand after the rule that asked for it.
+    pub(in crate::sanitize) fn told(&self) -> String {
+        let classes = IdentifierClass::ALL.iter().map(|class| What::Class(*class));
+        let mut told = String::new();
+        let list = |tokens: bool| {
+            let mut list = String::new();
+            for what in classes.clone().chain(What::CLASSLESS) {
+                let (token, marker) = self.counts.get(Self::index(what)).copied().unwrap_or_default();
+                let count = if tokens { token } else { marker };
+                if count > 0 {
+                    let comma = if list.is_empty() { "" } else { ", " };
+                    // Writing to a `String` has no error to give.
+                    _ = write!(list, "{comma}{count} {}", what.word());
+                }
+            }
+            list
+        };
+        let (tokens, markers) = (list(true), list(false));
+        if tokens.is_empty() && markers.is_empty() {
+            told.push_str("; nothing was found in it");
+        }
+        if !tokens.is_empty() {
+            _ = write!(told, "; replaced by pseudonyms: {tokens}");
+        }
+        if !markers.is_empty() {
+            _ = write!(told, "; replaced by markers: {markers}");
+        }
+        if self.is_cut {
+            told.push_str("; what was too long was cut");
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Seen;
+    use crate::model::IdentifierClass;
+    use crate::sanitize::detect::What;
+
+    #[test]
+    fn what_was_found_is_told_by_kind() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.told(), "; nothing was found in it");
+        seen.count(What::Class(IdentifierClass::HostName), true);
+        seen.count(What::Class(IdentifierClass::HostName), true);
+        seen.count(What::Class(IdentifierClass::Email), false);
+        seen.count(What::PaymentCard, false);
+        seen.is_cut = true;
+        assert_eq!(
+            seen.told(),
+            "; replaced by pseudonyms: 2 host_name; replaced by markers: 1 email, 1 payment_card; what was too long was cut"
+        );
+    }
+}

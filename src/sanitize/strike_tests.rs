@@ -1,0 +1,124 @@
+//! Where an identifier is found in stored values: every form that a level can have stored it in.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use data_encoding::BASE32HEX_NOPAD;
+
+use super::{Strike, Struck, StruckFrom, strike};
+use crate::model::{CustomerKey, IdentifierClass as Class, ProgramName, RawText};
+use crate::policy::Epoch;
+use crate::sanitize::{CustomerSalt, CustomerSecret, DataRoot, Ratchet, Scratch, encode};
+
+const HOST: &str = "esx01.corp.example.com";
+
+fn secret() -> CustomerSecret {
+    let (root, salt) = (DataRoot::new([5; 32]), CustomerSalt::new([7; 32]));
+    CustomerSecret::derive(&root, &salt, Ratchet::new(0, [6; 32]), CustomerKey(1))
+}
+
+fn program() -> ProgramName {
+    ProgramName::new("ceip").unwrap()
+}
+
+fn host() -> Strike {
+    Strike::identifier(Class::HostName, RawText::new(HOST.as_bytes()), &secret(), &[program()], &[3, 4])
+        .unwrap()
+}
+
+fn message(number: u8, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let (mut inner, mut out) = (Vec::new(), Vec::new());
+    write(&mut inner);
+    encode::bytes_field(&mut out, number, &inner);
+    out
+}
+
+/// A batch of one event with one field, of a class, a treatment and the bytes of a value.
+fn batch(class: Class, treatment: &str, value: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (number, text) in [(1, "vcenter"), (2, "ceip"), (3, "enhanced"), (5, "v1")] {
+        encode::text_field(&mut body, number, text);
+    }
+    encode::bytes_field(&mut body, 13, &[4]);
+    body.extend(message(10, |out| {
+        encode::text_field(out, 1, "field");
+        encode::text_field(out, 2, class.as_str());
+        encode::text_field(out, 3, treatment);
+    }));
+    encode::text_field(&mut body, 11, "event");
+    body.extend(message(12, |out| {
+        encode::varint_field(out, 1, 0);
+        encode::varint_field(out, 2, 7);
+        out.extend(message(3, |out| {
+            encode::varint_field(out, 1, 0);
+            encode::bytes_field(out, 2, value);
+        }));
+    }));
+    body
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::bytes_field(&mut out, 1, text.as_bytes());
+    out
+}
+
+fn token(token: [u8; 16]) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode::bytes_field(&mut out, 6, &token);
+    out
+}
+
+fn is_struck(body: &[u8], what: &Strike) -> bool {
+    let from = StruckFrom { customer: CustomerKey(1), accepted_version: 1, fingerprint: [0; 8] };
+    match strike(body, what, &from, &mut Scratch::default()).unwrap() {
+        Struck::Untouched => false,
+        Struck::All { events_removed } => events_removed == 1,
+        Struck::Part { .. } => unreachable!("there is one event"),
+    }
+}
+
+/// covers: P8
+#[test]
+fn an_identifier_is_found_in_every_form_that_a_level_can_have_stored() {
+    let letters = |token: [u8; 16]| BASE32HEX_NOPAD.encode(&token).to_ascii_lowercase();
+    let of = |epoch: u32, kind, value: &str| {
+        secret().program(&program(), epoch).token(Class::HostName, kind, value.as_bytes()).unwrap()
+    };
+    let stable = of(3, Epoch::Stable, HOST);
+    let [old, new, later] = [3, 4, 5].map(|epoch| of(epoch, Epoch::Rotating, HOST));
+    let other = of(3, Epoch::Stable, "esx02.corp.example.com");
+    for (class, treatment, value, found) in [
+        (Class::HostName, "pseudonym", token(stable), true),
+        (Class::HostName, "pseudonym", token(old), true),
+        (Class::HostName, "pseudonym", token(new), true),
+        (Class::HostName, "pseudonym", token(later), false),
+        (Class::HostName, "pseudonym", token(other), false),
+        (Class::HostName, "keep", text("ESX01.Corp.Example.com."), true),
+        (Class::HostName, "keep", text("esx02.corp.example.com"), false),
+        (Class::ProductLog, "redact", text(&format!("on p1-host_name-s-{} at 7", letters(stable))), true),
+        (Class::ProductLog, "redact", text(&format!("on p1-host_name-r4-{}", letters(new))), true),
+        (Class::ProductLog, "redact", text(&format!("on p1-host_name-s-{}", letters(other))), false),
+        // What no detector has found.
+        (Class::ProductLog, "redact", text("up=ESX01.corp.example.com;"), true),
+        (Class::ProductLog, "redact", text("up=esx01.corp.example.community"), false),
+        (Class::ObjectName, "keep", text("copy of esx01.corp.example.com"), true),
+        (Class::NotIdentifying, "vocabulary", text("esx01.corp.example.com"), false),
+        (Class::Url, "generalise", text("https://example.com"), false),
+    ] {
+        assert_eq!(
+            is_struck(&batch(class, treatment, &value), &host()),
+            found,
+            "{class} {treatment} {value:?}"
+        );
+    }
+}
+
+#[test]
+fn a_time_is_in_its_range_with_both_ends() {
+    let body = batch(Class::HostName, "keep", &text("x"));
+    for (range, found) in [(7..=7, true), (0..=7, true), (7..=9, true), (8..=9, false), (0..=6, false)] {
+        assert_eq!(is_struck(&body, &Strike::times(range.clone())), found, "{range:?}");
+    }
+    assert!(is_struck(&body, &host().or(Strike::times(7..=7))));
+    assert!(!is_struck(&body, &Strike::default()));
+}

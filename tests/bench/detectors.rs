@@ -1,0 +1,148 @@
+//! Measures the detectors on public corpora, which `make detectors` fetches and nobody commits: recall and
+//! precision by class. Prints a table; docs/detectors.md says how to read it.
+
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that cannot go on should stop")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use usaged::sanitize::{Found, find};
+
+/// A label of a corpus and the words of ours that hit it.
+const LABELS: [(&str, &[&str]); 8] = [
+    ("EMAIL_ADDRESS", &["email"]),
+    ("IP_ADDRESS", &["ip_address"]),
+    ("IBAN_CODE", &["iban"]),
+    ("CREDIT_CARD", &["payment_card"]),
+    ("US_SSN", &["national_id"]),
+    ("PHONE_NUMBER", &["phone"]),
+    ("DOMAIN_NAME", &["host_name", "url"]),
+    ("US_DRIVER_LICENSE", &["national_id"]),
+];
+
+#[derive(Default, Clone, Copy)]
+struct Score {
+    spans: usize,
+    hits: usize,
+    /// Spans of which nothing is left, whatever they were taken for.
+    gone: usize,
+    found: usize,
+    right: usize,
+}
+
+fn main() {
+    let dirs: Vec<PathBuf> =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).map(PathBuf::from).collect();
+    let verbose = std::env::var_os("USAGED_DETECTORS_SHOW").is_some();
+    let [labelled, plain @ ..] = dirs.as_slice() else {
+        println!(
+            "give the labelled corpus (synth_dataset_v2.json) and the directories of plain text; see `make detectors`"
+        );
+        return;
+    };
+    labelled_corpus(labelled, verbose);
+    for dir in plain {
+        plain_corpus(dir, verbose);
+    }
+}
+
+fn labelled_corpus(path: &Path, verbose: bool) {
+    let texts: Vec<serde_json::Value> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let mut scores: BTreeMap<&str, Score> = BTreeMap::new();
+    let mut wrong: BTreeMap<&str, usize> = BTreeMap::new();
+    for text in &texts {
+        let full = text["full_text"].as_str().unwrap();
+        let places: Vec<usize> = full.char_indices().map(|(at, _)| at).chain([full.len()]).collect();
+        let found = find(full);
+        let mut claimed = vec![false; found.len()];
+        for span in text["spans"].as_array().unwrap() {
+            let label = span["entity_type"].as_str().unwrap();
+            let at = |key: &str| places[usize::try_from(span[key].as_u64().unwrap()).unwrap()];
+            let (start, end) = (at("start_position"), at("end_position"));
+            let overlaps = |found: &Found| found.start < end && start < found.end;
+            let Some((label, words)) = LABELS.iter().find(|(known, _)| *known == label) else {
+                // Names and places have no form. What is found inside of one is judged by the other labels.
+                continue;
+            };
+            let score = scores.entry(label).or_default();
+            score.spans += 1;
+            let hit = found.iter().any(|found| overlaps(found) && words.contains(&found.what));
+            score.hits += usize::from(hit);
+            let covered = full[start..end].char_indices().all(|(at, c)| {
+                let at = start + at;
+                !c.is_alphanumeric() || found.iter().any(|found| found.start <= at && at < found.end)
+            });
+            score.gone += usize::from(covered);
+            for (claimed, _) in claimed
+                .iter_mut()
+                .zip(&found)
+                .filter(|(_, found)| overlaps(found) && words.contains(&found.what))
+            {
+                *claimed = true;
+            }
+            if verbose && !hit {
+                println!("  missed {label}: {:?} in {:?}", &full[start..end], full);
+            }
+        }
+        for (found, claimed) in found.iter().zip(claimed) {
+            if !claimed {
+                *wrong.entry(found.what).or_default() += 1;
+                if verbose {
+                    println!("  extra {}: {:?} in {full:?}", found.what, &full[found.start..found.end]);
+                }
+            }
+        }
+    }
+    println!("\n| label | spans | found as such | recall | replaced whole |\n|---|---|---|---|---|");
+    for (label, score) in &scores {
+        let recall = ratio(score.hits, score.spans);
+        println!(
+            "| {label} | {} | {} | {recall} | {} |",
+            score.spans,
+            score.hits,
+            ratio(score.gone, score.spans)
+        );
+    }
+    println!("\nfound outside of these labels: {wrong:?}");
+    let _ = Score { found: 0, right: 0, ..Score::default() };
+}
+
+/// What is found in text whose lines nobody labelled: by word, with examples, to be judged by eye.
+fn plain_corpus(dir: &Path, verbose: bool) {
+    let mut files = vec![dir.to_path_buf()];
+    let mut counts: BTreeMap<&str, BTreeMap<String, usize>> = BTreeMap::new();
+    let (mut lines, mut bytes) = (0, 0);
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            continue;
+        }
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        for line in text.lines() {
+            lines += 1;
+            bytes += line.len();
+            for found in find(line) {
+                let value = line[found.start..found.end].to_owned();
+                if verbose {
+                    println!(
+                        "  {}: {value:?} in {:?}",
+                        found.what,
+                        line.chars().take(300).collect::<String>()
+                    );
+                }
+                *counts.entry(found.what).or_default().entry(value).or_default() += 1;
+            }
+        }
+    }
+    println!("\n{}: {lines} lines, {bytes} bytes", dir.display());
+    for (what, values) in counts {
+        let all: usize = values.values().sum();
+        let mut examples: Vec<_> = values.iter().collect();
+        examples.sort_by(|a, b| b.1.cmp(a.1));
+        println!("  {what}: {all} of {} values: {:?}", values.len(), &examples[..examples.len().min(12)]);
+    }
+}
+
+fn ratio(part: usize, whole: usize) -> String {
+    if whole == 0 { "-".to_owned() } else { format!("{:.3}", part as f64 / whole as f64) }
+}
