@@ -119,6 +119,7 @@ mod tests {
             nonces.push(nonce);
         }
         let [acknowledged, given_back, ..] = nonces.as_slice() else { panic!("{nonces:?}") };
+        assert_eq!(queue.hand_out(CommitNumber(6), *given_back, [1; 8]), Ok(()));
         assert_eq!(queue.acknowledge(CommitNumber(5), *acknowledged), Ok(()));
         assert_eq!(queue.extend(CommitNumber(6), *given_back, now, 0), Ok(()));
         assert!(queue.bury(CommitNumber(9), now, DeadReason::Damaged));

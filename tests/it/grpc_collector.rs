@@ -18,8 +18,8 @@ use usaged::grpc::proto::drain::{CreateSubscriptionRequest, Purpose, Subscriptio
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 use usaged::grpc::{
-    AdminDoor, DrainDoor, Ended, Health, Identity, IngestDoor, KeyDoor, Options, Reload, RootKeyPlace,
-    routes, serve,
+    AdminDoor, DrainDoor, Ended, Health, Identity, IngestDoor, KeyDoor, LedgerDoor, Options, Reload,
+    RootKeyPlace, routes, serve,
 };
 use usaged::ingest::{self, Intake};
 use usaged::model::CustomerId;
@@ -76,6 +76,7 @@ impl Collector {
         );
         let drain = drain.await.unwrap();
         let room = drain.clone();
+        let ledger = crate::ledger_world::open(dir.path(), 0, 0);
         let policy_is_bad = Arc::new(AtomicBool::new(false));
         let reload: Reload = {
             let (policy, is_bad) = (policy.clone(), Arc::clone(&policy_is_bad));
@@ -88,8 +89,17 @@ impl Collector {
         let (routes, health) = routes(
             IngestDoor::new(intake, Identity::Loopback, &options),
             DrainDoor::new(drain.clone(), clock.clone(), &options),
-            AdminDoor::new(store, customers.clone(), drain, policy.clone(), clock.clone(), settings, reload),
-            KeyDoor::new(customers, policy, clock, BTreeMap::new(), Arc::new(NoPlace)),
+            AdminDoor::new(
+                store.clone(),
+                customers.clone(),
+                drain,
+                policy.clone(),
+                clock.clone(),
+                settings,
+                reload,
+            ),
+            KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(NoPlace)),
+            LedgerDoor::new(ledger, store, policy, clock),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

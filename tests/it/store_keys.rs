@@ -163,14 +163,12 @@ async fn what_is_destroyed_is_not_brought_back_by_what_comes_in_the_same_write()
     assert_eq!(store.bridges(Some(customer)).unwrap(), [bridge(customer, epoch)]);
 
     let to = entry.secret.ratchet().forward(epoch + 9);
-    let ops = vec![
-        MetaOp::Key(KeyOp::Destroy { customer }),
-        MetaOp::Key(KeyOp::Ratchet { customer, to: to.clone() }),
-        put(bridge(customer, epoch + 1)),
-    ];
-    store.write_meta(ops, true).await.unwrap();
+    store.destroy_customer(customer, Vec::new()).await.unwrap();
     store
-        .write_meta(vec![MetaOp::Key(KeyOp::Ratchet { customer, to }), put(bridge(customer, epoch))], true)
+        .write_meta(
+            vec![MetaOp::Key(KeyOp::Ratchet { customer, to }), put(bridge(customer, epoch + 1))],
+            true,
+        )
         .await
         .unwrap();
     assert!(store.customer(&id(0)).unwrap().is_none());
