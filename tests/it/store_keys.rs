@@ -65,7 +65,7 @@ async fn pseudonyms_of_kept_epochs_outlive_restarts_and_moves_and_older_ones_do_
         let now = first + passed;
         assert_eq!(store.rotation().epoch(bench.clock.now()), now);
         was.push(token(&customers, 1, now).unwrap());
-        customers.move_ratchets(now).await.unwrap();
+        customers.move_ratchets(now, |_, _| Vec::new()).await.unwrap();
         for (epoch, was) in (first..=now).zip(&was) {
             let kept = epoch + 2 >= now;
             assert_eq!(token(&customers, 1, epoch), kept.then_some(*was), "epoch {epoch} at {now}");
@@ -98,7 +98,7 @@ async fn what_waits_is_brought_down_with_the_keys_of_the_epoch_in_which_it_came(
     let stored = stable(&customers, 0);
     for (epochs, expected) in [(1, Some(at_once)), (1, Some(at_once)), (1, None)] {
         bench.clock.advance_ms(epochs * EPOCH_MS);
-        customers.move_ratchets(store.rotation().epoch(bench.clock.now())).await.unwrap();
+        customers.move_ratchets(store.rotation().epoch(bench.clock.now()), |_, _| Vec::new()).await.unwrap();
         let entry = customers.get(&id(0)).unwrap().unwrap();
         let keys = entry.secret.program(&ceip(), store.rotation().epoch(received));
         assert_eq!(keys.rotate(CLASS, &stored), expected);
@@ -112,11 +112,11 @@ async fn all_ratchets_are_moved_in_chunks_and_a_second_round_finds_nothing() {
     let customers = Customers::new(store.clone(), 100);
     register(&store, 0..2_345).await;
     let now = store.rotation().epoch(bench.clock.now());
-    assert_eq!(customers.move_ratchets(now).await.unwrap().customers, 0, "new ones stand where they should");
-    let moved = customers.move_ratchets(now + 7).await.unwrap();
+    assert_eq!(customers.move_ratchets(now, |_, _| Vec::new()).await.unwrap().customers, 0, "new ones stand where they should");
+    let moved = customers.move_ratchets(now + 7, |_, _| Vec::new()).await.unwrap();
     assert_eq!((moved.customers, moved.more), (2_345, false));
-    assert_eq!(customers.move_ratchets(now + 7).await.unwrap().customers, 0);
-    assert_eq!(customers.move_ratchets(now).await.unwrap().customers, 0, "nothing moves back");
+    assert_eq!(customers.move_ratchets(now + 7, |_, _| Vec::new()).await.unwrap().customers, 0);
+    assert_eq!(customers.move_ratchets(now, |_, _| Vec::new()).await.unwrap().customers, 0, "nothing moves back");
     for n in [0, 999, 1_000, 2_344] {
         assert_eq!(store.customer(&id(n)).unwrap().unwrap().ratchet.epoch(), now + 5);
     }
@@ -131,7 +131,7 @@ async fn after_a_long_absence_ratchets_are_moved_in_bounded_steps() {
     let far = store.rotation().epoch(bench.clock.now()) + Ratchet::STEPS + 3;
     let mut rounds = Vec::new();
     for _ in 0..3 {
-        let moved = customers.move_ratchets(far).await.unwrap();
+        let moved = customers.move_ratchets(far, |_, _| Vec::new()).await.unwrap();
         rounds.push((moved.customers, moved.more));
     }
     assert_eq!(rounds, [(3, true), (3, false), (0, false)]);
@@ -176,8 +176,8 @@ async fn what_is_destroyed_is_not_brought_back_by_what_comes_in_the_same_write()
     assert_eq!(store.bridges(None).unwrap(), [bridge(other, epoch)]);
     assert!(store.customer(&id(1)).unwrap().is_some());
     // Bridges end by themselves.
-    assert_eq!(customers.end_bridges(UnixMillis(START.0 + 999)).await.unwrap(), 0);
-    assert_eq!(customers.end_bridges(UnixMillis(START.0 + 1_000)).await.unwrap(), 1);
+    assert_eq!(customers.end_bridges(UnixMillis(START.0 + 999), |_, _| Vec::new()).await.unwrap(), 0);
+    assert_eq!(customers.end_bridges(UnixMillis(START.0 + 1_000), |_, _| Vec::new()).await.unwrap(), 1);
     assert!(store.bridges(None).unwrap().is_empty());
 }
 
@@ -264,7 +264,7 @@ async fn a_clock_that_falls_behind_the_keys_withholds_rotating_pseudonyms_and_no
     assert_eq!(before.tally.fields_withheld, [0; Reason::COUNT], "{:?}", before.tally);
     assert_eq!(rotation_of_instance(&store, 1), Some(store.rotation().epoch(START)));
     // The ratchets move far ahead, as a clock of another year would have it; then the clock is put right.
-    customers.move_ratchets(store.rotation().epoch(START) + 12).await.unwrap();
+    customers.move_ratchets(store.rotation().epoch(START) + 12, |_, _| Vec::new()).await.unwrap();
     let after = submit(2).await;
     assert_eq!(after.tally.accepted, 1, "what does not rotate is stored: {:?}", after.tally);
     assert_eq!(after.tally.fields_withheld[Reason::NoKey.index()], 1, "{:?}", after.tally);
