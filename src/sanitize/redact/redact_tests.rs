@@ -195,10 +195,12 @@ fn piece() -> impl Strategy<Value = String> {
         "_",
         "@",
     ];
+    // Compiled once: as a plain text, a pattern is read again for every value.
+    let pattern = |text| prop::string::string_regex(text).unwrap();
     prop_oneof![
         4 => prop::sample::select(fixed.to_vec()).prop_map(str::to_owned),
-        2 => "[a-z0-9 .:@/\\[\\]_-]{0,12}",
-        1 => "\\PC{0,6}",
+        2 => pattern("[a-z0-9 .:@/\\[\\]_-]{0,12}"),
+        1 => pattern("\\PC{0,6}"),
     ]
 }
 
