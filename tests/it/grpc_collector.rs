@@ -18,8 +18,8 @@ use usaged::grpc::proto::drain::{CreateSubscriptionRequest, Purpose, Subscriptio
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 use usaged::grpc::{
-    AdminDoor, DrainDoor, Ended, Health, Identity, IngestDoor, KeyDoor, Options, Reload, RootKeyPlace,
-    routes, serve,
+    AdminDoor, DrainDoor, Ended, Health, Identity, IngestDoor, KeyDoor, LedgerDoor, Options, Reload,
+    RootKeyPlace, routes, serve,
 };
 use usaged::ingest::{self, Intake};
 use usaged::model::CustomerId;
@@ -44,6 +44,8 @@ impl RootKeyPlace for NoPlace {
 }
 
 pub struct Collector {
+    /// What is under everything. Nobody takes entries out of its outbox.
+    pub store: Store,
     /// The room behind the drainers' door.
     pub room: Drain,
     pub address: std::net::SocketAddr,
@@ -85,11 +87,21 @@ impl Collector {
             })
         };
         let options = Options::default();
+        let ledger = crate::ledger_world::open(dir.path(), 0, 0);
         let (routes, health) = routes(
             IngestDoor::new(intake, Identity::Loopback, &options),
             DrainDoor::new(drain.clone(), clock.clone(), &options),
-            AdminDoor::new(store, customers.clone(), drain, policy.clone(), clock.clone(), settings, reload),
-            KeyDoor::new(customers, policy, clock, BTreeMap::new(), Arc::new(NoPlace)),
+            AdminDoor::new(
+                store.clone(),
+                customers.clone(),
+                drain,
+                policy.clone(),
+                clock.clone(),
+                settings,
+                reload,
+            ),
+            KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(NoPlace)),
+            LedgerDoor::new(ledger, store.clone(), policy, clock),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -97,7 +109,7 @@ impl Collector {
         let ended = tokio::spawn(serve(listener, routes, options, shutdown.clone()));
         health.set(true).await;
         let channel = connect(&address.to_string()).await.unwrap();
-        Self { room, address, channel, health, policy_is_bad, shutdown, ended, _dir: dir }
+        Self { store, room, address, channel, health, policy_is_bad, shutdown, ended, _dir: dir }
     }
 
     pub fn admin(&self) -> AdminServiceClient<Channel> {
