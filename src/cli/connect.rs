@@ -10,6 +10,7 @@ use crate::grpc::proto;
 use crate::model::CustomerId;
 
 pub(super) type DrainClient = proto::drain::drain_service_client::DrainServiceClient<Channel>;
+pub(super) type LedgerClient = proto::admin::ledger_service_client::LedgerServiceClient<Channel>;
 pub(super) type KeyClient = proto::admin::key_service_client::KeyServiceClient<Channel>;
 pub(super) type IngestClient = proto::ingest::ingest_service_client::IngestServiceClient<Channel>;
 pub(super) type AdminClient = proto::admin::admin_service_client::AdminServiceClient<Channel>;
@@ -59,6 +60,10 @@ impl Server {
 
     pub async fn keys(&self) -> Result<KeyClient, Failure> {
         Ok(KeyClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
+    }
+
+    pub async fn ledger(&self) -> Result<LedgerClient, Failure> {
+        Ok(LedgerClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     pub async fn admin(&self) -> Result<AdminClient, Failure> {

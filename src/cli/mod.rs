@@ -10,6 +10,7 @@ mod drain;
 mod event_text;
 mod exit;
 mod keys;
+mod ledger;
 mod load;
 mod output;
 mod participation;
@@ -79,6 +80,8 @@ enum Command {
     Pseudonym(pseudonym::PseudonymArgs),
     /// Change the root key, and see and keep key epochs.
     Keys(keys::KeysArgs),
+    /// Verify the record of what was done with whose data, and give a customer its part.
+    Ledger(ledger::LedgerArgs),
     /// Look into a store that is not running.
     Store(store::StoreArgs),
     /// A door whose handler does nothing: what `load` measures the floor with.
@@ -104,6 +107,7 @@ fn run(command: Command, out: Output) -> Result<(), Failure> {
         Command::Serve(args) => args.run(out),
         Command::Policy(args) => args.run(out),
         Command::Store(args) => args.run(out),
+        Command::Ledger(args) => args.run(out),
         Command::Load(args) => args.run(out),
         Command::FloorDoor => load::floor_door(),
         Command::Demo(args) => block_on(args.run(out)),

@@ -160,7 +160,7 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             let message = get(&path, &dir.path().join("ledger"), true).unwrap_err().to_string();
             assert!(message.contains(expected), "{message}");
-            assert!(!message.contains("0ab1") && !message.contains("zz"), "{message}");
+            assert!(!message.contains("0ab10ab1") && !message.contains("zzzz"), "{message}");
         }
     }
 }

@@ -4,7 +4,6 @@ use super::samples::{
     at, blocking, bridge, fill, holding, id, noise, open, open_with, register, root_key, seal_key,
 };
 use super::{Customers, MetaOp, MetaTable, Notary, OpenError, Options, Place, Store, StoreError};
-use crate::model::CustomerKey;
 use crate::observe::Clock;
 
 fn put(table: MetaTable, key: &[u8], value: &[u8]) -> MetaOp {

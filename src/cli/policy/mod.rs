@@ -7,7 +7,7 @@ mod diff;
 mod diff_text;
 pub(super) mod explain;
 pub(super) mod explain_batch;
-mod publish;
+pub(super) mod publish;
 pub(super) mod side_by_side;
 
 use std::path::{Path, PathBuf};

@@ -133,7 +133,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen, 30);
+        assert_eq!(seen, 36);
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::fmt::{self, Write as _};
 use super::document::Document;
 use super::words::Deed;
 
-const STYLE: &str = include_str!("style.css");
+pub(in crate::cli) const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("filter.js");
 
 /// Text in a page, or in the value of an attribute.
-pub(super) struct Text<'t>(pub &'t str);
+pub(in crate::cli) struct Text<'t>(pub &'t str);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

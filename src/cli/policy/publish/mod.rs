@@ -8,11 +8,11 @@
 mod document;
 mod example;
 mod files;
-mod html;
+pub(in crate::cli) mod html;
 mod index_page;
 mod markdown;
 mod product_page;
-mod words;
+pub(in crate::cli) mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;

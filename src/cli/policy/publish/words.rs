@@ -123,7 +123,7 @@ pub(super) const TREATMENTS: [(&str, &str, &str); 6] = [
 ];
 
 /// What a purpose means.
-pub(super) const fn purpose(purpose: Purpose) -> &'static str {
+pub(in crate::cli) const fn purpose(purpose: Purpose) -> &'static str {
     match purpose {
         Purpose::Deliver => "Deliver the product: entitlement, compliance, monitoring, stability",
         Purpose::Recommend => "Give this customer recommendations and support",
@@ -143,7 +143,7 @@ pub(super) const fn category(category: Category) -> &'static str {
 }
 
 /// What kind of value a class is.
-pub(super) const fn class(class: IdentifierClass) -> &'static str {
+pub(in crate::cli) const fn class(class: IdentifierClass) -> &'static str {
     use IdentifierClass as Class;
     match class {
         Class::NotIdentifying => "Identifies nobody",
@@ -204,7 +204,7 @@ pub(super) const NEVER: [(&str, &str); 5] = [
 ];
 
 /// The name of a region for people.
-pub(super) fn region(name: &str) -> String {
+pub(in crate::cli) fn region(name: &str) -> String {
     match name {
         "eea" => "European Economic Area".to_owned(),
         other => other.to_owned(),

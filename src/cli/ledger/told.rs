@@ -1,0 +1,169 @@
+//! Each fact in one line of plain words.
+
+use crate::cli::batch_text::millis_text;
+use crate::cli::output::grouped;
+use crate::ledger::{Fact, Leaf, Terms, Under, number};
+use crate::model::{ClassCounts, CustomerKey, Delivery, Handling};
+
+/// A level as one reads it: `ceip standard, eea`.
+pub(super) fn under(under: &Under) -> String {
+    let region = under.region.as_ref().map(|region| format!(", {region}")).unwrap_or_default();
+    format!("{} {}{region}", under.program, under.level)
+}
+
+/// What was chosen, in one line.
+pub(super) fn terms(terms: &Terms) -> String {
+    let mut parts: Vec<String> =
+        terms.levels.iter().map(|(program, level)| format!("{program} {level}")).collect();
+    if parts.is_empty() {
+        parts.push("takes part in nothing".to_owned());
+    }
+    let stricter = terms.product_levels.iter();
+    parts.extend(stricter.map(|one| format!("{} only {} {}", one.product, one.program, one.level)));
+    parts.extend(terms.region.iter().map(|region| format!("region {region}")));
+    parts.extend(terms.purposes_off.iter().map(|purpose| format!("not to {purpose}")));
+    match terms.delivery {
+        Delivery::Deliver => {}
+        Delivery::Audit => parts.push("kept for inspection, given to nobody".to_owned()),
+        Delivery::Paused => parts.push("paused".to_owned()),
+    }
+    let accepted = terms.accepted.iter();
+    parts.extend(accepted.map(|(product, version)| format!("{product} dictionary {version}")));
+    parts.join(", ")
+}
+
+/// `1 batch`, `2 batches`.
+pub(super) fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(n), if n == 1 { one } else { many })
+}
+
+/// Counts of fields in words.
+pub(super) fn fields(counts: &ClassCounts) -> String {
+    let parts: Vec<_> = Handling::ALL
+        .iter()
+        .filter_map(|handling| {
+            let n = counts.total(*handling);
+            (n > 0).then(|| format!("{} {handling}", grouped(n)))
+        })
+        .collect();
+    if parts.is_empty() { "no fields".to_owned() } else { format!("fields: {}", parts.join(", ")) }
+}
+
+fn of(customer: Option<CustomerKey>) -> String {
+    customer.map(|customer| format!(" of {}", number::text(customer))).unwrap_or_default()
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// An entry in one line.
+pub(super) fn line(leaf: &Leaf) -> String {
+    leaf.fact().map_or_else(|| format!("{}, written by a later version", leaf.kind()), fact)
+}
+
+/// What a fact says.
+pub(super) fn fact(fact: &Fact) -> String {
+    match fact {
+        Fact::LedgerBegun { after: None, origin, .. } => format!("ledger {origin} begun"),
+        Fact::LedgerBegun { after: Some(old), .. } => {
+            format!("a new ledger begun, because the one before did not add up: {}", old.fault)
+        }
+        Fact::CollectorStarted { version } => format!("collector {version} started"),
+        Fact::CollectorStopped { version } => format!("collector {version} stopped"),
+        Fact::PolicyInForce { version, dictionaries } => {
+            let all = dictionaries.iter().map(|(product, version)| format!("{product} {version}"));
+            format!("policy {version} in force; dictionaries: {}", all.collect::<Vec<_>>().join(", "))
+        }
+        Fact::SubscriptionCreated { subscription, purpose, recipient, programs, products } => {
+            let filters = [list(programs), list(products)].into_iter().filter(|list| !list.is_empty());
+            let only = filters.map(|list| format!(", only {list}")).collect::<String>();
+            format!("subscription {subscription} created: {recipient} may receive data to {purpose}{only}")
+        }
+        Fact::SubscriptionDeleted { subscription, purpose, recipient } => {
+            format!("subscription {subscription} deleted: {recipient} receives nothing more to {purpose}")
+        }
+        Fact::RootKeyRotated { .. } => "root key changed; no pseudonym changes with it".to_owned(),
+        Fact::DataLossAccepted { last, acknowledged } => {
+            format!("started although batches {} to {acknowledged} are missing", last.saturating_add(1))
+        }
+        Fact::Refused { what, customer, times, .. } => {
+            format!("refused{}: {what}, {}", of(*customer), count(*times, "time", "times"))
+        }
+        other => of_customer(other),
+    }
+}
+
+/// What a fact about a customer says.
+fn of_customer(fact: &Fact) -> String {
+    match fact {
+        Fact::ParticipationChanged { customer, revision, after, .. } => {
+            format!("{} chose, revision {revision}: {}", number::text(*customer), terms(after))
+        }
+        Fact::CustomerErased { customer, .. } => format!("{} erased", number::text(*customer)),
+        Fact::Collected { customer, under: decided, events, withheld, fields: counts, .. } => {
+            let refused = withheld.iter().map(|(reason, n)| format!(", {} withheld: {reason}", grouped(*n)));
+            let place =
+                decided.as_ref().map(|d| format!(" under {}, {}", under(d), d.product)).unwrap_or_default();
+            let events = count(*events, "event", "events");
+            let refused = refused.collect::<String>();
+            format!("{}: {events} stored{place}{refused}; {}", number::text(*customer), fields(counts))
+        }
+        Fact::Pulled { customer, recipient, purpose, under: decided, batches, events, .. } => format!(
+            "{recipient} received {} with {}{} to {purpose}, under {}, {} dictionary {}",
+            count(*batches, "batch", "batches"),
+            count(*events, "event", "events"),
+            of(Some(*customer)),
+            under(decided),
+            decided.product,
+            decided.dictionary
+        ),
+        Fact::ErasureStepped { erasure, customer, scope, step, records } => {
+            let records = count(*records, "batch", "batches");
+            format!("erasure {erasure}{} by {scope}: {step}, {records}", of(*customer))
+        }
+        Fact::ErasureDone {
+            erasure, customer, scope, class, events, rewritten, removed, notified, ..
+        } => {
+            let class = class.map(|class| format!(" ({class})")).unwrap_or_default();
+            format!(
+                "erasure {erasure}{} by {scope}{class} done: {} gone, {} rewritten, {} removed, {} told",
+                of(*customer),
+                count(*events, "event", "events"),
+                count(*rewritten, "batch", "batches"),
+                count(*removed, "batch", "batches"),
+                count(*notified, "subscription", "subscriptions")
+            )
+        }
+        Fact::LevelBound { customer, revision, records, lowered, removed, .. } => format!(
+            "revision {revision} of {} bound what was queued: of {}, {} lowered and {} removed",
+            number::text(*customer),
+            count(*records, "batch", "batches"),
+            grouped(*lowered),
+            grouped(*removed)
+        ),
+        Fact::PseudonymLookedUp { customer, class, programs } => {
+            format!("pseudonyms of class {class}{} looked up in {}", of(Some(*customer)), list(programs))
+        }
+        Fact::KeysRatcheted { customer, oldest_epoch } => {
+            format!("keys{} from before epoch {oldest_epoch} destroyed", of(Some(*customer)))
+        }
+        Fact::BridgeMade { customer, from_epoch, until } => {
+            let until = until.map(|until| format!(" until {}", millis_text(until.0))).unwrap_or_default();
+            format!("keys{} of epoch {from_epoch} kept{until} for a permitted join", of(Some(*customer)))
+        }
+        Fact::BridgeErased { customer, from_epoch } => {
+            format!("kept keys{} of epoch {from_epoch} destroyed", of(Some(*customer)))
+        }
+        Fact::Exported { customer } => format!("record{} given out", of(Some(*customer))),
+        Fact::LedgerBegun { .. }
+        | Fact::CollectorStarted { .. }
+        | Fact::CollectorStopped { .. }
+        | Fact::PolicyInForce { .. }
+        | Fact::SubscriptionCreated { .. }
+        | Fact::SubscriptionDeleted { .. }
+        | Fact::RootKeyRotated { .. }
+        | Fact::DataLossAccepted { .. }
+        | Fact::Refused { .. } => String::new(),
+    }
+}
