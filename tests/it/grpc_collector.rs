@@ -44,6 +44,8 @@ impl RootKeyPlace for NoPlace {
 }
 
 pub struct Collector {
+    /// What is under everything. Nobody takes entries out of its outbox.
+    pub store: Store,
     /// The room behind the drainers' door.
     pub room: Drain,
     pub address: std::net::SocketAddr,
@@ -76,7 +78,6 @@ impl Collector {
         );
         let drain = drain.await.unwrap();
         let room = drain.clone();
-        let ledger = crate::ledger_world::open(dir.path(), 0, 0);
         let policy_is_bad = Arc::new(AtomicBool::new(false));
         let reload: Reload = {
             let (policy, is_bad) = (policy.clone(), Arc::clone(&policy_is_bad));
@@ -86,6 +87,7 @@ impl Collector {
             })
         };
         let options = Options::default();
+        let ledger = crate::ledger_world::open(dir.path(), 0, 0);
         let (routes, health) = routes(
             IngestDoor::new(intake, Identity::Loopback, &options),
             DrainDoor::new(drain.clone(), clock.clone(), &options),
@@ -99,7 +101,7 @@ impl Collector {
                 reload,
             ),
             KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(NoPlace)),
-            LedgerDoor::new(ledger, store, policy, clock),
+            LedgerDoor::new(ledger, store.clone(), policy, clock),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -107,7 +109,7 @@ impl Collector {
         let ended = tokio::spawn(serve(listener, routes, options, shutdown.clone()));
         health.set(true).await;
         let channel = connect(&address.to_string()).await.unwrap();
-        Self { room, address, channel, health, policy_is_bad, shutdown, ended, _dir: dir }
+        Self { store, room, address, channel, health, policy_is_bad, shutdown, ended, _dir: dir }
     }
 
     pub fn admin(&self) -> AdminServiceClient<Channel> {
