@@ -46,6 +46,7 @@ mod hunt_bad;
 mod hunt_canary;
 mod hunt_cast;
 mod hunt_search;
+mod hunt_text;
 mod kill_loop;
 mod leak_hunt;
 mod python_client;

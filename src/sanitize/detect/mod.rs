@@ -13,6 +13,7 @@
 mod address;
 mod digits;
 mod domain;
+mod finding;
 mod fold;
 mod host;
 mod key_value;
@@ -21,6 +22,7 @@ mod number;
 mod path;
 mod place;
 mod secret;
+mod sentence;
 mod url;
 mod vendor;
 mod view;
@@ -36,88 +38,12 @@ use digits::Digits;
 use url::Url;
 use view::{DIGIT, HIGH, LETTER, UPPER, View, WORD, Word};
 
+use finding::Best;
+
+pub(super) use finding::{Finding, What};
 pub(super) use fold::Folded;
 
 use super::redact::item::{self, Item};
-use crate::model::IdentifierClass;
-
-/// What was found, from the least to the most sensitive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum What {
-    /// An identifier of a class.
-    Class(IdentifierClass),
-    /// A number that a state gave a person.
-    NationalId,
-    /// A bank account.
-    Iban,
-    /// A payment card.
-    PaymentCard,
-    /// What looks like a token of ours: whoever wrote it would speak for somebody else.
-    Token,
-    /// A known identifier of the batch, by its number.
-    Known(usize),
-}
-
-impl What {
-    /// A password, key or token of somebody else.
-    pub(super) const SECRET: Self = Self::Class(IdentifierClass::Secret);
-
-    /// Everything that has no class of its own.
-    pub(super) const CLASSLESS: [Self; 4] = [Self::NationalId, Self::Iban, Self::PaymentCard, Self::Token];
-
-    /// The word for it in a marker. A known identifier goes by its class.
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Class(class) => class.as_str(),
-            Self::Known(_) => "",
-            Self::NationalId => "national_id",
-            Self::Iban => "iban",
-            Self::PaymentCard => "payment_card",
-            Self::Token => "token",
-        }
-    }
-
-    /// Its place in the order of sensitivity: a secret is above all, then what costs money. What the batch knows
-    /// is surer than a form that other things have too, and an address has its form from nobody else.
-    fn sensitivity(self) -> u8 {
-        match self {
-            Self::Token => 9,
-            Self::Class(IdentifierClass::Secret) => 8,
-            Self::PaymentCard => 7,
-            Self::Iban => 6,
-            Self::NationalId => 5,
-            Self::Class(
-                IdentifierClass::Email | IdentifierClass::IpAddress | IdentifierClass::MacAddress,
-            ) => 4,
-            Self::Known(_) => 3,
-            Self::Class(IdentifierClass::UserId | IdentifierClass::Phone) => 2,
-            Self::Class(_) => 1,
-        }
-    }
-}
-
-/// A stretch of the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Finding {
-    /// Where it begins, in bytes.
-    pub(super) start: usize,
-    /// Where it ends.
-    pub(super) end: usize,
-    /// What it is.
-    pub(super) what: What,
-}
-
-impl Finding {
-    /// A finding of a class, for detectors that find nothing else.
-    #[expect(clippy::unnecessary_wraps, reason = "what every detector gives")]
-    const fn of(start: usize, end: usize, class: IdentifierClass) -> Option<Self> {
-        Some(Self { start, end, what: What::Class(class) })
-    }
-
-    const fn len(self) -> usize {
-        self.end - self.start
-    }
-}
 
 /// What else is looked for at the beginning of every word: the known identifiers of a batch.
 pub(super) trait Lookup {
@@ -170,7 +96,7 @@ impl<'t, L: Lookup> Scan<'t, L> {
     }
 
     fn look(&mut self, word: Word) -> Option<Finding> {
-        let mut best = Best { floor: self.at, found: None };
+        let mut best = Best::from(self.at);
         let view = self.view;
         if let Some((end, number)) = self.known.longest(self.text, word.start) {
             best.offer(Some(Finding { start: word.start, end, what: What::Known(number) }));
@@ -207,7 +133,7 @@ impl<'t, L: Lookup> Scan<'t, L> {
             best.offer(path::domain_account(view, word));
         }
         self.announced(word, after, &mut best);
-        best.found
+        best.found()
     }
 
     /// A scheme and what follows it, an address with colons.
@@ -255,13 +181,13 @@ impl<'t, L: Lookup> Scan<'t, L> {
                 best.offer(secret::scheme(view, word));
             }
             (b'U' | b'u', 4) if after == b' ' && view.starts_folded(word.start, b"user") => {
-                best.offer(key_value::account_in_sentence(view, word));
+                best.offer(sentence::account(view, word));
             }
             (b'f', 3) if after == b' ' && view.starts(word.start, b"for") => {
-                best.offer(key_value::account_in_sentence(view, word));
+                best.offer(sentence::account(view, word));
             }
             (b'J' | b'F' | b'M' | b'A' | b'S' | b'O' | b'N' | b'D', 3) if after == b' ' => {
-                best.offer(key_value::syslog_host(view, word));
+                best.offer(sentence::syslog_host(view, word));
             }
             _ => {}
         }
@@ -394,25 +320,5 @@ fn after_sign(view: View<'_>, word: Word, before: u8, best: &mut Best) {
         }
         b'?' => best.offer(url::relative_query(view, word)),
         _ => {}
-    }
-}
-
-/// The best finding so far.
-struct Best {
-    floor: usize,
-    found: Option<Finding>,
-}
-
-impl Best {
-    #[inline]
-    fn offer(&mut self, found: Option<Finding>) {
-        let Some(found) = found else { return };
-        let rank = |finding: Finding| (finding.len(), finding.what.sensitivity());
-        if found.start >= self.floor
-            && found.end > found.start
-            && self.found.is_none_or(|best| rank(best) < rank(found))
-        {
-            self.found = Some(found);
-        }
     }
 }

@@ -149,7 +149,7 @@ fn nothing_is_allocated_for_text_in_which_nothing_is_found() {
         "Zo\u{eb} said \u{2014} nothing",
     ];
     // The buffers have the room that they need once they were used.
-    texts.iter().for_each(|text| drop(redact(&rules, &keys, text.as_bytes(), &mut work)));
+    assert!(texts.iter().all(|text| redact(&rules, &keys, text.as_bytes(), &mut work).is_ok()));
     let counted = allocation_counter::measure(|| {
         for text in texts {
             assert!(redact(&rules, &keys, text.as_bytes(), &mut work).is_ok());
