@@ -9,7 +9,7 @@ use crate::model::IdentifierClass as Class;
 /// Bytes of the longest name (RFC 1035).
 const NAME_BYTES: usize = 253;
 /// Bytes of a local part that is looked back over. RFC 5321 allows 64; what is longer is no less a name.
-const LOCAL_BYTES: usize = 128;
+pub(super) const LOCAL_BYTES: usize = 128;
 /// Labels at the end of a name that may be the endings of a file name.
 const FILE_LABELS: usize = 3;
 
@@ -70,13 +70,16 @@ fn run_to(view: View<'_>, start: usize, mut end: usize) -> Labels<'_> {
 /// A name with a top-level domain, from the first word of a run on, which ends at `end`.
 pub(super) fn name(view: View<'_>, word: Word, end: usize) -> Option<Finding> {
     let mut labels = run_to(view, word.start, end);
-    let strong = is_strong(view, &labels);
+    if labels.last().0 == labels.start {
+        return None;
+    }
+    let whole = Labels { ..labels };
     let mut files = 0;
     loop {
         let (at, last) = labels.last();
         let is_name = match domain::ending(last) {
             Ending::None => false,
-            ending => labels.count() > 1 && is_host(&labels, ending, strong, files > 0),
+            ending => at > labels.start && is_host(&labels, ending, is_strong(view, &whole), files > 0),
         };
         if is_name {
             return Finding::of(labels.start, labels.end, Class::HostName);

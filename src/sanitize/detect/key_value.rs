@@ -47,7 +47,6 @@ const fn ends(last: u8) -> &'static [(&'static [u8], Announced)] {
             (b"servername", Host),
             (b"latitude", Coordinate),
             (b"longitude", Coordinate),
-            (b"credential", Password),
             (b"signature", Token),
             (b"nodename", Host),
         ],
@@ -60,7 +59,6 @@ const fn ends(last: u8) -> &'static [(&'static [u8], Announced)] {
             (b"lon", Coordinate),
             (b"authorization", Token),
             (b"fqdn", Host),
-            (b"jwt", Token),
         ],
         b'r' => &[(b"user", User), (b"server", Host), (b"owner", User), (b"vcenter", Host)],
         b's' => &[(b"pass", Password), (b"credentials", Password), (b"sas", Token)],
@@ -137,10 +135,25 @@ struct Name {
 
 /// What the name that ends with this word announces.
 fn announced(view: View<'_>, word: Word) -> Option<Announced> {
-    let list = ends(view.before(word.end).to_ascii_lowercase());
-    if list.is_empty() {
+    let last = view.before(word.end) | 0x20;
+    let second = word.end.checked_sub(2).map_or(0, |at| view.at(at) | 0x20);
+    let is_end = match last {
+        b'd' => matches!(second, b'r' | b'w' | b'i'),
+        b'e' => matches!(second, b's' | b'i' | b'm' | b'd' | b'r'),
+        b'g' => matches!(second, b'n' | b'i'),
+        b'h' => second == b't',
+        b'l' => second == b'a',
+        b'n' => matches!(second, b'e' | b'i' | b'o' | b'd'),
+        b'r' | b'y' => second == b'e',
+        b's' => matches!(second, b's' | b'l' | b'a'),
+        b't' => matches!(second, b'e' | b's' | b'a' | b'w' | b'n' | b'r'),
+        b'w' => second == b'p',
+        _ => false,
+    };
+    if !is_end {
         return None;
     }
+    let list = ends(last);
     let mut name = Name { text: [0; 16], len: 0 };
     let mut at = word.end;
     // The words of the name from its end, with where each begins in it.
@@ -175,6 +188,19 @@ fn begins_word(view: View<'_>, end: usize, len: usize) -> bool {
     let hump = view::is(first, UPPER) && view::is(before, LOWER | DIGIT);
     // `DBPASSWORD` and `dbpassword`: a long end is one whatever comes before it.
     hump || !view::is(before, WORD) || len >= 8
+}
+
+/// Whether what follows a name can be the sign before its value.
+#[inline]
+pub(super) fn may_follow(view: View<'_>, word: Word, after: u8) -> bool {
+    let next = view.at(word.end + 1);
+    match after {
+        b'=' | b':' => true,
+        b'"' | b'\'' | b']' => matches!(next, b':' | b'=' | b' '),
+        b'\\' => matches!(next, b'"' | b'\''),
+        b'>' => matches!(view.before(word.start), b'<' | b':'),
+        _ => false,
+    }
 }
 
 /// Where the value begins that is written after a name, and the quote around it or 0.
@@ -237,8 +263,8 @@ fn value_end(view: View<'_>, start: usize, quote: u8, most: usize) -> usize {
 
 /// The value that the name announces which ends with this word.
 pub(super) fn value(view: View<'_>, word: Word) -> Option<Finding> {
-    let (start, quote) = value_start(view, word)?;
     let what = announced(view, word)?;
+    let (start, quote) = value_start(view, word)?;
     // `[hidden]`, `${PASSWORD}`, and what other detectors know better.
     let begins = view.ahead(start, 10);
     if matches!(begins, [b'[' | b'<' | b'(' | b'{' | b'$' | b'%', ..])

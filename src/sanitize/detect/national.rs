@@ -70,7 +70,8 @@ pub(super) fn number(view: View<'_>, digits: &Digits) -> Option<Finding> {
     if digits.plus || digits.parens {
         return None;
     }
-    FORMS.iter().find_map(|form| {
+    let first = digits.groups().first()?.len;
+    FORMS.iter().filter(|form| form.groups.first() == Some(&first)).find_map(|form| {
         let count = form.groups.len();
         let end = digits.end(count);
         let fits = digits.is_grouped(form.groups, form.between)
@@ -175,7 +176,7 @@ pub(super) fn mixed(view: View<'_>, word: Word) -> Option<Finding> {
         return Some(found(word.start, word.end));
     }
     // AB 12 34 56 C, AB123456 C
-    if word.len() <= 8 && view::is(view.at(word.start), UPPER) {
+    if matches!(word.len(), 2 | 8) && view::is(view.at(word.start), UPPER) {
         let mut letters = [0; 9];
         let mut at = word.start;
         for slot in &mut letters {
@@ -188,6 +189,9 @@ pub(super) fn mixed(view: View<'_>, word: Word) -> Option<Finding> {
         }
     }
     // 12345678-Z, and 131052-308T: six digits, a century, three digits, a check.
+    if !matches!((text.len(), view.at(word.end)), (8, b'-') | (6, b'-' | b'+')) {
+        return None;
+    }
     let tail = view.word(word.end + 1);
     let rest = view.slice(tail.start, tail.end);
     let fits = match (text.len(), tail.len(), view.at(word.end)) {

@@ -4,6 +4,20 @@ use super::view::{self, DIGIT, LETTER, NAME, UNDERSCORE, View, Word};
 use super::{Finding, host};
 use crate::model::IdentifierClass as Class;
 
+/// Whether the sentence may go on with what this word announces: a first look, by its first letter and length.
+#[inline]
+pub(super) fn is_key(view: View<'_>, word: Word) -> bool {
+    let len = word.len();
+    match view.at(word.start) | 0x20 {
+        b'b' => matches!(len, 2 | 5 | 6),
+        b'n' => matches!(len, 2 | 3 | 9),
+        b'd' => matches!(len, 2 | 3 | 6),
+        b'u' => matches!(len, 2 | 4),
+        b'f' | b'j' | b'm' | b'a' | b's' | b'o' => matches!(len, 2 | 3),
+        _ => len == 2,
+    }
+}
+
 /// An account that a sentence names: `for user bob`, `Invalid user bob`, `password for bob from`.
 pub(super) fn account(view: View<'_>, word: Word) -> Option<Finding> {
     let before = view.word(view.run_back(view.back_spaces(word.start, 1), LETTER, 12));

@@ -217,6 +217,11 @@ fn slot(hasher: &FixedState, text: &[u8]) -> usize {
 
 impl Lookup for &Known {
     #[inline]
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    #[inline]
     fn longest(&self, text: &[u8], start: usize) -> Option<(usize, usize)> {
         if self.keys.is_empty() {
             return None;
