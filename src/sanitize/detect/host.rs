@@ -41,6 +41,16 @@ impl<'t> Labels<'t> {
         self.view.slice(self.start, end.min(self.end))
     }
 
+    /// Where the name itself begins: `Connector-repo.example.org` is a thread's name before a host's.
+    fn own_start(&self) -> usize {
+        let first = self.first();
+        let after = first.iter().rposition(|byte| *byte == b'-').map_or(0, |at| at + 1);
+        let (before, own) = first.split_at(after);
+        let has = |text: &[u8], set| text.iter().any(|byte| view::is(*byte, set));
+        let camel = has(before, UPPER) && has(before, view::LOWER) && !has(own, UPPER) && !own.is_empty();
+        if camel { self.start + after } else { self.start }
+    }
+
     fn count(&self) -> usize {
         self.view.slice(self.start, self.end).split(|byte| *byte == b'.').count()
     }
@@ -82,7 +92,7 @@ pub(super) fn name(view: View<'_>, word: Word, end: usize) -> Option<Finding> {
             ending => at > labels.start && is_host(&labels, ending, is_strong(view, &whole), files > 0),
         };
         if is_name {
-            return Finding::of(labels.start, labels.end, Class::HostName);
+            return Finding::of(labels.own_start(), labels.end, Class::HostName);
         }
         // `db01.example.com-backup`: the name ends before the hyphen.
         if let Some(cut) = last.iter().position(|byte| matches!(byte, b'-' | b'_'))

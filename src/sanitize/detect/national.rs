@@ -43,7 +43,11 @@ const NL_WORDS: &[&[u8]] = &[b"bsn", b"burgerservicenummer", b"sofinummer", b"so
 const PL_WORDS: &[&[u8]] = &[b"pesel"];
 const BR_WORDS: &[&[u8]] = &[b"cpf"];
 
-const FORMS: [Form; 19] = [
+const NHS_WORDS: &[&[u8]] = &[b"nhs"];
+
+const FORMS: [Form; 21] = [
+    Form { groups: &[3, 3, 4], between: b" ", words: NHS_WORDS, check: nhs },
+    Form { groups: &[10], between: b"", words: NHS_WORDS, check: nhs },
     Form { groups: &[3, 2, 4], between: b"-", words: &[], check: us },
     Form { groups: &[3, 2, 4], between: b" ", words: SSN_WORDS, check: us },
     Form { groups: &[9], between: b"", words: SSN_WORDS, check: us },
@@ -115,6 +119,13 @@ fn pl(digits: &[u8]) -> bool {
     let (month, day) = ((tens * 10 + ones) % 20, day_tens * 10 + day_ones);
     let sum = weighted(body, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3]);
     (1..=12).contains(&month) && (1..=31).contains(&day) && (10 - sum % 10) % 10 == u32::from(*check)
+}
+
+/// The number of the National Health Service: modulus 11.
+fn nhs(digits: &[u8]) -> bool {
+    let Some((check, body)) = digits.split_last() else { return false };
+    let sum = weighted(body, &[10, 9, 8, 7, 6, 5, 4, 3, 2]);
+    (11 - sum % 11) % 11 == u32::from(*check)
 }
 
 /// The numéro d'inscription au répertoire: 97 less the rest by 97.
