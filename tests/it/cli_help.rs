@@ -39,6 +39,10 @@ const COMMANDS: &[&str] = &[
     "keys bridge create",
     "keys bridge list",
     "keys bridge erase",
+    "ledger",
+    "ledger verify",
+    "ledger export",
+    "ledger tail",
     "store",
     "store inspect",
 ];

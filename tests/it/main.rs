@@ -61,6 +61,8 @@ mod keys_flow;
 mod keys_root;
 mod kill_loop;
 mod leak_hunt;
+mod ledger_daemon;
+mod ledger_files;
 mod ledger_tamper;
 mod ledger_world;
 mod made_up;
