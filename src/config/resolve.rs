@@ -78,7 +78,6 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
             max_outstanding: settings.drain.max_outstanding,
             max_dead: settings.drain.max_dead,
             global_caps: settings.ingest.level_caps.clone(),
-            rotation: Rotation::every(settings.ingest.pseudonym_rotation.0),
             ..drain::Options::default()
         },
         ledger: ledger_options(settings),

@@ -6,8 +6,10 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::error::with_causes;
+use crate::ledger::{Entry, Fact};
 use crate::observe::Clock;
-use crate::store::{Customers, StoreError};
+use crate::store::{Customers, MetaOp, Place, StoreError};
 
 /// How often it is looked at.
 const ROUND: Duration = Duration::from_mins(1);
@@ -43,6 +45,8 @@ struct Watch {
     seen: Option<(u32, Instant)>,
     /// The epoch that every ratchet was moved for.
     done: Option<u32>,
+    /// Whether nothing is in files any more of what was destroyed. At a start that is not known.
+    purged: bool,
 }
 
 impl Watch {
@@ -60,21 +64,47 @@ impl Watch {
 
     async fn round(&mut self, customers: &Customers, clock: &Clock, now: Instant) -> Result<(), StoreError> {
         let time = clock.now();
-        let ended = customers.end_bridges(time).await?;
+        let entry = |fact| MetaOp::Ledger(Entry { at: time, fact }.to_bytes());
+        let erased =
+            |customer, epoch: u32| vec![entry(Fact::BridgeErased { customer, from_epoch: epoch.into() })];
+        let ended = customers.end_bridges(time, erased).await?;
+        self.purged &= ended == 0;
         let epoch = customers.store().rotation().epoch(time);
-        let mut moved = 0;
         if self.is_due(epoch, now) {
-            let done = customers.move_ratchets(epoch).await?;
-            moved = done.customers;
-            if !done.more {
+            let ratcheted = |customer, oldest: u32| {
+                vec![entry(Fact::KeysRatcheted { customer, oldest_epoch: oldest.into() })]
+            };
+            let moved = customers.move_ratchets(epoch, ratcheted).await?;
+            self.purged &= moved.customers == 0;
+            if !moved.more {
                 self.done = Some(epoch);
             }
+            if moved.customers > 0 {
+                tracing::info!(customers = moved.customers, epoch, "keys of past epochs were destroyed");
+            }
         }
-        if ended + moved > 0 {
-            // The place for purging the family of salts: until then the old states are still in its files.
-            tracing::info!(customers = moved, bridges = ended, epoch, "keys of past epochs were destroyed");
+        // Not before the first round that is due: a start has better things to do.
+        if !self.purged && self.done.is_some() {
+            self.purged = purge(customers).await;
         }
         Ok(())
+    }
+}
+
+/// Takes the states and bridges that were destroyed out of every file. What is left is tried again next round.
+async fn purge(customers: &Customers) -> bool {
+    let store = customers.store().clone();
+    let purged = tokio::task::spawn_blocking(move || store.purge(&[Place::Keys], &mut |_| {})).await;
+    match purged {
+        Ok(Ok(_)) => true,
+        Ok(Err(error)) => {
+            tracing::warn!(
+                error = with_causes(&error),
+                "keys of past epochs may still be in files; it is tried again"
+            );
+            false
+        }
+        Err(_) => false,
     }
 }
 

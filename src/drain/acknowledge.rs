@@ -41,13 +41,13 @@ pub struct AckResult {
 
 /// What of a delivered batch may still be with its drainer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum Remainder {
     /// All of it.
     Whole,
     /// Less: it is delivered again.
     Less,
     /// Nothing.
-    Gone(SkipReason),
+    Nothing(SkipReason),
 }
 
 /// The leases and notices of a request: a name that comes twice counts once.
@@ -154,18 +154,18 @@ impl Shared {
             queue.expire(now);
             name_leases(ids, drainer.nonce, |commit, nonce| queue.lease_of(commit, nonce).ok())
         })?;
-        let mut standings = Vec::with_capacity(named.live.len());
+        let mut remainders = Vec::with_capacity(named.live.len());
         let mut unchanged = BTreeMap::new();
-        let mut opener = Opener::new(self.options.rotation);
+        let mut opener = Opener::new(self.store.rotation());
         for (_, id, lease) in &named.live {
             let Cargo { customer, revision, policy, .. } = lease.cargo;
             let known = unchanged.get(&(customer, revision, policy)).copied();
             let same = known.map_or_else(|| self.is_unchanged(&lease.cargo), Ok)?;
             unchanged.insert((customer, revision, policy), same);
-            standings.push(match lease.revoked {
-                true => Standing::Less,
-                false if same => Standing::Whole,
-                false => self.standing(drainer, id.commit, &lease.cargo, &mut opener)?,
+            remainders.push(match lease.revoked {
+                true => Remainder::Less,
+                false if same => Remainder::Whole,
+                false => self.remainder(drainer, id.commit, &lease.cargo, &mut opener)?,
             });
         }
         let (result, ticket) = drainer.change_books(|books| {
@@ -181,12 +181,13 @@ impl Shared {
                 }
             }
             let queue = &mut books.queue;
-            for ((text, AckId { commit, nonce, .. }, _), standing) in named.live.into_iter().zip(standings) {
+            for ((text, AckId { commit, nonce, .. }, _), remainder) in named.live.into_iter().zip(remainders)
+            {
                 let withdrawn = Some(AckFailure::Withdrawn(commit));
-                let (ended, failure) = match standing {
-                    Standing::Whole => (queue.acknowledge(commit, nonce), None),
-                    Standing::Less => (queue.take_back(commit, nonce), withdrawn),
-                    Standing::Gone(reason) => (queue.withdraw(commit, nonce, reason), withdrawn),
+                let (ended, failure) = match remainder {
+                    Remainder::Whole => (queue.acknowledge(commit, nonce), None),
+                    Remainder::Less => (queue.take_back(commit, nonce), withdrawn),
+                    Remainder::Nothing(reason) => (queue.withdraw(commit, nonce, reason), withdrawn),
                 };
                 // The lease can have ended since it was looked up: a seek, or another acknowledgement.
                 match ended.err().map(|_| AckFailure::Expired).or(failure) {
@@ -210,42 +211,42 @@ impl Shared {
 
     /// What of a delivered batch may still be with its drainer. A pause or an audit that began since the delivery
     /// is no reason to give it up: it was rightly received.
-    fn standing(
+    fn remainder(
         &self,
         drainer: &Drainer,
         commit: CommitNumber,
         cargo: &Cargo,
         opener: &mut Opener,
-    ) -> Result<Standing, DrainError> {
+    ) -> Result<Remainder, DrainError> {
         let record = match self.store.read_one(commit)? {
             Some(Entry::Record(record)) => record,
-            Some(Entry::Gone { .. }) => return Ok(Standing::Gone(SkipReason::Gone)),
+            Some(Entry::Gone { .. }) => return Ok(Remainder::Nothing(SkipReason::Gone)),
             // What cannot be read any more cannot be compared; it will not come again.
-            Some(Entry::Damaged { .. }) | None => return Ok(Standing::Whole),
+            Some(Entry::Damaged { .. }) | None => return Ok(Remainder::Whole),
         };
         let Some((customer, checked)) = self.recheck(drainer, &record, &self.policy.load())? else {
-            return Ok(Standing::Gone(SkipReason::UnknownCustomer));
+            return Ok(Remainder::Nothing(SkipReason::UnknownCustomer));
         };
         let left = match checked.left {
             Ok(left) => left,
-            Err(reason) => return Ok(Standing::Gone(reason)),
+            Err(reason) => return Ok(Remainder::Nothing(reason)),
         };
         if left.plan.fingerprint == cargo.plan {
-            return Ok(Standing::Whole);
+            return Ok(Remainder::Whole);
         }
         let Ok((stored, lowered)) = opener.bring_down(&record, &customer, &left) else {
-            return Ok(Standing::Whole);
+            return Ok(Remainder::Whole);
         };
         let batch = match &lowered {
             // Another plan, and the same bytes: as they were delivered, if they were delivered as they are.
-            Lowered::Same if record.header.plan == cargo.plan => return Ok(Standing::Whole),
+            Lowered::Same if record.header.plan == cargo.plan => return Ok(Remainder::Whole),
             Lowered::Same => stored.as_slice(),
             Lowered::Less { batch, .. } => batch.body(),
-            Lowered::Nothing(_) => return Ok(Standing::Gone(SkipReason::Lowered)),
+            Lowered::Nothing(_) => return Ok(Remainder::Nothing(SkipReason::Lowered)),
         };
         let some = filter_purpose(batch, drainer.subscription.purpose, &mut Vec::new());
         let is_nothing = some.is_ok_and(|filtered| filtered == Filtered::Nothing);
-        Ok(if is_nothing { Standing::Gone(SkipReason::Purpose) } else { Standing::Less })
+        Ok(if is_nothing { Remainder::Nothing(SkipReason::Purpose) } else { Remainder::Less })
     }
 
     /// What holds for a record now, with its customer; `None` if that is not known any more.

@@ -89,7 +89,7 @@ impl Shared {
             return Ok(None);
         };
         let Ok(left) = checked.now() else { return Ok(None) };
-        let mut opener = Opener::new(self.options.rotation);
+        let mut opener = Opener::new(self.store.rotation());
         let opened = opener.open(&record, &customer, drainer.subscription.purpose, &left);
         Ok(opened.ok().and_then(Result::ok).map(|Opened { body, .. }| body))
     }

@@ -77,7 +77,6 @@ use state::Queue;
 use crate::model::{LevelName, ProgramName, SubscriptionName};
 use crate::observe::Clock;
 use crate::policy;
-use crate::sanitize::Rotation;
 use crate::store::{Customers, Store};
 
 /// The bounds of the drain.
@@ -95,8 +94,6 @@ pub struct Options {
     pub max_notices: usize,
     /// How often the ledger is told what was delivered. Default 60 s.
     pub totals_every: Duration,
-    /// Which epoch of rotating pseudonyms a time belongs to; the same as at ingest.
-    pub rotation: Rotation,
     /// The highest level per program that the collector allows, whatever a customer chose; the same
     /// as at ingest. Default none.
     pub global_caps: BTreeMap<ProgramName, LevelName>,
@@ -110,7 +107,6 @@ impl Default for Options {
             max_dead: 10_000,
             max_notices: 10_000,
             totals_every: Duration::from_mins(1),
-            rotation: Rotation::default(),
             global_caps: BTreeMap::new(),
         }
     }

@@ -188,7 +188,7 @@ impl Shared {
             let choice = shared.choose(&one, want)?;
             drop(choosing);
             let purpose = one.subscription.purpose;
-            let mut opener = Opener::new(shared.options.rotation);
+            let mut opener = Opener::new(shared.store.rotation());
             let looked = choice.chosen.into_iter().map(|chosen| {
                 let opened = opener.open(&chosen.record, &chosen.customer, purpose, &chosen.left);
                 (chosen, opened)

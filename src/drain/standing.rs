@@ -112,9 +112,12 @@ mod tests {
         let mut queue = Queue::new(CommitNumber(5), terms, 1);
         let cargo = Cargo { events: 1, customer: CustomerKey(1), revision: 1, policy: 1, plan: [1; 8] };
         let now = UnixMillis(0);
-        let nonces: Vec<_> = (5..9)
-            .map(|commit| queue.lease(CommitNumber(commit), cargo, now, 100).map_or(0, |lease| lease.nonce))
-            .collect();
+        let mut nonces = Vec::new();
+        for commit in (5..9).map(CommitNumber) {
+            let nonce = queue.lease(commit, cargo, now, 100).map_or(0, |lease| lease.nonce);
+            assert_eq!(queue.hand_out(commit, nonce, cargo.plan), Ok(()));
+            nonces.push(nonce);
+        }
         let [acknowledged, given_back, ..] = nonces.as_slice() else { panic!("{nonces:?}") };
         assert_eq!(queue.hand_out(CommitNumber(6), *given_back, [1; 8]), Ok(()));
         assert_eq!(queue.acknowledge(CommitNumber(5), *acknowledged), Ok(()));

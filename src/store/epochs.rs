@@ -64,12 +64,16 @@ impl Store {
 impl Customers {
     /// Moves the ratchet of every customer to the oldest epoch that is kept when `epoch` is the present one: from
     /// then on nothing can be derived of the epochs before it. In chunks, each in one write; what was moved is
-    /// forgotten in memory too. Afterwards the family of salts has to be purged: until then the old states are
-    /// still in its files.
+    /// forgotten in memory too. What `tell` says of a customer and its oldest epoch is written with it. Afterwards
+    /// [`super::Place::Keys`] has to be purged: until then the old states are still in its files.
     ///
     /// # Errors
     /// If the store cannot be read or written. What was moved stays so; the next round goes on.
-    pub async fn move_ratchets(&self, epoch: u32) -> Result<Moved, StoreError> {
+    pub async fn move_ratchets(
+        &self,
+        epoch: u32,
+        tell: impl Fn(CustomerKey, u32) -> Vec<MetaOp> + Send,
+    ) -> Result<Moved, StoreError> {
         let past = self.store().shared().options.past_epochs;
         let (mut moved, mut after) = (Moved::default(), CustomerKey(0));
         loop {
@@ -87,9 +91,12 @@ impl Customers {
             moved.more |= due.iter().any(|(_, ratchet, to)| ratchet.epoch() < *to);
             moved.customers += super::bytes::count(due.len());
             if !due.is_empty() {
-                let ops =
-                    due.into_iter().map(|(customer, to, _)| MetaOp::Key(KeyOp::Ratchet { customer, to }));
-                self.store().write_meta(ops.collect(), true).await?;
+                let mut ops = Vec::with_capacity(due.len() * 2);
+                for (customer, to, _) in due {
+                    ops.extend(tell(customer, to.epoch()));
+                    ops.push(MetaOp::Key(KeyOp::Ratchet { customer, to }));
+                }
+                self.store().write_meta(ops, true).await?;
             }
             match last {
                 Some(last) => after = last,
@@ -102,23 +109,29 @@ impl Customers {
         Ok(moved)
     }
 
-    /// Erases the bridges that have ended; says how many there were.
+    /// Erases the bridges that have ended, and writes what `tell` says of each: its customer and epoch. Says how many
+    /// there were. Afterwards [`super::Place::Keys`] has to be purged.
     ///
     /// # Errors
     /// If the store cannot be read or written.
-    pub async fn end_bridges(&self, now: UnixMillis) -> Result<u64, StoreError> {
+    pub async fn end_bridges(
+        &self,
+        now: UnixMillis,
+        tell: impl Fn(CustomerKey, u32) -> Vec<MetaOp> + Send,
+    ) -> Result<u64, StoreError> {
         let store = self.store().clone();
         let bridges = tokio::task::spawn_blocking(move || store.bridges(None)).await;
-        let ended: Vec<_> = bridges
-            .map_err(|_| StoreError::Closed)??
-            .into_iter()
-            .filter(|bridge| bridge.until <= now)
-            .map(|Bridge { customer, epoch, .. }| MetaOp::Key(KeyOp::EraseBridge { customer, epoch }))
-            .collect();
-        let count = super::bytes::count(ended.len());
-        if count > 0 {
-            self.store().write_meta(ended, true).await?;
+        let (mut ops, mut ended) = (Vec::new(), 0);
+        for Bridge { customer, epoch, until, .. } in bridges.map_err(|_| StoreError::Closed)?? {
+            if until <= now {
+                ops.extend(tell(customer, epoch));
+                ops.push(MetaOp::Key(KeyOp::EraseBridge { customer, epoch }));
+                ended += 1;
+            }
         }
-        Ok(count)
+        if ended > 0 {
+            self.store().write_meta(ops, true).await?;
+        }
+        Ok(ended)
     }
 }

@@ -53,7 +53,7 @@
 //! |---|---|
 //! | `01` `store` | format (4), store id (16), root key check (16), time of creation (8) |
 //! | `01` `usaged-commit-head` | last commit (8), running hash (16), synced groups (8); part of every synced group |
-//! | `01` `data-root` | the data root, wrapped under the root key (`sanitize/keys.rs`) |
+//! | `01` `data-root` | changes of the root key so far (4), the data root wrapped under it (`sanitize/keys.rs`) |
 //! | `01` `rotation` | four times: from (8), epoch that begins then (4), length of epochs in ms (8) |
 //! | `01` `registry` | next customer key (8), customers (8) |
 //! | `01` `outbox` | number of the next entry (8), first number that was not forgotten (8) |

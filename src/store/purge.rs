@@ -61,6 +61,8 @@ pub enum Place {
         /// How their keys begin; empty for all.
         prefix: Vec<u8>,
     },
+    /// States of ratchets that were moved on, and bridges that have ended, of every customer.
+    Keys,
     /// Old wrappings of the data root.
     DataRoot,
 }
@@ -292,6 +294,7 @@ fn ranges(shared: &Shared, place: &Place) -> Vec<Range> {
             let (first, behind) = table.prefixed(prefix);
             vec![Range::new(META, &first, &behind)]
         }
+        Place::Keys => vec![Range::new(SALTS, &[], &[0xff; 21])],
         Place::DataRoot => {
             vec![Range::new(META, KEY_DATA_ROOT, KEY_DATA_ROOT), Range::new(META, KEY_STORE, KEY_STORE)]
         }

@@ -23,9 +23,16 @@ const PART: &str = "the row of the data root";
 pub struct Rewrapped {
     store: Vec<u8>,
     data_root: Vec<u8>,
+    times: u32,
 }
 
 impl Rewrapped {
+    /// How often the root key was changed, this time counted.
+    #[must_use]
+    pub const fn times(&self) -> u32 {
+        self.times
+    }
+
     pub(super) fn rows(&self) -> [(&'static [u8], &[u8]); 2] {
         [(KEY_STORE, &self.store), (KEY_DATA_ROOT, &self.data_root)]
     }
@@ -42,7 +49,7 @@ pub(super) fn make(
     let mut random = Zeroizing::new([0; 32]);
     SysRng.try_fill_bytes(&mut *random).map_err(|_| entropy())?;
     let root = DataRoot::new(*random);
-    let wrapped = wrap(key, &root, &store.id).ok_or_else(entropy)?;
+    let wrapped = wrap(key, &root, &store.id, 0).ok_or_else(entropy)?;
     let meta = db.cf_handle(META).ok_or_else(|| judge.damaged(PART, None))?;
     let mut batch = WriteBatch::default();
     batch.put_cf(&meta, KEY_STORE, store.encode());
@@ -56,16 +63,20 @@ pub(super) fn make(
 pub(super) fn read(db: &Db, id: &[u8; 16], key: &RootKey, judge: &Judge<'_>) -> Result<DataRoot, OpenError> {
     let damaged = || judge.damaged(PART, None);
     let found = row(db, KEY_DATA_ROOT, judge)?.ok_or_else(damaged)?;
-    let wrapped = layout::open_row(&found).ok_or_else(damaged)?;
+    let mut wrapped = layout::open_row(&found).ok_or_else(damaged)?;
+    wrapped.u32().ok_or_else(damaged)?;
     key.unwrap(wrapped.0, id).map_err(|_| damaged())
 }
 
 /// The row of the data root under a key; `None` without entropy for a nonce.
-fn wrap(key: &RootKey, root: &DataRoot, id: &[u8; 16]) -> Option<Vec<u8>> {
+fn wrap(key: &RootKey, root: &DataRoot, id: &[u8; 16], times: u32) -> Option<Vec<u8>> {
     let mut nonce = [0; NONCE_BYTES];
     SysRng.try_fill_bytes(&mut nonce).ok()?;
     let wrapped = key.wrap(root, id, &nonce).ok()?;
-    Some(layout::row(|out| out.extend_from_slice(&wrapped)))
+    Some(layout::row(|out| {
+        out.extend_from_slice(&times.to_be_bytes());
+        out.extend_from_slice(&wrapped);
+    }))
 }
 
 /// What binds the store to `key` from now on; `None` if that is the key which it is bound to.
@@ -75,16 +86,23 @@ pub(super) fn rewrap(shared: &Shared, key: &RootKey) -> Result<Option<Rewrapped>
     if store.key_check == key_check {
         return Ok(None);
     }
-    let data_root = wrap(key, &shared.data_root, &store.id).ok_or(StoreError::Entropy)?;
-    Ok(Some(Rewrapped { store: StoreRow { key_check, ..store }.encode(), data_root }))
+    let found = get(shared, KEY_DATA_ROOT)?;
+    let times = layout::open_row(&found).and_then(|mut row| row.u32()).ok_or(DAMAGED)?.saturating_add(1);
+    let data_root = wrap(key, &shared.data_root, &store.id, times).ok_or(StoreError::Entropy)?;
+    Ok(Some(Rewrapped { store: StoreRow { key_check, ..store }.encode(), data_root, times }))
 }
 
 /// What the store is.
 pub(super) fn present(shared: &Shared) -> Result<StoreRow, StoreError> {
-    const DAMAGED: StoreError = StoreError::Damaged { what: "the row that says what the store is" };
+    StoreRow::decode(&get(shared, KEY_STORE)?).ok_or(DAMAGED)
+}
+
+const DAMAGED: StoreError = StoreError::Damaged { what: "the row that says what the store is" };
+
+fn get(shared: &Shared, key: &[u8]) -> Result<Vec<u8>, StoreError> {
     let meta = shared.db.cf_handle(META).ok_or(DAMAGED)?;
-    let found = shared.db.get_cf(&meta, KEY_STORE).map_err(StoreError::database("read what the store is"))?;
-    found.as_deref().and_then(StoreRow::decode).ok_or(DAMAGED)
+    let found = shared.db.get_cf(&meta, key).map_err(StoreError::database("read what the store is"))?;
+    found.ok_or(DAMAGED)
 }
 
 /// Which epoch a time belongs to. A new store counts from 1970; where the configured length is another than before,

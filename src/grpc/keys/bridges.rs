@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Deed, KeyDoor, record, warranted};
+use super::{KeyDoor, warranted};
 use crate::grpc::admin::{aside, customer, no_participation};
 use crate::grpc::proto::admin as pb;
 use crate::grpc::status::{Cause, Fault};
 use crate::grpc::times::{timestamp, unix_millis};
+use crate::ledger::Fact;
 use crate::model::CustomerId;
-use crate::store::{Bridge, CustomerEntry, KeyOp, MAX_BRIDGES, MetaOp};
+use crate::store::{Bridge, CustomerEntry, KeyOp, MAX_BRIDGES, MetaOp, Place};
 
 /// The longest that a bridge lasts.
 const LONGEST_MS: i64 = 400 * 86_400_000;
@@ -49,12 +50,11 @@ impl KeyDoor {
             let most = format!("there are {MAX_BRIDGES} bridges, and there may be no more; erase some");
             return Err(Fault::of(Cause::TooManyBridges, most));
         }
-        let recorded = record(Deed::BridgeMade { customer, epoch }, &by);
+        let fact = Fact::BridgeMade { customer, from_epoch: epoch.into(), until: Some(until) };
+        let recorded = self.record(&fact, "a bridge is made, keys of its epoch are kept longer", &by);
         let bridge = Bridge { customer, epoch, seed, made, until, by, reason };
         let answer = api_bridge(&id, &bridge);
-        let mut ops = vec![MetaOp::Key(KeyOp::Bridge(bridge))];
-        ops.extend(recorded);
-        self.store.write_meta(ops, true).await?;
+        self.store.write_meta(vec![recorded, MetaOp::Key(KeyOp::Bridge(bridge))], true).await?;
         // Nothing is written for a customer who was erased meanwhile.
         let store = self.store.clone();
         let written = aside(move || store.bridges(Some(customer))).await??;
@@ -92,9 +92,12 @@ impl KeyDoor {
         if bridges.iter().all(|bridge| bridge.epoch != epoch) {
             return Err(Fault::of(Cause::NoBridge, "there is no bridge of this epoch for this customer"));
         }
-        let mut ops = vec![MetaOp::Key(KeyOp::EraseBridge { customer, epoch })];
-        ops.extend(record(Deed::BridgeErased { customer, epoch }, &by));
-        Ok(self.store.write_meta(ops, true).await?)
+        let fact = Fact::BridgeErased { customer, from_epoch: epoch.into() };
+        let recorded = self.record(&fact, "a bridge is erased", &by);
+        let erase = MetaOp::Key(KeyOp::EraseBridge { customer, epoch });
+        self.store.write_meta(vec![recorded, erase], true).await?;
+        self.purge(Place::Keys);
+        Ok(())
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{BY_BYTES, Deed, KeyDoor, REASON_BYTES, record};
+use super::{BY_BYTES, KeyDoor, REASON_BYTES};
 use crate::grpc::admin::{aside, customer, no_participation, written};
 use crate::grpc::proto::admin as pb;
 use crate::grpc::status::Fault;
+use crate::ledger::Fact;
 use crate::model::{CustomerId, IdentifierClass, UnixMillis};
 use crate::policy::ClassUse;
 use crate::sanitize::{LookUp, LookedUp};
@@ -59,9 +60,10 @@ impl KeyDoor {
         let (door, id) = (Arc::clone(self), question.customer.clone());
         let entry = aside(move || door.customers.get(&id)).await??.ok_or_else(no_participation)?;
         // Before the answer: what was looked up and not recorded would be a look-up that nobody knows of.
-        let deed =
-            Deed::LookedUp { customer: entry.key, class: question.class, values: question.values.len() };
-        self.store.write_meta(record(deed, &question.by), true).await?;
+        let programs = self.policy.load().programs().iter().map(|program| program.name().clone()).collect();
+        let fact = Fact::PseudonymLookedUp { customer: entry.key, class: question.class, programs };
+        let recorded = self.record(&fact, "pseudonyms are looked up", &question.by);
+        self.store.write_meta(vec![recorded], true).await?;
         let door = Arc::clone(self);
         aside(move || door.answer(&entry, &question)).await?
     }

@@ -15,11 +15,12 @@ use super::proto::admin as pb;
 use super::proto::admin::key_service_server::KeyService;
 use super::status::{Cause, Fault};
 use super::times::{api_duration, timestamp};
-use crate::model::{CustomerKey, IdentifierClass, LevelName, ProgramName};
+use crate::ledger::{Entry, Fact};
+use crate::model::{LevelName, ProgramName};
 use crate::observe::Clock;
 use crate::policy::Handle;
 use crate::sanitize::{RootKey, key_id};
-use crate::store::{Customers, MetaOp, Store};
+use crate::store::{Customers, MetaOp, Place, Store};
 
 /// Bytes of who and why.
 const BY_BYTES: usize = 128;
@@ -53,44 +54,6 @@ pub struct KeyDoor {
     changing: Mutex<()>,
 }
 
-/// What an operator did with keys, as the ledger is told of it: by the collector's own numbers and the policy's
-/// words, and by no value.
-#[derive(Debug, Clone, Copy)]
-enum Deed {
-    RootKeyChanged,
-    LookedUp { customer: CustomerKey, class: IdentifierClass, values: usize },
-    BridgeMade { customer: CustomerKey, epoch: u32 },
-    BridgeErased { customer: CustomerKey, epoch: u32 },
-}
-
-/// What has to be written together with a deed, or before it is answered. The log says who: the ledger does not.
-fn record(deed: Deed, by: &str) -> Vec<MetaOp> {
-    match deed {
-        Deed::RootKeyChanged => tracing::info!(by, "the root key is being changed"),
-        Deed::LookedUp { customer, class, values } => {
-            tracing::info!(
-                by,
-                customer = customer.0,
-                class = class.as_str(),
-                values,
-                "pseudonyms are looked up"
-            );
-        }
-        Deed::BridgeMade { customer, epoch } => {
-            tracing::info!(
-                by,
-                customer = customer.0,
-                epoch,
-                "a bridge is made, keys of its epoch are kept longer"
-            );
-        }
-        Deed::BridgeErased { customer, epoch } => {
-            tracing::info!(by, customer = customer.0, epoch, "a bridge is erased");
-        }
-    }
-    Vec::new()
-}
-
 impl KeyDoor {
     /// Opens the door. `caps` are those of ingest: what is told of a customer's levels is what ingest does.
     #[must_use]
@@ -103,6 +66,24 @@ impl KeyDoor {
     ) -> Self {
         let store = customers.store().clone();
         Self { store, customers, policy, clock, caps, place, changing: Mutex::default() }
+    }
+
+    /// What has to be written together with what was done, or before it is answered. The log says who asked; the
+    /// ledger does not.
+    fn record(&self, fact: &Fact, what: &'static str, by: &str) -> MetaOp {
+        tracing::info!(by, customer = fact.customer().map(|customer| customer.0), "{what}");
+        MetaOp::Ledger(Entry { at: self.clock.now(), fact: fact.clone() }.to_bytes())
+    }
+
+    /// Takes what was replaced or erased out of every file, while others go on.
+    fn purge(&self, place: Place) {
+        let store = self.store.clone();
+        // It may take long, and the caller has what it asked for: nothing opens it any more.
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = store.purge(&[place], &mut |_| {}) {
+                tracing::warn!(%error, "keys that were replaced or erased may still be in files");
+            }
+        });
     }
 
     async fn status(&self) -> Result<pb::KeyStatus, Fault> {
@@ -138,9 +119,10 @@ impl KeyDoor {
             let same = "that is the root key already; make a new one with `openssl rand -hex 32`";
             Fault::of(Cause::RootKeyRefused, same).at("new_key_file")
         })?;
-        let mut ops = vec![MetaOp::Root(rewrapped)];
-        ops.extend(record(Deed::RootKeyChanged, &by));
-        self.store.write_meta(ops, true).await?;
+        let fact = Fact::RootKeyRotated { rotations: rewrapped.times().into() };
+        let recorded = self.record(&fact, "the root key is being changed", &by);
+        self.store.write_meta(vec![recorded, MetaOp::Root(rewrapped)], true).await?;
+        self.purge(Place::DataRoot);
         // From here on the next start takes the new key, whatever happens.
         let root_key_id = key_id(&key.check());
         tracing::warn!(
