@@ -175,9 +175,10 @@ impl Shared {
                     let changed = notices.acknowledge(number);
                     (changed.is_some(), changed.unwrap_or_default())
                 });
-                match acknowledged {
-                    true => result.done += 1,
-                    false => result.failures.push((text.to_owned(), AckFailure::Expired)),
+                if acknowledged {
+                    result.done += 1
+                } else {
+                    result.failures.push((text.to_owned(), AckFailure::Expired))
                 }
             }
             let queue = &mut books.queue;

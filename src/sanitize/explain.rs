@@ -168,7 +168,7 @@ impl<'a> Walk<'_, 'a> {
                 }
                 match (fate, action.treatment()) {
                     (Fate::Kept, "redact") => {
-                        why.push_str("; the dictionary lists this value, so it is kept")
+                        why.push_str("; the dictionary lists this value, so it is kept");
                     }
                     (_, "redact") => why.push_str(&self.work.seen.told()),
                     _ => {}
