@@ -1,5 +1,7 @@
 //! What the name before a value says of it: passwords and tokens, accounts, hosts, coordinates.
 
+use super::announced::Announced::{self, Cookie, Coordinate, Host, Password, Token, User};
+use super::announced::ends;
 use super::secret::is_opaque;
 use super::view::{
     self, DIGIT, DOT, HYPHEN, LETTER, LOWER, NAME, QUOTE, SPACE, UNDERSCORE, UPPER, View, WORD, Word,
@@ -9,87 +11,6 @@ use crate::model::IdentifierClass as Class;
 
 /// Bytes of a name of an account, of a host, or of a coordinate.
 const NAMED_BYTES: usize = 256;
-
-/// What a name announces.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Announced {
-    /// A password: whatever follows.
-    Password,
-    /// A token or key: what follows, if it is no word.
-    Token,
-    Cookie,
-    User,
-    Host,
-    Coordinate,
-}
-
-use Announced::{Cookie, Coordinate, Host, Password, Token, User};
-
-/// Ends of names, without `_` and `-`, by their last letter.
-const fn ends(last: u8) -> &'static [(&'static [u8], Announced)] {
-    match last {
-        b'd' => &[
-            (b"password", Password),
-            (b"passwd", Password),
-            (b"pwd", Password),
-            (b"sessionid", Token),
-            (b"sid", Token),
-            (b"userid", User),
-        ],
-        b'e' => &[
-            (b"passphrase", Password),
-            (b"cookie", Cookie),
-            (b"username", User),
-            (b"logname", User),
-            (b"hostname", Host),
-            (b"machinename", Host),
-            (b"computername", Host),
-            (b"servername", Host),
-            (b"latitude", Coordinate),
-            (b"longitude", Coordinate),
-            (b"credential", Password),
-            (b"signature", Token),
-            (b"nodename", Host),
-        ],
-        b'g' => &[(b"lng", Coordinate), (b"sig", Token)],
-        b'h' => &[(b"auth", Token)],
-        b'l' => &[(b"credential", Password)],
-        b'n' => &[
-            (b"token", Token),
-            (b"login", User),
-            (b"lon", Coordinate),
-            (b"authorization", Token),
-            (b"fqdn", Host),
-            (b"jwt", Token),
-        ],
-        b'r' => &[(b"user", User), (b"server", Host), (b"owner", User), (b"vcenter", Host)],
-        b's' => &[(b"pass", Password), (b"credentials", Password), (b"sas", Token)],
-        b't' => &[
-            (b"secret", Password),
-            (b"host", Host),
-            (b"lat", Coordinate),
-            (b"jwt", Token),
-            (b"account", User),
-            (b"passwort", Password),
-        ],
-        b'w' => &[(b"pw", Password)],
-        b'y' => &[
-            (b"apikey", Token),
-            (b"accesskey", Token),
-            (b"secretkey", Token),
-            (b"privatekey", Token),
-            (b"accountkey", Token),
-            (b"sharedkey", Token),
-            (b"storagekey", Token),
-            (b"encryptionkey", Token),
-            (b"signingkey", Token),
-            (b"masterkey", Token),
-            (b"authkey", Token),
-            (b"licensekey", Token),
-        ],
-        _ => &[],
-    }
-}
 
 /// Values that say that there is none, or that it is hidden already.
 const NONE: [&[u8]; 34] = [
@@ -393,21 +314,4 @@ pub(super) fn syslog_host(view: View<'_>, word: Word) -> Option<Finding> {
     let program = view.run_within(end + 1, NAME | view::BASE64, 48);
     let is_program = matches!(view.at(program), b'[' | b':' | b'(');
     if time_ends && view.at(end) == b' ' && is_program { host::label(view, at, end) } else { None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ends;
-
-    #[test]
-    fn every_end_is_listed_under_its_last_letter_and_can_be_reached() {
-        for last in 0..=u8::MAX {
-            for (end, what) in ends(last) {
-                let reached = end.last() == Some(&last)
-                    || (*end == b"jwt" && last == b'n')
-                    || (*end == b"credential" && last == b'e');
-                assert!(reached && end.len() <= 16, "{what:?}");
-            }
-        }
-    }
 }
