@@ -5,7 +5,6 @@
 use super::builder::{Buffers, Builder, Origin};
 use super::permit::Permit;
 use super::redact::Workspace;
-use super::redact::gather::gather;
 use super::walk::Walk;
 use super::wire::Head;
 use super::{Sanitized, WithheldPlace, canonical, encode};
@@ -55,7 +54,7 @@ pub fn sanitize<'a, R: WireReader<'a> + Clone>(
         return Ok(withheld(head.events, Reason::Erased));
     }
     let sanitized = pass(permit, head, reader, scratch);
-    scratch.work.known.clear();
+    scratch.work.forget();
     sanitized
 }
 
@@ -71,7 +70,6 @@ fn pass<'a, R: WireReader<'a> + Clone>(
         permit,
         all: reader.clone(),
         instance: head.instance,
-        is_gathered: false,
         builders: Vec::with_capacity(2),
         scratch,
         told: Told::default(),
@@ -161,11 +159,9 @@ impl Told {
 
 struct Pass<'p, 'a, R> {
     permit: &'p Permit,
-    /// The whole request, which is read once more if there is text to redact in it.
+    /// The whole request, which is read once more for each program that has text to redact in it.
     all: R,
     instance: RawText<'a>,
-    /// Whether the known identifiers of the request were gathered.
-    is_gathered: bool,
     builders: Vec<Builder>,
     scratch: &'p mut Scratch,
     told: Told,
@@ -207,11 +203,9 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
         {
             return Ok(Err(Reason::Erased));
         }
-        if redacts && !self.is_gathered {
-            let Workspace { known, canonical, .. } = &mut self.scratch.work;
-            let buffers = (known, canonical);
-            gather(self.permit, &builder.plan, self.instance.expose(), self.all.clone(), buffers)?;
-            self.is_gathered = true;
+        if redacts {
+            let request = (self.instance.expose(), &self.all);
+            self.scratch.work.gather(self.permit, &builder.plan, request)?;
         }
         let growth = &mut builder.growth;
         let number = growth.name_number(known.event, name, purposes);

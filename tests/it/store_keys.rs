@@ -112,11 +112,19 @@ async fn all_ratchets_are_moved_in_chunks_and_a_second_round_finds_nothing() {
     let customers = Customers::new(store.clone(), 100);
     register(&store, 0..2_345).await;
     let now = store.rotation().epoch(bench.clock.now());
-    assert_eq!(customers.move_ratchets(now, |_, _| Vec::new()).await.unwrap().customers, 0, "new ones stand where they should");
+    assert_eq!(
+        customers.move_ratchets(now, |_, _| Vec::new()).await.unwrap().customers,
+        0,
+        "new ones stand where they should"
+    );
     let moved = customers.move_ratchets(now + 7, |_, _| Vec::new()).await.unwrap();
     assert_eq!((moved.customers, moved.more), (2_345, false));
     assert_eq!(customers.move_ratchets(now + 7, |_, _| Vec::new()).await.unwrap().customers, 0);
-    assert_eq!(customers.move_ratchets(now, |_, _| Vec::new()).await.unwrap().customers, 0, "nothing moves back");
+    assert_eq!(
+        customers.move_ratchets(now, |_, _| Vec::new()).await.unwrap().customers,
+        0,
+        "nothing moves back"
+    );
     for n in [0, 999, 1_000, 2_344] {
         assert_eq!(store.customer(&id(n)).unwrap().unwrap().ratchet.epoch(), now + 5);
     }
