@@ -39,6 +39,10 @@ const COMMANDS: &[&str] = &[
     "keys bridge create",
     "keys bridge list",
     "keys bridge erase",
+    "ledger",
+    "ledger verify",
+    "ledger export",
+    "ledger tail",
     "store",
     "store inspect",
 ];
@@ -52,6 +56,27 @@ fn the_help_of_every_command_is_as_it_was_agreed() {
         all.push_str(&format!("==== usaged {command}\n{}\n", ended.out.trim_end()));
     }
     insta::assert_snapshot!(all);
+}
+
+/// The commands that a help lists.
+fn listed(help: &str) -> Vec<&str> {
+    let lines =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names =
+        lines.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").collect()
+}
+
+#[test]
+fn every_command_is_in_the_list() {
+    for command in COMMANDS {
+        let help = usaged(command.split_whitespace().chain(["--help"])).out;
+        for name in listed(&help) {
+            let whole = format!("{command} {name}");
+            assert!(COMMANDS.contains(&whole.trim_start()), "{whole} is not tested");
+        }
+    }
+    assert!(listed(&usaged(["--help"]).out).len() > 8, "the help lists commands");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The record of processing as a page that a person can read: plain words, the vocabulary of Art. 30
 //! GDPR, no script, nothing from elsewhere. Everything in it is escaped.
 
-use super::page_parts::{Page, day, period, span, time};
+use super::page_parts::{NIL, Page, day, period, span, time};
 use super::record::Record;
 use super::told::{self, count};
 use crate::cli::output::grouped;
@@ -58,8 +58,8 @@ fn hero(page: &mut Page, export: &Export, record: &Record, name: &str, controlle
 fn glance(page: &mut Page, record: &Record) {
     page.section("glance", "At a glance", "", "");
     page.put(format_args!("<ul class=\"grid\">\n"));
-    let present = record.present.as_ref().map_or_else(|| "nothing".to_owned(), told::terms);
-    page.card("Takes part in", if record.present.is_some() { "yes" } else { "no" }, &present);
+    let present = record.present.as_ref().map_or_else(|| "in nothing".to_owned(), told::terms);
+    page.card("Takes part", if record.present.is_some() { "yes" } else { "no" }, &present);
     let withheld = record.withheld.values().fold(0_u64, |sum, n| sum.saturating_add(*n));
     let refused = format!("{} withheld before they were stored", count(withheld, "event was", "events were"));
     page.card("Collected", &count(record.collected_events(), "event", "events"), &refused);
@@ -82,7 +82,7 @@ fn agreed(page: &mut Page, record: &Record) {
         page.paragraph("quiet", "This customer never took part.");
     } else {
         let rows = record.changes.iter().rev().take(ROWS).map(|change| {
-            let before = change.before.as_ref().map_or_else(|| "—".to_owned(), told::terms);
+            let before = change.before.as_ref().map_or_else(|| NIL.to_owned(), told::terms);
             vec![time(change.at), told::terms(&change.after), before, change.revision.to_string()]
         });
         page.table(
@@ -166,7 +166,7 @@ fn categories(page: &mut Page, record: &Record) {
                 Handling::ALL.iter().map(|handling| record.fields.get(*class, *handling)).collect();
             counts.iter().any(|n| *n > 0).then(|| {
                 let mut row = vec![words::class(*class).to_owned()];
-                row.extend(counts.iter().map(|n| if *n == 0 { "–".to_owned() } else { grouped(*n) }));
+                row.extend(counts.iter().map(|n| if *n == 0 { NIL.to_owned() } else { grouped(*n) }));
                 row
             })
         })
@@ -234,7 +234,7 @@ fn erasure(leaf: &Leaf) -> Vec<String> {
         }
         Some(Fact::CustomerErased { erasure, .. }) => {
             let mut row = vec![time(leaf.at()), "The customer, with every key".to_owned()];
-            row.extend(std::iter::repeat_n("–".to_owned(), 4));
+            row.extend(std::iter::repeat_n(NIL.to_owned(), 4));
             row.push(erasure.clone());
             row
         }

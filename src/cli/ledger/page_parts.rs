@@ -21,9 +21,13 @@ overflow-wrap:anywhere;font-size:.82rem;line-height:1.5}
 .quiet{color:var(--muted)}
 .lead{margin-bottom:1rem}
 @media (max-width:46rem){.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:.6rem}
-.cards td.num{text-align:left}.fig{font-size:1.6rem}}
-@media print{.fig{font-size:15pt}pre{font-size:7.5pt;padding:.4rem .5rem}section{break-inside:auto}}
+.cards td.num{text-align:left}.cards td.nil{display:none}.fig{font-size:1.6rem}}
+@media print{.fig{font-size:15pt}pre{font-size:7.5pt;padding:.4rem .5rem;break-inside:avoid}\
+.scroll{break-inside:avoid}.lead,.art{break-after:avoid}footer{padding:.6rem 0 0;break-before:avoid}footer p{max-width:none}}
 ";
+
+/// What stands where there is nothing; a phone leaves it out.
+pub(super) const NIL: &str = "–";
 
 /// A page as it is written.
 pub(super) struct Page(String);
@@ -95,13 +99,18 @@ impl Page {
 
     /// A table; the first cell of a row is its head, and columns in `numbers` are figures.
     pub fn table(&mut self, caption: &str, head: &[&str], numbers: &[usize], rows: &[Vec<String>]) {
-        let class = |at: usize| if numbers.contains(&at) { " class=\"num\"" } else { "" };
+        let class = |at: usize, cell: &str| match (numbers.contains(&at), cell == NIL) {
+            (true, false) => " class=\"num\"",
+            (true, true) => " class=\"num nil\"",
+            (false, true) => " class=\"nil\"",
+            (false, false) => "",
+        };
         self.put(format_args!(
             "<div class=\"scroll cards\"><table><caption>{}</caption><thead><tr>",
             Text(caption)
         ));
         for (at, name) in head.iter().enumerate() {
-            self.put(format_args!("<th scope=\"col\"{}>{}</th>", class(at), Text(name)));
+            self.put(format_args!("<th scope=\"col\"{}>{}</th>", class(at, ""), Text(name)));
         }
         self.put(format_args!("</tr></thead><tbody>\n"));
         for row in rows {
@@ -110,7 +119,12 @@ impl Page {
                 if at == 0 {
                     self.put(format_args!("<th scope=\"row\">{}</th>", Text(cell)));
                 } else {
-                    self.put(format_args!("<td{} data-l=\"{}\">{}</td>", class(at), Text(name), Text(cell)));
+                    self.put(format_args!(
+                        "<td{} data-l=\"{}\">{}</td>",
+                        class(at, cell),
+                        Text(name),
+                        Text(cell)
+                    ));
                 }
             }
             self.put(format_args!("</tr>\n"));
@@ -120,7 +134,11 @@ impl Page {
 
     /// Text as it is, line by line.
     pub fn verbatim(&mut self, text: &str) {
-        self.put(format_args!("<pre>{}</pre>\n", Text(text)));
+        self.put(format_args!("<pre>"));
+        for line in text.lines() {
+            self.put(format_args!("{}\n", Text(line)));
+        }
+        self.put(format_args!("</pre>\n"));
     }
 
     /// Ends the page.

@@ -88,6 +88,7 @@ pub(super) fn fact(fact: &Fact) -> String {
             format!("started although batches {} to {acknowledged} are missing", last.saturating_add(1))
         }
         Fact::Refused { what, customer, times, .. } => {
+            let what = what.as_str().replace('_', " ");
             format!("refused{}: {what}, {}", of(*customer), count(*times, "time", "times"))
         }
         other => of_customer(other),
@@ -120,6 +121,7 @@ fn of_customer(fact: &Fact) -> String {
         ),
         Fact::ErasureStepped { erasure, customer, scope, step, records } => {
             let records = count(*records, "batch", "batches");
+            let (scope, step) = (scope.as_str().replace('_', " "), step.as_str().replace('_', " "));
             format!("erasure {erasure}{} by {scope}: {step}, {records}", of(*customer))
         }
         Fact::ErasureDone {
@@ -143,7 +145,8 @@ fn of_customer(fact: &Fact) -> String {
             grouped(*removed)
         ),
         Fact::PseudonymLookedUp { customer, class, programs } => {
-            format!("pseudonyms of class {class}{} looked up in {}", of(Some(*customer)), list(programs))
+            let class = class.as_str().replace('_', " ");
+            format!("{class}{}: pseudonyms looked up in {}", of(Some(*customer)), list(programs))
         }
         Fact::KeysRatcheted { customer, oldest_epoch } => {
             format!("keys{} from before epoch {oldest_epoch} destroyed", of(Some(*customer)))
