@@ -5,7 +5,6 @@
 use super::builder::{Buffers, Builder, Origin};
 use super::permit::Permit;
 use super::redact::Workspace;
-use super::redact::gather::gather;
 use super::walk::Walk;
 use super::wire::Head;
 use super::{Sanitized, WithheldPlace, canonical, encode};
@@ -52,7 +51,7 @@ pub fn sanitize<'a, R: WireReader<'a> + Clone>(
         return Ok(withheld(head.events, reason));
     }
     let sanitized = pass(permit, head, reader, scratch);
-    scratch.work.known.clear();
+    scratch.work.forget();
     sanitized
 }
 
@@ -69,7 +68,6 @@ fn pass<'a, R: WireReader<'a> + Clone>(
         instance_before: instance_before(permit, head, &mut scratch.work.canonical),
         all: reader.clone(),
         instance: head.instance,
-        is_gathered: false,
         builders: Vec::with_capacity(2),
         scratch,
         told: Told::default(),
@@ -159,13 +157,11 @@ impl Told {
 
 struct Pass<'p, 'a, R> {
     permit: &'p Permit,
-    /// The whole request, which is read once more if there is text to redact in it.
+    /// The whole request, which is read once more for each program that has text to redact in it.
     all: R,
     instance: RawText<'a>,
     /// Until when events of the instance are late, because it was erased.
     instance_before: Option<i64>,
-    /// Whether the known identifiers of the request were gathered.
-    is_gathered: bool,
     builders: Vec<Builder>,
     scratch: &'p mut Scratch,
     told: Told,
@@ -208,11 +204,9 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
         {
             return Ok(Err(Reason::Erased));
         }
-        if redacts && !self.is_gathered {
-            let Workspace { known, canonical, .. } = &mut self.scratch.work;
-            let buffers = (known, canonical);
-            gather(self.permit, &builder.plan, self.instance.expose(), self.all.clone(), buffers)?;
-            self.is_gathered = true;
+        if redacts {
+            let request = (self.instance.expose(), &self.all);
+            self.scratch.work.gather(self.permit, &builder.plan, request)?;
         }
         let growth = &mut builder.growth;
         let number = growth.name_number(known.event, name, purposes);

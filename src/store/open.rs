@@ -122,6 +122,7 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
     let witness = witness.map_err(|source| failed("write", &directory.witness(), source))?;
     let customers = registry.customers;
     tracing::info!(head = head.commit, segments = catalogue.segments.len(), customers, "opened the store");
+    let accepted = judge.accepted.get();
     let parts = Parts {
         db,
         setup,
@@ -136,7 +137,7 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
         customers,
         outbox,
         aside,
-        accepted: judge.accepted.get(),
+        accepted,
     };
     Ok(Opened { shared: Shared::new(parts), head, registry, outbox, generations })
 }

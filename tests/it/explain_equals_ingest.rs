@@ -41,6 +41,7 @@ struct Room {
     batches: u64,
     /// Events that were stored, over all cases.
     stored: u32,
+    /// Texts that were redacted.
     redacted: u32,
     _dir: TempDir,
 }
@@ -200,15 +201,8 @@ fn check(room: &mut Room, runtime: &Runtime, participation: &Participation, requ
     assert_eq!(stored.iter().map(|record| record.events).sum::<u32>(), tally.accepted);
     let mut counts = ClassCounts::default();
     stored.iter().for_each(|record| counts.merge(&count_fields(&record.body).unwrap()));
-    // A text that the dictionary lists is kept where others are redacted; of a stored batch that cannot be told.
-    let told = |counts: &dyn Fn(Fate) -> u64| {
-        [counts(Fate::Kept) + counts(Fate::Redacted), counts(Fate::Pseudonymised), counts(Fate::Coarsened)]
-    };
-    assert_eq!(
-        told(&|fate| counts.total(Handling::from(fate))),
-        told(&|fate| u64::from(tally.fields[fate.index()])),
-        "what is counted of a batch is what its receipt tells"
-    );
+    let counted = Fate::ALL.iter().map(|fate| counts.total(Handling::from(*fate))).collect::<Vec<_>>();
+    assert_eq!(counted, tally.fields.map(u64::from), "what is counted of a batch is what its receipt tells");
     room.redacted += tally.fields[Fate::Redacted.index()];
     room.stored += tally.accepted;
 
@@ -265,7 +259,7 @@ fn explain_gives_byte_for_byte_what_ingest_stores_and_outcomes_add_up() {
         };
         check(&mut room, &runtime, &participation(&policy, who), request);
     });
-    assert!(room.borrow().redacted > 20, "of all cases, {} texts were redacted", room.borrow().redacted);
+    assert!(room.borrow().redacted > 50, "of all cases, {} texts were redacted", room.borrow().redacted);
     assert!(room.borrow().stored > 100, "of all cases, {} events were stored", room.borrow().stored);
 }
 
