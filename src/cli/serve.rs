@@ -148,6 +148,7 @@ fn failure(error: DaemonError) -> Failure {
         DaemonError::Store(_) | DaemonError::Ledger(_) => Failure::Store(format!("refused to start: {told}")),
         DaemonError::Listen { .. }
         | DaemonError::Drain(_)
+        | DaemonError::Amend(_)
         | DaemonError::Outbox(_)
         | DaemonError::LedgerFailed(_)
         | DaemonError::Metrics(_)

@@ -72,7 +72,10 @@ pub enum LedgerError {
         number: u64,
     },
     /// A record does not read as it was written.
-    #[error("entry {index} of the ledger is damaged on disk; `usaged ledger verify` tells more")]
+    #[error(
+        "entry {index} of the ledger does not read; `usaged ledger verify` tells whether it was changed. If it was \
+         not, stop the collector and remove the files `tree` and `offsets`: the next start makes them again"
+    )]
     Damaged {
         /// Its index.
         index: u64,

@@ -204,6 +204,8 @@ impl<'a> Walk<'a> {
         if index == 0 {
             self.base = leaf::next_number(bytes).unwrap_or(1);
         }
+        let told = self.derived.and_then(|derived| derived.offset(index).ok());
+        self.is_derived_wrong |= told != Some(self.whole);
         let number = leaf::number_of(bytes);
         let follows = match after {
             Found::Leaf(bytes) => leaf::number_of(bytes),
@@ -287,7 +289,11 @@ impl<'a> Walk<'a> {
     }
 
     fn push(&mut self, found: Hash, told: Hash) {
-        self.found.push(found);
+        let (index, complete) = (self.index(), self.found.push(found));
+        let stored =
+            |level: u32| self.derived.and_then(|derived| derived.subtree(level, index >> level).ok());
+        let mut larger = (0..).zip(&complete).skip(1);
+        self.is_derived_wrong |= larger.any(|(level, hash)| stored(level) != Some(*hash));
         self.told.push(told);
         while let Some((signed, rest)) = self.signed.split_first() {
             if signed.size > self.index() {

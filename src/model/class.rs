@@ -243,6 +243,23 @@ impl IdentifierClass {
         matches!(self, Self::CustomerContent | Self::Secret)
     }
 
+    /// Whether a value of this class, seen in a field, is looked for in the redacted text of its batch: not those
+    /// that identify nobody, and not those that are text, in which identifiers are looked for themselves.
+    #[must_use]
+    pub const fn is_found_in_text(self) -> bool {
+        !matches!(
+            self,
+            Self::NotIdentifying
+                | Self::Url
+                | Self::FilePath
+                | Self::Query
+                | Self::Argument
+                | Self::FreeText
+                | Self::ProductLog
+                | Self::CrashText
+        )
+    }
+
     /// A number that is part of key derivation. It never changes and is never used again.
     #[must_use]
     #[expect(clippy::as_conversions, reason = "the position in a fieldless enum of 33 members")]

@@ -10,10 +10,8 @@ use super::compiled::Policy;
 use super::decide::Decision;
 use super::dictionary::{Part, Product};
 use super::treatment::Epoch;
-use super::{Action, EventPlan, Form, Plan, Shape};
-use crate::model::{
-    Delivery, EventName, FieldPath, IdentifierClass, LevelName, Participation, ProgramName, RawText, Reason,
-};
+use super::{Action, EventPlan, Field, Form, Kind, Plan, Shape};
+use crate::model::{Delivery, EventName, FieldPath, LevelName, Participation, ProgramName, RawText, Reason};
 
 /// Whether anything is collected, and what becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +99,7 @@ pub struct EventWish {
     pub program: ProgramName,
     /// Why it is not wanted, if it is not.
     pub withheld: Option<Reason>,
-    /// Its fields, in the order of the dictionary; none if it is not wanted.
+    /// Its fields, in the order of the dictionary; if it is not wanted, only those that are of use as context.
     pub fields: Vec<FieldWish>,
 }
 
@@ -124,7 +122,8 @@ pub enum Wish {
         /// The same with its particulars, such as `pseudonym, rotating`.
         form: String,
     },
-    /// It is not stored. Beside text that is redacted it is of use: it is found there and replaced.
+    /// It is not stored. Beside text of the same program that is redacted it is of use, whatever event it is in:
+    /// it is found there and replaced. That holds of the id of the installation too.
     Context(Reason),
     /// It is not stored: not wanted.
     Unwanted(Reason),
@@ -191,7 +190,6 @@ impl Policy {
         let plan = |at: usize| decision.plan_key(at, decision.rank(at)).map(|key| self.plan(key));
         let concerned = self.concerned(decision.product);
         let plans: Vec<_> = concerned.iter().map(|at| (*at, plan(*at))).collect();
-        let redacts = plans.iter().any(|(_, plan)| plan.as_ref().is_some_and(|plan| redacts(plan)));
         let parents = parents(product);
         let mut events = Vec::with_capacity(product.events().len());
         for (number, event) in product.events().iter().enumerate() {
@@ -203,13 +201,14 @@ impl Policy {
                 Some((_, None)) | None => Some(withheld(decision, event.program())),
             };
             let mut fields = Vec::new();
-            if let (None, Some(plan)) = (withheld, plan) {
-                let look = Look { plan, parents: &parents, redacts };
-                let wish = |(at, field): (u32, &super::Field)| FieldWish {
-                    path: field.path().clone(),
-                    wish: look.wish(at, field.class()),
+            if let Some(plan) = plan {
+                let look = Look { plan, parents: &parents, redacts: redacts(plan), event: withheld };
+                let wish = |(at, field): (u32, &Field)| {
+                    let wish = look.wish(at, field);
+                    let told = withheld.is_none() || matches!(wish, Wish::Context(_));
+                    told.then(|| FieldWish { path: field.path().clone(), wish })
                 };
-                fields = product.fields(event).map(wish).collect();
+                fields = product.fields(event).filter_map(wish).collect();
             }
             let program = self.programs().get(event.program()).map(|program| program.name().clone());
             events.extend(program.map(|program| EventWish {
@@ -246,7 +245,7 @@ fn withheld(decision: &Decision, program: usize) -> Reason {
 
 /// Whether a plan redacts the text of an event that it stores.
 fn redacts(plan: &Plan) -> bool {
-    plan.fields.iter().any(|field| matches!(field.shape, Shape::Scalar { action: Action::Redact(_), .. }))
+    plan.events.iter().any(|event| matches!(event, EventPlan::Store { redacts: true, .. }))
 }
 
 /// For each node of a product, the one that holds it.
@@ -279,20 +278,26 @@ fn parents(product: &Product) -> Vec<Option<u32>> {
 struct Look<'p> {
     plan: &'p Plan,
     parents: &'p [Option<u32>],
+    /// Whether the plan redacts text.
     redacts: bool,
+    /// Why nothing of the event is stored, if nothing is.
+    event: Option<Reason>,
 }
 
 impl Look<'_> {
-    fn wish(&self, number: u32, class: IdentifierClass) -> Wish {
-        let reason = match self.shape(number) {
-            Some(Shape::Scalar { action: Action::Withhold(reason), .. }) => *reason,
-            Some(Shape::Scalar { action, .. }) => match self.withheld_around(number) {
+    fn wish(&self, number: u32, field: &Field) -> Wish {
+        let reason = match (self.event, self.shape(number)) {
+            (Some(reason), _) => reason,
+            (None, Some(Shape::Scalar { action: Action::Withhold(reason), .. })) => *reason,
+            (None, Some(Shape::Scalar { action, .. })) => match self.withheld_around(number) {
                 None => return Wish::Stored { treatment: action.treatment(), form: form(action) },
                 Some(reason) => reason,
             },
-            Some(Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) | None => Reason::UnknownField,
+            (None, Some(Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) | None) => {
+                Reason::UnknownField
+            }
         };
-        if self.redacts && is_found_in_text(class) { Wish::Context(reason) } else { Wish::Unwanted(reason) }
+        if self.redacts && is_context(field) { Wish::Context(reason) } else { Wish::Unwanted(reason) }
     }
 
     fn shape(&self, number: u32) -> Option<&Shape> {
@@ -338,24 +343,11 @@ impl Look<'_> {
     }
 }
 
-/// Whether a value of this class is looked for in the text beside it. Text, places and addresses of pages are
-/// not names that stand in a text by themselves.
-const fn is_found_in_text(class: IdentifierClass) -> bool {
-    use IdentifierClass as C;
-    !matches!(
-        class,
-        C::NotIdentifying
-            | C::Location
-            | C::Url
-            | C::FilePath
-            | C::Query
-            | C::Argument
-            | C::FreeText
-            | C::ProductLog
-            | C::CrashText
-            | C::CustomerContent
-            | C::Secret
-    )
+/// Whether values of a field are of use beside text that is redacted. A value that is never stored is looked for
+/// there if it comes, but nobody is asked to send it.
+const fn is_context(field: &Field) -> bool {
+    let class = field.class();
+    matches!(field.kind(), Kind::Text) && class.is_found_in_text() && !class.is_forbidden()
 }
 
 /// The form in which a value is stored, for people; empty if it is not.

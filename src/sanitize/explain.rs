@@ -3,7 +3,6 @@
 
 use super::permit::Permit;
 use super::redact::Workspace;
-use super::redact::gather::gather;
 use super::treat::{Scalar, treat};
 use super::wire::Head;
 use super::{ProgramKeys, WithheldPlace};
@@ -38,8 +37,7 @@ pub fn explain<'a, R: WireReader<'a> + Clone>(
     let keys = permit.keys(&plan.program);
     let mut event = 0;
     let mut work = Workspace::default();
-    let Workspace { known, canonical, .. } = &mut work;
-    gather(permit, &plan, head.instance.expose(), reader.clone(), (known, canonical))?;
+    work.gather(permit, &plan, (head.instance.expose(), &reader))?;
     while let Some(raw) = reader.next_event()? {
         let known = permit.event(raw.name);
         let rules = known.and_then(|known| permit.policy().explain(key, known.event));
@@ -84,25 +82,28 @@ impl<'a> Walk<'_, 'a> {
             self.path.push(name);
             match names.get(name.expose()) {
                 None => self.withheld(Reason::UnknownField, None),
-                Some(field) => self.value(field, value)?,
+                Some(field) => _ = self.value(field, value)?,
             }
             self.path.pop();
         }
         Ok(())
     }
 
-    fn value<F: RawFields<'a>>(&mut self, number: u32, value: RawValue<'a, F>) -> Result<(), WireError> {
+    /// Whether anything is stored of a value.
+    fn value<F: RawFields<'a>>(&mut self, number: u32, value: RawValue<'a, F>) -> Result<bool, WireError> {
         let plan = self.plan;
         let Some(field) = usize::try_from(number).ok().and_then(|at| plan.fields.get(at)) else {
-            return Ok(());
+            return Ok(false);
         };
+        let begun = self.out.len();
         match (&field.shape, value) {
             (Shape::Scalar { action: Action::Withhold(reason), .. }, _) => {
                 self.withheld(*reason, Some(number));
+                return Ok(false);
             }
             (Shape::Scalar { kind, action }, value) => {
                 let scalar = Scalar::of(*kind, &value).and_then(|scalar| scalar.within(field.max_bytes));
-                self.scalar(number, action, scalar);
+                return Ok(self.scalar(number, action, scalar));
             }
             (Shape::Record(names), RawValue::Record(fields)) => self.fields(fields, names)?,
             (Shape::List { item }, RawValue::List(mut items)) => {
@@ -111,69 +112,73 @@ impl<'a> Walk<'_, 'a> {
                 }
             }
             (Shape::Map { key, value }, RawValue::Record(mut pairs)) => {
-                let is_empty = field.spec.purposes.is_empty();
                 while let Some((raw_key, raw_value)) = pairs.next_field()? {
                     // A pair is stored whole or not at all.
-                    if is_empty && self.could_be(*key) {
-                        let why = self.rule(*value);
-                        let none = || Reason::Level.remedy().to_owned();
-                        self.tell("drop", if why.is_empty() { none() } else { why });
-                    } else {
-                        self.key(*key, raw_key);
+                    let pair = self.out.len();
+                    let has_key = self.key(*key, raw_key);
+                    let has_value = self.value(*value, raw_value)?;
+                    if !(has_key && has_value) {
+                        self.nothing_since(pair);
                     }
-                    self.value(*value, raw_value)?;
                 }
             }
             (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }, _) => {
                 self.withheld(Reason::WrongType, None);
+                return Ok(false);
             }
         }
-        Ok(())
+        // What the plan stores no part of is passed over.
+        let is_stored = !field.spec.purposes.is_empty();
+        if !is_stored {
+            self.nothing_since(begun);
+        }
+        Ok(is_stored)
     }
 
-    /// Whether the plan stores a scalar, if it is not in a pair of which the other half is withheld.
-    fn could_be(&self, number: u32) -> bool {
-        let field = usize::try_from(number).ok().and_then(|at| self.plan.fields.get(at));
-        matches!(
-            field.map(|field| &field.shape),
-            Some(Shape::Scalar {
-                action: Action::Keep(_)
-                    | Action::Pseudonym { .. }
-                    | Action::Generalise(_)
-                    | Action::Vocabulary(_)
-                    | Action::Redact(_),
-                ..
-            })
-        )
-    }
-
-    fn key(&mut self, number: u32, raw: Raw<'a>) {
-        let plan = self.plan;
-        let field = usize::try_from(number).ok().and_then(|at| plan.fields.get(at));
-        if let Some((Shape::Scalar { action, .. }, max_bytes)) =
-            field.map(|field| (&field.shape, field.max_bytes))
-        {
-            self.scalar(number, action, Scalar::text(raw).within(max_bytes));
+    /// Nothing is stored of what was told from `begun` on, for the reason for which the first part of it is not.
+    fn nothing_since(&mut self, begun: usize) {
+        let told = self.out.get_mut(begun..).unwrap_or_default();
+        let why = told.iter().find(|one| one.treatment == "drop").map(|one| one.why.clone());
+        let why = why.unwrap_or_else(|| Reason::Level.remedy().to_owned());
+        for one in told.iter_mut().filter(|one| one.treatment != "drop") {
+            one.treatment = "drop";
+            one.why.clone_from(&why);
         }
     }
 
-    fn scalar(&mut self, number: u32, action: &Action, scalar: Result<Scalar<'a>, Reason>) {
+    fn key(&mut self, number: u32, raw: Raw<'a>) -> bool {
+        let plan = self.plan;
+        let field = usize::try_from(number).ok().and_then(|at| plan.fields.get(at));
+        match field.map(|field| (&field.shape, field.max_bytes)) {
+            Some((Shape::Scalar { action, .. }, max_bytes)) => {
+                self.scalar(number, action, Scalar::text(raw).within(max_bytes))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a scalar is stored.
+    fn scalar(&mut self, number: u32, action: &Action, scalar: Result<Scalar<'a>, Reason>) -> bool {
         let treated = scalar.and_then(|scalar| treat(action, scalar, self.keys, self.work));
         match treated.map(|(_, fate)| fate) {
-            Err(reason) => self.withheld(reason, Some(number)),
+            Err(reason) => {
+                self.withheld(reason, Some(number));
+                false
+            }
             Ok(fate) => {
                 let mut why = self.rule(number);
-                if (fate, action.treatment()) == (Fate::Coarsened, "pseudonym") {
-                    why.push_str("; this value is a known word that identifies nobody");
-                }
-                match (fate, action.treatment()) {
-                    (Fate::Kept, "redact") => {
-                        why.push_str("; the dictionary lists this value, so it is kept")
+                match (action, fate) {
+                    (Action::Pseudonym { .. }, Fate::Coarsened) => {
+                        why.push_str("; this value is a known word that identifies nobody");
                     }
-                    (_, "redact") => why.push_str(&self.work.seen.told()),
+                    (Action::Redact(_), Fate::Kept) => {
+                        why.push_str("; the dictionary lists this value, so it is kept");
+                    }
+                    (Action::Redact(_), _) => why.push_str(&self.work.seen.told()),
                     _ => {}
                 }
                 self.tell(action.treatment(), why);
+                true
             }
         }
     }

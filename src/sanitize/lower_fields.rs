@@ -44,6 +44,9 @@ pub(super) struct Entry<'w> {
 pub(super) struct Leaf<'w> {
     pub(super) planned: &'w FieldPlan,
     pub(super) step: Step,
+    /// Bytes of the longest value that the plan takes. What was treated was raw when it was measured, and can be
+    /// longer now.
+    pub(super) max_bytes: u32,
     says: Says,
     /// Its position in the stored table.
     stored: usize,
@@ -111,15 +114,17 @@ impl<'w, 'a> Lookup<'w, 'a> {
             return None;
         }
         let same_class = spec.class == planned.spec.class.as_str().as_bytes();
+        let done = Done::of(spec);
         let (step, says) = match &planned.shape {
             // Without a purpose that both have, there is nothing that it could be stored for.
             Shape::Scalar { .. } if planned.spec.purposes.and(spec.purposes).is_empty() => {
                 (Step::Drop, Says::Plan)
             }
-            Shape::Scalar { action, .. } => step(Done::of(spec), same_class, action, self.epoch),
+            Shape::Scalar { action, .. } => step(done, same_class, action, self.epoch),
             Shape::Record(_) | Shape::List { .. } | Shape::Map { .. } => (Step::Drop, Says::Plan),
         };
-        Some(Leaf { planned, step, says, stored: at })
+        let max_bytes = if done == Done::Kept { planned.max_bytes } else { u32::MAX };
+        Some(Leaf { planned, step, max_bytes, says, stored: at })
     }
 
     fn planned(&self, field: u32) -> Option<&'w FieldPlan> {

@@ -87,7 +87,8 @@ impl<'w, 'a: 'w> Walk<'w, 'a> {
             self.kept(entry.value.planned, same);
             return Ok(true);
         }
-        if container(&entry.field.shape, &value).is_none() {
+        // Of a record, list or map of which the plan stores no part, not even that it was there.
+        if entry.field.spec.purposes.is_empty() || container(&entry.field.shape, &value).is_none() {
             return Ok(false);
         }
         let spec = self.lookup.number(field.spec, &entry, &mut self.growth);
@@ -251,7 +252,7 @@ impl Desk<'_> {
         (kind, action): (Kind, &Action),
         value: &StoredValue<'t>,
     ) -> Option<Treated<'t>> {
-        self.step(leaf.step, (kind, leaf.planned.max_bytes, action), value)
+        self.step(leaf.step, (kind, leaf.max_bytes, action), value)
     }
 
     #[inline]

@@ -5,7 +5,6 @@
 use super::builder::{Buffers, Builder, Origin};
 use super::permit::Permit;
 use super::redact::Workspace;
-use super::redact::gather::gather;
 use super::walk::Walk;
 use super::wire::Head;
 use super::{Sanitized, WithheldPlace, canonical, encode};
@@ -51,11 +50,8 @@ pub fn sanitize<'a, R: WireReader<'a> + Clone>(
     if let Some(reason) = permit.refused() {
         return Ok(withheld(head.events, reason));
     }
-    if is_erased(permit, head, &mut scratch.work.canonical) {
-        return Ok(withheld(head.events, Reason::Erased));
-    }
     let sanitized = pass(permit, head, reader, scratch);
-    scratch.work.known.clear();
+    scratch.work.forget();
     sanitized
 }
 
@@ -69,9 +65,9 @@ fn pass<'a, R: WireReader<'a> + Clone>(
     let window = now.saturating_sub(limits::CLOCK_BEHIND_MS)..=now.saturating_add(limits::CLOCK_AHEAD_MS);
     let mut pass = Pass {
         permit,
+        instance_before: instance_before(permit, head, &mut scratch.work.canonical),
         all: reader.clone(),
         instance: head.instance,
-        is_gathered: false,
         builders: Vec::with_capacity(2),
         scratch,
         told: Told::default(),
@@ -93,12 +89,12 @@ fn pass<'a, R: WireReader<'a> + Clone>(
     Ok(pass.finish(head))
 }
 
-/// Whether the instance of a request was erased.
-fn is_erased(permit: &Permit, head: &Head<'_>, scratch: &mut canonical::Scratch) -> bool {
-    let Some(suppressed) = permit.suppressed() else { return false };
-    let mut programs = permit.policy().programs().iter();
-    !head.instance.is_empty()
-        && programs.any(|one| suppressed.is_instance(head.instance, &permit.keys(one.name()), scratch))
+/// Until when events of the request's instance are late; `None` if it was not erased.
+fn instance_before(permit: &Permit, head: &Head<'_>, scratch: &mut canonical::Scratch) -> Option<i64> {
+    let suppressed = permit.suppressed().filter(|_| !head.instance.is_empty())?;
+    let programs = permit.policy().programs().iter();
+    let before = |name| suppressed.instance_before(head.instance, &permit.keys(name), scratch);
+    programs.map(crate::policy::Program::name).filter_map(before).max()
 }
 
 /// The outcome of a request of which nothing may be stored.
@@ -161,11 +157,11 @@ impl Told {
 
 struct Pass<'p, 'a, R> {
     permit: &'p Permit,
-    /// The whole request, which is read once more if there is text to redact in it.
+    /// The whole request, which is read once more for each program that has text to redact in it.
     all: R,
     instance: RawText<'a>,
-    /// Whether the known identifiers of the request were gathered.
-    is_gathered: bool,
+    /// Until when events of the instance are late, because it was erased.
+    instance_before: Option<i64>,
     builders: Vec<Builder>,
     scratch: &'p mut Scratch,
     told: Told,
@@ -198,8 +194,9 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
         }
         if let Some(suppressed) = self.permit.suppressed()
             && (suppressed.is_at(time_ms)
+                || self.instance_before.is_some_and(|before| time_ms <= before)
                 || suppressed.are_in(
-                    event.fields.clone(),
+                    (event.fields.clone(), time_ms),
                     fields,
                     (&builder.plan, &builder.keys),
                     &mut self.scratch.work.canonical,
@@ -207,11 +204,9 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
         {
             return Ok(Err(Reason::Erased));
         }
-        if redacts && !self.is_gathered {
-            let Workspace { known, canonical, .. } = &mut self.scratch.work;
-            let buffers = (known, canonical);
-            gather(self.permit, &builder.plan, self.instance.expose(), self.all.clone(), buffers)?;
-            self.is_gathered = true;
+        if redacts {
+            let request = (self.instance.expose(), &self.all);
+            self.scratch.work.gather(self.permit, &builder.plan, request)?;
         }
         let growth = &mut builder.growth;
         let number = growth.name_number(known.event, name, purposes);

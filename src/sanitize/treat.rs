@@ -81,7 +81,8 @@ pub(super) fn treat<'t>(
         Action::Generalise(how) => coarsen(*how, value, &mut work.canonical),
         Action::Redact(rules) => match value {
             Scalar::Text(text) => {
-                redact(rules, keys, text, work).map(|(text, fate)| (Treated::Text(text), fate))
+                // A value that the dictionary lists counts like the others: the level let it through.
+                redact(rules, keys, text, work).map(|text| (Treated::Text(text), Fate::Redacted))
             }
             Scalar::Int(_) | Scalar::Double(_) | Scalar::Bool(_) | Scalar::Bytes(_) => Err(Reason::WrongType),
         },

@@ -43,10 +43,18 @@ impl Obedient {
             });
             fields.map(|field| field.path.to_string()).collect()
         };
-        let wanted = plan.events.iter().filter(|event| event.withheld.is_none());
+        let is_context = |field: &usaged::policy::FieldWish| matches!(field.wish, Wish::Context(_));
+        let wanted = plan
+            .events
+            .iter()
+            .filter(|event| event.withheld.is_none() || context && event.fields.iter().any(is_context));
+        let redacted = |field: &usaged::policy::FieldWish| {
+            matches!(field.wish, Wish::Stored { treatment: "redact", .. })
+        };
+        let redacts = plan.events.iter().any(|event| event.fields.iter().any(redacted));
         Self {
             wanted: wanted.map(|event| (event.name.to_string(), paths(event))).collect(),
-            instance: plan.programs.iter().any(|program| !program.instance.is_empty()),
+            instance: redacts || plan.programs.iter().any(|program| !program.instance.is_empty()),
         }
     }
 
@@ -210,8 +218,13 @@ type Choice = (usize, Vec<u8>, u8);
 fn event(product: &Product, (which, choices, extra): &Choice) -> Event {
     let declared = &product.events()[which % product.events().len()];
     let mut choices = choices.iter().cycle();
-    let pick =
-        |field: &Field, choice: u8| if choice < 160 { Some(example(field)) } else { chosen(field, choice) };
+    let pick = |field: &Field, choice: u8| match choice {
+        // What is never stored is found in text all the same, if it comes; who obeys does not send it. So here it
+        // is nowhere else.
+        0..240 if field.class().is_forbidden() => Some(text(format!("never stored {choice} of {which}"))),
+        0..160 => Some(example(field)),
+        _ => chosen(field, choice),
+    };
     let mut event = make(product, declared, |_, field| pick(field, *choices.next().unwrap()));
     match extra % 10 {
         0 => event.fields.push(field("made_up", text("undeclared"))),

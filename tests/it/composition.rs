@@ -10,8 +10,8 @@ use prost::Message as _;
 use usaged::grpc::proto::drain::{Batch, value::Kind};
 use usaged::grpc::proto::ingest::{Event, SubmitRequest};
 use usaged::model::{
-    CustomerId, CustomerKey, IdentifierClass, Participation, ProductName, ProgramName, Purpose, RawText,
-    RegionName, UnixMillis,
+    CustomerId, CustomerKey, Participation, ProductName, ProgramName, Purpose, RawText, RegionName,
+    UnixMillis,
 };
 use usaged::policy::{Action, Ask, Plan, Policy, Product, Shape, compile, shipped};
 use usaged::sanitize::wire::{Head, ProtoReader};
@@ -252,19 +252,12 @@ fn lowering_gives_the_bytes_of_the_lower_level_for_every_class_type_shape_and_tr
     assert!(compared.get() > 300, "{} batches were compared", compared.get());
 }
 
-/// Whether the shipped policy redacts the class at one level and has a vocabulary for it at a lower one.
-fn is_text(class: IdentifierClass) -> bool {
-    use IdentifierClass::{Argument, FilePath, Query, Url};
-    [Url, FilePath, Query, Argument].contains(&class)
-}
-
 /// What is sent of the shipped dictionaries: examples, and now and then something odd.
 fn shipped_request(dice: &mut Dice, product: &Product) -> SubmitRequest {
     let events = (0..1 + dice.roll(6)).map(|_| {
         let declared = dice.one(product.events());
         make(product, declared, |_, field| match dice.roll(8) {
             0 => None,
-            _ if !made_up::redacts() && is_text(field.class()) => None,
             1 if field.kind() == usaged::policy::Kind::Text => {
                 let odd = ["localhost", "10.9.8.7", "A.Example.com", "", "other", "n/a", "de-by"];
                 Some(text(*dice.one(&odd)))

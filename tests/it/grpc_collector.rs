@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use usaged::amend::{self, Amend};
 use usaged::drain::{self, Drain};
 use usaged::grpc::client::{Channel, Request, connect, of_customer};
 use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
@@ -18,8 +19,8 @@ use usaged::grpc::proto::drain::{CreateSubscriptionRequest, Purpose, Subscriptio
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 use usaged::grpc::{
-    AdminDoor, DrainDoor, Ended, Health, Identity, IngestDoor, KeyDoor, LedgerDoor, Options, Reload,
-    RootKeyPlace, routes, serve,
+    AdminDoor, AmendDoor, DrainDoor, Ended, Health, Identity, IngestDoor, KeyDoor, LedgerDoor, Options,
+    Reload, RootKeyPlace, routes, serve,
 };
 use usaged::ingest::{self, Intake};
 use usaged::model::CustomerId;
@@ -88,6 +89,15 @@ impl Collector {
         };
         let options = Options::default();
         let ledger = crate::ledger_world::open(dir.path(), 0, 0);
+        let parts = amend::Parts {
+            store: store.clone(),
+            customers: customers.clone(),
+            policy: policy.clone(),
+            drain: drain.clone(),
+            ledger: Some(ledger.clone()),
+            clock: clock.clone(),
+        };
+        let amend = Amend::open(parts, amend::Options::default()).await.unwrap();
         let (routes, health) = routes(
             IngestDoor::new(intake, Identity::Loopback, &options),
             DrainDoor::new(drain.clone(), clock.clone(), &options),
@@ -102,6 +112,7 @@ impl Collector {
             ),
             KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(NoPlace)),
             LedgerDoor::new(ledger, store.clone(), policy, clock),
+            AmendDoor::new(amend),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -58,22 +58,10 @@ fn chains(class: Class) -> Vec<Vec<String>> {
     if kinds(class) == ["string"] {
         chains.push(chain(&["\"drop\"", "\"vocabulary\"", "\"keep\""]));
         // Text that is kept cannot be redacted later: see `Step`.
-        if redacts() {
-            let capped = "{ treatment = \"redact\", max_bytes = 24 }";
-            chains.push(chain(&["\"drop\"", "\"vocabulary\"", capped, "\"redact\""]));
-        }
+        let capped = "{ treatment = \"redact\", max_bytes = 24 }";
+        chains.push(chain(&["\"drop\"", "\"vocabulary\"", capped, "\"redact\""]));
     }
     chains
-}
-
-/// Whether text is redacted, or dropped where a level says so because there are no detectors: then a level that
-/// reveals less than `redact` stores more.
-pub fn redacts() -> bool {
-    static REDACTS: std::sync::LazyLock<bool> = std::sync::LazyLock::new(|| {
-        let notes = compile(&usaged::policy::shipped()).unwrap().1;
-        !notes.iter().any(|note| note.to_string().contains("no detectors"))
-    });
-    *REDACTS
 }
 
 /// The types of fields of a class, as the policy allows them.

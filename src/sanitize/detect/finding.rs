@@ -1,4 +1,4 @@
-//! What is found in a text: a stretch of it, and what it is.
+//! What was found, and which of two findings counts.
 
 use crate::model::IdentifierClass;
 
@@ -41,7 +41,7 @@ impl What {
 
     /// Its place in the order of sensitivity: a secret is above all, then what costs money. What the batch knows
     /// is surer than a form that other things have too, and an address has its form from nobody else.
-    pub(super) fn sensitivity(self) -> u8 {
+    fn sensitivity(self) -> u8 {
         match self {
             Self::Token => 9,
             Self::Class(IdentifierClass::Secret) => 8,
@@ -76,7 +76,36 @@ impl Finding {
         Some(Self { start, end, what: What::Class(class) })
     }
 
-    pub(super) const fn len(self) -> usize {
+    const fn len(self) -> usize {
         self.end - self.start
+    }
+}
+
+/// The best finding so far.
+pub(super) struct Best {
+    floor: usize,
+    found: Option<Finding>,
+}
+
+impl Best {
+    /// Nothing yet; nothing that begins before `floor` counts.
+    pub(super) const fn from(floor: usize) -> Self {
+        Self { floor, found: None }
+    }
+
+    pub(super) const fn found(self) -> Option<Finding> {
+        self.found
+    }
+
+    #[inline]
+    pub(super) fn offer(&mut self, found: Option<Finding>) {
+        let Some(found) = found else { return };
+        let rank = |finding: Finding| (finding.len(), finding.what.sensitivity());
+        if found.start >= self.floor
+            && found.end > found.start
+            && self.found.is_none_or(|best| rank(best) < rank(found))
+        {
+            self.found = Some(found);
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! What the name before a value says of it: passwords and tokens, accounts, hosts, coordinates.
 
-use super::announced::Announced::{self, Cookie, Coordinate, Host, Password, Token, User};
-use super::announced::ends;
 use super::secret::is_opaque;
 use super::view::{
     self, DIGIT, DOT, HYPHEN, LETTER, LOWER, NAME, QUOTE, SPACE, UNDERSCORE, UPPER, View, WORD, Word,
@@ -11,6 +9,85 @@ use crate::model::IdentifierClass as Class;
 
 /// Bytes of a name of an account, of a host, or of a coordinate.
 const NAMED_BYTES: usize = 256;
+
+/// What a name announces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Announced {
+    /// A password: whatever follows.
+    Password,
+    /// A token or key: what follows, if it is no word.
+    Token,
+    Cookie,
+    User,
+    Host,
+    Coordinate,
+}
+
+use Announced::{Cookie, Coordinate, Host, Password, Token, User};
+
+/// Ends of names, without `_` and `-`, by their last letter.
+const fn ends(last: u8) -> &'static [(&'static [u8], Announced)] {
+    match last {
+        b'd' => &[
+            (b"password", Password),
+            (b"passwd", Password),
+            (b"pwd", Password),
+            (b"sessionid", Token),
+            (b"sid", Token),
+            (b"userid", User),
+        ],
+        b'e' => &[
+            (b"passphrase", Password),
+            (b"cookie", Cookie),
+            (b"username", User),
+            (b"logname", User),
+            (b"hostname", Host),
+            (b"machinename", Host),
+            (b"computername", Host),
+            (b"servername", Host),
+            (b"latitude", Coordinate),
+            (b"longitude", Coordinate),
+            (b"signature", Token),
+            (b"nodename", Host),
+        ],
+        b'g' => &[(b"lng", Coordinate), (b"sig", Token)],
+        b'h' => &[(b"auth", Token)],
+        b'l' => &[(b"credential", Password)],
+        b'n' => &[
+            (b"token", Token),
+            (b"login", User),
+            (b"lon", Coordinate),
+            (b"authorization", Token),
+            (b"fqdn", Host),
+        ],
+        b'r' => &[(b"user", User), (b"server", Host), (b"owner", User), (b"vcenter", Host)],
+        b's' => &[(b"pass", Password), (b"credentials", Password), (b"sas", Token)],
+        b't' => &[
+            (b"secret", Password),
+            (b"host", Host),
+            (b"lat", Coordinate),
+            (b"jwt", Token),
+            (b"account", User),
+            (b"passwort", Password),
+        ],
+        b'w' => &[(b"pw", Password)],
+        b'y' => &[
+            (b"apikey", Token),
+            (b"accesskey", Token),
+            (b"secretkey", Token),
+            (b"privatekey", Token),
+            (b"accountkey", Token),
+            (b"sharedkey", Token),
+            (b"storagekey", Token),
+            (b"encryptionkey", Token),
+            (b"signingkey", Token),
+            (b"masterkey", Token),
+            (b"authkey", Token),
+            (b"licensekey", Token),
+        ],
+        _ => &[],
+    }
+}
 
 /// Values that say that there is none, or that it is hidden already.
 const NONE: [&[u8]; 34] = [
@@ -58,10 +135,25 @@ struct Name {
 
 /// What the name that ends with this word announces.
 fn announced(view: View<'_>, word: Word) -> Option<Announced> {
-    let list = ends(view.before(word.end).to_ascii_lowercase());
-    if list.is_empty() {
+    let last = view.before(word.end) | 0x20;
+    let second = word.end.checked_sub(2).map_or(0, |at| view.at(at) | 0x20);
+    let is_end = match last {
+        b'd' => matches!(second, b'r' | b'w' | b'i'),
+        b'e' => matches!(second, b's' | b'i' | b'm' | b'd' | b'r'),
+        b'g' => matches!(second, b'n' | b'i'),
+        b'h' => second == b't',
+        b'l' => second == b'a',
+        b'n' => matches!(second, b'e' | b'i' | b'o' | b'd'),
+        b'r' | b'y' => second == b'e',
+        b's' => matches!(second, b's' | b'l' | b'a'),
+        b't' => matches!(second, b'e' | b's' | b'a' | b'w' | b'n' | b'r'),
+        b'w' => second == b'p',
+        _ => false,
+    };
+    if !is_end {
         return None;
     }
+    let list = ends(last);
     let mut name = Name { text: [0; 16], len: 0 };
     let mut at = word.end;
     // The words of the name from its end, with where each begins in it.
@@ -96,6 +188,19 @@ fn begins_word(view: View<'_>, end: usize, len: usize) -> bool {
     let hump = view::is(first, UPPER) && view::is(before, LOWER | DIGIT);
     // `DBPASSWORD` and `dbpassword`: a long end is one whatever comes before it.
     hump || !view::is(before, WORD) || len >= 8
+}
+
+/// Whether what follows a name can be the sign before its value.
+#[inline]
+pub(super) fn may_follow(view: View<'_>, word: Word, after: u8) -> bool {
+    let next = view.at(word.end + 1);
+    match after {
+        b'=' | b':' => true,
+        b'"' | b'\'' | b']' => matches!(next, b':' | b'=' | b' '),
+        b'\\' => matches!(next, b'"' | b'\''),
+        b'>' => matches!(view.before(word.start), b'<' | b':'),
+        _ => false,
+    }
 }
 
 /// Where the value begins that is written after a name, and the quote around it or 0.
@@ -138,18 +243,16 @@ fn is_flag(view: View<'_>, start: usize) -> bool {
 fn value_end(view: View<'_>, start: usize, quote: u8, most: usize) -> usize {
     let mut at = start;
     while at - start < most {
-        let byte = view.at(at);
-        match byte {
-            0 | b'\n' | b'\r' => break,
-            _ if quote != 0 => {
-                if byte == quote {
-                    break;
-                }
-            }
-            b'"' | b'\'' | b'`' | b'<' | b'&' | b';' => break,
-            b',' | b')' | b']' | b'}' | b'|' | b'>' if !view::is(view.at(at + 1), WORD | NAME) => break,
-            byte if view::is(byte, SPACE) => break,
-            _ => {}
+        let ends = match view.at(at) {
+            0 | b'\n' | b'\r' => true,
+            // In quotes everything belongs to it, up to its own quote.
+            byte if quote != 0 => byte == quote,
+            b'"' | b'\'' | b'`' | b'<' | b'&' | b';' => true,
+            b',' | b')' | b']' | b'}' | b'|' | b'>' => !view::is(view.at(at + 1), WORD | NAME),
+            byte => view::is(byte, SPACE),
+        };
+        if ends {
+            break;
         }
         at += 1;
     }
@@ -158,8 +261,8 @@ fn value_end(view: View<'_>, start: usize, quote: u8, most: usize) -> usize {
 
 /// The value that the name announces which ends with this word.
 pub(super) fn value(view: View<'_>, word: Word) -> Option<Finding> {
-    let (start, quote) = value_start(view, word)?;
     let what = announced(view, word)?;
+    let (start, quote) = value_start(view, word)?;
     // `[hidden]`, `${PASSWORD}`, and what other detectors know better.
     let begins = view.ahead(start, 10);
     if matches!(begins, [b'[' | b'<' | b'(' | b'{' | b'$' | b'%', ..])
@@ -245,73 +348,19 @@ fn user(view: View<'_>, start: usize, end: usize) -> Option<Finding> {
     if begins && text.len() > 1 && ends { Finding::of(start, name, Class::UserId) } else { None }
 }
 
-/// An account that a sentence names: `for user bob`, `Invalid user bob`, `password for bob from`.
-pub(super) fn account_in_sentence(view: View<'_>, word: Word) -> Option<Finding> {
-    let before = view.word(view.run_back(view.back_spaces(word.start, 1), LETTER, 12));
-    let before = view.slice(before.start, before.end);
-    let fits = |words: &[&[u8]]| words.iter().any(|word| before.eq_ignore_ascii_case(word));
-    let start = view.past_spaces(word.end, 1);
-    let start = start + usize::from(matches!(view.at(start), b'\'' | b'"'));
-    let end = view.run_within(start, NAME, 64);
-    let mut stop = end;
-    while stop > start && matches!(view.before(stop), b'.' | b'-') {
-        stop -= 1;
-    }
-    let text = view.slice(start, stop);
-    let after = view.ahead(end, 6);
-    let named = match word.len() {
-        3 => {
-            fits(&[b"password", b"publickey", b"interactive"])
-                && (after.starts_with(b" from ") || after.is_empty())
-        }
-        _ => {
-            fits(&[b"for", b"invalid", b"illegal", b"unknown", b"by", b"of", b"as"])
-                || [&b" from "[..], b" logge", b" on fr", b" authe", b" login"]
-                    .iter()
-                    .any(|text| after == *text)
-        }
-    };
-    let begins = text.first().is_some_and(|byte| view::is(*byte, LETTER | view::HIGH | UNDERSCORE));
-    let goes_on = matches!(view.at(end), b'@' | b'\\' | b'=' | b'/');
-    // `for user from 10.1.2.3`: there is no name.
-    let is_word = [
-        &b"from"[..],
-        b"user",
-        b"by",
-        b"is",
-        b"was",
-        b"has",
-        b"to",
-        b"in",
-        b"with",
-        b"and",
-        b"not",
-        b"the",
-        b"id",
-        b"name",
-    ];
-    let is_word = is_word.iter().any(|word| text.eq_ignore_ascii_case(word));
-    if named && begins && !goes_on && !is_word && text.len() > 1 && start > word.end {
-        Finding::of(start, stop, Class::UserId)
-    } else {
-        None
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::ends;
 
-/// The machine that a line of syslog begins with, from the name of the month on: `Jun 14 15:16:01 combo sshd[1]:`.
-pub(super) fn syslog_host(view: View<'_>, word: Word) -> Option<Finding> {
-    if !matches!(view.before(word.start), 0 | b'\n' | b'>') {
-        return None;
+    #[test]
+    fn every_end_is_listed_under_its_last_letter_and_can_be_reached() {
+        for last in 0..=u8::MAX {
+            for (end, what) in ends(last) {
+                let reached = end.last() == Some(&last)
+                    || (*end == b"jwt" && last == b'n')
+                    || (*end == b"credential" && last == b'e');
+                assert!(reached && end.len() <= 16, "{what:?}");
+            }
+        }
     }
-    let day = view.past_spaces(word.end, 2);
-    let time = view.past_spaces(view.run_within(day, DIGIT, 2), 1);
-    let mut at = time;
-    for _ in 0..3 {
-        at = view.run_within(at, DIGIT, 2) + 1;
-    }
-    let time_ends = view.at(at - 1) == b' ' && view.before(at - 1).is_ascii_digit() && at - time == 9;
-    let end = view.run_within(at, NAME, 253);
-    let program = view.run_within(end + 1, NAME | view::BASE64, 48);
-    let is_program = matches!(view.at(program), b'[' | b':' | b'(');
-    if time_ends && view.at(end) == b' ' && is_program { host::label(view, at, end) } else { None }
 }

@@ -1,12 +1,17 @@
-//! Gathers the known identifiers of a request before its text is redacted. It goes by what the dictionary
-//! declares and not by the level, so that the same are found at every level.
+//! Gathers the known identifiers of a request before the text of a program's events is redacted.
+//!
+//! They are the values of the classed fields of all events of that program, as the dictionary declares them,
+//! stored or not: whatever the level, the purposes or the accepted version make of them, the same are found. Events
+//! of another program have no say. A customer can leave that one, and then nothing of it is sent; what is stored
+//! of this one has to be the same.
 
 use super::known::Known;
 use crate::model::{RawFields, RawItems, RawValue, WireError, WireReader};
 use crate::policy::{Kind, NameTable, Plan, Shape};
 use crate::sanitize::{Permit, canonical};
 
-/// Takes every classed value of every event of a request, and the ids of its customer and instance.
+/// Takes every classed value of every event of the program of `plan` in a request, and the ids of its customer and
+/// instance.
 ///
 /// # Errors
 /// If the bytes are not what the format says.
@@ -22,11 +27,13 @@ pub(in crate::sanitize) fn gather<'a, R: WireReader<'a>>(
     known.add(CustomerId, permit.customer().as_str().as_bytes(), scratch);
     known.add(InstanceId, instance, scratch);
     while let Some(event) = reader.next_event()? {
-        if let Some(fields) = permit.event_fields(event.name) {
+        let is_own = permit.event(event.name).is_some_and(|known| known.program == plan.program_index);
+        if let Some(fields) = permit.event_fields(event.name).filter(|_| is_own) {
             Gather { plan, known, scratch }.fields(event.fields, fields)?;
         }
     }
     known.finish();
+    known.program = Some(plan.program_index);
     Ok(())
 }
 

@@ -1,5 +1,6 @@
-//! The known identifiers of a request: values of its classed fields, which are found in its text too. Whole
-//! words, in any letter case. Kept for the time of one request, in buffers that are used again and zeroed.
+//! The known identifiers of a program's events in a request: values of their classed fields, which are found in
+//! their text too. Whole words, in any letter case. Kept for the time of one request, in buffers that are used
+//! again and zeroed.
 
 use std::hash::BuildHasher as _;
 
@@ -12,9 +13,12 @@ use crate::sanitize::detect::Lookup;
 
 /// Identifiers of one request. The first so many count; which they are does not depend on the level.
 const ENTRIES: usize = 512;
+/// The same of values that are never stored. They are counted by themselves: a sender that leaves them out, as it
+/// is told to, has the same identifiers found.
+const FORBIDDEN: usize = 128;
 /// Bytes of a value that is looked for. Shorter ones would be found everywhere, longer ones nowhere.
 const BYTES: std::ops::RangeInclusive<usize> = 4..=96;
-/// Values of fields that are looked at for new ones.
+/// Values of fields that can be known which are looked at for new ones.
 const VALUES: usize = 20_000;
 /// Bits of the filter by the first four letters.
 const FILTER: usize = 64;
@@ -36,12 +40,16 @@ struct Entry {
 /// The identifiers of one request.
 #[derive(Default)]
 pub(in crate::sanitize) struct Known {
+    /// The program whose events were gathered, by its position in the policy.
+    pub(super) program: Option<usize>,
     arena: Vec<u8>,
     entries: Vec<Entry>,
     keys: Vec<Key>,
     /// Hashes of what was added, so that a value that comes with every event counts once.
     added: Vec<u64>,
     values: usize,
+    /// Entries of values that are never stored.
+    forbidden: usize,
     filter: Filter,
     hasher: FixedState,
 }
@@ -55,21 +63,6 @@ impl Default for Filter {
     }
 }
 
-/// Whether values of a class are looked for in text: those that identify or must not be stored.
-const fn is_looked_for(class: Class) -> bool {
-    !matches!(
-        class,
-        Class::NotIdentifying
-            | Class::Url
-            | Class::FilePath
-            | Class::Query
-            | Class::Argument
-            | Class::FreeText
-            | Class::ProductLog
-            | Class::CrashText
-    )
-}
-
 fn size(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
@@ -81,6 +74,8 @@ fn index(at: u32) -> usize {
 impl Known {
     /// Forgets everything.
     pub(in crate::sanitize) fn clear(&mut self) {
+        self.program = None;
+        self.values = 0;
         if self.added.is_empty() {
             return;
         }
@@ -88,19 +83,22 @@ impl Known {
         self.entries.clear();
         self.keys.clear();
         self.added.clear();
-        self.values = 0;
+        self.forbidden = 0;
         self.filter = Filter::default();
     }
 
     /// Takes a value of a field of a class.
     pub(super) fn add(&mut self, class: Class, value: &[u8], scratch: &mut canonical::Scratch) {
-        self.values += 1;
-        if !is_looked_for(class)
-            || self.values > VALUES
-            || self.entries.len() >= ENTRIES
-            || !BYTES.contains(&value.len())
-            || self.was_added(class, value)
-        {
+        if !class.is_found_in_text() || !BYTES.contains(&value.len()) {
+            return;
+        }
+        let is_full = if class.is_forbidden() {
+            self.forbidden >= FORBIDDEN
+        } else {
+            self.values += 1;
+            self.values > VALUES || self.entries.len() - self.forbidden >= ENTRIES
+        };
+        if is_full || self.was_added(class, value) {
             return;
         }
         let (value, canonical) = match canonical::canonical(class, value, scratch) {
@@ -143,6 +141,7 @@ impl Known {
         let start = size(self.arena.len());
         self.arena.extend_from_slice(canonical);
         self.entries.push(Entry { class, start, len: size(canonical.len()) });
+        self.forbidden += usize::from(class.is_forbidden());
         size(self.entries.len() - 1)
     }
 
@@ -165,7 +164,7 @@ impl Known {
         let Self { arena, keys, filter, hasher, .. } = self;
         let text = |key: &Key| arena.get(index(key.start)..index(key.start + key.len)).unwrap_or_default();
         // Of equal spellings the one that came first.
-        keys.sort_by(|a, b| text(a).cmp(text(b)).then(a.entry.cmp(&b.entry)));
+        keys.sort_unstable_by(|a, b| text(a).cmp(text(b)).then(a.entry.cmp(&b.entry)));
         keys.dedup_by(|a, b| text(a) == text(b));
         for key in keys.iter() {
             let slot = slot(hasher, text(key));
@@ -216,6 +215,11 @@ fn slot(hasher: &FixedState, text: &[u8]) -> usize {
 }
 
 impl Lookup for &Known {
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     #[inline]
     fn longest(&self, text: &[u8], start: usize) -> Option<(usize, usize)> {
         if self.keys.is_empty() {

@@ -43,7 +43,7 @@ pub(in crate::sanitize) fn lower(rules: &Redaction, keys: &ProgramKeys, stored: 
         };
         // Nothing was written yet. Text that is not UTF-8 was never stored.
         let mut work = Workspace::default();
-        if let Ok((text, _)) = redact(&longest, keys, stored, &mut work) {
+        if let Ok(text) = redact(&longest, keys, stored, &mut work) {
             out.extend_from_slice(text);
         }
         return;

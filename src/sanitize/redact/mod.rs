@@ -6,9 +6,9 @@
 //! without the raw text, with the same bytes ([`lower`]).
 
 mod find;
-pub(super) mod gather;
+mod gather;
 pub(super) mod item;
-pub(super) mod known;
+mod known;
 mod listed;
 mod lower;
 mod seen;
@@ -25,11 +25,11 @@ pub(super) use seen::Seen;
 
 use zeroize::Zeroize as _;
 
-use super::ProgramKeys;
 use super::canonical::{self, Canonical};
 use super::detect::{Finding, Folded, Scan, What};
-use crate::model::{Fate, IdentifierClass, Reason};
-use crate::policy::{Epoch, Redaction};
+use super::{Permit, ProgramKeys};
+use crate::model::{IdentifierClass, Reason, WireError, WireReader};
+use crate::policy::{Epoch, Plan, Redaction};
 use known::Known;
 use writer::Writer;
 
@@ -39,9 +39,45 @@ pub(super) struct Workspace {
     pub(super) canonical: canonical::Scratch,
     folded: Folded,
     out: Vec<u8>,
-    pub(super) known: Known,
+    /// What is known of the program at hand.
+    known: Known,
+    /// The same of other programs of the request, or of none.
+    aside: Vec<Known>,
     /// What the latest redaction found.
     pub(super) seen: Seen,
+}
+
+impl Workspace {
+    /// Brings what is known of a program to hand. Gathered once for each program of a request.
+    pub(super) fn gather<'a, R: WireReader<'a> + Clone>(
+        &mut self,
+        permit: &Permit,
+        plan: &Plan,
+        (instance, request): (&[u8], &R),
+    ) -> Result<(), WireError> {
+        if self.known.program == Some(plan.program_index) {
+            return Ok(());
+        }
+        if self.known.program.is_some() {
+            let is_it = |one: &Known| one.program == Some(plan.program_index);
+            let at = self.aside.iter().position(is_it);
+            let at = at.or_else(|| self.aside.iter().position(|one| one.program.is_none()));
+            match at.and_then(|at| self.aside.get_mut(at)) {
+                Some(other) => std::mem::swap(&mut self.known, other),
+                None => self.aside.push(std::mem::take(&mut self.known)),
+            }
+        }
+        if self.known.program != Some(plan.program_index) {
+            gather::gather(permit, plan, instance, request.clone(), (&mut self.known, &mut self.canonical))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets what is known of a request.
+    pub(super) fn forget(&mut self) {
+        self.known.clear();
+        self.aside.iter_mut().for_each(Known::clear);
+    }
 }
 
 impl std::fmt::Debug for Workspace {
@@ -59,20 +95,21 @@ pub(super) fn redact<'t>(
     keys: &ProgramKeys,
     raw: &'t [u8],
     work: &'t mut Workspace,
-) -> Result<(&'t [u8], Fate), Reason> {
+) -> Result<&'t [u8], Reason> {
     work.seen = Seen::default();
     if is_listed(rules, raw) {
-        return Ok((raw, Fate::Kept));
+        work.seen.is_listed = true;
+        return Ok(raw);
     }
     let within = u32::try_from(raw.len()).is_ok_and(|len| len <= rules.max_bytes);
     let text = std::str::from_utf8(raw).ok().filter(|_| within).ok_or(Reason::Malformed)?;
-    let Workspace { canonical, folded, out, known, seen } = work;
+    let Workspace { canonical, folded, out, known, seen, .. } = work;
     let reading = folded.read(text);
     let mut scan = Scan::new(reading.text, &*known);
     let mut next = scan.next();
     // What looks like a token of ours is found like anything else; that none gets past is not left to that.
     if next.is_none() && rules.cut.is_none() && memchr::memmem::find(raw, b"p1-").is_none() {
-        return Ok((raw, Fate::Redacted));
+        return Ok(raw);
     }
     out.clear();
     let mut writer = Writer::new(out, rules.cut);
@@ -94,7 +131,7 @@ pub(super) fn redact<'t>(
     }
     writer.literal(raw.get(at..).unwrap_or_default());
     seen.is_cut = writer.is_cut();
-    Ok((out.as_slice(), Fate::Redacted))
+    Ok(out.as_slice())
 }
 
 /// Whether the dictionary lists a value: then it is kept as it is.

@@ -12,13 +12,15 @@ const KINDS: usize = IdentifierClass::ALL.len() + What::CLASSLESS.len();
 pub(in crate::sanitize) struct Seen {
     /// For each kind, how many became a token and how many a marker.
     counts: [(u32, u32); KINDS],
+    /// Whether the dictionary lists the text, so that it stays as it is.
+    pub(in crate::sanitize) is_listed: bool,
     /// Whether the text was longer than the level takes.
     pub(in crate::sanitize) is_cut: bool,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { counts: [(0, 0); KINDS], is_cut: false }
+        Self { counts: [(0, 0); KINDS], is_listed: false, is_cut: false }
     }
 }
 
@@ -43,6 +45,9 @@ impl Seen {
 
     /// What was found, in words, to stand after the rule that asked for it.
     pub(in crate::sanitize) fn told(&self) -> String {
+        if self.is_listed {
+            return "; the dictionary lists this value, so it is kept".to_owned();
+        }
         let classes = IdentifierClass::ALL.iter().map(|class| What::Class(*class));
         let mut told = String::new();
         let list = |tokens: bool| {
@@ -90,6 +95,8 @@ mod tests {
         seen.count(What::Class(IdentifierClass::Email), false);
         seen.count(What::PaymentCard, false);
         seen.is_cut = true;
+        let listed = Seen { is_listed: true, ..Seen::default() };
+        assert_eq!(listed.told(), "; the dictionary lists this value, so it is kept");
         assert_eq!(
             seen.told(),
             "; replaced by pseudonyms: 2 host_name; replaced by markers: 1 email, 1 payment_card; what was too long was cut"
