@@ -220,6 +220,7 @@ fn secrets_are_found_by_their_mark_their_name_and_their_look() {
     cases(&[
         ("password=hunter2 x", "password=[secret] x"),
         ("{\"password\": \"a b,c\"}", "{\"password\": \"[secret]\"}"),
+        ("password=\"it's; a<b &c\" x", "password=\"[secret]\" x"),
         ("{\\\"passwd\\\":\\\"x1\\\"}", "{\\\"passwd\\\":\\\"[secret]\\\"}"),
         ("<Password>hunter2</Password>", "<Password>[secret]</Password>"),
         ("DB_PASSWORD: 'hunter2'", "DB_PASSWORD: '[secret]'"),
