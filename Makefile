@@ -11,7 +11,7 @@ CARGO := cargo
 FLAGS := --release --locked
 BIN   := $(CARGO_TARGET_DIR)/release/usaged
 
-.PHONY: help setup build demo test lint doc bench load soak look clean
+.PHONY: help setup build demo test lint doc bench detectors load soak look clean
 
 help: ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
@@ -39,6 +39,9 @@ doc: setup
 
 bench: setup ## Micro-benchmarks of sanitising, sealing, appending and draining.
 	$(CARGO) bench --profile release --locked --bench rooms
+
+detectors: setup ## Measure what redaction finds, on public corpora that are fetched and not committed.
+	corpora=$$(deploy/detectors.sh) && $(CARGO) bench --profile release --locked --bench detectors -- $$corpora
 
 load: build ## Measure a daemon of its own under load, beside its floor.
 	$(BIN) load

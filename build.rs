@@ -8,12 +8,14 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 7] = [
     "usaged/ingest/v1/ingest.proto",
     "usaged/drain/v1/drain.proto",
     "usaged/admin/v1/admin.proto",
     "usaged/admin/v1/ledger.proto",
     "usaged/admin/v1/keys.proto",
+    "usaged/admin/v1/erasure.proto",
+    "usaged/admin/v1/binding.proto",
 ];
 
 /// The codec that bounds what a message decodes to.

@@ -5,6 +5,7 @@
 //! `tests/it/architecture.rs` holds the doors shut.
 
 pub mod admin;
+pub mod amend;
 pub mod cli;
 pub mod config;
 pub mod daemon;

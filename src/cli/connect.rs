@@ -11,6 +11,8 @@ use crate::model::CustomerId;
 
 pub(super) type DrainClient = proto::drain::drain_service_client::DrainServiceClient<Channel>;
 pub(super) type LedgerClient = proto::admin::ledger_service_client::LedgerServiceClient<Channel>;
+pub(super) type ErasureClient = proto::admin::erasure_service_client::ErasureServiceClient<Channel>;
+pub(super) type BindingClient = proto::admin::binding_service_client::BindingServiceClient<Channel>;
 pub(super) type KeyClient = proto::admin::key_service_client::KeyServiceClient<Channel>;
 pub(super) type IngestClient = proto::ingest::ingest_service_client::IngestServiceClient<Channel>;
 pub(super) type AdminClient = proto::admin::admin_service_client::AdminServiceClient<Channel>;
@@ -64,6 +66,14 @@ impl Server {
 
     pub async fn ledger(&self) -> Result<LedgerClient, Failure> {
         Ok(LedgerClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
+    }
+
+    pub async fn erasure(&self) -> Result<ErasureClient, Failure> {
+        Ok(ErasureClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
+    }
+
+    pub async fn binding(&self) -> Result<BindingClient, Failure> {
+        Ok(BindingClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     pub async fn admin(&self) -> Result<AdminClient, Failure> {

@@ -14,7 +14,8 @@ Exit codes:
   3  a configuration or a policy was refused; nothing was started or changed
   4  the collector cannot be reached, or was busy until the time to retry was over
   5  the collector refused the request: wrong input, unknown name, changed revision
-  6  the store or the ledger was refused: locked, of another key, damaged, changed, or data is missing
+  6  the store or the ledger was refused: locked, of another version or key, damaged, changed, or with
+     acknowledged data missing
   7  done in part: some inputs were refused and are named, the others are in
   8  a check that was asked for found something, such as `policy diff --fail-on-exposure`";
 

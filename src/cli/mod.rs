@@ -7,6 +7,7 @@ mod child;
 mod connect;
 mod demo;
 mod drain;
+mod erase;
 mod event_text;
 mod exit;
 mod keys;
@@ -74,6 +75,8 @@ enum Command {
     Participation(participation::ParticipationArgs),
     /// Show what of a product is wanted of a customer, as its senders are told.
     Plan(plan::PlanArgs),
+    /// Erase what was collected, and follow it to its receipt.
+    Erase(erase::EraseArgs),
     /// Create and steer named drainers.
     Subscription(subscription::SubscriptionArgs),
     /// Find the pseudonyms of a host name or another identifier of a customer.
@@ -116,6 +119,7 @@ fn run(command: Command, out: Output) -> Result<(), Failure> {
         Command::Participation(args) => block_on(args.run(out)),
         Command::Plan(args) => block_on(args.run(out)),
         Command::Subscription(args) => block_on(args.run(out)),
+        Command::Erase(args) => block_on(args.run(out)),
         Command::Pseudonym(args) => block_on(args.run(out)),
         Command::Keys(args) => block_on(args.run(out)),
     }

@@ -18,8 +18,8 @@ use crate::model::{CustomerId, ProductName, RegionName};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A product that asks for this plan and obeys it collects only what is stored. What it sends is stored byte for byte
-as if it had sent everything.
+A product that asks for this plan and obeys it collects only what is stored. What it sends is
+stored byte for byte as if it had sent everything.
 
 Examples:
   usaged plan --customer acme --product vcenter

@@ -22,9 +22,9 @@ const BYTES: usize = 64 * 1024;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The values go to the collector, which neither stores nor logs them; that somebody looked is recorded. They may be
-in any spelling: the canonical form is what has a pseudonym. With - they are read from standard input, one a line,
-and so are in no list of processes.
+The values go to the collector, which neither stores nor logs them; that somebody looked is
+recorded. They may be in any spelling: the canonical form is what has a pseudonym. With - they are
+read from standard input, one a line, and so are in no list of processes.
 
 Examples:
   usaged pseudonym --customer acme --class host_name esx01.example.com

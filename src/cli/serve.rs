@@ -13,9 +13,9 @@ use crate::daemon::{self, DaemonError};
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 #[command(after_help = "\
-Without any option it serves on 127.0.0.1:7171 (gRPC) and 127.0.0.1:7172 (/livez, /readyz, /metrics), stores
-in ./usaged-data and decides by the policy that is inside the program. When it is ready it writes one line
-to standard output:
+Without any option it serves on 127.0.0.1:7171 (gRPC) and 127.0.0.1:7172 (/livez, /readyz,
+/metrics), stores in ./usaged-data and decides by the policy that is inside the program. When it
+is ready it writes one line to standard output:
   usaged ready grpc=127.0.0.1:7171 admin=127.0.0.1:7172
 TERM or INT: what was accepted is finished, then it ends with 0. HUP: the policy is loaded again.
 
@@ -149,6 +149,7 @@ fn failure(error: DaemonError) -> Failure {
         DaemonError::Store(_) | DaemonError::Ledger(_) => Failure::Store(format!("refused to start: {told}")),
         DaemonError::Listen { .. }
         | DaemonError::Drain(_)
+        | DaemonError::Amend(_)
         | DaemonError::Outbox(_)
         | DaemonError::LedgerFailed(_)
         | DaemonError::Metrics(_)

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::ledger_key::LedgerKeyError;
 use super::root_key::RootKeyError;
 use crate::admin::InstallError;
+use crate::amend::AmendError;
 use crate::drain::DrainError;
 use crate::grpc::NotLoopback;
 use crate::ledger::{self, LedgerError};
@@ -38,6 +39,9 @@ pub enum DaemonError {
     /// The subscriptions cannot be read.
     #[error("the subscriptions cannot be read")]
     Drain(#[from] DrainError),
+    /// What changes stored data cannot begin.
+    #[error("erasures that are under way cannot be read")]
+    Amend(#[from] AmendError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}; stop what uses it, or choose another address")]
     Listen {

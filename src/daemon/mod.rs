@@ -36,10 +36,12 @@ use self::ledger::Keeper;
 use self::next_key::KeyFiles;
 use self::reload::PolicySource;
 use crate::admin::{self, Exposition, Readiness};
+use crate::amend::{self, Amend};
 use crate::config::Config;
 use crate::drain::Drain;
-use crate::grpc::{self, AdminDoor, DrainDoor, Ended, Identity, IngestDoor, KeyDoor, LedgerDoor};
+use crate::grpc::{self, AdminDoor, AmendDoor, DrainDoor, Ended, Identity, IngestDoor, KeyDoor, LedgerDoor};
 use crate::ingest::Intake;
+use crate::ledger::Ledger;
 use crate::observe::Clock;
 use crate::store::{Customers, Store};
 
@@ -99,6 +101,8 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
         Drain::open(store.clone(), customers.clone(), policy.handle(), clock.clone(), config.drain.clone());
     let drain = drain.await?;
 
+    let amend = open_amend(&config, &store, &customers, &policy, &drain, &keeper.ledger(), &clock).await?;
+
     // The doors.
     let close_doors = CancellationToken::new();
     let ingest_door = IngestDoor::new(intake, Identity::Loopback, &config.grpc);
@@ -116,9 +120,19 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
         config.ingest.clone(),
         on_demand,
     );
+    let admin_door = admin_door.with_amend(amend.clone());
     let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone());
     let ledger_door = ledger_door.with_retention(config.store.retention_age);
-    let (routes, health) = grpc::routes(ingest_door, drain_door, admin_door, key_door, ledger_door);
+    let (routes, health) = grpc::routes(
+        ingest_door,
+        drain_door,
+        admin_door,
+        key_door,
+        ledger_door,
+        AmendDoor::new(amend.clone()),
+    );
+    let heed = tokio::spawn(heed(policy.watch_version(), amend.clone()));
+    let amending = tokio::spawn(amend.run(close_doors.clone().cancelled_owned()));
     let doors = grpc::serve(grpc_listener, routes, config.grpc.clone(), close_doors.clone());
     let mut doors = tokio::spawn(doors);
     let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
@@ -146,12 +160,47 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     }
     let _ = upkeep.await;
     let _ = epochs.await;
+    heed.abort();
+    let _ = amending.await;
     keeper.end(&store, &clock).await?;
     store.close().await;
     close_admin.cancel();
     let _ = admin.await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Brings back what changes what is stored.
+async fn open_amend(
+    config: &Config,
+    store: &Store,
+    customers: &Customers,
+    policy: &PolicySource,
+    drain: &Drain,
+    ledger: &Ledger,
+    clock: &Clock,
+) -> Result<Amend, DaemonError> {
+    let parts = amend::Parts {
+        store: store.clone(),
+        customers: customers.clone(),
+        policy: policy.handle(),
+        drain: drain.clone(),
+        ledger: Some(ledger.clone()),
+        clock: clock.clone(),
+    };
+    let options = amend::Options {
+        global_caps: config.ingest.level_caps.clone(),
+        rotation: store.rotation(),
+        ..amend::Options::default()
+    };
+    Ok(Amend::open(parts, options).await?)
+}
+
+/// Has what is stored follow a policy that became stricter.
+async fn heed(mut version: watch::Receiver<Arc<str>>, amend: Amend) {
+    while version.changed().await.is_ok() {
+        amend.policy_changed();
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {

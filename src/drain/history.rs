@@ -27,7 +27,7 @@ struct History {
 
 /// What a customer has chosen from a revision on, the present choice last.
 #[derive(Debug)]
-pub(super) struct Since(Kind);
+pub struct Since(Kind);
 
 #[derive(Debug)]
 enum Kind {
@@ -38,7 +38,8 @@ enum Kind {
 
 impl Since {
     /// The participations, oldest first; none if nothing can be said.
-    pub(super) fn choices(&self) -> Vec<&Participation> {
+    #[must_use]
+    pub fn choices(&self) -> Vec<&Participation> {
         match &self.0 {
             Kind::Now(customer) => vec![&customer.change.participation],
             Kind::Changed(history) => history.choices.iter().collect(),
@@ -48,10 +49,18 @@ impl Since {
 
 /// Histories of customers that changed something.
 #[derive(Debug)]
-pub(super) struct Histories(Cache<(CustomerKey, u64), Arc<History>>);
+pub struct Histories(Cache<(CustomerKey, u64), Arc<History>>);
+
+impl Default for Histories {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl Histories {
-    pub(super) fn new() -> Self {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self(Cache::new(CACHED))
     }
 
@@ -59,7 +68,7 @@ impl Histories {
     ///
     /// # Errors
     /// If the registry cannot be read.
-    pub(super) fn since(
+    pub fn since(
         &self,
         store: &Store,
         customer: &Arc<CustomerEntry>,

@@ -64,6 +64,7 @@ pub use acknowledge::{AckFailure, AckResult};
 pub use counts::{Balance, SkipReason};
 pub use dead_letters::DeadLetter;
 pub use error::DrainError;
+pub use history::{Histories, Since};
 pub use lease::DeadReason;
 pub use notice::{Notice, NoticeDelivery, Scope};
 pub use pull::{Delivery, Pulled};
@@ -71,7 +72,6 @@ pub use standing::{Standing, StandingOf};
 pub use subscriptions::{SeekTarget, SubscriptionState};
 
 use drainer::Drainer;
-use history::Histories;
 use state::Queue;
 
 use crate::model::{LevelName, ProgramName, SubscriptionName};

@@ -11,7 +11,8 @@ use crate::model::{
     ClassCounts, Handling, IdentifierClass, LevelName, ProductName, ProgramName, Purpose, RegionName,
 };
 use crate::sanitize::{
-    Filtered, LowerTo, Lowered, Rotation, SanitizedBatch, Scratch, count_fields, filter_purpose, lower,
+    Filtered, LowerCounts, LowerTo, Lowered, Rotation, SanitizedBatch, Scratch, Struck, StruckFrom,
+    count_fields, filter_purpose, lower, strike,
 };
 use crate::store::{CustomerEntry, RecordFault, RecordHeader, StoredRecord};
 
@@ -58,6 +59,9 @@ impl Opener {
         let header = &record.header;
         let program = ProgramName::new(&header.program).map_err(|_| RecordFault::Header)?;
         let stored = record.open(&customer.secret.seal_key(&program, header.received))?;
+        let Some(stored) = self.without_erased(record, customer, stored)? else {
+            return Ok((Vec::new(), Lowered::Nothing(LowerCounts::default())));
+        };
         if left.is_as_stored(header) {
             return Ok((stored, Lowered::Same));
         }
@@ -69,6 +73,31 @@ impl Opener {
         };
         let lowered = lower(&stored, &to, &mut self.scratch).map_err(|_| RecordFault::Compression)?;
         Ok((stored, lowered))
+    }
+
+    /// A stored body without what was erased and is not rewritten yet; `None` if nothing is left.
+    fn without_erased(
+        &mut self,
+        record: &StoredRecord,
+        customer: &CustomerEntry,
+        mut body: Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, RecordFault> {
+        let header = &record.header;
+        let from = StruckFrom {
+            customer: customer.key,
+            accepted_version: header.accepted_version,
+            fingerprint: header.plan,
+        };
+        for erased in customer.erased.iter().filter(|erased| record.commit <= erased.upto) {
+            // What cannot be looked for any more cannot be shown to be gone either.
+            let Ok(wanted) = erased.strike(&customer.secret) else { return Ok(None) };
+            match strike(&body, &wanted, &from, &mut self.scratch).map_err(|_| RecordFault::Compression)? {
+                Struck::Untouched => {}
+                Struck::Part { batch, .. } => body = batch.body().to_vec(),
+                Struck::All { .. } => return Ok(None),
+            }
+        }
+        Ok(Some(body))
     }
 
     /// What of a record may be seen for `purpose`, or why there is nothing.

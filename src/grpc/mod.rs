@@ -2,6 +2,7 @@
 //! are checked and passed on here; nothing is decided.
 
 mod admin;
+mod amend;
 pub mod carrier;
 pub mod client;
 pub mod codec;
@@ -26,6 +27,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 
 pub use self::admin::{AdminDoor, Reload};
+pub use self::amend::AmendDoor;
 pub use self::door::{Budget, Caller, Ended, Options, Reservation, Share, serve};
 pub use self::drain::DrainDoor;
 pub use self::identity::{CUSTOMER_KEY, Identity, NotLoopback};
@@ -36,6 +38,8 @@ pub use self::status::{Cause, DOMAIN, Fault};
 
 use self::pick::Pick;
 use self::proto::admin::admin_service_server::AdminServiceServer;
+use self::proto::admin::binding_service_server::BindingServiceServer;
+use self::proto::admin::erasure_service_server::ErasureServiceServer;
 use self::proto::admin::key_service_server::KeyServiceServer;
 use self::proto::admin::ledger_service_server::LedgerServiceServer;
 use self::proto::drain::drain_service_server::DrainServiceServer;
@@ -48,13 +52,15 @@ const LARGE_REQUEST_BYTES: usize = 1024 * 1024;
 const LARGE: [&str; 3] = ["StreamingPull", "ImportParticipations", "ExplainEvent"];
 
 /// The names under which health is told; the empty one is the collector as a whole.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 8] = [
     "",
     "usaged.ingest.v1.IngestService",
     "usaged.drain.v1.DrainService",
     "usaged.admin.v1.AdminService",
     "usaged.admin.v1.LedgerService",
     "usaged.admin.v1.KeyService",
+    "usaged.admin.v1.ErasureService",
+    "usaged.admin.v1.BindingService",
 ];
 
 /// The health that `grpc.health.v1` tells. Clones share it.
@@ -80,6 +86,7 @@ pub fn routes(
     admin: AdminDoor,
     keys: KeyDoor,
     ledger: LedgerDoor,
+    amend: AmendDoor,
 ) -> (Routes, Health) {
     let (reporter, health) = health_reporter();
     let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(Arc::new(admin)));
@@ -96,7 +103,9 @@ pub fn routes(
     let keys = KeyServiceServer::new(Arc::new(keys)).max_decoding_message_size(TYPED_REQUEST_BYTES);
     let ledger = LedgerServiceServer::new(ledger).max_decoding_message_size(TYPED_REQUEST_BYTES);
     let mut routes = Routes::new(ingest).add_service(drain).add_service(admin).add_service(keys);
-    routes = routes.add_service(ledger).add_service(health);
+    let erasure = ErasureServiceServer::new(amend.clone()).max_decoding_message_size(TYPED_REQUEST_BYTES);
+    let binding = BindingServiceServer::new(amend).max_decoding_message_size(TYPED_REQUEST_BYTES);
+    routes = routes.add_service(ledger).add_service(erasure).add_service(binding).add_service(health);
     let reflection = || {
         tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)

@@ -73,6 +73,12 @@ causes! {
     NoBatch = NotFound "BATCH_NOT_FOUND",
     /// The participation has another revision than the caller expects.
     RevisionChanged = Aborted "REVISION_CHANGED",
+    /// There is no such erasure.
+    NoErasure = NotFound "ERASURE_NOT_FOUND",
+    /// The id belongs to another erasure.
+    ErasureIdReused = InvalidArgument "ERASURE_ID_REUSED",
+    /// There are as many erasures as may be remembered.
+    TooManyErasures = FailedPrecondition "TOO_MANY_ERASURES",
     /// The policy on disk has a mistake; the one in force stays.
     PolicyRefused = FailedPrecondition "POLICY_REFUSED",
     /// The new root key cannot be used; the present one stays.

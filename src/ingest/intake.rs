@@ -214,7 +214,7 @@ impl Inner {
             caps: &self.options.level_caps,
             received: now,
             epoch,
-            suppressed: None,
+            suppressed: entry.suppressed.as_ref(),
         };
         let permit = Permit::grant(Arc::clone(&policy), &applicant, &head);
         let sanitized = SCRATCH

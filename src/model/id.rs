@@ -215,6 +215,12 @@ impl BatchId {
 pub struct ErasureId(uuid::Uuid);
 
 impl ErasureId {
+    /// The sixteen bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
     /// Reads the 36-character text form.
     ///
     /// # Errors

@@ -57,11 +57,14 @@ metrics! {
     AckSeconds = Histogram "usaged_ack_seconds" [] "Seconds from a whole request to its receipt.";
     BuildInfo = Gauge "usaged_build_info" ["version"] "1, with the version of the program.";
     CommitNumber = Gauge "usaged_commit_number" [] "The last commit number that is on disk.";
+    BatchesBound = Counter "usaged_batches_bound_total" [] "Stored batches that were rewritten or removed because a level was lowered or the policy became stricter.";
     Connections = Gauge "usaged_connections" [] "Open gRPC connections.";
     ConnectionsRefused = Counter "usaged_connections_refused_total" ["reason"] "Connections closed by the door, by reason.";
     CustomerCacheMisses = Counter "usaged_customer_cache_misses_total" [] "Participations read from the store because the cache did not hold them.";
     Customers = Gauge "usaged_customers" [] "Customers that have a participation.";
     DamagedRecords = Counter "usaged_damaged_records_total" [] "Stored records that failed their checks and were set aside.";
+    ErasuresDone = Counter "usaged_erasures_total" ["scope"] "Erasures done and verified, by scope.";
+    ErasuresDue = Gauge "usaged_erasures_due" [] "Erasures that are not done yet.";
     Duplicates = Counter "usaged_duplicate_batches_total" [] "Batches that were on disk already.";
     EventsAccepted = Counter "usaged_events_accepted_total" ["program"] "Events that were answered as stored, by program.";
     EventsReceived = Counter "usaged_events_received_total" [] "Events in well-formed requests, duplicates not counted.";

@@ -12,7 +12,8 @@ use super::program_file::listed;
 use super::{Kind, NameTable};
 use crate::model::{Category, FieldPath, IdentifierClass, Purpose, limits};
 
-/// The longest identifier that a level keeps, in bytes, where the field declares no `max_length`.
+/// The longest identifier that a level keeps, in bytes, where the field declares no `max_length`. Text that
+/// somebody or something wrote may be as long as a value may.
 const KEPT_BYTES: u32 = 256;
 /// Values of one vocabulary.
 const VOCABULARY: usize = 1_024;
@@ -83,8 +84,22 @@ pub(super) fn read(
         vocabulary: (!words.is_empty()).then(table),
         words,
         form,
-        max_bytes: max_bytes.unwrap_or(KEPT_BYTES),
+        max_bytes: max_bytes.unwrap_or(if is_prose(class) { most } else { KEPT_BYTES }),
     })
+}
+
+/// Whether a class is text that is read for identifiers, and not an identifier itself.
+const fn is_prose(class: IdentifierClass) -> bool {
+    matches!(
+        class,
+        IdentifierClass::Url
+            | IdentifierClass::FilePath
+            | IdentifierClass::Query
+            | IdentifierClass::Argument
+            | IdentifierClass::FreeText
+            | IdentifierClass::ProductLog
+            | IdentifierClass::CrashText
+    )
 }
 
 /// The version that introduced an event or field: from that of its parent to that of the dictionary.

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::sample::{Edit, edited};
-use super::{PolicyFile, Problem, Severity, compile, shipped};
+use super::{PolicyFile, Problem, Severity, compile, compile_with, shipped};
 
 const CEIP: &str = "programs/ceip.toml";
 const VCENTER: &str = "products/vcenter.toml";
@@ -307,6 +307,24 @@ fn a_field_that_no_level_stores_is_told_and_allowed() {
     let note = notes.iter().find(|note| note.file == VCENTER).unwrap();
     assert_eq!(note.key, format!("{OF_VM}vm.category"));
     assert!(note.line.abs_diff(line) <= 3 && note.what.contains("no level of `ceip`"), "{note}");
+}
+
+#[test]
+fn a_listed_value_that_holds_an_identifier_is_refused_by_its_place() {
+    let edit = Edit {
+        path: VCENTER,
+        after: "fields.page]",
+        old: "\"/ui/app/host/summary\"",
+        new: "\"/ui/jane@example.com\"",
+    };
+    let (files, line) = edited(shipped(), edit);
+    let listed = |value: &str| value.contains('@').then_some("email");
+    assert!(compile(&files).is_ok(), "only who loads a policy asks the detectors");
+    let problems = compile_with(&files, listed).map(|_| ()).unwrap_err();
+    let [error] = problems.as_slice() else { panic!("{problems:#?}") };
+    assert_eq!(error.key, "events.\"client.feature_used\".fields.page.vocabulary");
+    assert!(error.line < line && error.what.starts_with("value 2 holds what is found as `email`"), "{error}");
+    assert!(!error.to_string().contains("jane"), "{error}");
 }
 
 #[test]

@@ -8,7 +8,8 @@ use crate::model::{ClassCounts, Handling, IdentifierClass, WireFault};
 const OTHER: &[u8] = b"other";
 
 /// Counts the fields in the events of `body`, a `usaged.drain.v1.Batch`: each value without parts is one, also
-/// as an item of a list, or as a key or value of a map.
+/// as an item of a list, or as a key or value of a map. A text that the dictionary lists counts as redacted where its
+/// level redacts: the batch does not tell it from others.
 ///
 /// # Errors
 /// If `body` is not such a batch.

@@ -178,6 +178,13 @@ impl CustomerSecret {
         ProgramKeys { program: program.clone(), epoch, stable, rotating }
     }
 
+    /// The key that seals what the collector itself notes down of this customer, such as an identifier that is being
+    /// erased.
+    #[must_use]
+    pub fn note_key(&self) -> SealKey {
+        SealKey::new(&self.secret.expand(&[b"usaged/note/v1"]))
+    }
+
     /// The key that seals this customer's records of a program that were received on the UTC day of `received`.
     #[must_use]
     pub fn seal_key(&self, program: &ProgramName, received: UnixMillis) -> Arc<SealKey> {

@@ -5,6 +5,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::keys_derive::{Prk, half};
 use super::{NONCE_BYTES, SealBroken, SealKey, TAG_BYTES};
+use crate::model::CustomerId;
 
 /// The version of the wrapped form.
 const VERSION: u8 = 1;
@@ -135,5 +136,13 @@ impl DataRoot {
     /// The bytes, for derivation.
     pub(super) const fn bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+
+    /// A keyed mark of a customer's id, by which a customer who was erased is known again, and by which nobody can tell
+    /// who it was.
+    #[must_use]
+    pub fn mark(&self, id: &CustomerId) -> [u8; 16] {
+        let key = Prk::extract(b"", &self.0).key(&[b"usaged/erased-customer/v1"]);
+        key.token(id.as_str().as_bytes())
     }
 }

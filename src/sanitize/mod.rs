@@ -12,6 +12,7 @@ mod copy;
 mod counts;
 mod detect;
 mod encode;
+mod erased;
 mod explain;
 mod filter;
 mod hmac;
@@ -43,6 +44,7 @@ pub mod wire;
 
 pub use batch::{Sanitized, SanitizedBatch, WithheldPlace};
 pub use counts::count_fields;
+pub use erased::{Erased, Sought};
 pub use explain::{FieldFate, explain};
 pub use filter::{Filtered, filter_purpose};
 pub use hmac::HmacKey;

@@ -51,9 +51,6 @@ pub fn sanitize<'a, R: WireReader<'a> + Clone>(
     if let Some(reason) = permit.refused() {
         return Ok(withheld(head.events, reason));
     }
-    if is_erased(permit, head, &mut scratch.work.canonical) {
-        return Ok(withheld(head.events, Reason::Erased));
-    }
     let sanitized = pass(permit, head, reader, scratch);
     scratch.work.known.clear();
     sanitized
@@ -69,6 +66,7 @@ fn pass<'a, R: WireReader<'a> + Clone>(
     let window = now.saturating_sub(limits::CLOCK_BEHIND_MS)..=now.saturating_add(limits::CLOCK_AHEAD_MS);
     let mut pass = Pass {
         permit,
+        instance_before: instance_before(permit, head, &mut scratch.work.canonical),
         all: reader.clone(),
         instance: head.instance,
         is_gathered: false,
@@ -93,12 +91,12 @@ fn pass<'a, R: WireReader<'a> + Clone>(
     Ok(pass.finish(head))
 }
 
-/// Whether the instance of a request was erased.
-fn is_erased(permit: &Permit, head: &Head<'_>, scratch: &mut canonical::Scratch) -> bool {
-    let Some(suppressed) = permit.suppressed() else { return false };
-    let mut programs = permit.policy().programs().iter();
-    !head.instance.is_empty()
-        && programs.any(|one| suppressed.is_instance(head.instance, &permit.keys(one.name()), scratch))
+/// Until when events of the request's instance are late; `None` if it was not erased.
+fn instance_before(permit: &Permit, head: &Head<'_>, scratch: &mut canonical::Scratch) -> Option<i64> {
+    let suppressed = permit.suppressed().filter(|_| !head.instance.is_empty())?;
+    let programs = permit.policy().programs().iter();
+    let before = |name| suppressed.instance_before(head.instance, &permit.keys(name), scratch);
+    programs.map(crate::policy::Program::name).filter_map(before).max()
 }
 
 /// The outcome of a request of which nothing may be stored.
@@ -164,6 +162,8 @@ struct Pass<'p, 'a, R> {
     /// The whole request, which is read once more if there is text to redact in it.
     all: R,
     instance: RawText<'a>,
+    /// Until when events of the instance are late, because it was erased.
+    instance_before: Option<i64>,
     /// Whether the known identifiers of the request were gathered.
     is_gathered: bool,
     builders: Vec<Builder>,
@@ -198,8 +198,9 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
         }
         if let Some(suppressed) = self.permit.suppressed()
             && (suppressed.is_at(time_ms)
+                || self.instance_before.is_some_and(|before| time_ms <= before)
                 || suppressed.are_in(
-                    event.fields.clone(),
+                    (event.fields.clone(), time_ms),
                     fields,
                     (&builder.plan, &builder.keys),
                     &mut self.scratch.work.canonical,

@@ -6,14 +6,14 @@ use std::ops::RangeInclusive;
 use super::ProgramKeys;
 use super::canonical::{self, Canonical, canonical, canonical_bytes, canonical_int};
 use super::treat::Scalar;
-use crate::model::{IdentifierClass, RawFields, RawItems, RawText, RawValue, WireError};
+use crate::model::{IdentifierClass, RawFields, RawItems, RawText, RawValue, UnixMillis, WireError};
 use crate::policy::{Action, Epoch, FieldPlan, NameTable, Plan, Shape};
 
 /// What was erased of one customer, and is not to be stored when it arrives again.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Suppressions {
-    /// Stable pseudonyms, in order.
-    tokens: Vec<[u8; 16]>,
+    /// Stable pseudonyms, in order, each with the last time of an event that is late.
+    tokens: Vec<([u8; 16], i64)>,
     /// The classes that the pseudonyms are of, each once.
     classes: Vec<IdentifierClass>,
     times: Vec<RangeInclusive<i64>>,
@@ -21,18 +21,42 @@ pub struct Suppressions {
 
 impl Suppressions {
     /// Of erased identifiers, by the stable pseudonyms that [`super::Strike::stable_tokens`] gives, and of ranges of
-    /// time, in milliseconds since the epoch.
+    /// time, in milliseconds since the epoch. Of identifiers, events that happened until `before` are withheld: newer
+    /// ones are no late arrivals.
     #[must_use]
     pub fn new(
         identifiers: impl IntoIterator<Item = (IdentifierClass, [u8; 16])>,
         times: impl IntoIterator<Item = RangeInclusive<i64>>,
+        before: UnixMillis,
     ) -> Self {
-        let (mut classes, mut tokens): (Vec<_>, Vec<_>) = identifiers.into_iter().unzip();
-        classes.sort_unstable();
-        classes.dedup();
-        tokens.sort_unstable();
-        tokens.dedup();
-        Self { tokens, classes, times: times.into_iter().collect() }
+        Self::default().with(identifiers, times, before)
+    }
+
+    /// This, and what another erasure withholds.
+    #[must_use]
+    pub fn with(
+        mut self,
+        identifiers: impl IntoIterator<Item = (IdentifierClass, [u8; 16])>,
+        times: impl IntoIterator<Item = RangeInclusive<i64>>,
+        before: UnixMillis,
+    ) -> Self {
+        for (class, token) in identifiers {
+            self.classes.push(class);
+            self.tokens.push((token, before.0));
+        }
+        self.classes.sort_unstable();
+        self.classes.dedup();
+        // The latest time of a token comes last, and is the one that holds.
+        self.tokens.sort_unstable();
+        self.tokens.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                earlier.1 = later.1;
+            }
+            same
+        });
+        self.times.extend(times);
+        self
     }
 
     /// Whether there is nothing to suppress.
@@ -46,20 +70,20 @@ impl Suppressions {
         self.times.iter().any(|range| range.contains(&time_ms))
     }
 
-    /// Whether the id of an instance was erased.
-    pub(super) fn is_instance(
+    /// Until when an event of this instance is late; `None` if it was not erased.
+    pub(super) fn instance_before(
         &self,
         instance: RawText<'_>,
         keys: &ProgramKeys,
         scratch: &mut canonical::Scratch,
-    ) -> bool {
-        self.is_erased(IdentifierClass::InstanceId, Scalar::text(instance), keys, scratch)
+    ) -> Option<i64> {
+        self.erased_before(IdentifierClass::InstanceId, Scalar::text(instance), keys, scratch)
     }
 
     /// Whether fields of an event, as its plan declares them, name something that was erased.
     pub(super) fn are_in<'a, F: RawFields<'a>>(
         &self,
-        fields: F,
+        (fields, time_ms): (F, i64),
         names: &NameTable,
         (plan, keys): (&Plan, &ProgramKeys),
         scratch: &mut canonical::Scratch,
@@ -67,35 +91,37 @@ impl Suppressions {
         if self.tokens.is_empty() {
             return Ok(false);
         }
-        Look { suppressions: self, plan, keys, scratch }.fields(fields, names)
+        Look { suppressions: self, time_ms, plan, keys, scratch }.fields(fields, names)
     }
 
-    /// Whether a value of a class is an identifier that was erased.
-    fn is_erased(
+    /// Until when an event with this value of a class is late; `None` if it was not erased.
+    fn erased_before(
         &self,
         class: IdentifierClass,
         value: Scalar<'_>,
         keys: &ProgramKeys,
         scratch: &mut canonical::Scratch,
-    ) -> bool {
+    ) -> Option<i64> {
         if !self.classes.contains(&class) {
-            return false;
+            return None;
         }
         let form = match value {
             Scalar::Text(text) => canonical(class, text, scratch),
             Scalar::Bytes(bytes) => canonical_bytes(class, bytes, scratch),
             Scalar::Int(number) => canonical_int(class, number, scratch),
-            Scalar::Double(_) | Scalar::Bool(_) => return false,
+            Scalar::Double(_) | Scalar::Bool(_) => return None,
         };
-        let Canonical::Identifier(form) = form else { return false };
-        let token = keys.token(class, Epoch::Stable, form);
-        token.is_some_and(|token| self.tokens.binary_search(&token).is_ok())
+        let Canonical::Identifier(form) = form else { return None };
+        let token = keys.token(class, Epoch::Stable, form)?;
+        let at = self.tokens.binary_search_by_key(&token, |(token, _)| *token).ok()?;
+        self.tokens.get(at).map(|(_, before)| *before)
     }
 }
 
 /// The look through one event.
 struct Look<'l> {
     suppressions: &'l Suppressions,
+    time_ms: i64,
     plan: &'l Plan,
     keys: &'l ProgramKeys,
     scratch: &'l mut canonical::Scratch,
@@ -145,16 +171,18 @@ impl Look<'_> {
     }
 
     fn scalar(&mut self, planned: &FieldPlan, action: &Action, scalar: Scalar<'_>) -> bool {
-        if self.suppressions.is_erased(planned.spec.class, scalar, self.keys, self.scratch) {
+        let before = self.suppressions.erased_before(planned.spec.class, scalar, self.keys, self.scratch);
+        if before.is_some_and(|before| self.time_ms <= before) {
             return true;
         }
         match (action, scalar) {
             // What the level drops is not stored, whatever words are in it.
             (Action::Redact(_) | Action::Keep(_), Scalar::Text(text)) if planned.spec.class != NOBODY => {
-                let Self { suppressions, keys, scratch, .. } = self;
+                let Self { suppressions, time_ms, keys, scratch, .. } = self;
                 let erased = |words: &[u8]| {
                     let of = |class: &IdentifierClass| {
-                        suppressions.is_erased(*class, Scalar::Text(words), keys, scratch)
+                        let before = suppressions.erased_before(*class, Scalar::Text(words), keys, scratch);
+                        before.is_some_and(|before| *time_ms <= before)
                     };
                     suppressions.classes.iter().any(of)
                 };

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use quick_cache::sync::Cache;
 
 use super::fault::StoreError;
-use super::{Customer, Store};
-use crate::model::{Change, CustomerId, CustomerKey};
+use super::{Customer, MetaTable, Store};
+use crate::model::{Change, CustomerId, CustomerKey, ErasureId};
 use crate::observe::Metric;
-use crate::sanitize::CustomerSecret;
+use crate::sanitize::{CustomerSecret, Erased, Suppressions};
 
 /// Which participation a batch was decided under: made by [`CustomerEntry::basis`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub struct CustomerEntry {
     pub change: Change,
     /// Its secret; its keys are derived from it.
     pub secret: Arc<CustomerSecret>,
+    /// What was erased of it and is still to be looked for.
+    pub erased: Arc<[Erased]>,
+    /// What is withheld of it because it was erased.
+    pub suppressed: Option<Arc<Suppressions>>,
     /// The stamp of the customer from before it was read.
     stamp: u64,
 }
@@ -50,7 +54,41 @@ pub struct Customers {
     entries: Arc<Cache<CustomerKey, Arc<CustomerEntry>>>,
 }
 
+/// Erasures of one customer that are looked at. There are never more under way or remembered.
+const ERASED: usize = 1_000;
+
+/// What was erased of a customer, and of whoever had its id before.
+fn erased(store: &Store, key: CustomerKey, mark: &[u8; 16]) -> Result<Arc<[Erased]>, StoreError> {
+    const DAMAGED: StoreError = StoreError::Damaged { what: "a row of what was erased" };
+    let mut rows = store.scan_meta(MetaTable::Suppressions, &key.0.to_be_bytes(), None, ERASED)?;
+    let before = suppression_of_mark(mark);
+    rows.extend(store.meta(MetaTable::Suppressions, &before)?.map(|row| (before, row)));
+    rows.iter().map(|(_, row)| Erased::decode(row).ok_or(DAMAGED)).collect()
+}
+
+/// The key of the row of an erasure of a customer who is still there.
+#[must_use]
+pub fn suppression_of(customer: CustomerKey, erasure: &ErasureId) -> Vec<u8> {
+    let mut key = customer.0.to_be_bytes().to_vec();
+    key.extend_from_slice(erasure.as_bytes());
+    key
+}
+
+/// The key of the row of a whole customer who was erased: a keyed mark of its id, which tells nobody who it was.
+#[must_use]
+pub fn suppression_of_mark(mark: &[u8; 16]) -> Vec<u8> {
+    let mut key = vec![0xfe; 8];
+    key.extend_from_slice(mark);
+    key
+}
+
 impl Customers {
+    /// A keyed mark of a customer's id. Without the data root nobody can tell whose it is.
+    #[must_use]
+    pub fn mark(&self, id: &CustomerId) -> [u8; 16] {
+        self.store.shared().data_root.mark(id)
+    }
+
     /// Holds at most `capacity` customers, about 2 KiB each.
     #[must_use]
     pub fn new(store: Store, capacity: usize) -> Self {
@@ -91,7 +129,12 @@ impl Customers {
             return Ok(None);
         };
         let secret = Arc::new(CustomerSecret::derive(&self.store.shared().data_root, &salt, ratchet, key));
-        let entry = Arc::new(CustomerEntry { key, change, secret, stamp });
+        let id = &change.participation.customer;
+        let mark = self.store.shared().data_root.mark(id);
+        let erased = erased(&self.store, key, &mark)?;
+        let now = self.store.shared().clock.now();
+        let suppressed = Erased::suppressions(erased.iter(), now).map(Arc::new);
+        let entry = Arc::new(CustomerEntry { key, change, secret, erased, suppressed, stamp });
         self.entries.insert(key, Arc::clone(&entry));
         Ok(Some(entry))
     }

@@ -205,7 +205,7 @@ mod samples;
 pub use amend::{Amended, Amendment};
 pub use backup::{Backup, BackupError, BackupProgress, put_back};
 pub use command::{Append, Appended, MetaOp};
-pub use customers::{Basis, CustomerEntry, Customers};
+pub use customers::{Basis, CustomerEntry, Customers, suppression_of, suppression_of_mark};
 pub use dedup::Dedup;
 pub use epochs::{MAX_BRIDGES, Moved};
 pub use fault::{AppendError, DatabaseFault, OpenError, RecordFault, SetError, StoreError};

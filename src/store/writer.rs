@@ -119,7 +119,7 @@ impl Writer {
         if self.shared.has_failed() {
             return pending.refuse(Refusal::Failed);
         }
-        if pending.batch.is_empty() && !pending.marked {
+        if pending.batch.is_empty() && !pending.marked && pending.outbox == self.outbox {
             return pending.answer();
         }
         pending.resize(&self.shared);

@@ -104,6 +104,11 @@ pub(crate) fn nested(n: usize) -> Event {
     )
 }
 
+/// A line of a product's log.
+pub(crate) fn log_line(message: &str) -> Event {
+    event("support.log_line", [("message", text(message))])
+}
+
 /// An event of which a part may be used to recommend too.
 pub(crate) fn feature(n: usize) -> Event {
     let uses = n % 50 + 1;

@@ -7,6 +7,7 @@
 mod desk;
 mod draining;
 mod parts;
+mod redacting;
 mod requests;
 mod sanitising;
 mod sealing;
@@ -29,6 +30,7 @@ fn main() {
     let mut criterion = criterion.measurement_time(Duration::from_secs(3)).configure_from_args();
     parts::measure(&mut criterion);
     sanitising::measure(&mut criterion);
+    redacting::measure(&mut criterion);
     sealing::measure(&mut criterion);
     storing::measure(&mut criterion);
     draining::measure(&mut criterion);

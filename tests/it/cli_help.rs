@@ -58,6 +58,27 @@ fn the_help_of_every_command_is_as_it_was_agreed() {
     insta::assert_snapshot!(all);
 }
 
+/// The commands that a help lists.
+fn listed(help: &str) -> Vec<&str> {
+    let lines =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let names =
+        lines.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").collect()
+}
+
+#[test]
+fn every_command_is_in_the_list() {
+    for command in COMMANDS {
+        let help = usaged(command.split_whitespace().chain(["--help"])).out;
+        for name in listed(&help) {
+            let whole = format!("{command} {name}");
+            assert!(COMMANDS.contains(&whole.trim_start()), "{whole} is not tested");
+        }
+    }
+    assert!(listed(&usaged(["--help"]).out).len() > 8, "the help lists commands");
+}
+
 #[test]
 fn every_command_has_an_example_and_the_first_page_has_the_exit_codes() {
     for command in COMMANDS {

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use usaged::amend::{self, Amend};
 use usaged::drain::{self, Drain};
 use usaged::grpc::client::{Channel, Request, connect, of_customer};
 use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
@@ -18,8 +19,8 @@ use usaged::grpc::proto::drain::{CreateSubscriptionRequest, Purpose, Subscriptio
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 use usaged::grpc::{
-    AdminDoor, DrainDoor, Ended, Health, Identity, IngestDoor, KeyDoor, LedgerDoor, Options, Reload,
-    RootKeyPlace, routes, serve,
+    AdminDoor, AmendDoor, DrainDoor, Ended, Health, Identity, IngestDoor, KeyDoor, LedgerDoor, Options,
+    Reload, RootKeyPlace, routes, serve,
 };
 use usaged::ingest::{self, Intake};
 use usaged::model::CustomerId;
@@ -44,6 +45,8 @@ impl RootKeyPlace for NoPlace {
 }
 
 pub struct Collector {
+    /// What is under everything. Nobody takes entries out of its outbox.
+    pub store: Store,
     /// The room behind the drainers' door.
     pub room: Drain,
     pub address: std::net::SocketAddr,
@@ -76,7 +79,6 @@ impl Collector {
         );
         let drain = drain.await.unwrap();
         let room = drain.clone();
-        let ledger = crate::ledger_world::open(dir.path(), 0, 0);
         let policy_is_bad = Arc::new(AtomicBool::new(false));
         let reload: Reload = {
             let (policy, is_bad) = (policy.clone(), Arc::clone(&policy_is_bad));
@@ -86,6 +88,16 @@ impl Collector {
             })
         };
         let options = Options::default();
+        let ledger = crate::ledger_world::open(dir.path(), 0, 0);
+        let parts = amend::Parts {
+            store: store.clone(),
+            customers: customers.clone(),
+            policy: policy.clone(),
+            drain: drain.clone(),
+            ledger: Some(ledger.clone()),
+            clock: clock.clone(),
+        };
+        let amend = Amend::open(parts, amend::Options::default()).await.unwrap();
         let (routes, health) = routes(
             IngestDoor::new(intake, Identity::Loopback, &options),
             DrainDoor::new(drain.clone(), clock.clone(), &options),
@@ -99,7 +111,8 @@ impl Collector {
                 reload,
             ),
             KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(NoPlace)),
-            LedgerDoor::new(ledger, store, policy, clock),
+            LedgerDoor::new(ledger, store.clone(), policy, clock),
+            AmendDoor::new(amend),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -107,7 +120,7 @@ impl Collector {
         let ended = tokio::spawn(serve(listener, routes, options, shutdown.clone()));
         health.set(true).await;
         let channel = connect(&address.to_string()).await.unwrap();
-        Self { room, address, channel, health, policy_is_bad, shutdown, ended, _dir: dir }
+        Self { store, room, address, channel, health, policy_is_bad, shutdown, ended, _dir: dir }
     }
 
     pub fn admin(&self) -> AdminServiceClient<Channel> {

@@ -79,7 +79,7 @@ impl Sent {
     }
 
     /// Remembers a canary with all its forms, of which those in `binary` are given.
-    fn remember(&mut self, canary: Canary, texts: &[&str], binary: Vec<Vec<u8>>) -> usize {
+    pub fn remember(&mut self, canary: Canary, texts: &[&str], binary: Vec<Vec<u8>>) -> usize {
         let at = self.canaries.len();
         self.canaries.push(canary);
         let mut forms: BTreeSet<Vec<u8>> = binary.into_iter().collect();
@@ -185,14 +185,14 @@ impl Sent {
 }
 
 /// 44 bits that are another for every number and never have a leading zero.
-fn scrambled(number: usize) -> u64 {
+pub fn scrambled(number: usize) -> u64 {
     let number = u64::try_from(number).unwrap().wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (number ^ number >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     (mixed ^ mixed >> 32) & 0x7ff_ffff_ffff | 0x800_0000_0000
 }
 
 /// A value of the form of its class, and the part of it that nothing else has.
-fn of_class(class: Class, number: usize, own: u64) -> (String, String) {
+pub fn of_class(class: Class, number: usize, own: u64) -> (String, String) {
     let core = format!("{own:011x}");
     let [.., _, _, high, mid, low] = own.to_be_bytes();
     let uuid = Uuid::from_u64_pair(own << 20 | 0x4_0000, 1 << 63 | own).to_string();

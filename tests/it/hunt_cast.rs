@@ -14,6 +14,7 @@ use usaged::policy::{self, Action, Ask, EventPlan, Form, Plan, Policy, Product, 
 
 use crate::dictionary_events::{field, is_in_map, make, text};
 use crate::hunt_canary::{Canary, Sent};
+use crate::hunt_text::is_text;
 
 /// A customer of the hunt.
 pub struct Member {
@@ -160,6 +161,10 @@ impl Member {
         let plans = self.plans(at.policy, at.product);
         let told_to = Some(at.request);
         let mut events = Vec::new();
+        // A name that one field holds, and the text of every other: only the batch knows what it is.
+        let known = Canary { what: format!("a known name, {}", self.part), ..Canary::default() };
+        let known = sent.text(known, Class::ObjectName);
+        let mut holder = Some(&known);
         for (index, declared) in at.product.events().iter().enumerate() {
             let plan = plans[declared.program()].as_deref();
             let mut event = make(at.product, declared, |number, field| {
@@ -169,6 +174,16 @@ impl Member {
                 let (is_drained, is_in_map) = (self.is_drained(), is_in_map(field));
                 let canary = Canary { what, kept, is_drained, is_in_map, ..Canary::default() };
                 let is_key = field.path().as_str().ends_with("{key}");
+                if is_text(field) && fill != Fill::OtherType {
+                    return Some(text(sent.sentence(canary, &known)));
+                }
+                let is_name = field.class() == Class::ObjectName && field.kind() == policy::Kind::Text;
+                if is_name
+                    && fill != Fill::OtherType
+                    && let Some(known) = holder.take()
+                {
+                    return Some(text(known.clone()));
+                }
                 match fill {
                     Fill::Good => sent.of_field(canary, field),
                     Fill::Odd if field.kind() == policy::Kind::Text => Some(text(sent.odd_text(canary))),
@@ -179,6 +194,11 @@ impl Member {
             undeclare(sent, &mut event, told_to, &self.part);
             events.push(event);
         }
+        assert!(
+            holder.is_none() || fill == Fill::OtherType,
+            "no field of {} takes a name",
+            at.product.name()
+        );
         let own = |what: &str| Canary { what: format!("{what}, {}", self.part), ..Canary::default() };
         SubmitRequest {
             batch_id: sent.text(Canary { told_to, ..own("batch id") }, Class::VmId),
@@ -208,9 +228,9 @@ fn kept(plan: &Plan, event: usize, number: u32, fill: Fill) -> Purposes {
         (Action::Generalise(policy::Generalise::LocationRegion), Fill::Good) => true,
         // A whole number is taken for a floating-point one, and never the other way round.
         (_, Fill::OtherType) | (Action::Keep(_) | Action::Generalise(_), _) => false,
-        (Action::Withhold(_) | Action::Pseudonym { .. } | Action::Vocabulary(_) | Action::Redact(_), _) => {
-            false
-        }
+        (Action::Withhold(_) | Action::Pseudonym { .. } | Action::Vocabulary(_), _) => false,
+        // What is sent in such a field is all to be found and replaced.
+        (Action::Redact(_), _) => false,
     };
     let stored = matches!(plan.events[event], EventPlan::Store { .. });
     let text = fill != Fill::Odd || *kind == policy::Kind::Text;

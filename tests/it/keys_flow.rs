@@ -69,7 +69,8 @@ fn what_is_looked_up_is_what_was_drained_and_nobody_else_hears_of_it() {
 
     let log = desk.end();
     assert_eq!(log.matches("pseudonyms are looked up").count(), 5, "{log}");
-    assert!(log.contains("class=\"host_name\" values=1") && !log.to_lowercase().contains("secret-"), "{log}");
+    assert!(log.contains("pseudonyms are looked up by=\"tester\" customer=1"), "{log}");
+    assert!(!log.to_lowercase().contains("secret-"), "{log}");
 }
 
 #[test]
@@ -146,4 +147,66 @@ fn two_epochs_are_joined_and_a_bridge_is_made_listed_and_erased() {
     assert!(again.code == 5 && again.err.contains("BRIDGE_NOT_FOUND"), "{}", again.err);
     let log = desk.end();
     assert!(log.contains("a bridge is made") && log.contains("a bridge is erased"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_up_and_a_bridge_are_in_the_ledger_by_number_and_class_and_without_the_value() {
+    use usaged::grpc::client::Timestamp;
+    use usaged::grpc::proto::admin::key_service_client::KeyServiceClient;
+    use usaged::grpc::proto::admin::{CreateBridgeRequest, EraseBridgeRequest, LookUpPseudonymRequest};
+    use usaged::ledger::{Entry, Fact};
+
+    let collector = crate::grpc_collector::Collector::open().await;
+    collector.participate("acme", "standard").await;
+    let mut keys = KeyServiceClient::new(collector.channel.clone());
+    let text = str::to_owned;
+    let question = LookUpPseudonymRequest {
+        customer: text("acme"),
+        class: text("host_name"),
+        values: vec![text("zebra-esx01")],
+        requested_by: text("ann"),
+        request_reason: text("zebra-reason"),
+    };
+    let told = keys.look_up_pseudonym(question.clone()).await.unwrap().into_inner();
+    // Refused questions are not look-ups.
+    for wrong in [
+        LookUpPseudonymRequest { requested_by: String::new(), ..question.clone() },
+        LookUpPseudonymRequest { values: Vec::new(), ..question.clone() },
+        LookUpPseudonymRequest { values: vec!["x".repeat(4_097)], ..question.clone() },
+        LookUpPseudonymRequest { class: text("hostname"), ..question.clone() },
+        LookUpPseudonymRequest { customer: text("nobody"), ..question },
+    ] {
+        let refused = keys.look_up_pseudonym(wrong).await.unwrap_err();
+        assert!(!refused.message().contains("zebra"), "{refused}");
+    }
+    let bridge = CreateBridgeRequest {
+        customer: text("acme"),
+        epoch: told.epoch - 1,
+        expire_time: Some(Timestamp { seconds: jiff::Timestamp::now().as_second() + 60, nanos: 0 }),
+        created_by: text("ann"),
+        create_reason: text("zebra-reason"),
+    };
+    keys.create_bridge(bridge).await.unwrap();
+    let erase = EraseBridgeRequest {
+        customer: text("acme"),
+        epoch: told.epoch - 1,
+        erased_by: text("ann"),
+        erase_reason: text("zebra-reason"),
+    };
+    keys.erase_bridge(erase).await.unwrap();
+    let entries = collector.store.outbox(100).unwrap();
+    let raw: Vec<_> = entries.iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect();
+    assert!(!raw.concat().contains("zebra") && !raw.concat().contains("ann"), "{raw:?}");
+    let facts: Vec<_> = entries.iter().map(|(_, bytes)| Entry::from_bytes(bytes).unwrap().fact).collect();
+    let key = usaged::model::CustomerKey(1);
+    let from_epoch = u64::from(told.epoch - 1);
+    assert!(
+        matches!(&facts[..], [
+            Fact::PseudonymLookedUp { customer, class: usaged::model::IdentifierClass::HostName, .. },
+            Fact::BridgeMade { customer: made, from_epoch: of, .. },
+            Fact::BridgeErased { customer: erased, from_epoch: last },
+        ] if [customer, made, erased] == [&key; 3] && [of, last] == [&from_epoch; 2]),
+        "{facts:?}"
+    );
+    collector.close().await;
 }

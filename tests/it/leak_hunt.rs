@@ -178,6 +178,7 @@ async fn no_canary_is_anywhere_but_where_its_customer_agreed() {
 
     assert!(hunt.found.is_empty(), "{} leaks:\n{}", hunt.found.len(), summary(&hunt.found));
     what_is_kept_is_found(&hunt.sent, &drained);
+    what_is_redacted_is_there(&drained);
     what_is_planted_is_found(&hunt.sent, dir.path());
 }
 
@@ -307,6 +308,24 @@ fn what_is_kept_is_found(sent: &Sent, drained: &[(Purpose, Vec<u8>)]) {
         assert!(kept.len() > 20, "{purpose}: {}", kept.len());
         for (at, canary) in kept {
             assert!(found.contains(&at), "{} is kept for {purpose} and was not found", canary.what);
+        }
+    }
+}
+
+/// Text was stored, with markers and tokens for what was in it.
+fn what_is_redacted_is_there(drained: &[(Purpose, Vec<u8>)]) {
+    for (purpose, bytes) in drained.iter().filter(|(purpose, _)| *purpose == Purpose::Improve) {
+        let text = String::from_utf8_lossy(bytes);
+        let words =
+            ["[email]", "[secret]", "[payment_card]", "[iban]", "[national_id]", "[phone]", "[query]"];
+        for word in words.into_iter().chain([
+            "[user_id]",
+            "[location]",
+            "[cookie]",
+            "p1-host_name-s-",
+            "p1-object_name-s-",
+        ]) {
+            assert!(text.contains(word), "no {word} in what was drained for {purpose}");
         }
     }
 }

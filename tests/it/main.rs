@@ -14,6 +14,7 @@
     reason = "a test that cannot go on should stop, and lints that shape an interface have none to shape here"
 )]
 
+mod amend_flow;
 mod amend_store;
 mod architecture;
 mod bad_input;
@@ -57,6 +58,7 @@ mod hunt_bad;
 mod hunt_canary;
 mod hunt_cast;
 mod hunt_search;
+mod hunt_text;
 mod keys_flow;
 mod keys_root;
 mod kill_loop;

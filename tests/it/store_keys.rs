@@ -7,7 +7,8 @@ use usaged::grpc::client::Message as _;
 use usaged::grpc::proto::ingest::SubmitRequest;
 use usaged::ingest::{self, Intake};
 use usaged::model::{
-    CustomerId, IdentifierClass, LevelName, Participation, ProductName, ProgramName, Reason, UnixMillis,
+    CustomerId, CustomerKey, IdentifierClass, LevelName, Participation, ProductName, ProgramName, Reason,
+    UnixMillis,
 };
 use usaged::policy::{Epoch, Handle, compile, shipped};
 use usaged::sanitize::{Ratchet, RootKey, Rotation};
@@ -18,6 +19,11 @@ use crate::store_samples::{Bench, START, reopen, root_key};
 
 const EPOCH_MS: i64 = 720 * 3_600_000;
 const CLASS: IdentifierClass = IdentifierClass::InstanceId;
+
+/// What nobody is told.
+fn nothing(_: CustomerKey, _: u32) -> Vec<MetaOp> {
+    Vec::new()
+}
 
 fn ceip() -> ProgramName {
     ProgramName::new("ceip").unwrap()
@@ -65,7 +71,7 @@ async fn pseudonyms_of_kept_epochs_outlive_restarts_and_moves_and_older_ones_do_
         let now = first + passed;
         assert_eq!(store.rotation().epoch(bench.clock.now()), now);
         was.push(token(&customers, 1, now).unwrap());
-        customers.move_ratchets(now).await.unwrap();
+        customers.move_ratchets(now, nothing).await.unwrap();
         for (epoch, was) in (first..=now).zip(&was) {
             let kept = epoch + 2 >= now;
             assert_eq!(token(&customers, 1, epoch), kept.then_some(*was), "epoch {epoch} at {now}");
@@ -98,7 +104,7 @@ async fn what_waits_is_brought_down_with_the_keys_of_the_epoch_in_which_it_came(
     let stored = stable(&customers, 0);
     for (epochs, expected) in [(1, Some(at_once)), (1, Some(at_once)), (1, None)] {
         bench.clock.advance_ms(epochs * EPOCH_MS);
-        customers.move_ratchets(store.rotation().epoch(bench.clock.now())).await.unwrap();
+        customers.move_ratchets(store.rotation().epoch(bench.clock.now()), nothing).await.unwrap();
         let entry = customers.get(&id(0)).unwrap().unwrap();
         let keys = entry.secret.program(&ceip(), store.rotation().epoch(received));
         assert_eq!(keys.rotate(CLASS, &stored), expected);
@@ -112,11 +118,20 @@ async fn all_ratchets_are_moved_in_chunks_and_a_second_round_finds_nothing() {
     let customers = Customers::new(store.clone(), 100);
     register(&store, 0..2_345).await;
     let now = store.rotation().epoch(bench.clock.now());
-    assert_eq!(customers.move_ratchets(now).await.unwrap().customers, 0, "new ones stand where they should");
-    let moved = customers.move_ratchets(now + 7).await.unwrap();
+    assert_eq!(
+        customers.move_ratchets(now, nothing).await.unwrap().customers,
+        0,
+        "new ones stand where they should"
+    );
+    let told =
+        |customer: CustomerKey, oldest| vec![MetaOp::Ledger(format!("{} {oldest}", customer.0).into_bytes())];
+    let moved = customers.move_ratchets(now + 7, told).await.unwrap();
     assert_eq!((moved.customers, moved.more), (2_345, false));
-    assert_eq!(customers.move_ratchets(now + 7).await.unwrap().customers, 0);
-    assert_eq!(customers.move_ratchets(now).await.unwrap().customers, 0, "nothing moves back");
+    let entries = store.outbox(5_000).unwrap();
+    assert_eq!(entries.len(), 2_345, "each is told, once");
+    assert_eq!(entries[2_344].1, format!("2345 {}", now + 5).into_bytes());
+    assert_eq!(customers.move_ratchets(now + 7, nothing).await.unwrap().customers, 0);
+    assert_eq!(customers.move_ratchets(now, nothing).await.unwrap().customers, 0, "nothing moves back");
     for n in [0, 999, 1_000, 2_344] {
         assert_eq!(store.customer(&id(n)).unwrap().unwrap().ratchet.epoch(), now + 5);
     }
@@ -131,7 +146,7 @@ async fn after_a_long_absence_ratchets_are_moved_in_bounded_steps() {
     let far = store.rotation().epoch(bench.clock.now()) + Ratchet::STEPS + 3;
     let mut rounds = Vec::new();
     for _ in 0..3 {
-        let moved = customers.move_ratchets(far).await.unwrap();
+        let moved = customers.move_ratchets(far, nothing).await.unwrap();
         rounds.push((moved.customers, moved.more));
     }
     assert_eq!(rounds, [(3, true), (3, false), (0, false)]);
@@ -163,21 +178,20 @@ async fn what_is_destroyed_is_not_brought_back_by_what_comes_in_the_same_write()
     assert_eq!(store.bridges(Some(customer)).unwrap(), [bridge(customer, epoch)]);
 
     let to = entry.secret.ratchet().forward(epoch + 9);
-    store.destroy_customer(customer, Vec::new()).await.unwrap();
-    store
-        .write_meta(
-            vec![MetaOp::Key(KeyOp::Ratchet { customer, to }), put(bridge(customer, epoch + 1))],
-            true,
-        )
-        .await
-        .unwrap();
+    // Handed over at once, so that they are likely to share a write.
+    let late = vec![MetaOp::Key(KeyOp::Ratchet { customer, to }), put(bridge(customer, epoch + 1))];
+    let (destroyed, written) =
+        tokio::join!(store.destroy_customer(customer, Vec::new()), store.write_meta(late.clone(), true),);
+    assert!(destroyed.unwrap().is_some());
+    written.unwrap();
+    store.write_meta(late, true).await.unwrap();
     assert!(store.customer(&id(0)).unwrap().is_none());
     assert!(customers.get(&id(0)).unwrap().is_none(), "not from the cache either");
     assert_eq!(store.bridges(None).unwrap(), [bridge(other, epoch)]);
     assert!(store.customer(&id(1)).unwrap().is_some());
     // Bridges end by themselves.
-    assert_eq!(customers.end_bridges(UnixMillis(START.0 + 999)).await.unwrap(), 0);
-    assert_eq!(customers.end_bridges(UnixMillis(START.0 + 1_000)).await.unwrap(), 1);
+    assert_eq!(customers.end_bridges(UnixMillis(START.0 + 999), nothing).await.unwrap(), 0);
+    assert_eq!(customers.end_bridges(UnixMillis(START.0 + 1_000), nothing).await.unwrap(), 1);
     assert!(store.bridges(None).unwrap().is_empty());
 }
 
@@ -264,7 +278,7 @@ async fn a_clock_that_falls_behind_the_keys_withholds_rotating_pseudonyms_and_no
     assert_eq!(before.tally.fields_withheld, [0; Reason::COUNT], "{:?}", before.tally);
     assert_eq!(rotation_of_instance(&store, 1), Some(store.rotation().epoch(START)));
     // The ratchets move far ahead, as a clock of another year would have it; then the clock is put right.
-    customers.move_ratchets(store.rotation().epoch(START) + 12).await.unwrap();
+    customers.move_ratchets(store.rotation().epoch(START) + 12, nothing).await.unwrap();
     let after = submit(2).await;
     assert_eq!(after.tally.accepted, 1, "what does not rotate is stored: {:?}", after.tally);
     assert_eq!(after.tally.fields_withheld[Reason::NoKey.index()], 1, "{:?}", after.tally);

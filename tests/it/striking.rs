@@ -154,7 +154,8 @@ fn what_arrives_after_it_was_erased_is_withheld_and_the_rest_is_stored_as_ever()
     cases(|dice, policy, terms, events, erased| {
         let what = identifier(erased, policy, &secret);
         let times = (dice.roll(3) == 0).then(|| time_of(0)..=time_of(0));
-        let suppressed = Arc::new(Suppressions::new(what.stable_tokens().iter().copied(), times));
+        let suppressed =
+            Arc::new(Suppressions::new(what.stable_tokens().iter().copied(), times, composition::NOW));
         let erased_of =
             |events: Vec<Event>| terms.sanitize_but(policy, &request(events), &secret, Some(&suppressed));
         let counted = |tally: &usaged::model::Tally| tally.withheld[Reason::Erased.index()];
@@ -209,6 +210,7 @@ fn the_instance_takes_its_whole_batch_and_another_one_takes_nothing() {
     let suppressed = Arc::new(Suppressions::new(
         identifier((Class::InstanceId, INSTANCE), &policy, &secret()).stable_tokens().iter().copied(),
         [],
+        composition::NOW,
     ));
     let terms = Terms::full(&["ceip=standard"]);
     let event =

@@ -32,15 +32,16 @@ const AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A line is one event with the head of its batch; pseudonyms are text such as p1-host_name-s-4l7q...
-A batch is acknowledged after its lines were flushed (to standard output) or synced (to files). A crash
-in between delivers it again: `commit_number` and the place of the line tell the two apart.
+A batch is acknowledged after its lines were flushed (to standard output) or synced (to files). A
+crash in between delivers it again: `commit_number` and the place of the line tell the two apart.
 
-A notice says what was erased after it was delivered, and has to be deleted wherever it went. It is shown on
-standard error (with --json it is a line among the events: {\"notice\":{...}}) once in each run, and comes again
-in the next run until it is acknowledged. This command cannot know where the lines went, so it acknowledges
-notices only with --ack-notices: give that when what they name is deleted, or in a pipe whose reader deletes it.
-A batch that was lowered or erased while it was out is reported as withdrawn: delete the lines with its
-`commit_number`; what is left of it is delivered again.
+A notice says what was erased after it was delivered, and has to be deleted wherever it went. It
+is shown on standard error (with --json it is a line among the events: {\"notice\":{...}}) once in
+each run, and comes again in the next run until it is acknowledged. This command cannot know where
+the lines went, so it acknowledges notices only with --ack-notices: give that when what they name
+is deleted, or in a pipe whose reader deletes it. A batch that was lowered or erased while it was
+out is reported as withdrawn: delete the lines with its `commit_number`; what is left of it is
+delivered again.
 
 Examples:
   usaged drain improve-team | jq .fields

@@ -39,9 +39,9 @@ enum Action {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The new key is read by the collector, on its own host, from the file of the root key with .next after its name; it
-goes over no wire. The collector then renames that file over the old one. Keep the old key with the backups that
-were made under it: they open with no other.
+The new key is read by the collector, on its own host, from the file of the root key with .next
+after its name; it goes over no wire. The collector then renames that file over the old one. Keep
+the old key with the backups that were made under it: they open with no other.
 
 Examples:
   (umask 077; openssl rand -hex 32 > /var/lib/usaged.key.next)

@@ -20,9 +20,10 @@ use crate::model::CustomerId;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The JSON has every entry about the customer byte for byte, each with the proof that it is in the signed ledger:
-`usaged ledger verify --export FILE` checks it without a collector. The page is the record of processing (Art. 30
-GDPR) in plain words; it loads nothing and prints. That the record was given out is an entry of it as well.
+The JSON has every entry about the customer byte for byte, each with the proof that it is in the
+signed ledger: `usaged ledger verify --export FILE` checks it without a collector. The page is the
+record of processing (Art. 30 GDPR) in plain words; it loads nothing and prints. That the record
+was given out is an entry of it as well.
 
 Examples:
   usaged ledger export --customer acme --html acme.html --controller 'Example Corp, privacy@example.com'

@@ -15,10 +15,10 @@ const EXPORT_BYTES: u64 = 1 << 30;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Ends with 0 if all is well and with 8 if something was changed, removed, cut off, inserted or put in another
-order; it says which entry. Without --key, the key beside the ledger is used: whoever can change the ledger can
-change that as well, so keep your own copy of the key (`usaged serve` prints it) and of a checkpoint. A collector
-may be running meanwhile.
+Ends with 0 if all is well and with 8 if something was changed, removed, cut off, inserted or put
+in another order; it says which entry. Without --key, the key beside the ledger is used: whoever
+can change the ledger can change that as well, so keep your own copy of the key (`usaged serve`
+prints it) and of a checkpoint. A collector may be running meanwhile.
 
 Examples:
   usaged ledger verify

@@ -37,12 +37,13 @@ use crate::observe::Metric;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --attach it starts a collector as a separate process, in a directory of its own. The standard event
-is vcenter's vm.inventory: 10 fields, about 300 bytes, 4 identifiers that `ceip` standard hashes. The floor is
-what the same bytes cost with no decision made: receiving with a handler that does nothing, four HMACs,
-compressing and sealing, and a bare append to RocksDB.
+Without --attach it starts a collector as a separate process, in a directory of its own. The
+standard event is vcenter's vm.inventory: 10 fields, about 300 bytes, 4 identifiers that `ceip`
+standard hashes. The floor is what the same bytes cost with no decision made: receiving with a
+handler that does nothing, four HMACs, compressing and sealing, and a bare append to RocksDB.
 
-With --drain another collector is filled and drained twice: almost empty, and with that many events queued.
+With --drain another collector is filled and drained twice: almost empty, and with that many
+events queued.
 
 Examples:
   usaged load

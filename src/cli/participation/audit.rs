@@ -17,7 +17,8 @@ const PAGE: u64 = 100;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-It looks through the whole queue of a running collector, oldest first. Nothing is changed by looking.
+It looks through the whole queue of a running collector, oldest first. Nothing is changed by
+looking.
 
 Examples:
   usaged participation set acme --level ceip=enhanced --delivery audit --reason 'trial of a month'

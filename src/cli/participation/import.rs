@@ -26,8 +26,8 @@ const WAITING: usize = 4;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A TOML file has one [[participation]] table for each customer, a JSON file a list, an NDJSON file one
-object a line:
+A TOML file has one [[participation]] table for each customer, a JSON file a list, an NDJSON file
+one object a line:
   {\"customer\":\"acme\",\"levels\":{\"operational\":\"operational\",\"ceip\":\"standard\"},\"region\":\"eea\"}
 
 Examples:

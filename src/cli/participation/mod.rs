@@ -2,6 +2,7 @@
 
 mod accept;
 mod audit;
+mod binding;
 mod import;
 mod text;
 
@@ -68,6 +69,8 @@ enum Action {
         #[arg(long, default_value_t = 100)]
         limit: u64,
     },
+    /// Show how far the latest change has reached what is queued.
+    Binding(binding::BindingArgs),
     /// Show what is stored of a customer, opened: with delivery `audit`, all that would have left.
     Audit(audit::AuditArgs),
 }
@@ -78,6 +81,7 @@ Examples:
   usaged participation set acme --level ceip=standard --reason 'ticket 4711'
   usaged participation set acme --level ceip=enhanced --product-level horizon:ceip=standard --region eea \\
       --purpose-off recommend --reason 'contract of 2026'
+  usaged participation set acme --level ceip=standard --reason 'ticket 4711' --dry-run
   usaged participation set acme --reason 'opted out'")]
 struct SetArgs {
     /// The customer.
@@ -105,6 +109,9 @@ struct SetArgs {
     /// Change only if the present revision is this one.
     #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
     if_revision: u64,
+    /// Only count what the change would do to what is queued.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Who changes something, and why.
@@ -165,7 +172,7 @@ impl ParticipationArgs {
     pub async fn run(self, out: Output) -> Result<(), Failure> {
         let mut admin = self.server.admin().await?;
         match self.action {
-            Action::Set(args) => set(&mut admin, args, out).await,
+            Action::Set(args) => set(&self.server, &mut admin, args, out).await,
             Action::Get { customer } => {
                 let request = GetParticipationRequest { customer: customer.to_string() };
                 let got = admin.get_participation(request).await.map_err(|status| refused(&status))?;
@@ -175,12 +182,13 @@ impl ParticipationArgs {
             Action::Accept(args) => accept::accept(&mut admin, args, out).await,
             Action::Import(args) => import::import(&mut admin, args, out).await,
             Action::History { customer, limit } => history(&mut admin, &customer, limit, out).await,
+            Action::Binding(args) => binding::binding(&mut self.server.binding().await?, args, out).await,
             Action::Audit(args) => audit::audit(&mut admin, args, out).await,
         }
     }
 }
 
-async fn set(admin: &mut AdminClient, args: SetArgs, out: Output) -> Result<(), Failure> {
+async fn set(server: &Server, admin: &mut AdminClient, args: SetArgs, out: Output) -> Result<(), Failure> {
     let participation = Participation {
         customer: args.customer.to_string(),
         levels: args.levels,
@@ -194,6 +202,9 @@ async fn set(admin: &mut AdminClient, args: SetArgs, out: Output) -> Result<(), 
     let ((changed_by, change_reason), if_revision) = (args.reason.told(), args.if_revision);
     let participation = Some(participation);
     let request = SetParticipationRequest { participation, changed_by, change_reason, if_revision };
+    if args.dry_run {
+        return binding::preview(&mut server.binding().await?, request, out).await;
+    }
     let set = admin.set_participation(request).await.map_err(|status| refused(&status))?;
     show(&set.into_inner(), out)
 }

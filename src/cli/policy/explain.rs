@@ -23,8 +23,9 @@ use crate::policy;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --customer it needs no collector, and the pseudonyms are those of a made-up customer: nobody's real ones
-have the same text. With --customer a collector is asked, and the pseudonyms are those that it stores.
+Without --customer it needs no collector, and the pseudonyms are those of a made-up customer:
+nobody's real ones have the same text. With --customer a collector is asked, and the pseudonyms
+are those that it stores.
 
 Examples:
   usaged policy explain --product vcenter event.ndjson

@@ -38,8 +38,9 @@ pub(super) struct PolicyArgs {
 enum Action {
     /// Report every mistake of a policy directory at once, with file, line, key and remedy.
     #[command(after_help = "\
-Ends with 0 if the policy is good and with 3 if it would be refused. What it proves: a higher level reveals at
-least what a lower one does, overlays only tighten, content, secrets and undeclared fields are dropped.
+Ends with 0 if the policy is good and with 3 if it would be refused. What it proves: a higher
+level reveals at least what a lower one does, overlays only tighten, content, secrets and
+undeclared fields are dropped.
 
 Examples:
   usaged policy check /etc/usaged/policy

@@ -28,8 +28,8 @@ use crate::model::{CustomerId, LevelName, ProductName, ProgramName, RegionName, 
 #[command(after_help = "\
 An NDJSON line is one event; bytes are {\"$bytes\":\"<base64>\"}:
   {\"name\":\"vm.inventory\",\"time\":\"2026-01-31T12:00:00Z\",\"fields\":{\"host\":\"esx-1\",\"vcpus\":8}}
-A protobuf file is a row of usaged.ingest.v1.SubmitRequest, each behind its length as a varint; they are
-sent as they are, so sending the file again stores nothing twice.
+A protobuf file is a row of usaged.ingest.v1.SubmitRequest, each behind its length as a varint;
+they are sent as they are, so sending the file again stores nothing twice.
 
 Examples:
   usaged send --customer acme --product vcenter events.ndjson

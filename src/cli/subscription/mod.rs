@@ -2,7 +2,7 @@
 
 mod text;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde_json::json;
 
 use self::text::{dead_letter_json, json_of, purpose_word, show};
@@ -120,7 +120,7 @@ struct CreateArgs {
 Examples:
   usaged subscription seek improve-team --time 2026-01-31T00:00:00Z
   usaged subscription seek improve-team --newest")]
-#[group(id = "target", required = true, multiple = false, args = ["time", "commit", "oldest", "newest"])]
+#[command(group = ArgGroup::new("target").required(true).args(["time", "commit", "oldest", "newest"]))]
 struct SeekArgs {
     /// The subscription.
     name: SubscriptionName,

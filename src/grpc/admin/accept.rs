@@ -91,6 +91,7 @@ pub(super) async fn accept(
         let change = warrant.change(after, Some(present.revision));
         match registry.store.set_participation(vec![change]).await?.pop() {
             Some(Ok(outcome)) => {
+                registry.follow(&outcome);
                 told.participation = Some(api_participation(&outcome.change));
                 told.changed = outcome.changed;
                 return Ok(told);

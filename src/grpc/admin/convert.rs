@@ -36,7 +36,7 @@ fn id<T>(field: &'static str, made: Result<T, InvalidId>) -> Result<T, Fault> {
 }
 
 /// The participation that a caller describes.
-pub(super) fn participation(given: &pb::Participation) -> Result<Participation, Fault> {
+pub(in crate::grpc) fn participation(given: &pb::Participation) -> Result<Participation, Fault> {
     let mut participation = Participation::none(customer("participation.customer", &given.customer)?);
     let lists = [given.levels.len(), given.product_levels.len(), given.accepted_dictionaries.len()];
     if lists.iter().any(|len| *len > ENTRIES) || given.purposes_off.len() > Purpose::ALL.len() {

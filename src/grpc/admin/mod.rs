@@ -14,13 +14,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status, Streaming};
 
 use self::convert::api_participation;
-pub(super) use self::convert::{customer, written};
+pub(super) use self::convert::written;
+pub(in crate::grpc) use self::convert::{customer, participation};
 use self::registry::Registry;
 use super::page;
 use super::proto::admin as pb;
 use super::proto::admin::admin_service_server::AdminService;
 use super::status::{Cause, Fault};
 use super::times::timestamp;
+use crate::amend::Amend;
 use crate::drain::Drain;
 use crate::ingest;
 use crate::model::{CustomerId, UnixMillis};
@@ -71,7 +73,7 @@ impl AdminDoor {
         let explaining = Arc::new(Semaphore::new(EXPLAINING));
         let importing = Arc::new(Semaphore::new(IMPORTING));
         Self {
-            registry: Registry { store, policy },
+            registry: Registry { store, policy, amend: None },
             customers,
             drain,
             clock,
@@ -82,6 +84,13 @@ impl AdminDoor {
             importing,
             counting: Arc::new(Semaphore::new(COUNTING)),
         }
+    }
+
+    /// Has what is stored follow every change of a participation.
+    #[must_use]
+    pub fn with_amend(mut self, amend: Amend) -> Self {
+        self.registry.amend = Some(amend);
+        self
     }
 }
 

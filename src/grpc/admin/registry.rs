@@ -4,6 +4,7 @@ use tonic::Streaming;
 
 use super::aside;
 use super::convert::{participation, written};
+use crate::amend::Amend;
 use crate::grpc::proto::admin as pb;
 use crate::grpc::status::{Cause, Fault};
 use crate::model::{Change, Participation};
@@ -45,9 +46,18 @@ impl Warrant {
 pub(super) struct Registry {
     pub(super) store: Store,
     pub(super) policy: Handle,
+    /// What makes stored batches follow a change.
+    pub(super) amend: Option<Amend>,
 }
 
 impl Registry {
+    /// Has what is stored follow a change.
+    pub(super) fn follow(&self, outcome: &SetOutcome) {
+        if let (Some(amend), true) = (&self.amend, outcome.changed) {
+            amend.participation_changed(outcome.key);
+        }
+    }
+
     /// Sets one participation.
     pub(super) async fn set(&self, request: pb::SetParticipationRequest) -> Result<Change, Fault> {
         let given = request.participation.ok_or_else(|| Fault::field("participation", "say what to set"))?;
@@ -98,7 +108,12 @@ impl Registry {
                     Err(SetError::Revision { .. }) if if_revision.is_none() && attempt < ATTEMPTS => {
                         open.push((at, given));
                     }
-                    outcome => done.push((at, outcome.map_err(Fault::from))),
+                    outcome => {
+                        if let Ok(outcome) = &outcome {
+                            self.follow(outcome);
+                        }
+                        done.push((at, outcome.map_err(Fault::from)));
+                    }
                 }
             }
         }

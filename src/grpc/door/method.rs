@@ -88,6 +88,11 @@ methods! {
     GetLedgerCheckpoint = "usaged.admin.v1.LedgerService" "GetLedgerCheckpoint" Prompt,
     ListLedgerEntries = "usaged.admin.v1.LedgerService" "ListLedgerEntries" Prompt,
     ExportLedger = "usaged.admin.v1.LedgerService" "ExportLedger" Stream,
+    Erase = "usaged.admin.v1.ErasureService" "Erase" Prompt,
+    GetErasure = "usaged.admin.v1.ErasureService" "GetErasure" Prompt,
+    ListErasures = "usaged.admin.v1.ErasureService" "ListErasures" Prompt,
+    PreviewBinding = "usaged.admin.v1.BindingService" "PreviewBinding" Prompt,
+    GetBinding = "usaged.admin.v1.BindingService" "GetBinding" Prompt,
     GetKeyStatus = "usaged.admin.v1.KeyService" "GetKeyStatus" Prompt,
     RotateRootKey = "usaged.admin.v1.KeyService" "RotateRootKey" Prompt,
     LookUpPseudonym = "usaged.admin.v1.KeyService" "LookUpPseudonym" Prompt,
@@ -133,7 +138,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen, 36);
+        assert_eq!(seen, 41);
     }
 
     #[test]

@@ -193,6 +193,32 @@ impl Groups {
     }
 }
 
+/// How many colons there are in the run of an address that a word begins or goes on, and whether two of them
+/// stand together.
+pub(super) fn colons(view: View<'_>, word: Word) -> (usize, bool) {
+    let (mut count, mut pair) = (0, view.before(word.start) == b':' && view.before(word.start - 1) == b':');
+    let mut at = word.end;
+    while at < word.start + V6_BYTES {
+        let byte = view.at(at);
+        if byte == b':' {
+            count += 1;
+            pair |= view.at(at + 1) == b':';
+        } else if byte != b'.' && !(view::is(byte, DIGIT | LETTER) && !view::is(byte, BEYOND_HEX)) {
+            break;
+        }
+        at += 1;
+    }
+    (count, pair)
+}
+
+/// Whether the separator stands where it does in a MAC address, for the first groups.
+pub(super) fn may_be_mac(view: View<'_>, word: Word, separator: u8) -> bool {
+    let step = word.len() + 1;
+    matches!(word.len(), 2 | 4)
+        && view.at(word.end + step) == separator
+        && view::is(view.at(word.end + step + 1), WORD)
+}
+
 /// A MAC address, or an EUI-64: groups of two or four digits, from a word of digits on.
 pub(super) fn mac(view: View<'_>, word: Word) -> Option<Finding> {
     let separator = view.at(word.end);

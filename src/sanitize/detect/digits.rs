@@ -135,11 +135,39 @@ fn gap(view: View<'_>, from: usize) -> Option<(usize, u8)> {
     view::is(view.at(at), DIGIT).then_some((at, b'*'))
 }
 
+/// Whether seven digits or more begin with a word, with separators between them that people use, and no date.
+pub(super) fn is_long(view: View<'_>, word: Word) -> bool {
+    const NEAR: usize = 32;
+    let date = word.len() == 4
+        && matches!(view.ahead(word.end, 6), [a, _, _, b, _, _] if a == b && matches!(a, b'-' | b'/' | b'.'))
+        && view::is(view.at(word.end + 5), DIGIT)
+        && !view::is(view.at(word.end + 6), DIGIT);
+    if date {
+        return false;
+    }
+    let (mut digits, mut gap) = (word.len(), 0);
+    let mut at = word.end;
+    while digits < 7 && at < word.end + NEAR && gap < 4 {
+        let byte = view.at(at);
+        if view::is(byte, DIGIT) {
+            (digits, gap) = (digits + 1, 0);
+        } else if view::is(byte, view::PUNCTUATION) {
+            gap += 1;
+        } else {
+            break;
+        }
+        at += 1;
+    }
+    digits >= 7
+}
+
 /// Whether a number that begins and ends here stands for itself, and is no part of a longer one.
 pub(super) fn stands_alone(view: View<'_>, start: usize, end: usize) -> bool {
     let (before, after) = (view.before(start), view.at(end));
     let is_word = |at: usize| view::is(view.at(at), view::WORD);
     let joined = matches!(before, b'.' | b'/' | b'+') && start > 1 && is_word(start - 2);
+    // The seconds of a time are not the beginning of another number.
+    let joined = joined || (before == b':' && start > 1 && view::is(view.at(start - 2), DIGIT));
     let goes_on = matches!(after, b'-' | b'.') && is_word(end + 1);
     let touched = |byte| view::is(byte, view::WORD | view::UNDERSCORE);
     !joined && !goes_on && !touched(before) && !touched(after) && before != b'-'

@@ -9,7 +9,7 @@ use crate::model::IdentifierClass as Class;
 /// Bytes of the longest name (RFC 1035).
 const NAME_BYTES: usize = 253;
 /// Bytes of a local part that is looked back over. RFC 5321 allows 64; what is longer is no less a name.
-const LOCAL_BYTES: usize = 128;
+pub(super) const LOCAL_BYTES: usize = 128;
 /// Labels at the end of a name that may be the endings of a file name.
 const FILE_LABELS: usize = 3;
 
@@ -41,6 +41,16 @@ impl<'t> Labels<'t> {
         self.view.slice(self.start, end.min(self.end))
     }
 
+    /// Where the name itself begins: `Connector-repo.example.org` is a thread's name before a host's.
+    fn own_start(&self) -> usize {
+        let first = self.first();
+        let after = first.iter().rposition(|byte| *byte == b'-').map_or(0, |at| at + 1);
+        let (before, own) = first.split_at(after);
+        let has = |text: &[u8], set| text.iter().any(|byte| view::is(*byte, set));
+        let camel = has(before, UPPER) && has(before, view::LOWER) && !has(own, UPPER) && !own.is_empty();
+        if camel { self.start + after } else { self.start }
+    }
+
     fn count(&self) -> usize {
         self.view.slice(self.start, self.end).split(|byte| *byte == b'.').count()
     }
@@ -70,16 +80,19 @@ fn run_to(view: View<'_>, start: usize, mut end: usize) -> Labels<'_> {
 /// A name with a top-level domain, from the first word of a run on, which ends at `end`.
 pub(super) fn name(view: View<'_>, word: Word, end: usize) -> Option<Finding> {
     let mut labels = run_to(view, word.start, end);
-    let strong = is_strong(view, &labels);
+    if labels.last().0 == labels.start {
+        return None;
+    }
+    let whole = Labels { ..labels };
     let mut files = 0;
     loop {
         let (at, last) = labels.last();
         let is_name = match domain::ending(last) {
             Ending::None => false,
-            ending => labels.count() > 1 && is_host(&labels, ending, strong, files > 0),
+            ending => at > labels.start && is_host(&labels, ending, is_strong(view, &whole), files > 0),
         };
         if is_name {
-            return Finding::of(labels.start, labels.end, Class::HostName);
+            return Finding::of(labels.own_start(), labels.end, Class::HostName);
         }
         // `db01.example.com-backup`: the name ends before the hyphen.
         if let Some(cut) = last.iter().position(|byte| matches!(byte, b'-' | b'_'))

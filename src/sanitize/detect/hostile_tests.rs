@@ -1,7 +1,7 @@
 //! Tests: text that somebody made to be slow, to slip through, or to break something.
 
 use super::detect_tests::marked;
-use super::{Folded, Nothing, Scan, work};
+use super::{Folded, Lookup, Nothing, Scan, work};
 
 /// How many bytes the detectors look at for each byte of `text`.
 fn cost(text: &str) -> u64 {
@@ -131,11 +131,15 @@ fn a_megabyte_without_a_space_is_read_like_any_other_text() {
 
 #[test]
 fn no_prefix_of_a_secret_that_is_long_enough_to_matter_stays() {
-    for (secret, least) in [
-        ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", 12),
+    let made = [
+        ["ghp_", "16C7e42F292c6912E7710c838347Ae178B4a"],
+        ["sk_live_", "4eC39HqLyjWDarjtT1zdp7dc"],
+        ["xoxb-", "123456789012-abcdefghijkl"],
+    ]
+    .map(|parts| parts.concat());
+    let made = made.iter().map(String::as_str).zip([12, 16, 14]);
+    for (secret, least) in made.chain([
         ("AKIAIOSFODNN7EXAMPLE", 12),
-        ("sk_live_4eC39HqLyjWDarjtT1zdp7dc", 16),
-        ("xoxb-123456789012-abcdefghijkl", 14),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.dozjgNryP4J3jVmNHl0w5N", 12),
         ("password=correct-horse-battery", 10),
         ("Authorization: Bearer abcdef123456789", 30),
@@ -144,7 +148,7 @@ fn no_prefix_of_a_secret_that_is_long_enough_to_matter_stays() {
             31,
         ),
         ("https://bob:hunter2@db.example.com/", 20),
-    ] {
+    ]) {
         for end in least..=secret.len() {
             let cut = &secret[..end];
             let told = marked(&format!("x {cut}"));
@@ -204,4 +208,135 @@ fn whatever_comes_every_byte_is_kept_or_found_and_no_character_is_cut() {
         }
         assert!(!marked(&text).contains("half a character"), "{text:?}");
     }
+}
+
+/// Knows nothing and does not say so: then no word is passed over as plain.
+struct Attentive;
+
+impl Lookup for Attentive {
+    fn longest(&self, _: &[u8], _: usize) -> Option<(usize, usize)> {
+        None
+    }
+
+    fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn nothing_is_missed_because_it_was_taken_for_plain() {
+    let pieces = [
+        "10",
+        ".",
+        "1",
+        "2",
+        "3",
+        ":",
+        "-",
+        " ",
+        "ab",
+        "AB",
+        "cd",
+        "0050",
+        "56ab",
+        "18:01:47",
+        "2024-03-15",
+        "T",
+        "user",
+        "for",
+        "Bearer",
+        "abcdef123456",
+        "Jun",
+        "14",
+        "host",
+        "combo",
+        "sshd",
+        "[",
+        "]",
+        "(",
+        ")",
+        "555",
+        "123",
+        "4567",
+        "call",
+        "phone",
+        "+",
+        "=",
+        "password",
+        "--",
+        "x1y2",
+        "\\",
+        "/",
+        "home",
+        "@",
+        "example",
+        "com",
+        "org",
+        "AKIA",
+        "DE89",
+        "3704",
+        "0044",
+        "0532",
+        "0130",
+        "00",
+        "4111",
+        "123456",
+        "C",
+        "eyJ",
+        "\"",
+        "'",
+        ",",
+        ";",
+        "\n",
+        "lat",
+        "48.8584",
+        "\u{b0}",
+        "N",
+        "E",
+        "12345678",
+        "Z",
+        "::",
+        "fe80",
+        "ghp_",
+        "a1B2c3D4e5F6g7",
+        "_",
+        "%",
+        "?",
+        "|",
+        "<",
+        ">",
+        "131052",
+        "308T",
+        "56 4d 8a 3b 12 34 ab cd",
+        "88 99 aa bb cc dd ee ff",
+        "d",
+        "Invalid",
+        "password for",
+    ];
+    let mut seed = 11_u64;
+    let mut next = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).unwrap_or(0) % below
+    };
+    let (mut found, mut wrong) = (0, Vec::new());
+    for _ in 0..30_000 {
+        let parts = 2 + next(9);
+        let mut text = String::new();
+        for _ in 0..parts {
+            text.push_str(pieces[next(pieces.len())]);
+            if next(4) == 0 {
+                text.push(' ');
+            }
+        }
+        let mut folded = Folded::default();
+        let reading = folded.read(&text);
+        let quick: Vec<_> = Scan::new(reading.text, Nothing).collect();
+        let attentive: Vec<_> = Scan::new(reading.text, Attentive).collect();
+        if quick != attentive && wrong.len() < 12 {
+            wrong.push(format!("{text:?}: {quick:?} and not {attentive:?}"));
+        }
+        found += quick.len();
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(found > 1_000, "{found}");
 }

@@ -47,7 +47,6 @@ const fn ends(last: u8) -> &'static [(&'static [u8], Announced)] {
             (b"servername", Host),
             (b"latitude", Coordinate),
             (b"longitude", Coordinate),
-            (b"credential", Password),
             (b"signature", Token),
             (b"nodename", Host),
         ],
@@ -60,7 +59,6 @@ const fn ends(last: u8) -> &'static [(&'static [u8], Announced)] {
             (b"lon", Coordinate),
             (b"authorization", Token),
             (b"fqdn", Host),
-            (b"jwt", Token),
         ],
         b'r' => &[(b"user", User), (b"server", Host), (b"owner", User), (b"vcenter", Host)],
         b's' => &[(b"pass", Password), (b"credentials", Password), (b"sas", Token)],
@@ -137,10 +135,25 @@ struct Name {
 
 /// What the name that ends with this word announces.
 fn announced(view: View<'_>, word: Word) -> Option<Announced> {
-    let list = ends(view.before(word.end).to_ascii_lowercase());
-    if list.is_empty() {
+    let last = view.before(word.end) | 0x20;
+    let second = word.end.checked_sub(2).map_or(0, |at| view.at(at) | 0x20);
+    let is_end = match last {
+        b'd' => matches!(second, b'r' | b'w' | b'i'),
+        b'e' => matches!(second, b's' | b'i' | b'm' | b'd' | b'r'),
+        b'g' => matches!(second, b'n' | b'i'),
+        b'h' => second == b't',
+        b'l' => second == b'a',
+        b'n' => matches!(second, b'e' | b'i' | b'o' | b'd'),
+        b'r' | b'y' => second == b'e',
+        b's' => matches!(second, b's' | b'l' | b'a'),
+        b't' => matches!(second, b'e' | b's' | b'a' | b'w' | b'n' | b'r'),
+        b'w' => second == b'p',
+        _ => false,
+    };
+    if !is_end {
         return None;
     }
+    let list = ends(last);
     let mut name = Name { text: [0; 16], len: 0 };
     let mut at = word.end;
     // The words of the name from its end, with where each begins in it.
@@ -175,6 +188,19 @@ fn begins_word(view: View<'_>, end: usize, len: usize) -> bool {
     let hump = view::is(first, UPPER) && view::is(before, LOWER | DIGIT);
     // `DBPASSWORD` and `dbpassword`: a long end is one whatever comes before it.
     hump || !view::is(before, WORD) || len >= 8
+}
+
+/// Whether what follows a name can be the sign before its value.
+#[inline]
+pub(super) fn may_follow(view: View<'_>, word: Word, after: u8) -> bool {
+    let next = view.at(word.end + 1);
+    match after {
+        b'=' | b':' => true,
+        b'"' | b'\'' | b']' => matches!(next, b':' | b'=' | b' '),
+        b'\\' => matches!(next, b'"' | b'\''),
+        b'>' => matches!(view.before(word.start), b'<' | b':'),
+        _ => false,
+    }
 }
 
 /// Where the value begins that is written after a name, and the quote around it or 0.
@@ -237,8 +263,8 @@ fn value_end(view: View<'_>, start: usize, quote: u8, most: usize) -> usize {
 
 /// The value that the name announces which ends with this word.
 pub(super) fn value(view: View<'_>, word: Word) -> Option<Finding> {
-    let (start, quote) = value_start(view, word)?;
     let what = announced(view, word)?;
+    let (start, quote) = value_start(view, word)?;
     // `[hidden]`, `${PASSWORD}`, and what other detectors know better.
     let begins = view.ahead(start, 10);
     if matches!(begins, [b'[' | b'<' | b'(' | b'{' | b'$' | b'%', ..])
@@ -322,77 +348,6 @@ fn user(view: View<'_>, start: usize, end: usize) -> Option<Finding> {
     let begins = text.first().is_some_and(|byte| view::is(*byte, LETTER | view::HIGH | UNDERSCORE));
     let ends = name == end || view::is(view.at(name), QUOTE | SPACE | DOT);
     if begins && text.len() > 1 && ends { Finding::of(start, name, Class::UserId) } else { None }
-}
-
-/// An account that a sentence names: `for user bob`, `Invalid user bob`, `password for bob from`.
-pub(super) fn account_in_sentence(view: View<'_>, word: Word) -> Option<Finding> {
-    let before = view.word(view.run_back(view.back_spaces(word.start, 1), LETTER, 12));
-    let before = view.slice(before.start, before.end);
-    let fits = |words: &[&[u8]]| words.iter().any(|word| before.eq_ignore_ascii_case(word));
-    let start = view.past_spaces(word.end, 1);
-    let start = start + usize::from(matches!(view.at(start), b'\'' | b'"'));
-    let end = view.run_within(start, NAME, 64);
-    let mut stop = end;
-    while stop > start && matches!(view.before(stop), b'.' | b'-') {
-        stop -= 1;
-    }
-    let text = view.slice(start, stop);
-    let after = view.ahead(end, 6);
-    let named = match word.len() {
-        3 => {
-            fits(&[b"password", b"publickey", b"interactive"])
-                && (after.starts_with(b" from ") || after.is_empty())
-        }
-        _ => {
-            fits(&[b"for", b"invalid", b"illegal", b"unknown", b"by", b"of", b"as"])
-                || [&b" from "[..], b" logge", b" on fr", b" authe", b" login"]
-                    .iter()
-                    .any(|text| after == *text)
-        }
-    };
-    let begins = text.first().is_some_and(|byte| view::is(*byte, LETTER | view::HIGH | UNDERSCORE));
-    let goes_on = matches!(view.at(end), b'@' | b'\\' | b'=' | b'/');
-    // `for user from 10.1.2.3`: there is no name.
-    let is_word = [
-        &b"from"[..],
-        b"user",
-        b"by",
-        b"is",
-        b"was",
-        b"has",
-        b"to",
-        b"in",
-        b"with",
-        b"and",
-        b"not",
-        b"the",
-        b"id",
-        b"name",
-    ];
-    let is_word = is_word.iter().any(|word| text.eq_ignore_ascii_case(word));
-    if named && begins && !goes_on && !is_word && text.len() > 1 && start > word.end {
-        Finding::of(start, stop, Class::UserId)
-    } else {
-        None
-    }
-}
-
-/// The machine that a line of syslog begins with, from the name of the month on: `Jun 14 15:16:01 combo sshd[1]:`.
-pub(super) fn syslog_host(view: View<'_>, word: Word) -> Option<Finding> {
-    if !matches!(view.before(word.start), 0 | b'\n' | b'>') {
-        return None;
-    }
-    let day = view.past_spaces(word.end, 2);
-    let time = view.past_spaces(view.run_within(day, DIGIT, 2), 1);
-    let mut at = time;
-    for _ in 0..3 {
-        at = view.run_within(at, DIGIT, 2) + 1;
-    }
-    let time_ends = view.at(at - 1) == b' ' && view.before(at - 1).is_ascii_digit() && at - time == 9;
-    let end = view.run_within(at, NAME, 253);
-    let program = view.run_within(end + 1, NAME | view::BASE64, 48);
-    let is_program = matches!(view.at(program), b'[' | b':' | b'(');
-    if time_ends && view.at(end) == b' ' && is_program { host::label(view, at, end) } else { None }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 mod address;
 mod digits;
 mod domain;
+mod finding;
 mod fold;
 mod host;
 mod key_value;
@@ -20,7 +21,9 @@ mod national;
 mod number;
 mod path;
 mod place;
+mod plain;
 mod secret;
+mod sentence;
 mod url;
 mod vendor;
 mod view;
@@ -36,93 +39,20 @@ use digits::Digits;
 use url::Url;
 use view::{DIGIT, HIGH, LETTER, UPPER, View, WORD, Word};
 
+use finding::Best;
+
+pub(super) use finding::{Finding, What};
 pub(super) use fold::Folded;
 
 use super::redact::item::{self, Item};
-use crate::model::IdentifierClass;
-
-/// What was found, from the least to the most sensitive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum What {
-    /// An identifier of a class.
-    Class(IdentifierClass),
-    /// A number that a state gave a person.
-    NationalId,
-    /// A bank account.
-    Iban,
-    /// A payment card.
-    PaymentCard,
-    /// What looks like a token of ours: whoever wrote it would speak for somebody else.
-    Token,
-    /// A known identifier of the batch, by its number.
-    Known(usize),
-}
-
-impl What {
-    /// A password, key or token of somebody else.
-    pub(super) const SECRET: Self = Self::Class(IdentifierClass::Secret);
-
-    /// Everything that has no class of its own.
-    pub(super) const CLASSLESS: [Self; 4] = [Self::NationalId, Self::Iban, Self::PaymentCard, Self::Token];
-
-    /// The word for it in a marker. A known identifier goes by its class.
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Class(class) => class.as_str(),
-            Self::Known(_) => "",
-            Self::NationalId => "national_id",
-            Self::Iban => "iban",
-            Self::PaymentCard => "payment_card",
-            Self::Token => "token",
-        }
-    }
-
-    /// Its place in the order of sensitivity: a secret is above all, then what costs money. What the batch knows
-    /// is surer than a form that other things have too, and an address has its form from nobody else.
-    fn sensitivity(self) -> u8 {
-        match self {
-            Self::Token => 9,
-            Self::Class(IdentifierClass::Secret) => 8,
-            Self::PaymentCard => 7,
-            Self::Iban => 6,
-            Self::NationalId => 5,
-            Self::Class(
-                IdentifierClass::Email | IdentifierClass::IpAddress | IdentifierClass::MacAddress,
-            ) => 4,
-            Self::Known(_) => 3,
-            Self::Class(IdentifierClass::UserId | IdentifierClass::Phone) => 2,
-            Self::Class(_) => 1,
-        }
-    }
-}
-
-/// A stretch of the text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Finding {
-    /// Where it begins, in bytes.
-    pub(super) start: usize,
-    /// Where it ends.
-    pub(super) end: usize,
-    /// What it is.
-    pub(super) what: What,
-}
-
-impl Finding {
-    /// A finding of a class, for detectors that find nothing else.
-    #[expect(clippy::unnecessary_wraps, reason = "what every detector gives")]
-    const fn of(start: usize, end: usize, class: IdentifierClass) -> Option<Self> {
-        Some(Self { start, end, what: What::Class(class) })
-    }
-
-    const fn len(self) -> usize {
-        self.end - self.start
-    }
-}
 
 /// What else is looked for at the beginning of every word: the known identifiers of a batch.
 pub(super) trait Lookup {
     /// Where the longest known identifier ends that begins at `start`, at the end of a word, and its number.
     fn longest(&self, text: &[u8], start: usize) -> Option<(usize, usize)>;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool;
 }
 
 /// Knows nothing.
@@ -132,6 +62,11 @@ impl Lookup for Nothing {
     #[inline]
     fn longest(&self, _: &[u8], _: usize) -> Option<(usize, usize)> {
         None
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        true
     }
 }
 
@@ -147,6 +82,8 @@ pub(super) struct Scan<'t, L> {
     /// Where the run of a name ends that was looked at last, so that it is not run through again after each
     /// finding in it.
     name_end: usize,
+    /// The classes of its bytes.
+    name_bits: view::Set,
     /// The URL that the scan is in.
     url: Option<Url>,
 }
@@ -154,7 +91,7 @@ pub(super) struct Scan<'t, L> {
 impl<'t, L: Lookup> Scan<'t, L> {
     pub(super) fn new(text: &'t [u8], known: L) -> Self {
         let sign = memchr::memchr(b'@', text).unwrap_or(usize::MAX);
-        Self { text, view: View::new(text), known, at: 0, sign, name_end: 0, url: None }
+        Self { text, view: View::new(text), known, at: 0, sign, name_end: 0, name_bits: 0, url: None }
     }
 
     /// The finding without half a character at either end.
@@ -170,44 +107,114 @@ impl<'t, L: Lookup> Scan<'t, L> {
     }
 
     fn look(&mut self, word: Word) -> Option<Finding> {
-        let mut best = Best { floor: self.at, found: None };
         let view = self.view;
+        let mut best = Best::from(self.at);
         if let Some((end, number)) = self.known.longest(self.text, word.start) {
             best.offer(Some(Finding { start: word.start, end, what: What::Known(number) }));
         }
         let (before, after) = (view.before(word.start), view.at(word.end));
-        if after == b':' {
-            self.scheme(word, &mut best);
-        }
-        if self.url.is_some_and(|url| url.host == word.start) {
-            best.offer(host::of_url(view, word));
-        }
-        if self.sign != usize::MAX {
-            self.email(word, &mut best);
-        }
-        if word.is_hex() && (word.bits & DIGIT != 0 || matches!(after, b':' | b'-' | b'.' | b' ')) {
+        self.placed(word, before, &mut best);
+        self.joined(word, after, &mut best);
+        if word.is_hex() && (word.len() >= 8 || matches!(after, b':' | b'-' | b'.' | b' ') || before == b':')
+        {
             hexadecimal(view, word, after, &mut best);
         }
         if word.bits & DIGIT != 0 {
             with_digits(view, word, after, &mut best);
-        } else if after == b' ' && word.len() == 2 && word.bits & view::LOWER == 0 {
-            best.offer(national::mixed(view, word));
+        }
+        if after == b' ' {
+            self.before_space(word, before, &mut best);
+        } else if word.bits & LETTER != 0 && key_value::may_follow(view, word, after) {
+            best.offer(key_value::value(view, word));
+        }
+        self.secret(word, after, &mut best);
+        best.found()
+    }
+
+    /// Where to go on if nothing can be found by this word: what most texts are made of.
+    #[inline]
+    fn past_plain(&self, word: Word) -> Option<usize> {
+        let far = self.sign == usize::MAX || self.sign > word.end + host::LOCAL_BYTES;
+        if !far || self.url.is_some() || !self.known.is_empty() {
+            return None;
+        }
+        plain::past(self.view, word, word.start < self.name_end)
+    }
+
+    /// What is found by where a word stands: in a URL, before an `@`, after a sign.
+    #[inline]
+    fn placed(&mut self, word: Word, before: u8, best: &mut Best) {
+        if self.url.is_some_and(|url| url.host == word.start) {
+            best.offer(host::of_url(self.view, word));
+        }
+        if self.sign != usize::MAX {
+            self.email(word, best);
         }
         if matches!(before, b'/' | b'\\' | b'?') {
-            after_sign(view, word, before, &mut best);
+            after_sign(self.view, word, before, best);
         }
-        if matches!(after, b'.' | b'-' | b'_') && !host::is_inside(view, word) {
-            if self.name_end <= word.start {
-                self.name_end = view.run(word.end, view::NAME);
+    }
+
+    /// What is found by what a word is joined to.
+    fn joined(&mut self, word: Word, after: u8, best: &mut Best) {
+        let view = self.view;
+        match after {
+            b':' => self.scheme(word, best),
+            b'\\' => best.offer(path::domain_account(view, word)),
+            b'.' | b'-' | b'_' if !host::is_inside(view, word) => {
+                if self.name_end <= word.start {
+                    (self.name_end, self.name_bits) = view.run_bits(word.end, view::NAME);
+                }
+                if self.name_bits & view::DOT != 0 {
+                    best.offer(host::name(view, word, self.name_end));
+                }
+                if after == b'-' {
+                    best.offer(host::made_up(view, word));
+                }
+                if view.at(self.name_end) == b'\\' {
+                    best.offer(path::domain_account(view, word));
+                }
             }
-            best.offer(host::name(view, word, self.name_end));
-            best.offer(host::made_up(view, word));
+            _ => {}
         }
-        if after == b'\\' || (matches!(after, b'.' | b'-' | b'_') && memchr_near(view, word)) {
-            best.offer(path::domain_account(view, word));
+    }
+
+    /// What is found by a word with a space after it: what it announces.
+    #[inline]
+    fn before_space(&self, word: Word, before: u8, best: &mut Best) {
+        let view = self.view;
+        if matches!(view.at(word.end + 1), b'=' | b':') || before == b'-' {
+            best.offer(key_value::value(view, word));
         }
-        self.announced(word, after, &mut best);
-        best.found
+        match (view.at(word.start) | 0x20, word.len()) {
+            (b'b', 5 | 6) => {
+                best.offer(secret::key_block(view, word));
+                best.offer(secret::scheme(view, word));
+            }
+            (b'n', 9) | (b'd', 6) => best.offer(secret::scheme(view, word)),
+            (b'u', 4) if view.starts_folded(word.start, b"user") => best.offer(sentence::account(view, word)),
+            (b'f', 3) if view.starts(word.start, b"for") => best.offer(sentence::account(view, word)),
+            (b'j' | b'f' | b'm' | b'a' | b's' | b'o' | b'n' | b'd', 3) => {
+                best.offer(sentence::syslog_host(view, word));
+            }
+            (_, 2) if word.bits & (view::LOWER | DIGIT) == 0 => best.offer(national::mixed(view, word)),
+            _ => {}
+        }
+    }
+
+    /// Secrets that begin with a word.
+    fn secret(&self, word: Word, after: u8, best: &mut Best) {
+        let view = self.view;
+        let mixed = word.bits & (DIGIT | UPPER) != 0;
+        if matches!(after, b'-' | b'_' | b'.' | b':') || (word.len() >= 12 && mixed) {
+            best.offer(vendor::key(view, word));
+        }
+        if view.at(word.start) == b'e' {
+            best.offer(secret::web_token(view, word));
+        }
+        if word.len() >= 12 && word.is_mixed() {
+            best.offer(secret::random(view, word));
+        }
     }
 
     /// A scheme and what follows it, an address with colons.
@@ -221,6 +228,7 @@ impl<'t, L: Lookup> Scan<'t, L> {
         }
     }
 
+    #[inline]
     fn email(&mut self, word: Word, best: &mut Best) {
         if self.sign < word.end {
             let rest = self.text.get(word.end..).unwrap_or_default();
@@ -234,42 +242,6 @@ impl<'t, L: Lookup> Scan<'t, L> {
                 self.sign = memchr::memchr(b'@', rest).map_or(usize::MAX, |at| self.sign + 1 + at);
             }
             best.offer(found);
-        }
-    }
-
-    /// What is found by a word that announces it, or that begins it.
-    fn announced(&self, word: Word, after: u8, best: &mut Best) {
-        let view = self.view;
-        if matches!(after, b'=' | b':' | b'"' | b'\'' | b'\\' | b'>' | b']' | b' ') && word.bits & LETTER != 0
-        {
-            best.offer(key_value::value(view, word));
-        }
-        let first = view.at(word.start);
-        match (first, word.len()) {
-            (b'e', _) => best.offer(secret::web_token(view, word)),
-            (b'B', 5) if after == b' ' => {
-                best.offer(secret::key_block(view, word));
-                best.offer(secret::scheme(view, word));
-            }
-            (b'B' | b'b' | b'N' | b'n' | b'd' | b'D', 5 | 6 | 9) if after == b' ' => {
-                best.offer(secret::scheme(view, word));
-            }
-            (b'U' | b'u', 4) if after == b' ' && view.starts_folded(word.start, b"user") => {
-                best.offer(key_value::account_in_sentence(view, word));
-            }
-            (b'f', 3) if after == b' ' && view.starts(word.start, b"for") => {
-                best.offer(key_value::account_in_sentence(view, word));
-            }
-            (b'J' | b'F' | b'M' | b'A' | b'S' | b'O' | b'N' | b'D', 3) if after == b' ' => {
-                best.offer(key_value::syslog_host(view, word));
-            }
-            _ => {}
-        }
-        if word.len() > 3 || matches!(after, b'-' | b'_' | b'.') || word.bits & DIGIT != 0 {
-            best.offer(vendor::key(view, word));
-        }
-        if word.len() >= 12 && word.bits & (DIGIT | UPPER) == DIGIT | UPPER {
-            best.offer(secret::random(view, word));
         }
     }
 }
@@ -295,6 +267,10 @@ impl<L: Lookup> Iterator for Scan<'_, L> {
                 return None;
             }
             let word = self.view.word(start);
+            if let Some(end) = self.past_plain(word) {
+                self.at = end;
+                continue;
+            }
             match item::at_word(self.text, word.start, word.end) {
                 Some(Item::Marker { end, .. }) => {
                     self.at = end;
@@ -318,28 +294,22 @@ impl<L: Lookup> Iterator for Scan<'_, L> {
     }
 }
 
-/// Whether a backslash follows the name that a word begins.
-fn memchr_near(view: View<'_>, word: Word) -> bool {
-    let end = view.run_within(word.end, view::NAME, 64);
-    view.at(end) == b'\\' && !host::is_inside(view, word)
-}
-
 /// Detectors for words of hexadecimal digits.
 fn hexadecimal(view: View<'_>, word: Word, after: u8, best: &mut Best) {
-    match after {
-        b':' if word.len() <= 4 => {
-            // Eight pairs are both; they are written so for an EUI-64.
+    if word.len() <= 4 {
+        if after == b':' || view.before(word.start) == b':' {
+            let (colons, pair) = address::colons(view, word);
+            if pair || colons >= 5 || (colons == 2 && word.len() == 4) {
+                // Eight pairs are both; they are written so for an EUI-64.
+                best.offer(address::mac(view, word));
+                best.offer(address::v6(view, word));
+            }
+        } else if matches!(after, b'-' | b'.') && address::may_be_mac(view, word, after) {
             best.offer(address::mac(view, word));
-            best.offer(address::v6(view, word));
+        } else if after == b' ' && word.len() == 2 {
+            best.offer(address::vmx_uuid(view, word));
         }
-        b'-' | b'.' if word.len() <= 4 => best.offer(address::mac(view, word)),
-        b' ' if word.len() == 2 => best.offer(address::vmx_uuid(view, word)),
-        _ => {}
-    }
-    if view.before(word.start) == b':' && word.len() <= 4 {
-        best.offer(address::v6(view, word));
-    }
-    if word.len() >= 8 {
+    } else if word.len() >= 8 {
         best.offer(address::uuid(view, word));
         best.offer(address::bare_mac(view, word));
         best.offer(address::hex_secret(view, word));
@@ -358,8 +328,10 @@ fn with_digits(view: View<'_>, word: Word, after: u8, best: &mut Best) {
 
 /// Detectors for words of nothing but digits.
 fn numbers(view: View<'_>, word: Word, after: u8, best: &mut Best) {
-    if after == b'.' {
-        best.offer(address::v4(view, word));
+    if after == b'.'
+        && let Some(address) = address::v4(view, word)
+    {
+        return best.offer(Some(address));
     }
     if after == b'.' || after == place::DEGREE {
         best.offer(place::pair(view, word));
@@ -370,13 +342,17 @@ fn numbers(view: View<'_>, word: Word, after: u8, best: &mut Best) {
     if matches!(after, b'-' | b'+') && matches!(word.len(), 6 | 8) {
         best.offer(national::mixed(view, word));
     }
-    let grouped = view::is(after, view::PUNCTUATION);
-    if word.len() >= 7 || grouped {
+    if word.len() >= 7 || (view::is(after, view::PUNCTUATION) && digits::is_long(view, word)) {
         let digits = Digits::read(view, word);
-        if digits.of(digits.groups().len()).len() >= 7 {
+        let count = digits.of(digits.groups().len()).len();
+        if count >= 7 {
             best.offer(number::phone(view, &digits));
-            best.offer(number::card(view, &digits));
+        }
+        if count >= 9 {
             best.offer(national::number(view, &digits));
+        }
+        if count >= 12 {
+            best.offer(number::card(view, &digits));
         }
     }
 }
@@ -394,25 +370,5 @@ fn after_sign(view: View<'_>, word: Word, before: u8, best: &mut Best) {
         }
         b'?' => best.offer(url::relative_query(view, word)),
         _ => {}
-    }
-}
-
-/// The best finding so far.
-struct Best {
-    floor: usize,
-    found: Option<Finding>,
-}
-
-impl Best {
-    #[inline]
-    fn offer(&mut self, found: Option<Finding>) {
-        let Some(found) = found else { return };
-        let rank = |finding: Finding| (finding.len(), finding.what.sensitivity());
-        if found.start >= self.floor
-            && found.end > found.start
-            && self.found.is_none_or(|best| rank(best) < rank(found))
-        {
-            self.found = Some(found);
-        }
     }
 }

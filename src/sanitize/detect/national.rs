@@ -43,7 +43,11 @@ const NL_WORDS: &[&[u8]] = &[b"bsn", b"burgerservicenummer", b"sofinummer", b"so
 const PL_WORDS: &[&[u8]] = &[b"pesel"];
 const BR_WORDS: &[&[u8]] = &[b"cpf"];
 
-const FORMS: [Form; 19] = [
+const NHS_WORDS: &[&[u8]] = &[b"nhs"];
+
+const FORMS: [Form; 21] = [
+    Form { groups: &[3, 3, 4], between: b" ", words: NHS_WORDS, check: nhs },
+    Form { groups: &[10], between: b"", words: NHS_WORDS, check: nhs },
     Form { groups: &[3, 2, 4], between: b"-", words: &[], check: us },
     Form { groups: &[3, 2, 4], between: b" ", words: SSN_WORDS, check: us },
     Form { groups: &[9], between: b"", words: SSN_WORDS, check: us },
@@ -70,7 +74,8 @@ pub(super) fn number(view: View<'_>, digits: &Digits) -> Option<Finding> {
     if digits.plus || digits.parens {
         return None;
     }
-    FORMS.iter().find_map(|form| {
+    let first = digits.groups().first()?.len;
+    FORMS.iter().filter(|form| form.groups.first() == Some(&first)).find_map(|form| {
         let count = form.groups.len();
         let end = digits.end(count);
         let fits = digits.is_grouped(form.groups, form.between)
@@ -114,6 +119,13 @@ fn pl(digits: &[u8]) -> bool {
     let (month, day) = ((tens * 10 + ones) % 20, day_tens * 10 + day_ones);
     let sum = weighted(body, &[1, 3, 7, 9, 1, 3, 7, 9, 1, 3]);
     (1..=12).contains(&month) && (1..=31).contains(&day) && (10 - sum % 10) % 10 == u32::from(*check)
+}
+
+/// The number of the National Health Service: modulus 11.
+fn nhs(digits: &[u8]) -> bool {
+    let Some((check, body)) = digits.split_last() else { return false };
+    let sum = weighted(body, &[10, 9, 8, 7, 6, 5, 4, 3, 2]);
+    (11 - sum % 11) % 11 == u32::from(*check)
 }
 
 /// The numéro d'inscription au répertoire: 97 less the rest by 97.
@@ -175,7 +187,7 @@ pub(super) fn mixed(view: View<'_>, word: Word) -> Option<Finding> {
         return Some(found(word.start, word.end));
     }
     // AB 12 34 56 C, AB123456 C
-    if word.len() <= 8 && view::is(view.at(word.start), UPPER) {
+    if matches!(word.len(), 2 | 8) && view::is(view.at(word.start), UPPER) {
         let mut letters = [0; 9];
         let mut at = word.start;
         for slot in &mut letters {
@@ -188,6 +200,9 @@ pub(super) fn mixed(view: View<'_>, word: Word) -> Option<Finding> {
         }
     }
     // 12345678-Z, and 131052-308T: six digits, a century, three digits, a check.
+    if !matches!((text.len(), view.at(word.end)), (8, b'-') | (6, b'-' | b'+')) {
+        return None;
+    }
     let tail = view.word(word.end + 1);
     let rest = view.slice(tail.start, tail.end);
     let fits = match (text.len(), tail.len(), view.at(word.end)) {

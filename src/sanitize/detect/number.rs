@@ -79,7 +79,11 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
 /// Whether one of `words` stands as a word in what comes right before.
 pub(super) fn near(view: View<'_>, start: usize, words: &[&[u8]]) -> bool {
     let text = view.behind(start, NEAR);
-    let is_word = |word: &[u8]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
+    let is_word = |word: &[u8]| {
+        let initial = word.first().map_or(0, |byte| byte | 0x20);
+        let same = |known: &&[u8]| known.first() == Some(&initial) && word.eq_ignore_ascii_case(known);
+        word.len() > 1 && words.iter().any(|known| same(&known))
+    };
     text.split(|byte| !view::is(*byte, LETTER)).any(is_word)
 }
 
@@ -212,37 +216,48 @@ pub(super) fn iban(view: View<'_>, word: Word) -> Option<Finding> {
     (is_valid && alone).then_some(Finding { start: word.start, end: at, what: What::Iban })
 }
 
-/// What is said before a telephone number, whatever its form.
-const PHONE_WORDS: [&[u8]; 16] = [
-    b"phone",
-    b"phones",
-    b"telephone",
-    b"tel",
-    b"mobile",
-    b"mob",
-    b"cell",
-    b"cellphone",
-    b"fax",
-    b"telefon",
-    b"handy",
-    b"telefax",
-    b"whatsapp",
-    b"msisdn",
-    b"tel",
-    b"phonenumber",
-];
-/// What is said before one that is written in groups, and of other things too.
-const CALL_WORDS: [&[u8]; 9] = [
-    b"call",
-    b"calling",
-    b"dial",
-    b"sms",
-    b"message",
-    b"messages",
-    b"voicemail",
-    b"answering",
-    b"registered",
-];
+/// What a word before a number says of it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    /// Nothing.
+    Nothing,
+    /// That somebody is called or written to: so a number in groups is a telephone's.
+    Called,
+    /// That a telephone number follows, whatever its form.
+    Phone,
+}
+
+/// What a word says that is followed by a number.
+fn told(word: &[u8]) -> Told {
+    let mut buffer = [0; 11];
+    let Some(slots) = buffer.get_mut(..word.len()) else { return Told::Nothing };
+    slots.iter_mut().zip(word).for_each(|(to, from)| *to = from | 0x20);
+    match &*slots {
+        b"phone" | b"phones" | b"telephone" | b"tel" | b"mobile" | b"mob" | b"cell" | b"cellphone"
+        | b"fax" | b"telefon" | b"handy" | b"telefax" | b"whatsapp" | b"msisdn" | b"phonenumber" => {
+            Told::Phone
+        }
+        b"call" | b"calling" | b"dial" | b"sms" | b"message" | b"messages" | b"voicemail" | b"answering"
+        | b"registered" => Told::Called,
+        _ => Told::Nothing,
+    }
+}
+
+/// The most that a word says of a number in what comes right before it.
+fn told_before(view: View<'_>, start: usize) -> Told {
+    let (mut at, least) = (start, start.saturating_sub(NEAR));
+    let mut most = Told::Nothing;
+    while at > least {
+        let end = at;
+        at = view.run_back(end, LETTER, 12);
+        if end - at >= 3 {
+            most = most.max(told(view.slice(at, end)));
+        }
+        at = at.saturating_sub(usize::from(at == end));
+    }
+    most
+}
+
 /// What is said before one with a colon after it.
 const LABELS: [&[u8]; 8] = [b"desk", b"office", b"home", b"work", b"contact", b"call", b"sms", b"text"];
 
@@ -250,7 +265,6 @@ const LABELS: [&[u8]; 8] = [b"desk", b"office", b"home", b"work", b"contact", b"
 pub(super) fn phone(view: View<'_>, digits: &Digits) -> Option<Finding> {
     let most = digits.groups().len();
     let (count, formed) = form(digits, most);
-    let told = |end: usize| near(view, digits.start, &PHONE_WORDS) || is_followed(view, end);
     let labelled = |at: usize| {
         let end = view.back_spaces(at, 2);
         view.before(end) == b':' && says(view, at, &LABELS, 12)
@@ -261,8 +275,10 @@ pub(super) fn phone(view: View<'_>, digits: &Digits) -> Option<Finding> {
         count
     } else {
         let count = whole(digits, most)?;
-        let grouped = count > 1 && near(view, digits.start, &CALL_WORDS) && !is_date(digits);
-        if !grouped && !told(digits.end(count)) && !labelled(digits.start) {
+        let told = told_before(view, digits.start);
+        let grouped = told == Told::Called && count > 1 && !is_date(digits);
+        if told != Told::Phone && !grouped && !is_followed(view, digits.end(count)) && !labelled(digits.start)
+        {
             return None;
         }
         count

@@ -10,7 +10,7 @@ fn found(start: usize, end: usize) -> Option<Finding> {
 
 /// A JSON web token, whole or cut: Base64 of `{"`, and what is joined to it by dots.
 pub(super) fn web_token(view: View<'_>, word: Word) -> Option<Finding> {
-    const LEAST: usize = 12;
+    const LEAST: usize = 8;
     if !view.starts(word.start, b"eyJ") {
         return None;
     }

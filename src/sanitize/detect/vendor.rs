@@ -13,14 +13,21 @@ const JUDGED: usize = 128;
 
 /// How a key begins, how many bytes follow at least, and of what. The least is far below what a whole key has:
 /// a key that was cut is still worth hiding.
+#[derive(Clone, Copy)]
 struct Prefix {
+    /// The first three bytes of the text, which tell most of them apart.
+    head: [u8; 3],
     text: &'static [u8],
     least: usize,
     body: Set,
 }
 
 const fn of(text: &'static [u8], least: usize, body: Set) -> Prefix {
-    Prefix { text, least, body }
+    let head = match text {
+        [a, b, c, ..] => [*a, *b, *c],
+        _ => [0; 3],
+    };
+    Prefix { head, text, least, body }
 }
 
 /// AWS.
@@ -33,6 +40,7 @@ const UPPER_A: &[Prefix] = &[
     of(b"AGE-SECRET-KEY-1", 8, ALNUM),
     of(b"ATATT3x", 12, BASE),
     of(b"ATBB", 16, ALNUM),
+    of(b"AQ.", 24, URL),
 ];
 const UPPER: &[Prefix] = &[
     of(b"GOCSPX-", 8, URL),
@@ -72,7 +80,6 @@ const LOWER_A_TO_G: &[Prefix] = &[
     of(b"dp.st.", 12, DOTTED),
     of(b"cio", 32, ALNUM),
     of(b"figd_", 12, URL),
-    of(b"AQ.", 24, URL),
 ];
 const LOWER_H_TO_R: &[Prefix] = &[
     of(b"hf_", 12, ALNUM),
@@ -125,8 +132,40 @@ const LOWER_S_TO_Z: &[Prefix] = &[
     of(b"v1.0-", 100, URL),
 ];
 
+/// Whether some key begins with the first two bytes of a word.
+#[inline]
+pub(super) fn may_begin(view: View<'_>, word: Word) -> bool {
+    let second = view.at(word.start + 1);
+    match view.at(word.start) {
+        b'A' => matches!(second, b'K' | b'S' | b'B' | b'C' | b'I' | b'G' | b'T' | b'Q'),
+        b'E' | b'G' | b'L' | b'N' | b'P' | b'S' | b'T' => {
+            matches!(second, b'A' | b'O' | b'G' | b'M' | b'R' | b'T' | b'3')
+        }
+        b'c' | b'f' => second == b'i',
+        b'd' => matches!(second, b'o' | b'c' | b'a' | b't' | b'p'),
+        b'g' => matches!(second, b'h' | b'i' | b'l' | b's'),
+        b'h' => matches!(second, b'f' | b'v'),
+        b'k' => second == b'e',
+        b'l' => second == b'i',
+        b'n' => matches!(second, b'p' | b't'),
+        b'o' => second == b'y',
+        b'p' => matches!(second, b'y' | b'u' | b'k'),
+        b'r' => matches!(second, b'k' | b'u'),
+        b's' => matches!(second, b'k' | b'h' | b'q' | b'n' | b'b'),
+        b't' => matches!(second, b'f' | b's'),
+        b'v' => matches!(second, b'a' | b'1'),
+        b'w' => second == b'h',
+        b'x' => matches!(second, b'o' | b'a'),
+        b'y' => second == b'a',
+        _ => false,
+    }
+}
+
 /// A key that begins with this word.
 pub(super) fn key(view: View<'_>, word: Word) -> Option<Finding> {
+    if !may_begin(view, word) {
+        return None;
+    }
     let list = match view.at(word.start) {
         b'A' => UPPER_A,
         b'E' | b'G' | b'L' | b'N' | b'P' | b'S' | b'T' => UPPER,
@@ -135,8 +174,9 @@ pub(super) fn key(view: View<'_>, word: Word) -> Option<Finding> {
         b's'..=b'z' => LOWER_S_TO_Z,
         _ => return None,
     };
+    let head = [view.at(word.start), view.at(word.start + 1), view.at(word.start + 2)];
     list.iter().find_map(|prefix| {
-        if !view.starts(word.start, prefix.text) {
+        if prefix.head != head || !view.starts(word.start, prefix.text) {
             return None;
         }
         let from = word.start + prefix.text.len();
@@ -173,4 +213,19 @@ pub(super) fn telegram(view: View<'_>, word: Word) -> Option<Finding> {
     let end = view.run_within(word.end + 1, URL, 64);
     let fits = (8..=10).contains(&word.len()) && view.starts(word.end, b":AA") && end - word.end > 30;
     fits.then_some(Finding { start: word.start, end, what: What::SECRET })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LOWER_A_TO_G, LOWER_H_TO_R, LOWER_S_TO_Z, UPPER, UPPER_A};
+    use crate::sanitize::detect::detect_tests::marked;
+
+    #[test]
+    fn every_prefix_with_enough_after_it_is_found() {
+        for prefix in [UPPER_A, UPPER, LOWER_A_TO_G, LOWER_H_TO_R, LOWER_S_TO_Z].concat() {
+            let text = std::str::from_utf8(prefix.text).unwrap_or_default();
+            let body = "a1B2c3D4".repeat(prefix.least / 8 + 1);
+            assert_eq!(marked(&format!("x {text}{body} y")), "x [secret] y", "{text}");
+        }
+    }
 }

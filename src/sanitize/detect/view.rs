@@ -26,6 +26,12 @@ pub(super) const QUOTE: Set = 1 << 11;
 /// What separates the digits of numbers that people write.
 pub(super) const PUNCTUATION: Set = 1 << 12;
 
+/// What ends a word and begins nothing: commas, parentheses, quotes that no name of a value is in.
+pub(super) const QUIET: Set = 1 << 13;
+
+/// What makes something of the word after it: a path, a query, a marker.
+pub(super) const BEGINS: Set = 1 << 14;
+
 pub(super) const LETTER: Set = LOWER | UPPER;
 /// What words are made of.
 pub(super) const WORD: Set = LETTER | DIGIT | HIGH;
@@ -56,13 +62,16 @@ const fn classes() -> [Set; 256] {
             b'-' => HYPHEN | PUNCTUATION,
             b'.' => DOT | PUNCTUATION,
             b'+' => BASE64 | LOCAL,
-            b'/' => BASE64 | PUNCTUATION,
+            b'/' => BASE64 | PUNCTUATION | QUIET | BEGINS,
             b'=' => BASE64,
             b'%' | b'!' | b'#' | b'$' | b'*' | b'~' | b'^' => LOCAL,
             b' ' => SPACE | PUNCTUATION,
-            b'(' => PUNCTUATION,
-            b')' => PUNCTUATION | QUOTE,
-            b'"' | b'\'' | b'`' | b'<' | b'>' | b',' | b';' | b'|' | b'{' | b'}' | b'[' | b']' => QUOTE,
+            b'(' => PUNCTUATION | QUIET,
+            b')' => PUNCTUATION | QUOTE | QUIET,
+            b'[' => QUOTE | QUIET | BEGINS,
+            b'?' | b'\\' => BEGINS,
+            b',' | b';' | b'|' | b'{' | b'}' | b'<' | b'`' => QUOTE | QUIET,
+            b'"' | b'\'' | b'>' | b']' => QUOTE,
             0..=0x1f | 0x7f => SPACE,
             0x80.. => HIGH,
             _ => 0,
@@ -132,14 +141,33 @@ impl<'t> View<'t> {
         self.slice(to.saturating_sub(most), to)
     }
 
+    /// What follows a place.
+    #[inline]
+    fn rest(self, from: usize) -> &'t [u8] {
+        self.bytes.get(from..).unwrap_or_default()
+    }
+
     /// Where the run of bytes of `set` that begins at `from` ends.
     #[inline]
     pub(super) fn run(self, from: usize, set: Set) -> usize {
-        let mut at = from;
-        while is(self.at(at), set) {
+        self.run_bits(from, set).0
+    }
+
+    /// [`Self::run`], with the classes of all its bytes.
+    #[inline]
+    pub(super) fn run_bits(self, from: usize, set: Set) -> (usize, Set) {
+        let (mut at, mut bits) = (from, 0);
+        for byte in self.rest(from) {
+            let class = class(*byte);
+            if class & set == 0 {
+                break;
+            }
+            bits |= class;
             at += 1;
         }
-        at
+        #[cfg(test)]
+        super::work::count(u64::try_from(at - from).unwrap_or(0));
+        (at, bits)
     }
 
     /// [`Self::run`] of at most `most` bytes.
@@ -167,25 +195,18 @@ impl<'t> View<'t> {
     /// The first byte of `set` from `from` on, or the end of the text.
     #[inline]
     pub(super) fn find(self, from: usize, set: Set) -> usize {
-        let mut at = from;
-        while at < self.len() && !is(self.at(at), set) {
-            at += 1;
-        }
-        at
+        let rest = self.rest(from);
+        let skipped = rest.iter().position(|byte| is(*byte, set)).unwrap_or(rest.len());
+        #[cfg(test)]
+        super::work::count(u64::try_from(skipped).unwrap_or(0));
+        from + skipped
     }
 
     /// The word that begins at `from`: its end, and the classes of all its bytes.
     #[inline]
     pub(super) fn word(self, from: usize) -> Word {
-        let (mut at, mut bits) = (from, 0);
-        loop {
-            let class = class(self.at(at));
-            if class & WORD == 0 {
-                return Word { start: from, end: at, bits };
-            }
-            bits |= class;
-            at += 1;
-        }
+        let (end, bits) = self.run_bits(from, WORD);
+        Word { start: from, end, bits }
     }
 
     #[inline]

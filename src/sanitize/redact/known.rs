@@ -165,7 +165,7 @@ impl Known {
         let Self { arena, keys, filter, hasher, .. } = self;
         let text = |key: &Key| arena.get(index(key.start)..index(key.start + key.len)).unwrap_or_default();
         // Of equal spellings the one that came first.
-        keys.sort_by(|a, b| text(a).cmp(text(b)).then(a.entry.cmp(&b.entry)));
+        keys.sort_unstable_by(|a, b| text(a).cmp(text(b)).then(a.entry.cmp(&b.entry)));
         keys.dedup_by(|a, b| text(a) == text(b));
         for key in keys.iter() {
             let slot = slot(hasher, text(key));
@@ -216,6 +216,11 @@ fn slot(hasher: &FixedState, text: &[u8]) -> usize {
 }
 
 impl Lookup for &Known {
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     #[inline]
     fn longest(&self, text: &[u8], start: usize) -> Option<(usize, usize)> {
         if self.keys.is_empty() {

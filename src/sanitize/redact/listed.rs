@@ -30,6 +30,12 @@ mod tests {
     use super::in_listed_value;
 
     #[test]
+    fn the_shipped_dictionaries_list_nobody() {
+        let compiled = crate::policy::compile_with(&crate::policy::shipped(), in_listed_value);
+        assert!(compiled.is_ok(), "{compiled:?}");
+    }
+
+    #[test]
     fn a_public_address_may_be_listed_and_nobodys_own() {
         for (value, expected) in [
             ("https://api.tanzu.cloud.vmware.com", None),

@@ -150,7 +150,7 @@ fn nothing_is_allocated_for_text_in_which_nothing_is_found() {
         "Zo\u{eb} said \u{2014} nothing",
     ];
     // The buffers have the room that they need once they were used.
-    texts.iter().for_each(|text| assert!(redact(&rules, &keys, text.as_bytes(), &mut work).is_ok()));
+    assert!(texts.iter().all(|text| redact(&rules, &keys, text.as_bytes(), &mut work).is_ok()));
     let counted = allocation_counter::measure(|| {
         for text in texts {
             assert!(redact(&rules, &keys, text.as_bytes(), &mut work).is_ok());
@@ -195,10 +195,12 @@ fn piece() -> impl Strategy<Value = String> {
         "_",
         "@",
     ];
+    // Compiled once: as a plain text, a pattern is read again for every value.
+    let pattern = |text| prop::string::string_regex(text).unwrap();
     prop_oneof![
         4 => prop::sample::select(fixed.to_vec()).prop_map(str::to_owned),
-        2 => "[a-z0-9 .:@/\\[\\]_-]{0,12}",
-        1 => "\\PC{0,6}",
+        2 => pattern("[a-z0-9 .:@/\\[\\]_-]{0,12}"),
+        1 => pattern("\\PC{0,6}"),
     ]
 }
 

@@ -1,0 +1,156 @@
+//! What a stored record should hold by now: the one judgement behind the preview, the rewriting and its report.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::AmendError;
+use super::report::{Line, LineKey};
+use crate::drain::Histories;
+use crate::model::{CommitNumber, LevelName, Participation, ProgramName};
+use crate::policy::{Binding, Plan, Policy, StoredUnder};
+use crate::sanitize::{LowerCounts, LowerTo, Lowered, Rotation, Scratch, lower};
+use crate::store::{
+    Amendment, CustomerEntry, Customers, Entry, HeaderAt, RecordHeader, SealedRecord, StoredRecord,
+};
+
+/// What becomes of a record.
+pub(super) enum Due {
+    /// Nothing: it holds what it should.
+    Same,
+    /// It is rewritten, or nothing is left of it.
+    Change(Amendment, LineKey, Line),
+    /// It cannot be read, or is gone: drainers and the store look after that.
+    Unreadable,
+}
+
+/// Judges records under one policy.
+pub(super) struct Judge<'j> {
+    pub(super) customers: &'j Customers,
+    pub(super) policy: &'j Policy,
+    pub(super) caps: &'j BTreeMap<ProgramName, LevelName>,
+    pub(super) rotation: Rotation,
+    /// A participation that is not set, and is asked about.
+    pub(super) proposed: Option<&'j Participation>,
+    histories: &'j Histories,
+    scratch: Scratch,
+}
+
+/// What may be left of a record.
+enum Left {
+    Plan(Arc<Plan>, u32),
+    Nothing,
+}
+
+impl<'j> Judge<'j> {
+    pub(super) fn new(
+        customers: &'j Customers,
+        policy: &'j Policy,
+        caps: &'j BTreeMap<ProgramName, LevelName>,
+        rotation: Rotation,
+        histories: &'j Histories,
+    ) -> Self {
+        let scratch = Scratch::default();
+        Self { customers, policy, caps, rotation, proposed: None, histories, scratch }
+    }
+
+    /// Judges one record. Most are done with their header.
+    pub(super) fn due(&mut self, at: &HeaderAt) -> Result<Due, AmendError> {
+        let header = &at.header;
+        let Some((entry, left)) = self.left(header)? else {
+            // The registry does not know the customer: it was erased, and so is this.
+            return Ok(Due::Change(removal(at), key(header, None), removed(header)));
+        };
+        match left {
+            Left::Nothing => Ok(Due::Change(removal(at), key(header, None), removed(header))),
+            Left::Plan(plan, _) if plan.fingerprint == header.plan => Ok(Due::Same),
+            Left::Plan(plan, accepted_version) => self.lowered(at, &entry, &plan, accepted_version),
+        }
+    }
+
+    fn lowered(
+        &mut self,
+        at: &HeaderAt,
+        entry: &CustomerEntry,
+        plan: &Arc<Plan>,
+        accepted_version: u32,
+    ) -> Result<Due, AmendError> {
+        let Some(record) = read(self.customers, at.commit)? else { return Ok(Due::Unreadable) };
+        let (header, tag) = (&record.header, record.tag());
+        let opening = entry.secret.seal_key(&plan.program, header.received);
+        let Ok(body) = record.open(&opening) else { return Ok(Due::Unreadable) };
+        let epoch = self.rotation.epoch(header.received);
+        let to = LowerTo { plan, accepted_version, secret: &entry.secret, epoch };
+        let Ok(lowered) = lower(&body, &to, &mut self.scratch) else { return Ok(Due::Unreadable) };
+        let (with, line) = match lowered {
+            Lowered::Same => return Ok(Due::Same),
+            Lowered::Less { batch, counts } => {
+                let key = entry.secret.seal_key(batch.program(), batch.received());
+                let sealed = SealedRecord::seal(&batch, header.revision, &key);
+                (Some(sealed.map_err(|_| AmendError::Damaged { what: "a batch" })?), line(&counts, true))
+            }
+            Lowered::Nothing(counts) => (None, line(&counts, false)),
+        };
+        let to = with.is_some().then_some(&plan.level);
+        let key = key(header, to);
+        Ok(Due::Change(Amendment { commit: at.commit, with, expect: tag }, key, line))
+    }
+
+    /// What may be left of a record; `None` if its customer is not known.
+    fn left(&mut self, header: &RecordHeader) -> Result<Option<(Arc<CustomerEntry>, Left)>, AmendError> {
+        let Some(entry) = self.customers.get_by_key(header.customer)? else { return Ok(None) };
+        let since = self.histories.since(self.customers.store(), &entry, header.revision)?;
+        let stored = StoredUnder {
+            product: &header.product,
+            program: &header.program,
+            level: &header.level,
+            region: &header.region,
+            accepted_version: header.accepted_version,
+        };
+        let mut participations = since.choices();
+        participations.extend(self.proposed);
+        let left = match self.policy.bind(&stored, &participations, self.caps).left {
+            Binding::Nothing(_) => Left::Nothing,
+            Binding::Plan { key, accepted_version } => Left::Plan(self.policy.plan(key), accepted_version),
+        };
+        Ok(Some((entry, left)))
+    }
+}
+
+/// The record of a commit, if it can be read.
+pub(super) fn read(customers: &Customers, commit: CommitNumber) -> Result<Option<StoredRecord>, AmendError> {
+    Ok(match customers.store().read_one(commit)? {
+        Some(Entry::Record(record)) => Some(record),
+        Some(Entry::Gone { .. } | Entry::Damaged { .. }) | None => None,
+    })
+}
+
+/// The amendment that leaves nothing of a record.
+pub(super) const fn removal(at: &HeaderAt) -> Amendment {
+    Amendment { commit: at.commit, with: None, expect: at.tag }
+}
+
+fn key(header: &RecordHeader, to: Option<&LevelName>) -> LineKey {
+    LineKey {
+        program: header.program.clone(),
+        product: header.product.clone(),
+        from: header.level.clone(),
+        to: to.map_or_else(|| LevelName::none().to_string(), ToString::to_string),
+    }
+}
+
+fn removed(header: &RecordHeader) -> Line {
+    Line { removed: 1, removed_events: u64::from(header.events), ..Line::default() }
+}
+
+fn line(counts: &LowerCounts, is_left: bool) -> Line {
+    let fields = counts.fields();
+    Line {
+        rewritten: u64::from(is_left),
+        removed: u64::from(!is_left),
+        kept_events: u64::from(counts.events_kept),
+        removed_events: u64::from(counts.events_dropped),
+        kept_fields: u64::from(fields.unchanged),
+        lowered_fields: u64::from(fields.lowered),
+        removed_fields: u64::from(fields.dropped),
+    }
+}

@@ -1,0 +1,137 @@
+//! An erasure: what it is of, how far it is, and its row. Pure.
+//!
+//! An erasure goes through its stages in order, each of which can be done again: fenced (nothing of it is stored
+//! or delivered any more), rewritten, purged (the old bytes are off the disk), verified. A crash resumes
+//! with the stage that the row names.
+
+use serde::{Deserialize, Serialize};
+
+use crate::drain::Notice;
+use crate::model::{CommitNumber, CustomerKey, ErasureId, IdentifierClass, UnixMillis};
+
+/// The version of a row.
+const VERSION: u8 = 1;
+
+/// What is erased. The identifier itself is in no row of an erasure: [`crate::sanitize::Erased`] has it, sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Scope {
+    /// Everything of the customer.
+    Customer,
+    /// Everything of one installation.
+    Instance,
+    /// Every event that holds an identifier.
+    Identifier {
+        /// Its class.
+        class: IdentifierClass,
+    },
+    /// Every event that happened from a time until another.
+    Times {
+        /// The first time.
+        from: UnixMillis,
+        /// The end, excluded.
+        until: UnixMillis,
+    },
+}
+
+impl Scope {
+    /// The word for it in the API and logs.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Customer => "customer",
+            Self::Instance => "instance",
+            Self::Identifier { .. } => "identifier",
+            Self::Times { .. } => "times",
+        }
+    }
+
+    /// The class of an erasure by identifier.
+    #[must_use]
+    pub const fn class(&self) -> Option<IdentifierClass> {
+        match self {
+            Self::Identifier { class } => Some(*class),
+            Self::Customer | Self::Instance | Self::Times { .. } => None,
+        }
+    }
+}
+
+/// How far an erasure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Asked for, and fenced, or about to be.
+    Fenced,
+    /// Rewritten; the old bytes are being taken off the disk.
+    Purging,
+    /// The disk is being read back.
+    Verifying,
+    /// Done and verified.
+    Done,
+}
+
+/// What an erasure did so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counts {
+    /// Batches that were looked at.
+    pub scanned: u64,
+    /// Batches there are to look at.
+    pub total: u64,
+    /// Batches of which nothing is left.
+    pub removed: u64,
+    /// Batches of which some events are left.
+    pub rewritten: u64,
+    /// Events that were removed.
+    pub events: u64,
+    /// Subscriptions that are told.
+    pub notified: u32,
+}
+
+/// An erasure.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erasure {
+    /// Its id.
+    pub id: ErasureId,
+    /// Whose data.
+    pub customer: CustomerKey,
+    /// What is erased.
+    pub scope: Scope,
+    /// The caller's reference.
+    pub reference: String,
+    /// When it was asked for.
+    pub requested: UnixMillis,
+    /// How far it is.
+    pub stage: Stage,
+    /// The last commit that can hold what is erased; 0 as long as it is not known.
+    pub upto: CommitNumber,
+    /// The first commit that was not looked at yet.
+    pub next: CommitNumber,
+    /// What it did so far.
+    pub counts: Counts,
+    /// Until when late arrivals are withheld.
+    pub suppress_until: UnixMillis,
+    /// What drainers are told, until they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) notice: Option<Notice>,
+    /// When it was done.
+    pub done: Option<UnixMillis>,
+}
+
+impl Erasure {
+    /// Its row.
+    ///
+    /// # Errors
+    /// Never in practice: every part of it has a JSON form.
+    pub(super) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let mut row = vec![VERSION];
+        serde_json::to_writer(&mut row, self)?;
+        Ok(row)
+    }
+
+    /// Reads a row.
+    pub(super) fn decode(row: &[u8]) -> Option<Self> {
+        serde_json::from_slice(row.strip_prefix(&[VERSION])?).ok()
+    }
+}

@@ -1,0 +1,188 @@
+//! What changes what is stored already: lowered levels that are brought to the disk, and erasure.
+//!
+//! Both are done by one task, one thing at a time, in pieces between which ingest has its turn: look at headers, judge,
+//! write over the records that change, and in the end take the old bytes off the disk. What leaves is bound by the
+//! drain from the moment of the change or the erasure; this room makes the bytes follow. Every step can be done again,
+//! so a crash costs no more than doing it again.
+
+mod binding;
+mod due;
+mod erase;
+mod erasing;
+mod erasure;
+mod error;
+mod record;
+mod report;
+mod sweep;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+pub use erase::{ErasureReport, NewErasure, Target};
+pub use erasure::{Counts, Erasure, Scope, Stage};
+pub use error::AmendError;
+pub use report::{BindingReport, BindingStage, Line, LineKey, Tally};
+
+use binding::{Busy, Waiting};
+
+use crate::drain::{Drain, Histories};
+use crate::ledger::Ledger;
+use crate::model::{ErasureId, LevelName, ProgramName};
+use crate::observe::{Clock, Metric};
+use crate::policy;
+use crate::sanitize::Rotation;
+use crate::store::{Customers, Store};
+
+/// How often everything is looked at, whether or not anybody asked: what an earlier round could not do.
+const ROUND: Duration = Duration::from_hours(1);
+/// How long to wait after a failure before the next attempt.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// The bounds of this room.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// By when the disk follows a lowered level. It is told, and an alarm is for the operator: the work begins at once.
+    /// Default 10 min.
+    pub bind_within: Duration,
+    /// The highest level per program that the collector allows; the same as at ingest.
+    pub global_caps: BTreeMap<ProgramName, LevelName>,
+    /// Which epoch of rotating pseudonyms a time belongs to; the same as at ingest.
+    pub rotation: Rotation,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            bind_within: Duration::from_mins(10),
+            global_caps: BTreeMap::new(),
+            rotation: Rotation::default(),
+        }
+    }
+}
+
+/// Changes what is stored. Clones share it.
+#[derive(Clone)]
+pub struct Amend {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Amend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Amend").field("options", &self.shared.options).finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    store: Store,
+    customers: Customers,
+    policy: policy::Handle,
+    drain: Drain,
+    ledger: Option<Ledger>,
+    clock: Clock,
+    options: Options,
+    histories: Histories,
+    waiting: Waiting,
+    busy: Busy,
+    erasures: Mutex<BTreeMap<ErasureId, Erasure>>,
+    /// Held while an erasure is begun.
+    beginning: tokio::sync::Mutex<()>,
+    /// Rung when there is something to do.
+    bell: Notify,
+}
+
+/// What this room works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The store.
+    pub store: Store,
+    /// Its customers.
+    pub customers: Customers,
+    /// The policy in force.
+    pub policy: policy::Handle,
+    /// Who is told.
+    pub drain: Drain,
+    /// Where receipts are certified; without one they have no checkpoint.
+    pub ledger: Option<Ledger>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Amend {
+    /// Brings back the erasures that are under way.
+    ///
+    /// # Errors
+    /// If the store cannot read their rows, or a row is damaged.
+    pub async fn open(parts: Parts, options: Options) -> Result<Self, AmendError> {
+        let Parts { store, customers, policy, drain, ledger, clock } = parts;
+        let reader = store.clone();
+        let erasures = blocking(move || erase::load(&reader)).await??;
+        let shared = Shared {
+            store,
+            customers,
+            policy,
+            drain,
+            ledger,
+            clock,
+            options,
+            histories: Histories::new(),
+            waiting: Waiting::default(),
+            busy: Busy::default(),
+            erasures: Mutex::new(erasures),
+            beginning: tokio::sync::Mutex::default(),
+            bell: Notify::new(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Does what has to be done, until `shutdown`. What is then under way goes on after the next start.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let pause = tokio::select! {
+                () = &mut shutdown => return,
+                done = self.tick() => match done {
+                    Ok(()) => ROUND,
+                    Err(error) => {
+                        tracing::warn!(%error, "changing what is stored failed; it is tried again");
+                        AFTER_FAILURE
+                    }
+                },
+            };
+            tokio::select! {
+                () = &mut shutdown => return,
+                () = self.shared.bell.notified() => {}
+                () = tokio::time::sleep(pause) => if pause == ROUND {
+                    self.shared.waiting.everybody();
+                },
+            }
+        }
+    }
+
+    /// Does everything that waits: erasures first.
+    ///
+    /// # Errors
+    /// If something could not be done; it still waits.
+    pub async fn tick(&self) -> Result<(), AmendError> {
+        let shared = &self.shared;
+        shared.forget_old().await?;
+        while let Some(erasure) = shared.next_erasure() {
+            shared.go_on(erasure).await?;
+            Metric::ErasuresDue.set(&[], shared.due());
+        }
+        while let Some(who) = shared.waiting.take() {
+            if let Err(error) = shared.bind(&who).await {
+                shared.waiting.put_back(who);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs `work`, which reads the store or opens records, beside the runtime's own threads.
+async fn blocking<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, AmendError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| AmendError::Stopped)
+}

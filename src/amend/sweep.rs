@@ -1,0 +1,125 @@
+//! Going through the queue in pieces: what is found there is judged and rewritten, and the places that were rewritten
+//! are remembered, so that the old bytes can be taken off the disk.
+
+use std::sync::Arc;
+
+use super::{AmendError, blocking};
+use crate::model::{CommitNumber, CustomerKey};
+use crate::store::{Amended, Amendment, Place, Scan, Scanned, Store};
+
+/// Places that are looked at in one piece of work, and headers that are judged in it.
+const PIECE: (u64, usize) = (16_384, 256);
+/// Rewritten commits that are no further apart than this are purged together.
+const NEAR: u64 = 1_024;
+
+/// What one piece of work made of some records.
+pub(super) struct Piece<T> {
+    pub(super) amendments: Vec<Amendment>,
+    pub(super) told: T,
+}
+
+/// Commits that were rewritten, as ranges.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Touched(Vec<(u64, u64)>);
+
+impl Touched {
+    /// Takes in one more; they come in order.
+    pub(super) fn add(&mut self, commit: CommitNumber) {
+        match self.0.last_mut() {
+            Some((_, last)) if commit.0.saturating_sub(*last) <= NEAR => *last = commit.0,
+            _ => self.0.push((commit.0, commit.0)),
+        }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where old bytes are.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let place = |(first, last): &(u64, u64)| Place::Commits {
+            first: CommitNumber(*first),
+            last: CommitNumber(*last),
+        };
+        self.0.iter().map(place).collect()
+    }
+}
+
+/// What judges the headers of one piece, off the runtime's threads.
+pub(super) type Judging<T> = Arc<dyn Fn(&Scanned) -> Result<Piece<T>, AmendError> + Send + Sync>;
+
+/// A way through the queue, piece by piece.
+pub(super) struct Sweep<T> {
+    pub(super) store: Store,
+    pub(super) customer: Option<CustomerKey>,
+    pub(super) from: CommitNumber,
+    pub(super) upto: CommitNumber,
+    pub(super) judging: Judging<T>,
+    pub(super) touched: Touched,
+}
+
+impl<T: Send + 'static> Sweep<T> {
+    /// Judges and rewrites the next piece. Gives what was told of it, once its amendments are on disk; `None` at the
+    /// end. [`Self::from`] is the commit that comes next.
+    pub(super) async fn next(&mut self) -> Result<Option<T>, AmendError> {
+        self.from = self.from.max(self.store.oldest());
+        if self.from > self.upto {
+            return Ok(None);
+        }
+        let (reader, judging) = (self.store.clone(), Arc::clone(&self.judging));
+        let scan = Scan {
+            customer: self.customer,
+            from: self.from,
+            to: self.upto,
+            places: PIECE.0,
+            headers: PIECE.1,
+        };
+        let piece = blocking(move || {
+            let scanned = reader.scan(scan)?;
+            Ok::<_, AmendError>((scanned.next, judging(&scanned)?))
+        });
+        let (next, piece) = piece.await??;
+        let commits: Vec<CommitNumber> = piece.amendments.iter().map(|amendment| amendment.commit).collect();
+        let outcomes = self.store.amend(piece.amendments).await?;
+        for (commit, outcome) in commits.into_iter().zip(outcomes) {
+            match outcome {
+                Amended::Done => self.touched.add(commit),
+                Amended::Gone | Amended::Absent | Amended::Damaged => {}
+                // Only this room amends, and one thing at a time.
+                Amended::Changed | Amended::Unlike => {
+                    return Err(AmendError::Damaged { what: "an amendment" });
+                }
+            }
+        }
+        // Where nothing is left to look at, the way ends.
+        self.from = if next > self.from { next } else { self.upto.next() };
+        Ok(Some(piece.told))
+    }
+}
+
+/// Takes the old bytes of these places off the disk.
+pub(super) async fn purge(store: &Store, places: Vec<Place>) -> Result<(), AmendError> {
+    let store = store.clone();
+    let purged = blocking(move || store.purge(&places, &mut |_| {})).await??;
+    tracing::info!(
+        files = purged.files,
+        bytes = purged.bytes,
+        seconds = purged.took.as_secs_f64(),
+        "took old bytes off the disk"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_that_are_near_are_purged_together() {
+        let mut touched = Touched::default();
+        for commit in [5, 6, 900, 5_000, 5_001, 9_999] {
+            touched.add(CommitNumber(commit));
+        }
+        assert_eq!(touched.0, [(5, 900), (5_000, 5_001), (9_999, 9_999)]);
+    }
+}

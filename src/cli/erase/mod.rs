@@ -1,0 +1,202 @@
+//! `usaged erase`: erasing what was collected, and following it to its receipt.
+
+mod text;
+
+use std::time::Duration;
+
+use clap::{ArgGroup, Args, Subcommand};
+use uuid::Uuid;
+
+use super::connect::{ErasureClient, Server, refused};
+use super::exit::Failure;
+use super::output::Output;
+use crate::grpc::client::Timestamp;
+use crate::grpc::proto::admin::erase_request::Scope;
+use crate::grpc::proto::admin::erasure::State;
+use crate::grpc::proto::admin::{
+    EraseRequest, Erasure, GetErasureRequest, ListErasuresRequest, OriginalIdentifier, TimeRange,
+};
+use crate::model::{CustomerId, IdentifierClass};
+
+/// How often a running erasure is asked how far it is.
+const ASK: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    group = ArgGroup::new("scope").args(["everything", "instance", "class", "from"]),
+    after_help = "\
+Examples:
+  usaged erase --customer acme --everything --reference ticket-4711
+  usaged erase --customer acme --class host_name --value esx-1.example.com --dry-run
+  echo esx-1.example.com | usaged erase --customer acme --class host_name --value -
+  usaged erase --customer acme --from 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z
+  usaged erase status 0198c0de-0000-7000-8000-000000000001
+  usaged erase list"
+)]
+pub(super) struct EraseArgs {
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    what: What,
+    #[command(flatten)]
+    server: Server,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show how far an erasure is, or its receipt.
+    #[command(after_help = "Example:\n  usaged erase status 0198c0de-0000-7000-8000-000000000001 --json")]
+    Status {
+        /// The id of the erasure.
+        id: Uuid,
+        /// Wait until it is done.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// List erasures, newest first.
+    #[command(after_help = "Example:\n  usaged erase list")]
+    List,
+}
+
+/// What to erase.
+#[derive(Debug, Args)]
+struct What {
+    /// The customer.
+    #[arg(long)]
+    customer: Option<CustomerId>,
+    /// Everything of the customer. Its keys are destroyed, so that copies and backups of its data cannot be read
+    /// either.
+    #[arg(long)]
+    everything: bool,
+    /// Everything of one installation, by the id that its senders use.
+    #[arg(long, value_name = "ID")]
+    instance: Option<String>,
+    /// Every event that holds an identifier of this class, such as `host_name`: the one in --value.
+    #[arg(long, requires = "value")]
+    class: Option<IdentifierClass>,
+    /// The identifier as it was before it was treated, in any of its forms; `-` reads it from standard input, so
+    /// that it does not show in the list of processes.
+    #[arg(long, requires = "class")]
+    value: Option<String>,
+    /// Every event that happened from this time on (RFC 3339) …
+    #[arg(long, requires = "until", value_name = "TIME")]
+    from: Option<jiff::Timestamp>,
+    /// … until this one, excluded.
+    #[arg(long, requires = "from", value_name = "TIME")]
+    until: Option<jiff::Timestamp>,
+    /// A reference for the record, such as a ticket: letters, digits, `.`, `_` and `-`. It must not name anybody.
+    #[arg(long, default_value = "")]
+    reference: String,
+    /// The id of this erasure, a UUID; made up when not given. The same id again is the same erasure.
+    #[arg(long)]
+    id: Option<Uuid>,
+    /// Only count what would be erased.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not wait until the disk is rewritten. The data is out of reach either way.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+impl EraseArgs {
+    pub async fn run(self, out: Output) -> Result<(), Failure> {
+        let mut erasures = self.server.erasure().await?;
+        match self.action {
+            None => erase(&mut erasures, self.what, out).await,
+            Some(Action::Status { id, wait }) => {
+                let request = GetErasureRequest { erasure_id: id.to_string() };
+                let got =
+                    erasures.get_erasure(request).await.map_err(|status| refused(&status))?.into_inner();
+                let got = if wait { follow(&mut erasures, got, out).await? } else { got };
+                text::show(&got, out)
+            }
+            Some(Action::List) => list(&mut erasures, out).await,
+        }
+    }
+}
+
+async fn erase(erasures: &mut ErasureClient, what: What, out: Output) -> Result<(), Failure> {
+    let customer = what.customer.as_ref().ok_or_else(|| {
+        Failure::Usage("name the customer with --customer; see `usaged erase --help`".to_owned())
+    })?;
+    let scope = what.scope()?;
+    let id = what.id.unwrap_or_else(Uuid::now_v7);
+    let request = EraseRequest {
+        erasure_id: id.to_string(),
+        customer: customer.to_string(),
+        scope: Some(scope),
+        reference: what.reference.clone(),
+        dry_run: what.dry_run,
+    };
+    let begun = erasures.erase(request).await.map_err(|status| refused(&status))?.into_inner();
+    let waits = !what.dry_run && !what.no_wait;
+    let erasure = if waits { follow(erasures, begun, out).await? } else { begun };
+    text::show(&erasure, out)
+}
+
+impl What {
+    fn scope(&self) -> Result<Scope, Failure> {
+        let stamp =
+            |time: jiff::Timestamp| Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() };
+        if self.everything {
+            return Ok(Scope::WholeCustomer(true));
+        }
+        if let Some(instance) = &self.instance {
+            return Ok(Scope::Instance(instance.clone()));
+        }
+        if let (Some(class), Some(value)) = (self.class, &self.value) {
+            let value = if value == "-" { read_value()? } else { value.clone() };
+            return Ok(Scope::Identifier(OriginalIdentifier { class: class.as_str().to_owned(), value }));
+        }
+        if let (Some(from), Some(until)) = (self.from, self.until) {
+            return Ok(Scope::Times(TimeRange { from: Some(stamp(from)), until: Some(stamp(until)) }));
+        }
+        let what = "say what to erase: --everything, --instance ID, --class CLASS --value VALUE, or --from TIME --until TIME";
+        Err(Failure::Usage(what.to_owned()))
+    }
+}
+
+/// One line of standard input.
+fn read_value() -> Result<String, Failure> {
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).map_err(Failure::io("reading the value from standard input"))?;
+    let value = line.trim_end_matches(['\r', '\n']);
+    if value.is_empty() {
+        return Err(Failure::Usage("standard input has no value".to_owned()));
+    }
+    Ok(value.to_owned())
+}
+
+/// Asks until it is done, with a bar over the batches.
+async fn follow(erasures: &mut ErasureClient, begun: Erasure, out: Output) -> Result<Erasure, Failure> {
+    let bar = out.progress(Some(begun.total_batches), "rewriting");
+    let mut now = begun;
+    while !matches!(now.state(), State::Done | State::DryRun) {
+        bar.set_length(now.total_batches);
+        bar.set_position(now.scanned_batches);
+        bar.set_message(match now.state() {
+            State::Purging => "taking old bytes off the disk",
+            State::Verifying => "reading the disk back",
+            State::Unspecified | State::DryRun | State::Fenced | State::Done => "rewriting",
+        });
+        tokio::time::sleep(ASK).await;
+        let request = GetErasureRequest { erasure_id: now.erasure_id.clone() };
+        now = erasures.get_erasure(request).await.map_err(|status| refused(&status))?.into_inner();
+    }
+    bar.finish_and_clear();
+    Ok(now)
+}
+
+async fn list(erasures: &mut ErasureClient, out: Output) -> Result<(), Failure> {
+    let (mut all, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListErasuresRequest { page_size: 1_000, page_token };
+        let page = erasures.list_erasures(request).await.map_err(|status| refused(&status))?.into_inner();
+        all.extend(page.erasures);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return text::show_all(&all, out);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Erasures as people and programs read them.
+
+use serde_json::{Value, json};
+
+use crate::cli::batch_text::time_text;
+use crate::cli::exit::Failure;
+use crate::cli::output::{Output, grouped, pairs, right, table};
+use crate::grpc::proto::admin::Erasure;
+use crate::grpc::proto::admin::erasure::State;
+
+fn state_word(state: State) -> &'static str {
+    match state {
+        State::Unspecified => "unknown",
+        State::DryRun => "dry run: nothing was changed",
+        State::Fenced => "fenced: nothing of it is stored or delivered any more; the disk is being rewritten",
+        State::Purging => "rewritten; old bytes are being taken off the disk",
+        State::Verifying => "the disk is being read back",
+        State::Done => "done and verified",
+    }
+}
+
+/// Shows one erasure: in the end, its receipt.
+pub(super) fn show(erasure: &Erasure, out: Output) -> Result<(), Failure> {
+    if out.is_json() {
+        return out.json(&json_of(erasure));
+    }
+    let dry = erasure.state() == State::DryRun;
+    let would = if dry { "would be " } else { "" };
+    let mut rows = vec![
+        ("erasure", erasure.erasure_id.clone()),
+        ("state", state_word(erasure.state()).to_owned()),
+        ("scope", scope(erasure)),
+        ("customer number", format!("c{}", erasure.customer_number)),
+    ];
+    if !erasure.reference.is_empty() {
+        rows.push(("reference", erasure.reference.clone()));
+    }
+    rows.push((
+        "batches looked at",
+        format!("{} of {}", grouped(erasure.scanned_batches), grouped(erasure.total_batches)),
+    ));
+    rows.push(("batches removed", format!("{} {would}removed", grouped(erasure.removed_batches))));
+    rows.push(("batches rewritten", format!("{} {would}rewritten", grouped(erasure.rewritten_batches))));
+    rows.push(("events removed", format!("{} {would}removed", grouped(erasure.removed_events))));
+    if !dry {
+        let (told, done) = (erasure.notified_subscriptions, erasure.acknowledged_notices);
+        rows.push(("subscriptions told", format!("{told}, of which {done} have acknowledged")));
+    }
+    let times = [
+        ("asked for", &erasure.request_time),
+        ("done", &erasure.done_time),
+        ("late arrivals withheld until", &erasure.suppress_until),
+    ];
+    rows.extend(times.into_iter().filter_map(|(name, time)| Some((name, time_text(time.as_ref()?)))));
+    out.table(&pairs(rows))?;
+    if erasure.checkpoint.is_empty() {
+        Ok(())
+    } else {
+        out.line(&format!("\n{}", erasure.checkpoint.trim_end()))
+    }
+}
+
+fn scope(erasure: &Erasure) -> String {
+    if erasure.class.is_empty() {
+        erasure.scope.clone()
+    } else {
+        format!("{} {}", erasure.scope, erasure.class)
+    }
+}
+
+/// Shows a list of erasures.
+pub(super) fn show_all(all: &[Erasure], out: Output) -> Result<(), Failure> {
+    if out.is_json() {
+        return out.json(&json!({ "erasures": all.iter().map(json_of).collect::<Vec<_>>() }));
+    }
+    let mut shown =
+        table(&["erasure", "scope", "customer", "state", "batches", "events", "asked for", "done"]);
+    for one in all {
+        let time = |time: &Option<_>| time.as_ref().map(time_text).unwrap_or_default();
+        let state = one.state().as_str_name().to_lowercase();
+        shown.add_row([
+            one.erasure_id.clone(),
+            scope(one),
+            format!("c{}", one.customer_number),
+            state,
+            grouped(one.removed_batches.saturating_add(one.rewritten_batches)),
+            grouped(one.removed_events),
+            time(&one.request_time),
+            time(&one.done_time),
+        ]);
+    }
+    right(&mut shown, 4..6);
+    out.table(&shown)
+}
+
+fn json_of(erasure: &Erasure) -> Value {
+    let time = |time: &Option<_>| time.as_ref().map(time_text);
+    json!({
+        "erasure_id": erasure.erasure_id,
+        "state": erasure.state().as_str_name(),
+        "scope": erasure.scope,
+        "class": Some(&erasure.class).filter(|class| !class.is_empty()),
+        "customer_number": erasure.customer_number,
+        "reference": erasure.reference,
+        "scanned_batches": erasure.scanned_batches,
+        "total_batches": erasure.total_batches,
+        "removed_batches": erasure.removed_batches,
+        "rewritten_batches": erasure.rewritten_batches,
+        "removed_events": erasure.removed_events,
+        "notified_subscriptions": erasure.notified_subscriptions,
+        "acknowledged_notices": erasure.acknowledged_notices,
+        "request_time": time(&erasure.request_time),
+        "done_time": time(&erasure.done_time),
+        "suppress_until": time(&erasure.suppress_until),
+        "checkpoint": Some(&erasure.checkpoint).filter(|text| !text.is_empty()),
+    })
+}

@@ -1,0 +1,207 @@
+//! `usaged.admin.v1.ErasureService` and `BindingService`: erasing what is stored, and what a lowered level does to it.
+
+use tonic::{Request, Response, Status};
+
+use super::admin::{customer, participation};
+use super::page;
+use super::proto::admin as pb;
+use super::proto::admin::binding_service_server::BindingService;
+use super::proto::admin::erasure_service_server::ErasureService;
+use super::status::{Cause, Fault};
+use super::times::{timestamp, unix_millis};
+use crate::amend::{
+    Amend, AmendError, BindingReport, BindingStage, ErasureReport, NewErasure, Stage, Target,
+};
+use crate::model::{CustomerId, ErasureId, IdentifierClass};
+
+/// The door to erasures and bindings.
+#[derive(Debug, Clone)]
+pub struct AmendDoor(Amend);
+
+impl AmendDoor {
+    /// Opens the door to `amend`.
+    #[must_use]
+    pub const fn new(amend: Amend) -> Self {
+        Self(amend)
+    }
+}
+
+#[tonic::async_trait]
+impl ErasureService for AmendDoor {
+    async fn erase(&self, request: Request<pb::EraseRequest>) -> Result<Response<pb::Erasure>, Status> {
+        let request = request.into_inner();
+        let dry_run = request.dry_run;
+        let wanted = wanted(request)?;
+        let report = if dry_run { self.0.preview_erasure(wanted).await } else { self.0.erase(wanted).await };
+        Ok(Response::new(erasure(&report.map_err(Fault::from)?)))
+    }
+
+    async fn get_erasure(
+        &self,
+        request: Request<pb::GetErasureRequest>,
+    ) -> Result<Response<pb::Erasure>, Status> {
+        let id = id(&request.into_inner().erasure_id)?;
+        let report = self.0.erasure(id).map_err(Fault::from)?;
+        Ok(Response::new(erasure(&report)))
+    }
+
+    async fn list_erasures(
+        &self,
+        request: Request<pb::ListErasuresRequest>,
+    ) -> Result<Response<pb::ListErasuresResponse>, Status> {
+        let request = request.into_inner();
+        let size = page::size(request.page_size)?;
+        let skip = page::after(&request.page_token, page::number)?.unwrap_or(0);
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        let reports = self.0.erasures(skip, size);
+        let is_full = reports.len() >= size;
+        let next = u64::try_from(skip.saturating_add(reports.len())).unwrap_or(u64::MAX);
+        let next_page_token = if is_full { page::token(&next.to_be_bytes()) } else { String::new() };
+        let erasures = reports.iter().map(erasure).collect();
+        Ok(Response::new(pb::ListErasuresResponse { erasures, next_page_token }))
+    }
+}
+
+#[tonic::async_trait]
+impl BindingService for AmendDoor {
+    async fn preview_binding(
+        &self,
+        request: Request<pb::SetParticipationRequest>,
+    ) -> Result<Response<pb::BindingReport>, Status> {
+        let given = request.into_inner().participation;
+        let given = given.ok_or_else(|| Fault::field("participation", "say what to set"))?;
+        let participation = participation(&given)?;
+        let id = participation.customer.clone();
+        let report = self.0.preview_binding(participation).await.map_err(Fault::from)?;
+        Ok(Response::new(binding(&id, &report)))
+    }
+
+    async fn get_binding(
+        &self,
+        request: Request<pb::GetBindingRequest>,
+    ) -> Result<Response<pb::BindingReport>, Status> {
+        let id = customer("customer", &request.into_inner().customer)?;
+        let report = self.0.binding(&id).await.map_err(Fault::from)?;
+        Ok(Response::new(binding(&id, &report)))
+    }
+}
+
+fn id(given: &str) -> Result<ErasureId, Fault> {
+    ErasureId::parse(given).map_err(|invalid| Fault::field("erasure_id", invalid.rule))
+}
+
+/// What a caller asks to erase.
+fn wanted(request: pb::EraseRequest) -> Result<NewErasure, Fault> {
+    use pb::erase_request::Scope;
+    let target = match request.scope {
+        Some(Scope::WholeCustomer(true)) => Target::Customer,
+        Some(Scope::Instance(instance)) => Target::Instance(instance.into()),
+        Some(Scope::Identifier(pb::OriginalIdentifier { class, value })) => {
+            let class = class.parse::<IdentifierClass>();
+            let class = class.map_err(|error| Fault::field("identifier.class", error.to_string()))?;
+            Target::Identifier { class, value: value.into() }
+        }
+        Some(Scope::Times(pb::TimeRange { from: Some(from), until: Some(until) })) => {
+            Target::Times { from: unix_millis(&from), until: unix_millis(&until) }
+        }
+        Some(Scope::WholeCustomer(false) | Scope::Times(_)) | None => {
+            let rule =
+                "say what to erase: the whole customer, an instance, an identifier, or both ends of a time";
+            return Err(Fault::field("scope", rule));
+        }
+    };
+    Ok(NewErasure {
+        id: id(&request.erasure_id)?,
+        customer: customer("customer", &request.customer)?,
+        target,
+        reference: request.reference,
+    })
+}
+
+fn erasure(report: &ErasureReport) -> pb::Erasure {
+    use pb::erasure::State;
+    let erasure = &report.erasure;
+    let state = match erasure.stage {
+        _ if report.is_preview => State::DryRun,
+        Stage::Fenced => State::Fenced,
+        Stage::Purging => State::Purging,
+        Stage::Verifying => State::Verifying,
+        Stage::Done => State::Done,
+    };
+    let counts = erasure.counts;
+    pb::Erasure {
+        erasure_id: erasure.id.to_string(),
+        state: state.into(),
+        scope: erasure.scope.as_str().to_owned(),
+        customer_number: erasure.customer.0,
+        class: erasure.scope.class().map(|class| class.to_string()).unwrap_or_default(),
+        reference: erasure.reference.clone(),
+        scanned_batches: counts.scanned,
+        total_batches: counts.total,
+        removed_batches: counts.removed,
+        rewritten_batches: counts.rewritten,
+        removed_events: counts.events,
+        notified_subscriptions: counts.notified,
+        acknowledged_notices: report.acknowledged,
+        request_time: Some(timestamp(erasure.requested)),
+        done_time: erasure.done.map(timestamp),
+        suppress_until: report.suppress_until.map(timestamp),
+        checkpoint: report.checkpoint.clone(),
+    }
+}
+
+fn binding(customer: &CustomerId, report: &BindingReport) -> pb::BindingReport {
+    use pb::binding_report::State;
+    let state = match report.stage {
+        BindingStage::Preview => State::Preview,
+        BindingStage::Rewriting => State::Rewriting,
+        BindingStage::Purging => State::Purging,
+        BindingStage::Done => State::Done,
+    };
+    let lines = report.tally.lines.iter().map(|(key, line)| pb::BindingLine {
+        program: key.program.clone(),
+        product: key.product.clone(),
+        from_level: key.from.clone(),
+        to_level: key.to.clone(),
+        rewritten_batches: line.rewritten,
+        removed_batches: line.removed,
+        kept_events: line.kept_events,
+        removed_events: line.removed_events,
+        kept_fields: line.kept_fields,
+        lowered_fields: line.lowered_fields,
+        removed_fields: line.removed_fields,
+    });
+    pb::BindingReport {
+        state: state.into(),
+        customer: customer.to_string(),
+        revision: report.revision,
+        batches: report.tally.batches,
+        unchanged_batches: report.tally.unchanged,
+        lines: lines.collect(),
+        change_time: Some(timestamp(report.changed)),
+        due_time: Some(timestamp(report.due)),
+        done_time: report.done.map(timestamp),
+        withdrawn_leases: report.withdrawn,
+    }
+}
+
+impl From<AmendError> for Fault {
+    fn from(error: AmendError) -> Self {
+        let text = error.to_string();
+        match error {
+            AmendError::NoCustomer => Self::of(Cause::NoParticipation, text),
+            AmendError::NoErasure { .. } => Self::of(Cause::NoErasure, text),
+            AmendError::OtherErasure { .. } => Self::of(Cause::ErasureIdReused, text),
+            AmendError::Invalid { field, rule } => Self::field(field, rule),
+            AmendError::TooMany { .. } => Self::of(Cause::TooManyErasures, text),
+            AmendError::Damaged { .. } | AmendError::NotGone { .. } | AmendError::Purge(_) => {
+                Self::of(Cause::Damaged, text)
+            }
+            AmendError::Store(error) => Self::from(error),
+            AmendError::Drain(error) => Self::from(error),
+            AmendError::Stopped => {
+                Self::of(Cause::Closing, text).retry_after(std::time::Duration::from_secs(1))
+            }
+        }
+    }
+}

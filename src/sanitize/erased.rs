@@ -1,0 +1,167 @@
+//! What was erased of one customer, as it is kept: enough to take it out of what is stored, and to withhold what
+//! arrives late. The identifier itself is sealed under a key of the customer, and only for as long as stored batches
+//! are being rewritten.
+
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::strike::{Strike, StrikeError};
+use super::{CustomerSecret, NONCE_BYTES, Suppressions, pseudonym_text};
+use crate::model::{CommitNumber, IdentifierClass, ProgramName, RawText, UnixMillis};
+
+/// The version of the form.
+const VERSION: u8 = 1;
+
+/// An erasure of an identifier or of a time, of a customer who is still there.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Erased {
+    /// Stable pseudonyms with their classes.
+    tokens: Vec<(IdentifierClass, [u8; 16])>,
+    /// The first and the last time of a range, in Unix milliseconds.
+    times: Option<(i64, i64)>,
+    /// Events that happened until then are late: newer ones are collected again.
+    before: UnixMillis,
+    /// Until when late arrivals are withheld.
+    pub until: UnixMillis,
+    /// The last commit that can still hold some of it; 0 when all is rewritten.
+    pub upto: CommitNumber,
+    /// The identifier, while it is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    original: Option<Original>,
+}
+
+/// An identifier, sealed, and what its pseudonyms are derived for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Original {
+    class: IdentifierClass,
+    programs: Vec<ProgramName>,
+    epochs: Vec<u32>,
+    nonce: [u8; NONCE_BYTES],
+    sealed: Vec<u8>,
+}
+
+impl std::fmt::Debug for Erased {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Erased").field("upto", &self.upto).field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+/// An original identifier, and where its pseudonyms can be.
+#[derive(Clone, Copy)]
+pub struct Sought<'a> {
+    /// Its class.
+    pub class: IdentifierClass,
+    /// Its value, in any form of the class.
+    pub value: RawText<'a>,
+    /// The programs of the policy.
+    pub programs: &'a [ProgramName],
+    /// The rotation epochs whose keys are kept.
+    pub epochs: &'a [u32],
+}
+
+impl Erased {
+    /// Erases an identifier. `nonce` is random.
+    ///
+    /// # Errors
+    /// If the value is no identifier of the class.
+    pub fn identifier(
+        sought: &Sought<'_>,
+        secret: &CustomerSecret,
+        nonce: [u8; NONCE_BYTES],
+        (before, until): (UnixMillis, UnixMillis),
+    ) -> Result<Self, StrikeError> {
+        let Sought { class, value, programs, epochs } = *sought;
+        let strike = Strike::identifier(class, value, secret, programs, epochs)?;
+        let mut sealed = value.expose().to_vec();
+        secret.note_key().seal(&nonce, AAD, &mut sealed, 0).map_err(|_| StrikeError::Malformed(class))?;
+        let (programs, epochs) = (programs.to_vec(), epochs.to_vec());
+        Ok(Self {
+            tokens: strike.stable_tokens().to_vec(),
+            times: None,
+            before,
+            until,
+            upto: CommitNumber(u64::MAX),
+            original: Some(Original { class, programs, epochs, nonce, sealed }),
+        })
+    }
+
+    /// Erases what happened from `from` until `end`, which is excluded.
+    #[must_use]
+    pub fn times(from: UnixMillis, end: UnixMillis, (before, until): (UnixMillis, UnixMillis)) -> Self {
+        let times = Some((from.0, end.0.saturating_sub(1)));
+        Self { tokens: Vec::new(), times, before, until, upto: CommitNumber(u64::MAX), original: None }
+    }
+
+    /// What is to be taken out of stored batches.
+    ///
+    /// # Errors
+    /// If the identifier does not open, or is none.
+    pub fn strike(&self, secret: &CustomerSecret) -> Result<Strike, StrikeError> {
+        let mut strike = Strike::default();
+        if let Some((first, last)) = self.times {
+            strike = strike.or(Strike::times(first..=last));
+        }
+        if let Some(Original { class, programs, epochs, nonce, sealed }) = &self.original {
+            let mut value = Zeroizing::new(sealed.clone());
+            secret.note_key().open(nonce, AAD, &mut value).map_err(|_| StrikeError::Malformed(*class))?;
+            let value = RawText::new(&value);
+            strike = strike.or(Strike::identifier(*class, value, secret, programs, epochs)?);
+        }
+        Ok(strike)
+    }
+
+    /// What to call it in what was delivered before: the text forms of its pseudonyms.
+    ///
+    #[must_use]
+    pub fn told(&self, secret: &CustomerSecret) -> Vec<String> {
+        let Some(Original { class, programs, epochs, .. }) = &self.original else { return Vec::new() };
+        let mut texts = Vec::new();
+        for ((_, stable), program) in self.tokens.iter().zip(programs) {
+            texts.push(pseudonym_text(*class, None, stable));
+            for epoch in epochs {
+                let rotating = secret.program(program, *epoch).rotate(*class, stable);
+                texts.extend(rotating.map(|token| pseudonym_text(*class, Some(*epoch), &token)));
+            }
+        }
+        texts
+    }
+
+    /// Forgets the identifier: everything that was stored is rewritten. What arrives late is still withheld.
+    pub fn rewritten(&mut self) {
+        self.upto = CommitNumber(0);
+        self.original = None;
+    }
+
+    /// What is withheld of several erasures at `now`; `None` if nothing is.
+    #[must_use]
+    pub fn suppressions<'e>(all: impl Iterator<Item = &'e Self>, now: UnixMillis) -> Option<Suppressions> {
+        let live = all.filter(|erased| erased.until > now);
+        let suppressions = live.fold(Suppressions::default(), |all, erased| {
+            let times = erased.times.map(|(first, last)| first..=last);
+            all.with(erased.tokens.iter().copied(), times, erased.before)
+        });
+        (!suppressions.is_empty()).then_some(suppressions)
+    }
+
+    /// The form in which it is kept.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut row = vec![VERSION];
+        // Every part has a JSON form and a vector takes every byte, so this does not fail.
+        if serde_json::to_writer(&mut row, self).is_err() {
+            unreachable!("an erasure has a JSON form");
+        }
+        row
+    }
+
+    /// Reads that form; `None` if it is something else.
+    #[must_use]
+    pub fn decode(row: &[u8]) -> Option<Self> {
+        serde_json::from_slice(row.strip_prefix(&[VERSION])?).ok()
+    }
+}
+
+/// What the identifier is sealed with.
+const AAD: &[u8] = b"usaged/erased/v1";
