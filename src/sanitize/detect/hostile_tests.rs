@@ -1,5 +1,7 @@
 //! Tests: text that somebody made to be slow, to slip through, or to break something.
 
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 use super::detect_tests::marked;
 use super::{Folded, Lookup, Nothing, Scan, work};
 
@@ -13,6 +15,7 @@ fn cost(text: &str) -> u64 {
 
 // covers: B1
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list, one piece a line")]
 fn the_work_grows_with_the_text_and_no_faster() {
     let pieces = [
         "a",
@@ -224,6 +227,7 @@ impl Lookup for Attentive {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list, one piece a line")]
 fn nothing_is_missed_because_it_was_taken_for_plain() {
     let pieces = [
         "10",

@@ -21,8 +21,9 @@ fn weighted(digits: &[u8], weights: &[u32]) -> u32 {
 
 /// Whether six digits are day, month and year, in this or in the other order.
 fn is_date(digits: &[u8], day_first: bool) -> bool {
-    let [a, b, c, d, e, f] = digits else { return false };
-    let (month, day) = if day_first { (c * 10 + d, a * 10 + b) } else { (c * 10 + d, e * 10 + f) };
+    let ([first, month, last], []) = digits.as_chunks::<2>() else { return false };
+    let number = |[tens, ones]: [u8; 2]| tens * 10 + ones;
+    let (month, day) = (number(*month), number(if day_first { *first } else { *last }));
     (1..=12).contains(&month) && (1..=31).contains(&day)
 }
 
@@ -88,8 +89,10 @@ pub(super) fn number(view: View<'_>, digits: &Digits) -> Option<Finding> {
 
 /// Social security number, or the number of a taxpayer without one.
 fn us(digits: &[u8]) -> bool {
-    let [a, b, c, d, e, serial @ ..] = digits else { return false };
-    let (area, group) = (value(&[*a, *b, *c]), value(&[*d, *e]));
+    let (Some(area), Some(group), Some(serial)) = (digits.get(..3), digits.get(3..5), digits.get(5..)) else {
+        return false;
+    };
+    let (area, group) = (value(area), value(group));
     let itin = matches!(area, 900..=999) && matches!(group, 50..=65 | 70..=88 | 90..=92 | 94..=99);
     let ssn = !matches!(area, 0 | 666 | 900..=999) && group > 0 && value(serial) > 0;
     ssn || itin

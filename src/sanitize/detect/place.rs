@@ -79,8 +79,8 @@ pub(super) fn pair(view: View<'_>, word: Word) -> Option<Finding> {
     let marked = first_marked && second_marked && most >= 2;
     let in_range = first.whole <= 90 && second.whole <= 180;
     let last = !view::is(view.at(end), WORD)
-        && !(view.at(end) == b'.' && view::is(view.at(end + 1), DIGIT))
-        && !(view.at(end) == b',' && view::is(view.at(end + 2), DIGIT));
+        && (view.at(end) != b'.' || !view::is(view.at(end + 1), DIGIT))
+        && (view.at(end) != b',' || !view::is(view.at(end + 2), DIGIT));
     let found = in_range && last && (marked || precise || (most >= 3 && told()));
     if found { Finding::of(start, end, Class::Location) } else { None }
 }

@@ -4,6 +4,7 @@
 use super::view::{self, BASE64, DIGIT, HYPHEN, LETTER, LOWER, TOKEN, UNDERSCORE, UPPER, View, WORD, Word};
 use super::{Finding, What};
 
+#[expect(clippy::unnecessary_wraps, reason = "what every detector gives")]
 fn found(start: usize, end: usize) -> Option<Finding> {
     Some(Finding { start, end, what: What::SECRET })
 }

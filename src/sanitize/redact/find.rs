@@ -23,9 +23,10 @@ pub fn find(text: &str) -> Vec<Found> {
     let mut all = Vec::new();
     for found in Scan::new(reading.text, Nothing) {
         let bytes = reading.text.get(found.start..found.end).unwrap_or_default();
-        let stays = match found.what {
-            What::Class(class) => matches!(canonical(class, bytes, &mut scratch), Canonical::Known(_)),
-            _ => false,
+        let stays = if let What::Class(class) = found.what {
+            matches!(canonical(class, bytes, &mut scratch), Canonical::Known(_))
+        } else {
+            false
         };
         if !stays {
             let (start, end) = (reading.origin(found.start), reading.origin(found.end));
