@@ -169,17 +169,19 @@ fn value(field: &Field, random: &mut StdRng, sent: &mut Sent) -> Json {
             crate::cli::batch_text::bytes_json(&bytes)
         }
         Kind::Text => {
-            let text = text(field, random);
+            let own: u64 = random.random_range(1 << 40..1 << 44);
+            let text = text(field, own, random);
             if remember {
                 sent.text(&text);
+                // Of text that a level redacts the rest may stay, and what identifies may not.
+                sent.needles.push(format!("{own:x}").into_bytes());
             }
             json!(text)
         }
     }
 }
 
-fn text(field: &Field, random: &mut StdRng) -> String {
-    let own: u64 = random.random_range(1 << 40..1 << 44);
+fn text(field: &Field, own: u64, random: &mut StdRng) -> String {
     let [_, _, _, top, high, mid, low, end] = own.to_be_bytes();
     match field.class() {
         IdentifierClass::NotIdentifying
@@ -214,14 +216,17 @@ fn text(field: &Field, random: &mut StdRng) -> String {
         IdentifierClass::UserId => format!("CORP\\jdoe{own:x}"),
         IdentifierClass::Url => format!("https://portal-{own:x}.example.com/desk?user={own}"),
         IdentifierClass::FilePath => format!("/home/jdoe{own:x}/vm/ledger.vmx"),
+        IdentifierClass::Query | IdentifierClass::Argument | IdentifierClass::FreeText => {
+            format!("host esx-{own:x}.corp.example.com, ask jane.{own:x}@example.com")
+        }
+        IdentifierClass::ProductLog | IdentifierClass::CrashText => {
+            format!(
+                "cannot reach esx-{own:x}.corp.example.com: login of CORP\\jdoe{own:x} failed, password=pw{own:x}"
+            )
+        }
         IdentifierClass::BrowserId
         | IdentifierClass::Cookie
         | IdentifierClass::PixelId
-        | IdentifierClass::Query
-        | IdentifierClass::Argument
-        | IdentifierClass::FreeText
-        | IdentifierClass::ProductLog
-        | IdentifierClass::CrashText
         | IdentifierClass::CustomerContent
         | IdentifierClass::Secret => format!("{} of jdoe {own:x}", field.class()),
     }
