@@ -32,5 +32,5 @@ pub use hmac::HmacKey;
 pub use keys::{CustomerSalt, CustomerSecret, KeyError, ProgramKeys, RootKey};
 pub use pass::{Scratch, sanitize, withheld};
 pub use permit::{Applicant, Permit};
-pub use redact::{Found, find, in_listed_value};
+pub use redact::{Finder, Found, find, in_listed_value};
 pub use seal::{NONCE_BYTES, SealBroken, SealKey, TAG_BYTES};

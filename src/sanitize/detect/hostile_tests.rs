@@ -312,8 +312,8 @@ impl Lookup for Attentive {
         None
     }
 
-    fn is_empty(&self) -> bool {
-        false
+    fn may_begin(&self, _: &[u8], _: usize) -> bool {
+        true
     }
 }
 
