@@ -87,10 +87,10 @@ pub(super) fn name(view: View<'_>, word: Word, end: usize) -> Option<Finding> {
     let mut files = 0;
     loop {
         let (at, last) = labels.last();
-        let is_name = match domain::ending(last) {
-            Ending::None => false,
-            ending => at > labels.start && is_host(&labels, ending, is_strong(view, &whole), files > 0),
-        };
+        let ending = domain::ending(last);
+        let is_name = ending != Ending::None
+            && at > labels.start
+            && is_host(&labels, ending, is_strong(view, &whole), files > 0);
         if is_name {
             return Finding::of(labels.own_start(), labels.end, Class::HostName);
         }

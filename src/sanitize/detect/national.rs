@@ -21,9 +21,11 @@ fn weighted(digits: &[u8], weights: &[u32]) -> u32 {
 
 /// Whether six digits are day, month and year, in this or in the other order.
 fn is_date(digits: &[u8], day_first: bool) -> bool {
-    let [a, b, c, d, e, f] = digits else { return false };
-    let (month, day) = if day_first { (c * 10 + d, a * 10 + b) } else { (c * 10 + d, e * 10 + f) };
-    (1..=12).contains(&month) && (1..=31).contains(&day)
+    let (pairs, _) = digits.as_chunks::<2>();
+    let [first, second, third] = pairs else { return false };
+    let of = |[tens, ones]: &[u8; 2]| tens * 10 + ones;
+    let day = if day_first { of(first) } else { of(third) };
+    (1..=12).contains(&of(second)) && (1..=31).contains(&day)
 }
 
 /// A number in one form, and how it is checked.
@@ -88,8 +90,9 @@ pub(super) fn number(view: View<'_>, digits: &Digits) -> Option<Finding> {
 
 /// Social security number, or the number of a taxpayer without one.
 fn us(digits: &[u8]) -> bool {
-    let [a, b, c, d, e, serial @ ..] = digits else { return false };
-    let (area, group) = (value(&[*a, *b, *c]), value(&[*d, *e]));
+    let (Some((area, rest)), 9) = (digits.split_at_checked(3), digits.len()) else { return false };
+    let (group, serial) = rest.split_at(2);
+    let (area, group) = (value(area), value(group));
     let itin = matches!(area, 900..=999) && matches!(group, 50..=65 | 70..=88 | 90..=92 | 94..=99);
     let ssn = !matches!(area, 0 | 666 | 900..=999) && group > 0 && value(serial) > 0;
     ssn || itin

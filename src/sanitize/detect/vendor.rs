@@ -141,12 +141,11 @@ pub(super) fn may_begin(view: View<'_>, word: Word) -> bool {
         b'E' | b'G' | b'L' | b'N' | b'P' | b'S' | b'T' => {
             matches!(second, b'A' | b'O' | b'G' | b'M' | b'R' | b'T' | b'3')
         }
-        b'c' | b'f' => second == b'i',
+        b'c' | b'f' | b'l' => second == b'i',
         b'd' => matches!(second, b'o' | b'c' | b'a' | b't' | b'p'),
         b'g' => matches!(second, b'h' | b'i' | b'l' | b's'),
         b'h' => matches!(second, b'f' | b'v'),
         b'k' => second == b'e',
-        b'l' => second == b'i',
         b'n' => matches!(second, b'p' | b't'),
         b'o' => second == b'y',
         b'p' => matches!(second, b'y' | b'u' | b'k'),
