@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::ledger::{Entry, Fact, Ledger, OpenError, Report, Source, Terms};
 use crate::observe::{Clock, Metric};
 use crate::policy::{Handle, Policy};
-use crate::store::{MetaOp, Notary, Store, StoreError};
+use crate::store::{AcceptedLoss, MetaOp, Notary, Store, StoreError};
 
 /// How long to wait before telling again what could not be told.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -34,7 +34,8 @@ pub(super) fn notary() -> Notary {
 pub(super) async fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Ledger, DaemonError> {
     let (options, path) = (config.ledger.clone(), config.ledger_key.clone());
     let accepts_loss = config.store.accept_data_loss;
-    let (outbox, clock) = (store.clone(), clock.clone());
+    let (outbox, began) = (store.clone(), clock.clone());
+    let clock = clock.clone();
     let opening = tokio::task::spawn_blocking(move || {
         let key = ledger_key::get(&path, &options.dir, options.accept_break)?;
         let source = source(&outbox, accepts_loss)?;
@@ -50,6 +51,10 @@ pub(super) async fn open(config: &Config, store: &Store, clock: &Clock) -> Resul
     if number > *store.watch_outbox().borrow() {
         // The store was set back, and that was accepted: its numbers go on behind those of the ledger.
         store.forget_outbox(number).await.map_err(DaemonError::Outbox)?;
+    }
+    if let Some(AcceptedLoss { last, acknowledged }) = store.accepted_loss() {
+        let accepted = Fact::DataLossAccepted { last: last.0, acknowledged: acknowledged.0 };
+        note(store, &began, vec![accepted]).await.map_err(DaemonError::Outbox)?;
     }
     Ok(ledger)
 }

@@ -154,10 +154,10 @@ async fn aside<T: Send + 'static, E: Into<Stuck> + Send + 'static>(
 fn tell(stuck: &Stuck) {
     match stuck {
         Stuck::Full => {
-            tracing::error!("no space for the ledger: entries wait in the store until there is some")
+            tracing::error!("no space for the ledger: entries wait in the store until there is some");
         }
         Stuck::Store(error) => {
-            tracing::warn!(%error, "the outbox of the ledger cannot be emptied, trying again")
+            tracing::warn!(%error, "the outbox of the ledger cannot be emptied, trying again");
         }
         Stuck::Ledger(_) => {}
     }

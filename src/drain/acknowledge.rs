@@ -162,10 +162,12 @@ impl Shared {
             let known = unchanged.get(&(customer, revision, policy)).copied();
             let same = known.map_or_else(|| self.is_unchanged(&lease.cargo), Ok)?;
             unchanged.insert((customer, revision, policy), same);
-            remainders.push(match lease.revoked {
-                true => Remainder::Less,
-                false if same => Remainder::Whole,
-                false => self.remainder(drainer, id.commit, &lease.cargo, &mut opener)?,
+            remainders.push(if lease.revoked {
+                Remainder::Less
+            } else if same {
+                Remainder::Whole
+            } else {
+                self.remainder(drainer, id.commit, &lease.cargo, &mut opener)?
             });
         }
         let (result, ticket) = drainer.change_books(|books| {
@@ -175,9 +177,10 @@ impl Shared {
                     let changed = notices.acknowledge(number);
                     (changed.is_some(), changed.unwrap_or_default())
                 });
-                match acknowledged {
-                    true => result.done += 1,
-                    false => result.failures.push((text.to_owned(), AckFailure::Expired)),
+                if acknowledged {
+                    result.done += 1;
+                } else {
+                    result.failures.push((text.to_owned(), AckFailure::Expired));
                 }
             }
             let queue = &mut books.queue;

@@ -194,7 +194,7 @@ impl Pair {
                 self.give_up(commit.0, attempts);
             } else {
                 let lease = self.queue.lease(commit, CARGO, UnixMillis(self.now), LEASE_MS).unwrap();
-                if self.queue.is_dirty() && lease.nonce % 2 == 0 {
+                if self.queue.is_dirty() && lease.nonce.is_multiple_of(2) {
                     // Another pull writes what is not handed out yet.
                     self.write();
                 }

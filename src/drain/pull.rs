@@ -73,7 +73,7 @@ struct Round {
     /// Nothing to deliver was found yet, and not everything was looked at.
     more: bool,
     /// The change to write before anything leaves, and whether that is to be synced.
-    writing: Option<(Ticket, bool)>,
+    writing: Writing,
 }
 
 impl Drain {
@@ -176,6 +176,9 @@ fn pause(deadline: UnixMillis, now: UnixMillis) -> Duration {
     Duration::from_millis(u64::try_from(deadline.ms_since(now)).unwrap_or(0).max(5))
 }
 
+/// The change to write before anything leaves, if there is one, and whether that is to be synced.
+type Writing = Option<(Ticket, bool)>;
+
 /// A batch that was leased and looked into.
 type Looked = (Chosen, Result<Result<Opened, SkipReason>, RecordFault>);
 
@@ -246,7 +249,7 @@ impl Shared {
         &self,
         drainer: &Drainer,
         looked: Vec<Looked>,
-    ) -> Result<(Vec<Delivery>, Option<(Ticket, bool)>), DrainError> {
+    ) -> Result<(Vec<Delivery>, Writing), DrainError> {
         if looked.is_empty() {
             return Ok((Vec::new(), None));
         }

@@ -99,10 +99,12 @@ fn verdict(header: &RecordHeader, since: &[&Participation]) -> Verdict {
     verdict_for(&subscription(Purpose::Improve), header, since)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "to be compared")]
 fn as_stored(level: &str) -> Verdict {
     Ok((level.to_owned(), true))
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "to be compared")]
 fn lowered(level: &str) -> Verdict {
     Ok((level.to_owned(), false))
 }

@@ -83,10 +83,9 @@ impl Queue {
         let dirty = std::mem::take(&mut self.dirty);
         let outstanding = |commit: &u64| {
             // A batch that is not handed out yet comes back after a crash, as if it had never been leased.
-            let leased = self.leases.get(commit).map(|lease| match lease.handed {
-                true => leased_row(lease),
-                false => returned_row(lease.unhanded()),
-            });
+            let leased = self.leases.get(commit);
+            let leased = leased
+                .map(|lease| if lease.handed { leased_row(lease) } else { returned_row(lease.unhanded()) });
             leased.or_else(|| self.returned.get(commit).copied().map(returned_row))
         };
         Changes {

@@ -75,12 +75,11 @@ impl LedgerDoor {
         let number = *self.store.watch_outbox().borrow();
         let mut head = self.ledger.watch();
         let there = head.wait_for(|head| head.number >= number);
-        match tokio::time::timeout(PATIENCE, there).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => {
-                let text = "the ledger does not take entries now, and nothing is given out untold; try again";
-                Err(Fault::of(Cause::Unavailable, text).retry_after(Duration::from_secs(5)))
-            }
+        if let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, there).await {
+            Ok(())
+        } else {
+            let text = "the ledger does not take entries now, and nothing is given out untold; try again";
+            Err(Fault::of(Cause::Unavailable, text).retry_after(Duration::from_secs(5)))
         }
     }
 

@@ -128,7 +128,7 @@ impl std::str::FromStr for VerifierKey {
         let key = key.and_then(|key| VerifyingKey::from_bytes(&key).ok());
         let key = key.filter(|_| is_name(name)).ok_or(KeyFault::VerifierForm)?;
         let verifier = Self { name: name.to_owned(), key };
-        if verifier.id().as_slice() != id { Err(KeyFault::VerifierId) } else { Ok(verifier) }
+        if verifier.id().as_slice() == id { Ok(verifier) } else { Err(KeyFault::VerifierId) }
     }
 }
 

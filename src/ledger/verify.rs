@@ -71,7 +71,7 @@ impl Verification<'_> {
         if let Some(given) = self.checkpoint {
             match given.verify(&key) {
                 Ok(given) => {
-                    include(&mut signed, Signed { size: given.size, root: given.root }, &mut findings)
+                    include(&mut signed, Signed { size: given.size, root: given.root }, &mut findings);
                 }
                 Err(fault) => findings.add(Finding::Given { fault }),
             }

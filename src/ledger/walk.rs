@@ -270,12 +270,11 @@ impl<'a> Walk<'a> {
 
     /// The next entry is not what it was: its stored hash stands for it.
     fn take_told(&mut self) {
-        match self.derived.and_then(|derived| derived.leaf(self.index())) {
-            Some(hash) => self.push(hash, hash),
-            None => {
-                self.is_lost = true;
-                self.push([0; 32], [0; 32]);
-            }
+        if let Some(hash) = self.derived.and_then(|derived| derived.leaf(self.index())) {
+            self.push(hash, hash)
+        } else {
+            self.is_lost = true;
+            self.push([0; 32], [0; 32]);
         }
     }
 

@@ -171,6 +171,9 @@ impl<'a> Walk<'_, 'a> {
                     (Action::Pseudonym { .. }, Fate::Coarsened) => {
                         why.push_str("; this value is a known word that identifies nobody");
                     }
+                    (Action::Redact(_), Fate::Kept) => {
+                        why.push_str("; the dictionary lists this value, so it is kept");
+                    }
                     (Action::Redact(_), _) => why.push_str(&self.work.seen.told()),
                     _ => {}
                 }

@@ -1,5 +1,6 @@
 //! Looking at a store that no daemon has open, without changing anything.
 
+use std::cell::Cell;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
@@ -103,7 +104,7 @@ pub fn inspect(dir: &Path) -> Result<Inspection, OpenError> {
     if !directory.has_database() {
         return Err(OpenError::Absent { path: dir.to_owned() });
     }
-    let judge = Judge { path: dir, accept: true, witnessed: Head::default() };
+    let judge = Judge { path: dir, accept: true, witnessed: Head::default(), accepted: Cell::default() };
     let db = view(&directory, &judge)?;
     let head = head_row(&db, &judge)?;
     let store = row(&db, KEY_STORE, &judge)?.as_deref().and_then(StoreRow::decode);

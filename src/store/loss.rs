@@ -44,6 +44,15 @@ pub enum Loss {
     WitnessDamaged,
 }
 
+/// A loss that the operator accepted at this start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcceptedLoss {
+    /// The last commit that is there.
+    pub last: CommitNumber,
+    /// The last commit that was acknowledged, as far as is known.
+    pub acknowledged: CommitNumber,
+}
+
 impl std::fmt::Display for Loss {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

@@ -211,7 +211,7 @@ pub use epochs::{MAX_BRIDGES, Moved};
 pub use fault::{AppendError, DatabaseFault, OpenError, RecordFault, SetError, StoreError};
 pub use find::Found;
 pub use inspect::{DedupInspection, Inspection, SegmentInspection, inspect};
-pub use loss::Loss;
+pub use loss::{AcceptedLoss, Loss};
 pub use meta::{MetaRow, MetaTable};
 pub use options::{Options, WhenFull};
 pub use outbox::Notary;

@@ -1,5 +1,6 @@
 //! Opening: which store is this, is everything there that was acknowledged, and where does it go on.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -17,7 +18,7 @@ use super::layout::{
     FORMAT_VERSION, Head, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, KEY_STORE, META, OutboxRow, RegistryRow,
     StoreRow,
 };
-use super::loss::Loss;
+use super::loss::{AcceptedLoss, Loss};
 use super::options::Options;
 use super::rocks::{Db, Setup, write_options};
 use super::roll::is_due_at_open;
@@ -28,7 +29,7 @@ use super::shared::{Parts, Shared};
 use super::survey::{self, Survey};
 use super::upkeep::{active, roll_bounds};
 use super::witness::{self, Said, Witness};
-use crate::model::CommitNumber;
+use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 use crate::observe::Clock;
 use crate::sanitize::{DataRoot, RootKey, key_id};
 
@@ -46,12 +47,18 @@ pub(super) struct Judge<'a> {
     pub(super) path: &'a Path,
     pub(super) accept: bool,
     pub(super) witnessed: Head,
+    /// What was accepted so far.
+    pub(super) accepted: Cell<Option<AcceptedLoss>>,
 }
 
 impl Judge<'_> {
     /// Something that was acknowledged is missing.
     pub(super) fn lost(&self, loss: Loss, recovered: Head) -> Result<(), OpenError> {
+        let acknowledged = CommitNumber(self.witnessed.commit.max(recovered.commit));
         if self.accept {
+            let last =
+                self.accepted.get().map_or(recovered.commit, |before| before.last.0.min(recovered.commit));
+            self.accepted.set(Some(AcceptedLoss { last: CommitNumber(last), acknowledged }));
             tracing::error!(%loss, "acknowledged data is missing; going on without it, as was asked for");
             return Ok(());
         }
@@ -59,7 +66,7 @@ impl Judge<'_> {
             path: self.path.to_owned(),
             loss,
             recovered: CommitNumber(recovered.commit),
-            witnessed: CommitNumber(self.witnessed.commit.max(recovered.commit)),
+            witnessed: acknowledged,
         })
     }
 
@@ -85,7 +92,8 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
         Said::Head(testimony) => (testimony.turn, testimony.head),
         Said::Absent | Said::Damaged => (0, Head::default()),
     };
-    let judge = Judge { path: &options.dir, accept: options.accept_data_loss, witnessed };
+    let judge =
+        Judge { path: &options.dir, accept: options.accept_data_loss, witnessed, accepted: Cell::new(None) };
     let fresh = !directory.has_database();
     if fresh && matches!(said, Said::Head(_) | Said::Damaged) {
         judge.lost(Loss::Database, Head::default())?;
@@ -100,7 +108,10 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
     let head = weigh(&db, &survey, said, &judge)?;
     let registry = row(&db, KEY_REGISTRY, &judge)?;
     let registry = registry.map_or(Some(RegistryRow::START), |row| RegistryRow::decode(&row));
-    let registry = registry.ok_or_else(|| judge.damaged("the row of the registry", None))?;
+    let mut registry = registry.ok_or_else(|| judge.damaged("the row of the registry", None))?;
+    if judge.accepted.get().is_some() {
+        registry = leap(&db, registry, now, &judge)?;
+    }
     let outbox = row(&db, KEY_OUTBOX, &judge)?;
     let outbox = outbox.map_or(Some(OutboxRow::START), |row| OutboxRow::decode(&row));
     let outbox = outbox.ok_or_else(|| judge.damaged("the row of the outbox", None))?;
@@ -111,6 +122,7 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
     let witness = witness.map_err(|source| failed("write", &directory.witness(), source))?;
     let customers = registry.customers;
     tracing::info!(head = head.commit, segments = catalogue.segments.len(), customers, "opened the store");
+    let accepted = judge.accepted.get();
     let parts = Parts {
         db,
         setup,
@@ -125,8 +137,22 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
         customers,
         outbox,
         aside,
+        accepted,
     };
     Ok(Opened { shared: Shared::new(parts), head, registry, outbox, generations })
+}
+
+/// After a loss it is not known which numbers customers had: the next ones are beyond all of them, so that nobody is
+/// taken for somebody else in what was written elsewhere. Microseconds grow faster than customers come.
+fn leap(db: &Db, found: RegistryRow, now: UnixMillis, judge: &Judge<'_>) -> Result<RegistryRow, OpenError> {
+    const PART: &str = "the row of the registry";
+    let beyond = u64::try_from(now.0).unwrap_or(0).saturating_mul(1_000);
+    let row = RegistryRow { next: found.next.max(CustomerKey(beyond)), ..found };
+    let meta = db.cf_handle(META).ok_or_else(|| judge.damaged(PART, None))?;
+    let mut batch = WriteBatch::default();
+    batch.put_cf(&meta, KEY_REGISTRY, row.encode());
+    db.write_opt(batch, &write_options(true)).map_err(judge.unreadable(PART))?;
+    Ok(row)
 }
 
 /// The id of the store; a new one is written down first of all.
@@ -236,7 +262,7 @@ fn go_on(
     catalogue: &mut Catalogue,
     head: Head,
     options: &Options,
-    now: crate::model::UnixMillis,
+    now: UnixMillis,
 ) -> Result<(), DatabaseFault> {
     let live = catalogue.segments.len();
     let follows = catalogue.active().map_or(head.commit, |segment| segment.content.last);

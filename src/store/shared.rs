@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::catalogue::Catalogue;
 use super::directory::Directory;
 use super::layout::{Head, OutboxRow};
+use super::loss::AcceptedLoss;
 use super::options::Options;
 use super::rocks::{Db, Setup};
 use super::witness::Witness;
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) outbox: watch::Sender<u64>,
     /// The oldest entry that was not forgotten.
     pub(super) outbox_first: AtomicU64,
+    /// What was missing when the store was opened, and was accepted.
+    pub(super) accepted: Option<AcceptedLoss>,
     /// Held while files are copied or purged: the one would keep what the other takes away.
     pub(super) files: Mutex<()>,
     /// Records set aside, ever.
@@ -68,6 +71,7 @@ pub(super) struct Parts {
     pub(super) customers: u64,
     pub(super) outbox: OutboxRow,
     pub(super) aside: BTreeSet<u64>,
+    pub(super) accepted: Option<AcceptedLoss>,
 }
 
 impl Shared {
@@ -88,6 +92,7 @@ impl Shared {
             customers: AtomicU64::new(parts.customers),
             outbox: watch::Sender::new(parts.outbox.next - 1),
             outbox_first: AtomicU64::new(parts.outbox.first),
+            accepted: parts.accepted,
             files: Mutex::new(()),
             damaged: AtomicU64::new(super::bytes::count(parts.aside.len())),
             disk_bytes,

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::command::{Append, Appended, Command, MetaOp};
 use super::fault::{AppendError, OpenError, SetError, StoreError};
+use super::loss::AcceptedLoss;
 use super::open::{Opened, recover};
 use super::options::Options;
 use super::record::SealedRecord;
@@ -217,6 +218,12 @@ impl Store {
         ops: Vec<MetaOp>,
     ) -> Result<Option<Change>, StoreError> {
         self.ask(|reply| Command::Destroy { key, ops, reply }).await?
+    }
+
+    /// What was missing when it was opened, if that was accepted.
+    #[must_use]
+    pub fn accepted_loss(&self) -> Option<AcceptedLoss> {
+        self.0.shared.accepted
     }
 
     /// Tells why the store has failed, once it has. Then the process must end with an error.

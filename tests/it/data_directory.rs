@@ -168,6 +168,22 @@ async fn data_that_was_acknowledged_and_is_gone_is_named_and_only_the_flag_goes_
     assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
     let daemon = place.start();
     assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0, "the flag is needed once");
+
+    // The ledger goes on, says what was done, and mixes up nobody.
+    let ledger = place.data.join("ledger");
+    let ended = usaged(["ledger", "verify", &ledger.display().to_string()]);
+    assert_eq!(ended.code, 0, "{}{}", ended.out, ended.err);
+    let entries = std::fs::read(ledger.join("entries")).unwrap();
+    let entries = String::from_utf8_lossy(&entries);
+    let accepted = format!("\"acknowledged\":{stored}}}");
+    assert_eq!(entries.matches("\"data_loss_accepted\"").count(), 1, "{entries}");
+    assert!(entries.contains(&accepted), "{accepted} is not in {entries}");
+    let customer = |fact: &str| {
+        fact.split("\"customer\":\"").nth(1).and_then(|rest| rest.split('"').next().map(str::to_owned))
+    };
+    let chosen: Vec<_> = entries.split("participation_changed").skip(1).filter_map(customer).collect();
+    assert_eq!((chosen.len(), chosen.first().map(String::as_str)), (2, Some("c1")), "{chosen:?}");
+    assert_ne!(chosen[1], "c1", "a number is not given twice");
 }
 
 #[test]

@@ -169,19 +169,52 @@ fn value(field: &Field, random: &mut StdRng, sent: &mut Sent) -> Json {
             crate::cli::batch_text::bytes_json(&bytes)
         }
         Kind::Text => {
-            let text = text(field, random);
+            let (text, parts) = text(field, random);
             if remember {
-                sent.text(&text);
+                // Of a text, some levels keep what identifies nobody: what must not stay are its parts.
+                parts.iter().for_each(|part| sent.text(part));
+                if parts.is_empty() {
+                    sent.text(&text);
+                }
             }
             json!(text)
         }
     }
 }
 
-fn text(field: &Field, random: &mut StdRng) -> String {
+/// A text, and the identifiers in it if it is not one as a whole.
+fn text(field: &Field, random: &mut StdRng) -> (String, Vec<String>) {
     let own: u64 = random.random_range(1 << 40..1 << 44);
-    let [_, _, _, top, high, mid, low, end] = own.to_be_bytes();
     match field.class() {
+        IdentifierClass::FilePath => {
+            let account = format!("jdoe{own:x}");
+            (format!("/home/{account}/vm/ledger.vmx"), vec![account])
+        }
+        IdentifierClass::Url => {
+            let (host, user) = (format!("portal-{own:x}.example.com"), own.to_string());
+            (format!("https://{host}/desk?user={user}"), vec![host, user])
+        }
+        IdentifierClass::Query
+        | IdentifierClass::Argument
+        | IdentifierClass::FreeText
+        | IdentifierClass::ProductLog
+        | IdentifierClass::CrashText => {
+            let [.., high, mid, _, end] = own.to_be_bytes();
+            let (email, host) =
+                (format!("jane.{own:x}@example.com"), format!("esx-{own:x}.corp.example.com"));
+            let (ip, password) =
+                (format!("10.{}.{}.{}", high | 128, mid | 128, end | 128), format!("Pw{own:x}"));
+            let text = format!("{email} at {host} ({ip}) was refused with password={password}");
+            (text, vec![email, host, ip, password])
+        }
+        class => (whole(class, field, own, random), Vec::new()),
+    }
+}
+
+/// A text that is an identifier as a whole, or none.
+fn whole(class: IdentifierClass, field: &Field, own: u64, random: &mut StdRng) -> String {
+    let [_, _, _, top, high, mid, low, end] = own.to_be_bytes();
+    match class {
         IdentifierClass::NotIdentifying
         | IdentifierClass::CustomerId
         | IdentifierClass::EntitlementId
@@ -212,18 +245,18 @@ fn text(field: &Field, random: &mut StdRng) -> String {
         IdentifierClass::PersonName => format!("Jane Q. Doe-{own:x}"),
         IdentifierClass::PostalAddress => format!("{own} Example Street, 60311 Frankfurt"),
         IdentifierClass::UserId => format!("CORP\\jdoe{own:x}"),
-        IdentifierClass::Url => format!("https://portal-{own:x}.example.com/desk?user={own}"),
-        IdentifierClass::FilePath => format!("/home/jdoe{own:x}/vm/ledger.vmx"),
         IdentifierClass::BrowserId
         | IdentifierClass::Cookie
         | IdentifierClass::PixelId
+        | IdentifierClass::Url
+        | IdentifierClass::FilePath
         | IdentifierClass::Query
         | IdentifierClass::Argument
         | IdentifierClass::FreeText
         | IdentifierClass::ProductLog
         | IdentifierClass::CrashText
         | IdentifierClass::CustomerContent
-        | IdentifierClass::Secret => format!("{} of jdoe {own:x}", field.class()),
+        | IdentifierClass::Secret => format!("{class} of jdoe {own:x}"),
     }
 }
 

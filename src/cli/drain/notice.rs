@@ -124,11 +124,11 @@ fn as_json(notice: &Notice) -> Json {
 }
 
 fn list(texts: &[String]) -> String {
-    let mut listed = texts.iter().take(TEXTS).cloned().collect::<Vec<_>>().join(", ");
-    if texts.len() > TEXTS {
-        listed.push_str(&format!(" and {} more (see --json)", texts.len() - TEXTS));
+    let listed = texts.iter().take(TEXTS).cloned().collect::<Vec<_>>().join(", ");
+    match texts.len().saturating_sub(TEXTS) {
+        0 => listed,
+        more => format!("{listed} and {more} more (see --json)"),
     }
-    listed
 }
 
 fn as_text(notice: &Notice) -> String {
@@ -184,8 +184,8 @@ mod tests {
         assert!(as_text(&notice(Scope::Customer)).contains("delete every event, of the customer acme"));
         let everything = Notice { customers: vec![], ..notice(Scope::Everything) };
         assert!(as_text(&everything).contains("received until 1970-01-01T00:01:00Z (erasure"));
-        assert_eq!(as_json(&times)["from"], "1970-01-01T00:00:00Z");
-        assert_eq!(as_json(&identifier)["tokens"].as_array().map(Vec::len), Some(14));
+        assert_eq!(as_json(&times).get("from"), Some(&json!("1970-01-01T00:00:00Z")));
+        assert_eq!(as_json(&identifier).get("tokens").and_then(Json::as_array).map(Vec::len), Some(14));
         assert!(as_json(&everything).get("class").is_none());
     }
 }

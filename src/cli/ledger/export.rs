@@ -26,7 +26,7 @@ record of processing (Art. 30 GDPR) in plain words; it loads nothing and prints.
 was given out is an entry of it as well.
 
 Examples:
-  usaged ledger export --customer acme --html acme.html --controller 'Example Corp, privacy@example.com'
+  usaged ledger export --customer acme --html acme.html --controller 'privacy@example.com'
   usaged ledger export --customer acme --json > acme.json
   usaged ledger export --customer acme --out acme.json --since last-year.json
   usaged ledger export --customer-number c17 --out erased.json")]

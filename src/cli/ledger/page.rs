@@ -206,7 +206,7 @@ fn limits(page: &mut Page, export: &Export, record: &Record) {
     if record.erasures.is_empty() {
         page.paragraph("quiet", "No erasure was asked for.");
     } else {
-        let rows: Vec<_> = record.erasures.iter().rev().take(ROWS).map(|leaf| erasure(leaf)).collect();
+        let rows: Vec<_> = record.erasures.iter().rev().take(ROWS).map(erasure).collect();
         let head = [
             "When",
             "What was erased",

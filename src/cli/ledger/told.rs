@@ -85,7 +85,11 @@ pub(super) fn fact(fact: &Fact) -> String {
         }
         Fact::RootKeyRotated { .. } => "root key changed; no pseudonym changes with it".to_owned(),
         Fact::DataLossAccepted { last, acknowledged } => {
-            format!("started although batches {} to {acknowledged} are missing", last.saturating_add(1))
+            if last < acknowledged {
+                format!("started although batches {} to {acknowledged} are missing", last.saturating_add(1))
+            } else {
+                "started although acknowledged data is missing".to_owned()
+            }
         }
         Fact::Refused { what, customer, times, .. } => {
             let what = what.as_str().replace('_', " ");

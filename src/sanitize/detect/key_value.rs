@@ -246,10 +246,8 @@ fn value_end(view: View<'_>, start: usize, quote: u8, most: usize) -> usize {
         let byte = view.at(at);
         match byte {
             0 | b'\n' | b'\r' => break,
-            _ if quote != 0 => {
-                if byte == quote {
-                    break;
-                }
+            _ if quote != 0 && byte == quote => {
+                break;
             }
             b'"' | b'\'' | b'`' | b'<' | b'&' | b';' => break,
             b',' | b')' | b']' | b'}' | b'|' | b'>' if !view::is(view.at(at + 1), WORD | NAME) => break,

@@ -58,7 +58,7 @@ fn issuer(digits: &[u8]) -> Option<bool> {
         (.., 3528..=3589) => &[16],
         (_, 62, ..) => &[16, 19],
         // Maestro and the cards of before: no length of their own.
-        (.., 1800 | 2131) | (_, 35 | 50, ..) | (_, 56..=69, ..) => &[],
+        (.., 1800 | 2131) | (_, 35 | 50 | 56..=69, ..) => &[],
         _ => return None,
     };
     Some(usual.contains(&len))
@@ -82,7 +82,7 @@ pub(super) fn near(view: View<'_>, start: usize, words: &[&[u8]]) -> bool {
     let is_word = |word: &[u8]| {
         let initial = word.first().map_or(0, |byte| byte | 0x20);
         let same = |known: &&[u8]| known.first() == Some(&initial) && word.eq_ignore_ascii_case(known);
-        word.len() > 1 && words.iter().any(|known| same(&known))
+        word.len() > 1 && words.iter().any(same)
     };
     text.split(|byte| !view::is(*byte, LETTER)).any(is_word)
 }

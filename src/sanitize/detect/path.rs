@@ -169,7 +169,7 @@ fn is_program(name: &[u8]) -> bool {
     ENDINGS.iter().any(ends)
 }
 
-/// Whether a text is the name of a domain: capitals as in NetBIOS, a name with dots, or anything if the
+/// Whether a text is the name of a domain: capitals as in `NetBIOS`, a name with dots, or anything if the
 /// account cannot be the rest of an escape such as `\n`.
 fn is_domain(domain: &[u8], user: &[u8]) -> bool {
     let all = |set| domain.iter().all(|byte| view::is(*byte, set));

@@ -33,7 +33,7 @@ impl<'o> Writer<'o> {
             at += found;
             let item =
                 if text.get(at) == Some(&b'[') { item::marker(text, at) } else { item::token(text, at) };
-            let (Some(Item::Marker { end }) | Some(Item::Token { end, .. })) = item else {
+            let Some(Item::Marker { end } | Item::Token { end, .. }) = item else {
                 at += 1;
                 continue;
             };
