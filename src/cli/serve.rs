@@ -11,6 +11,7 @@ use crate::config::{self, Config, Override, Problem};
 use crate::daemon::{self, DaemonError};
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
 #[command(after_help = "\
 Without any option it serves on 127.0.0.1:7171 (gRPC) and 127.0.0.1:7172 (/livez, /readyz,
 /metrics), stores in ./usaged-data and decides by the policy that is inside the program. When it

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use super::error::DaemonError;
 use super::ledger_key;
+use super::pump::Pump;
+use super::reload::PolicySource;
 use crate::config::Config;
-use crate::ledger::{Entry, Fact, Ledger, OpenError, Report, Source, Terms};
+use crate::ledger::{Entry, Fact, Ledger, LedgerError, OpenError, Report, Source, Terms};
 use crate::observe::{Clock, Metric};
 use crate::policy::{Handle, Policy};
 use crate::store::{AcceptedLoss, MetaOp, Notary, Store, StoreError};
@@ -30,8 +34,51 @@ pub(super) fn notary() -> Notary {
     })
 }
 
+/// Keeps the ledger while the collector serves: the pump that fills it, and what tells of policies.
+pub(super) struct Keeper {
+    ledger: Ledger,
+    pump: JoinHandle<Result<(), LedgerError>>,
+    teller: JoinHandle<()>,
+    close: CancellationToken,
+}
+
+impl Keeper {
+    /// Opens the ledger and begins to fill it.
+    pub async fn start(
+        config: &Config,
+        store: &Store,
+        clock: &Clock,
+        policy: &PolicySource,
+    ) -> Result<Self, DaemonError> {
+        let ledger = open(config, store, clock).await?;
+        let close = CancellationToken::new();
+        let pump = tokio::spawn(Pump::new(store.clone(), ledger.clone()).run(close.clone()));
+        let teller = tell_all(store.clone(), clock.clone(), policy.handle(), policy.watch_version());
+        Ok(Self { ledger, pump, teller: tokio::spawn(teller), close })
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> Ledger {
+        self.ledger.clone()
+    }
+
+    /// Waits until the ledger takes nothing any more.
+    pub async fn failed(&mut self) -> DaemonError {
+        let ended = (&mut self.pump).await.unwrap_or(Err(LedgerError::Failed));
+        DaemonError::LedgerFailed(ended.err().unwrap_or(LedgerError::Failed))
+    }
+
+    /// Tells of the end, moves what waits, and has it all signed.
+    pub async fn end(self, store: &Store, clock: &Clock) -> Result<(), DaemonError> {
+        self.teller.abort();
+        tell_end(store, clock).await;
+        self.close.cancel();
+        self.pump.await.unwrap_or(Err(LedgerError::Failed)).map_err(DaemonError::LedgerFailed)
+    }
+}
+
 /// Opens the ledger, or begins it.
-pub(super) async fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Ledger, DaemonError> {
+async fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Ledger, DaemonError> {
     let (options, path) = (config.ledger.clone(), config.ledger_key.clone());
     let accepts_loss = config.store.accept_data_loss;
     let (outbox, began) = (store.clone(), clock.clone());
@@ -103,7 +150,7 @@ async fn note(store: &Store, clock: &Clock, facts: Vec<Fact>) -> Result<(), Stor
 }
 
 /// Tells that the collector ends.
-pub(super) async fn tell_end(store: &Store, clock: &Clock) {
+async fn tell_end(store: &Store, clock: &Clock) {
     let stopped = Fact::CollectorStopped { version: env!("CARGO_PKG_VERSION").to_owned() };
     if let Err(error) = note(store, clock, vec![stopped]).await {
         tracing::warn!(%error, "the ledger was not told of the end");
@@ -118,12 +165,7 @@ fn in_force(policy: &Policy) -> Fact {
 
 /// Tells of the start and of every policy that comes into force, until the source of `changed` is
 /// gone. What cannot be told now, because the disk is full, is told later.
-pub(super) async fn tell_all(
-    store: Store,
-    clock: Clock,
-    policy: Handle,
-    mut changed: watch::Receiver<Arc<str>>,
-) {
+async fn tell_all(store: Store, clock: Clock, policy: Handle, mut changed: watch::Receiver<Arc<str>>) {
     changed.borrow_and_update();
     let started = Fact::CollectorStarted { version: env!("CARGO_PKG_VERSION").to_owned() };
     let mut facts = vec![started, in_force(&policy.load())];

@@ -22,7 +22,6 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use error::{DaemonError, with_causes};
@@ -33,8 +32,8 @@ pub use root_key::RootKeyError;
 
 use self::descriptors::Doors;
 use self::end::{Signals, Wish};
+use self::ledger::Keeper;
 use self::next_key::KeyFiles;
-use self::pump::Pump;
 use self::reload::PolicySource;
 use crate::admin::{self, Exposition, Readiness};
 use crate::amend::{self, Amend};
@@ -42,7 +41,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::grpc::{self, AdminDoor, AmendDoor, DrainDoor, Ended, Identity, IngestDoor, KeyDoor, LedgerDoor};
 use crate::ingest::Intake;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::Ledger;
 use crate::observe::Clock;
 use crate::store::{Customers, Store};
 
@@ -93,11 +92,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let key_files = KeyFiles::new(&config);
     config.store.notary = Some(ledger::notary());
     let store = open_store(&config, key_files.clone(), &clock).await?;
-    let ledger = ledger::open(&config, &store, &clock).await?;
-    let close_ledger = CancellationToken::new();
-    let mut pump = tokio::spawn(Pump::new(store.clone(), ledger.clone()).run(close_ledger.clone()));
-    let tell = ledger::tell_all(store.clone(), clock.clone(), policy.handle(), policy.watch_version());
-    let tell = tokio::spawn(tell);
+    let mut keeper = Keeper::start(&config, &store, &clock, &policy).await?;
     let customers = Customers::new(store.clone(), config.cached_customers);
     config.ingest.rotation = store.rotation();
     let intake =
@@ -106,7 +101,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
         Drain::open(store.clone(), customers.clone(), policy.handle(), clock.clone(), config.drain.clone());
     let drain = drain.await?;
 
-    let amend = open_amend(&config, &store, &customers, &policy, &drain, &ledger, &clock).await?;
+    let amend = open_amend(&config, &store, &customers, &policy, &drain, &keeper.ledger(), &clock).await?;
 
     // The doors.
     let close_doors = CancellationToken::new();
@@ -126,7 +121,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
         on_demand,
     );
     let admin_door = admin_door.with_amend(amend.clone());
-    let ledger_door = LedgerDoor::new(ledger, store.clone(), policy.handle(), clock.clone());
+    let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone());
     let ledger_door = ledger_door.with_retention(config.store.retention_age);
     let (routes, health) = grpc::routes(
         ingest_door,
@@ -147,11 +142,10 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     readiness.send_replace(Readiness::Ready);
     announce(addresses);
 
-    let end = until_the_end(signals, &policy, store.fatal(), &mut pump).await;
+    let end = until_the_end(signals, &policy, store.fatal(), &mut keeper).await;
 
     // The end: say so, take nothing new, finish what was accepted, and close what is below last.
     follow.abort();
-    tell.abort();
     readiness.send_replace(if end.is_err() { Readiness::StoreFailed } else { Readiness::ShuttingDown });
     health.set(false).await;
     close_doors.cancel();
@@ -168,9 +162,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let _ = epochs.await;
     heed.abort();
     let _ = amending.await;
-    ledger::tell_end(&store, &clock).await;
-    close_ledger.cancel();
-    pump_ended(pump.await)?;
+    keeper.end(&store, &clock).await?;
     store.close().await;
     close_admin.cancel();
     let _ = admin.await;
@@ -238,17 +230,12 @@ fn announce((grpc, admin): (SocketAddr, SocketAddr)) {
     let _ = writeln!(out, "usaged ready grpc={grpc} admin={admin}").and_then(|()| out.flush());
 }
 
-/// How the pump of the ledger ended.
-fn pump_ended(ended: Result<Result<(), LedgerError>, JoinError>) -> Result<(), DaemonError> {
-    ended.unwrap_or(Err(LedgerError::Failed)).map_err(DaemonError::LedgerFailed)
-}
-
 /// Serves until a signal asks for the end, or the store or the ledger fails.
 async fn until_the_end(
     mut signals: Signals,
     policy: &PolicySource,
     mut fatal: watch::Receiver<Option<Arc<str>>>,
-    pump: &mut JoinHandle<Result<(), LedgerError>>,
+    keeper: &mut Keeper,
 ) -> Result<(), DaemonError> {
     loop {
         tokio::select! {
@@ -264,10 +251,7 @@ async fn until_the_end(
                 tracing::error!(%why, "the store failed, ending: what was acknowledged is on disk");
                 return Err(DaemonError::StoreFailed);
             }
-            ended = &mut *pump => {
-                pump_ended(ended)?;
-                return Err(DaemonError::LedgerFailed(LedgerError::Failed));
-            }
+            error = keeper.failed() => return Err(error),
         }
     }
 }

@@ -66,7 +66,7 @@ impl ErasureService for AmendDoor {
 impl BindingService for AmendDoor {
     async fn preview_binding(
         &self,
-        request: Request<pb::SetParticipationRequest>,
+        request: Request<pb::PreviewBindingRequest>,
     ) -> Result<Response<pb::BindingReport>, Status> {
         let given = request.into_inner().participation;
         let given = given.ok_or_else(|| Fault::field("participation", "say what to set"))?;

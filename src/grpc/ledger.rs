@@ -76,11 +76,10 @@ impl LedgerDoor {
         let mut head = self.ledger.watch();
         let there = head.wait_for(|head| head.number >= number);
         if let Ok(Ok(_)) = tokio::time::timeout(PATIENCE, there).await {
-            Ok(())
-        } else {
-            let text = "the ledger does not take entries now, and nothing is given out untold; try again";
-            Err(Fault::of(Cause::Unavailable, text).retry_after(Duration::from_secs(5)))
+            return Ok(());
         }
+        let text = "the ledger does not take entries now, and nothing is given out untold; try again";
+        Err(Fault::of(Cause::Unavailable, text).retry_after(Duration::from_secs(5)))
     }
 
     /// A checkpoint of all that is there, with the proof that `since` is its beginning. Blocks.

@@ -40,10 +40,8 @@ pub(super) fn number_of(leaf: &[u8]) -> Option<u64> {
 
 /// The number of the entry after the first one, as the first one says it.
 pub(super) fn next_number(first: &[u8]) -> Option<u64> {
-    match Leaf::read(0, first.to_vec())?.entry?.fact {
-        Fact::LedgerBegun { next, .. } => Some(next),
-        _ => None,
-    }
+    let entry = Leaf::read(0, first.to_vec())?.entry?;
+    if let Fact::LedgerBegun { next, .. } = entry.fact { Some(next) } else { None }
 }
 
 /// Whether `leaf` is the leaf of this entry.

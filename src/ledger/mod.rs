@@ -84,6 +84,7 @@ mod files;
 mod finding;
 mod key;
 mod leaf;
+#[expect(clippy::module_inception, reason = "the handle has the name of the room")]
 mod ledger;
 mod notes;
 pub mod number;

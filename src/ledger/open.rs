@@ -309,16 +309,7 @@ fn begin(
     let name = format!("usaged-ledger/{}", HEXLOWER.encode(&random));
     let is_there = dir.try_exists().map_err(FileFault::of("look for", dir))?;
     let kept = beside(dir, &format!("broken-{}", now.0));
-    let after = broken.map(|findings| OldLedger {
-        origin: read_key(dir).ok().flatten().map(|key| key.name().to_owned()).unwrap_or_default(),
-        checkpoint: last_note(dir).unwrap_or_default(),
-        fault: findings.to_string(),
-        kept_in: kept
-            .file_name()
-            .filter(|_| is_there)
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default(),
-    });
+    let after = broken.map(|findings| old_ledger(dir, findings, is_there.then_some(kept.as_path())));
     let base = source.forgotten.saturating_add(1);
     let store = HEXLOWER.encode(&source.store);
     let fact = Fact::LedgerBegun { origin: name.clone(), store, next: base, after };
@@ -367,6 +358,17 @@ fn begin(
         last,
         report: Report { begun: true, whole: true, ..Report::default() },
     })
+}
+
+/// What a new ledger remembers of a broken one.
+fn old_ledger(dir: &Path, findings: &Findings, kept: Option<&Path>) -> OldLedger {
+    let name = kept.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+    OldLedger {
+        origin: read_key(dir).ok().flatten().map(|key| key.name().to_owned()).unwrap_or_default(),
+        checkpoint: last_note(dir).unwrap_or_default(),
+        fault: findings.to_string(),
+        kept_in: name.unwrap_or_default(),
+    }
 }
 
 /// A name beside the ledger's.

@@ -98,7 +98,11 @@ pub(super) const fn split_point(size: u64) -> u64 {
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+#[expect(
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    reason = "a test fails by panicking; sizes are small"
+)]
 pub(super) mod tests {
     use super::*;
 

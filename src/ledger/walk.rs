@@ -224,18 +224,18 @@ impl<'a> Walk<'a> {
             Some(number) if number < expected => {
                 self.findings.add(Finding::Extra { index, number: Some(number) });
             }
-            _ => match number.and_then(|number| self.index_of(number)).filter(|to| *to > index) {
-                Some(to) => {
+            _ => {
+                let to = number.and_then(|number| self.index_of(number)).filter(|to| *to > index);
+                if let Some(to) = to {
                     self.findings.add(Finding::Missing { from: index, to: to - 1 });
                     self.pass_over(to);
                     self.take(leaf_hash(bytes));
-                }
-                // It never had such a number, or none.
-                None => {
+                } else {
+                    // It never had such a number, or none.
                     self.findings.add(Finding::Changed { index });
                     self.take_told();
                 }
-            },
+            }
         }
         self.whole = behind;
     }
@@ -270,12 +270,10 @@ impl<'a> Walk<'a> {
 
     /// The next entry is not what it was: its stored hash stands for it.
     fn take_told(&mut self) {
-        if let Some(hash) = self.derived.and_then(|derived| derived.leaf(self.index())) {
-            self.push(hash, hash)
-        } else {
-            self.is_lost = true;
-            self.push([0; 32], [0; 32]);
-        }
+        let told = self.derived.and_then(|derived| derived.leaf(self.index()));
+        self.is_lost |= told.is_none();
+        let hash = told.unwrap_or_default();
+        self.push(hash, hash);
     }
 
     fn take(&mut self, hash: Hash) {

@@ -15,24 +15,31 @@ const DOORS: &[(&str, &[&str])] = &[
     ("store", &["model", "sanitize", "observe"]),
     ("ingest", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
     ("drain", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
-    ("grpc", &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain"]),
-    ("admin", &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc"]),
+    ("amend", &["model", "policy", "sanitize", "store", "observe", "ledger", "drain"]),
+    ("grpc", &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend"]),
+    (
+        "admin",
+        &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend", "grpc"],
+    ),
     (
         "config",
-        &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin"],
+        &[
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend", "grpc",
+            "admin",
+        ],
     ),
     (
         "daemon",
         &[
-            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin",
-            "config",
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend", "grpc",
+            "admin", "config",
         ],
     ),
     (
         "cli",
         &[
-            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "grpc", "admin",
-            "config", "daemon",
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend", "grpc",
+            "admin", "config", "daemon",
         ],
     ),
 ];

@@ -93,6 +93,7 @@ fn collected(under: Option<Under>, events: u64, withheld: &[(Reason, u64)], peri
 }
 
 /// One of everything that there can be about a customer.
+#[expect(clippy::too_many_lines, reason = "a list")]
 fn facts(recipient: &str) -> Vec<(UnixMillis, Fact)> {
     let standard = terms(&[("ceip", "standard")], None);
     let enhanced = terms(&[("ceip", "enhanced"), ("operational", "operational")], None);

@@ -76,8 +76,9 @@ pub(super) fn fact(fact: &Fact) -> String {
             format!("policy {version} in force; dictionaries: {}", all.collect::<Vec<_>>().join(", "))
         }
         Fact::SubscriptionCreated { subscription, purpose, recipient, programs, products } => {
-            let filters = [list(programs), list(products)].into_iter().filter(|list| !list.is_empty());
-            let only = filters.map(|list| format!(", only {list}")).collect::<String>();
+            let only: Vec<_> =
+                [list(programs), list(products)].into_iter().filter(|list| !list.is_empty()).collect();
+            let only = if only.is_empty() { String::new() } else { format!(", only {}", only.join(", ")) };
             format!("subscription {subscription} created: {recipient} may receive data to {purpose}{only}")
         }
         Fact::SubscriptionDeleted { subscription, purpose, recipient } => {
@@ -95,7 +96,18 @@ pub(super) fn fact(fact: &Fact) -> String {
             let what = what.as_str().replace('_', " ");
             format!("refused{}: {what}, {}", of(*customer), count(*times, "time", "times"))
         }
-        other => of_customer(other),
+        Fact::ParticipationChanged { .. }
+        | Fact::CustomerErased { .. }
+        | Fact::Collected { .. }
+        | Fact::Pulled { .. }
+        | Fact::ErasureStepped { .. }
+        | Fact::ErasureDone { .. }
+        | Fact::LevelBound { .. }
+        | Fact::PseudonymLookedUp { .. }
+        | Fact::KeysRatcheted { .. }
+        | Fact::BridgeMade { .. }
+        | Fact::BridgeErased { .. }
+        | Fact::Exported { .. } => of_customer(fact),
     }
 }
 
@@ -107,11 +119,12 @@ fn of_customer(fact: &Fact) -> String {
         }
         Fact::CustomerErased { customer, .. } => format!("{} erased", number::text(*customer)),
         Fact::Collected { customer, under: decided, events, withheld, fields: counts, .. } => {
-            let refused = withheld.iter().map(|(reason, n)| format!(", {} withheld: {reason}", grouped(*n)));
+            let refused = withheld.values().fold(0_u64, |sum, n| sum.saturating_add(*n));
+            let refused =
+                if refused > 0 { format!(", {} withheld", grouped(refused)) } else { String::new() };
             let place =
                 decided.as_ref().map(|d| format!(" under {}, {}", under(d), d.product)).unwrap_or_default();
             let events = count(*events, "event", "events");
-            let refused = refused.collect::<String>();
             format!("{}: {events} stored{place}{refused}; {}", number::text(*customer), fields(counts))
         }
         Fact::Pulled { customer, recipient, purpose, under: decided, batches, events, .. } => format!(
@@ -123,24 +136,7 @@ fn of_customer(fact: &Fact) -> String {
             decided.product,
             decided.dictionary
         ),
-        Fact::ErasureStepped { erasure, customer, scope, step, records } => {
-            let records = count(*records, "batch", "batches");
-            let (scope, step) = (scope.as_str().replace('_', " "), step.as_str().replace('_', " "));
-            format!("erasure {erasure}{} by {scope}: {step}, {records}", of(*customer))
-        }
-        Fact::ErasureDone {
-            erasure, customer, scope, class, events, rewritten, removed, notified, ..
-        } => {
-            let class = class.map(|class| format!(" ({class})")).unwrap_or_default();
-            format!(
-                "erasure {erasure}{} by {scope}{class} done: {} gone, {} rewritten, {} removed, {} told",
-                of(*customer),
-                count(*events, "event", "events"),
-                count(*rewritten, "batch", "batches"),
-                count(*removed, "batch", "batches"),
-                count(*notified, "subscription", "subscriptions")
-            )
-        }
+        Fact::ErasureStepped { .. } | Fact::ErasureDone { .. } => of_erasure(fact),
         Fact::LevelBound { customer, revision, records, lowered, removed, .. } => format!(
             "revision {revision} of {} bound what was queued: of {}, {} lowered and {} removed",
             number::text(*customer),
@@ -173,4 +169,27 @@ fn of_customer(fact: &Fact) -> String {
         | Fact::DataLossAccepted { .. }
         | Fact::Refused { .. } => String::new(),
     }
+}
+
+/// What a fact about an erasure says.
+fn of_erasure(fact: &Fact) -> String {
+    if let Fact::ErasureStepped { erasure, customer, scope, step, records } = fact {
+        let records = count(*records, "batch", "batches");
+        let (scope, step) = (scope.as_str().replace('_', " "), step.as_str().replace('_', " "));
+        return format!("erasure {erasure}{} by {scope}: {step}, {records}", of(*customer));
+    }
+    let Fact::ErasureDone { erasure, customer, scope, class, events, rewritten, removed, notified, .. } =
+        fact
+    else {
+        return String::new();
+    };
+    let class = class.map(|class| format!(" ({class})")).unwrap_or_default();
+    format!(
+        "erasure {erasure}{} by {scope}{class} done: {} gone, {} rewritten, {} removed, {} told",
+        of(*customer),
+        count(*events, "event", "events"),
+        count(*rewritten, "batch", "batches"),
+        count(*removed, "batch", "batches"),
+        count(*notified, "subscription", "subscriptions")
+    )
 }

@@ -10,7 +10,7 @@ use crate::cli::connect::{BindingClient, refused};
 use crate::cli::exit::Failure;
 use crate::cli::output::{Output, grouped, pairs, right, table};
 use crate::grpc::proto::admin::binding_report::State;
-use crate::grpc::proto::admin::{BindingReport, GetBindingRequest, SetParticipationRequest};
+use crate::grpc::proto::admin::{BindingReport, GetBindingRequest, Participation, PreviewBindingRequest};
 use crate::model::CustomerId;
 
 /// How often a binding is asked how far it is.
@@ -32,9 +32,10 @@ pub(super) struct BindingArgs {
 /// Counts what a change would do. Nothing is changed.
 pub(super) async fn preview(
     bindings: &mut BindingClient,
-    request: SetParticipationRequest,
+    participation: Option<Participation>,
     out: Output,
 ) -> Result<(), Failure> {
+    let request = PreviewBindingRequest { participation };
     let report = bindings.preview_binding(request).await.map_err(|status| refused(&status))?;
     show(&report.into_inner(), out)
 }

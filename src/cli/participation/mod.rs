@@ -203,7 +203,7 @@ async fn set(server: &Server, admin: &mut AdminClient, args: SetArgs, out: Outpu
     let participation = Some(participation);
     let request = SetParticipationRequest { participation, changed_by, change_reason, if_revision };
     if args.dry_run {
-        return binding::preview(&mut server.binding().await?, request, out).await;
+        return binding::preview(&mut server.binding().await?, request.participation, out).await;
     }
     let set = admin.set_participation(request).await.map_err(|status| refused(&status))?;
     show(&set.into_inner(), out)
