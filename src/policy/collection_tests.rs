@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::super::sample::{Edit, customer, edited, name, policy};
 use super::super::{Ask, Decision, Policy, compile, shipped};
 use super::{Collection, CollectionState, Wish};
-use crate::model::{Delivery, Participation, RawText, Reason};
+use crate::model::{Delivery, Participation, Purpose, RawText, Reason};
 
 fn decide(policy: &Policy, participation: Option<&Participation>, product: &str) -> Decision {
     policy.decide(&Ask {
@@ -38,6 +38,8 @@ fn every_field_is_wanted_in_its_form_or_not_for_a_reason() {
     let policy = policy();
     let standard = plan(&policy, &customer(&["ceip=standard"]), "vcenter");
     let enhanced = plan(&policy, &customer(&["ceip=enhanced", "operational=operational"]), "vcenter");
+    let less = Participation { purposes_off: vec![Purpose::Improve], ..customer(&["ceip=enhanced"]) };
+    let off = plan(&policy, &less, "vcenter");
     for (plan, event, path, expected) in [
         (&standard, "vm.inventory", "host", stored("pseudonym", "pseudonym")),
         (&standard, "vm.power_on", "vm_id", stored("pseudonym", "pseudonym, rotating")),
@@ -57,8 +59,12 @@ fn every_field_is_wanted_in_its_form_or_not_for_a_reason() {
         (&enhanced, "support.log_line", "message", stored("redact", "redact")),
         (&enhanced, "guest.customization", "script", Wish::Unwanted(Reason::Forbidden)),
         (&enhanced, "guest.customization", "admin_password", Wish::Unwanted(Reason::Forbidden)),
-        // Found in the log beside it.
+        // Found in the log beside it; that of another program has no say there.
         (&enhanced, "client.feature_used", "user_name", Wish::Context(Reason::Level)),
+        (&enhanced, "entitlement.status", "contact.name", Wish::Unwanted(Reason::Level)),
+        (&off, "vm.inventory", "host", Wish::Context(Reason::Purpose)),
+        (&off, "vm.inventory", "vcpus", Wish::Unwanted(Reason::Purpose)),
+        (&off, "guest.customization", "admin_password", Wish::Unwanted(Reason::Purpose)),
     ] {
         assert_eq!(wish(plan, event, path), expected, "{event} {path}");
     }

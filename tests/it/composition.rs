@@ -21,7 +21,7 @@ use usaged::sanitize::{
     strike,
 };
 
-use crate::dictionary_events::{make, text};
+use crate::dictionary_events::{field, make, text};
 use crate::golden_levels::example;
 use crate::made_up::{self, Dice, LEVELS, PRODUCT, PROGRAM, REGIONS};
 use crate::stored_leaves::{self, Leaf};
@@ -315,6 +315,37 @@ fn lowering_gives_the_bytes_of_the_lower_level_for_the_shipped_policy() {
         }
     });
     assert!(compared.get() > 500, "{} batches were compared", compared.get());
+}
+
+// covers: P1, P6
+#[test]
+fn an_identifier_of_an_event_that_is_not_stored_is_found_in_the_text_of_its_program_and_of_no_other() {
+    let policy = Arc::new(compile(&shipped()).unwrap().0);
+    let one = |name: &str, fields: &[(&str, &str)]| Event {
+        name: name.into(),
+        fields: fields.iter().map(|(path, value)| field(*path, text(*value))).collect(),
+        ..Event::default()
+    };
+    let events = vec![
+        one("support.log_line", &[("message", "renamed Prod VM 1, by Rita Book, secret open sesame")]),
+        one("vm.inventory", &[("vm", "Prod VM 1")]),
+        one("guest.customization", &[("admin_password", "open sesame")]),
+        one("entitlement.status", &[("licence", "Rita Book")]),
+    ];
+    let request = request("vcenter", "", events);
+    let full = Terms::full(&["ceip=enhanced", "operational=operational"]);
+    let less = Terms { off: vec![Purpose::Improve], ..full.clone() };
+    for (terms, stored) in [(&full, 3), (&less, 1)] {
+        let batches = terms.sanitize(&policy, &request, &secret());
+        let ceip = batches.iter().find(|batch| batch.program().as_str() == "ceip").unwrap();
+        assert_eq!(ceip.events(), stored);
+        let (_, leaves) = stored_leaves::read(ceip.body());
+        let message = leaves.iter().find(|leaf| leaf.path == "message").unwrap();
+        let Kind::StringValue(message) = &message.value else { panic!("{message:?}") };
+        let rest = message.strip_prefix("renamed p1-object_name-s-").unwrap();
+        assert!(rest.ends_with(", by Rita Book, secret [secret]"), "{message}");
+    }
+    assert_eq!(check(&policy, &request, &[full, less]), 6);
 }
 
 /// The time of the event of this place in a request, by which it is told from the others.

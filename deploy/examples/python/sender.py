@@ -48,19 +48,21 @@ class Plan:
         self.collects = answer.state in (pb.CollectionPlan.DELIVER, pb.CollectionPlan.AUDIT)
         self.remedy = answer.remedy
         self.instance = any(program.instance_form for program in answer.programs)
-        # For each event that is wanted: the paths that are stored, those that only help to redact text,
-        # and those that are such text.
-        self.stored, self.context, self.text = {}, {}, {}
+        # For each event that is wanted: the paths that are stored, and those that are text which is redacted.
+        # For every event: those that only help to redact the text of its program.
+        self.stored, self.context, self.text, self.program = {}, {}, {}, {}
         for event in answer.events:
+            paths = lambda test: frozenset(field.path for field in event.fields if test(field))
+            self.program[event.name] = event.program
+            self.context[event.name] = paths(lambda field: field.wish == pb.FieldPlan.CONTEXT)
             if event.wanted:
-                paths = lambda test: frozenset(field.path for field in event.fields if test(field))
                 self.stored[event.name] = paths(lambda field: field.wish == pb.FieldPlan.WANTED)
-                self.context[event.name] = paths(lambda field: field.wish == pb.FieldPlan.CONTEXT)
                 self.text[event.name] = paths(lambda field: field.treatment == "redact")
 
     def of_interest(self, event):
-        """The paths of an event that may have to be sent, or None if the event is not wanted."""
-        return self.stored[event] | self.context[event] if event in self.stored else None
+        """The paths of an event that may have to be sent, or None if nothing of the event is."""
+        context = self.context.get(event)
+        return self.stored.get(event, frozenset()) | context if event in self.stored or context else None
 
 
 def inside(path, paths):
@@ -110,12 +112,17 @@ def strip(value, path, paths):
 
 
 def strip_events(events, plan):
-    """The events that the plan wants, each with what it wants of it."""
-    wanted = [event for event in events if event.name in plan.stored]
-    has_text = any(inside(field.name, plan.text[event.name]) for event in wanted for field in event.fields)
+    """What the plan wants of events, and whether there is text in it that is redacted."""
+    is_text = lambda event: any(inside(field.name, plan.text[event.name]) for field in event.fields)
+    # The programs that have text here which is redacted. Only beside that is context of use.
+    redacted = {plan.program[event.name] for event in events if event.name in plan.stored and is_text(event)}
     stripped = []
-    for event in wanted:
-        paths = plan.stored[event.name] | (plan.context[event.name] if has_text else frozenset())
+    for event in events:
+        paths = plan.stored.get(event.name, frozenset())
+        if plan.program.get(event.name) in redacted:
+            paths |= plan.context[event.name]
+        if event.name not in plan.stored and not any(inside(field.name, paths) for field in event.fields):
+            continue
         copy = pb.Event(name=event.name, needed_level=event.needed_level)
         if event.HasField("time"):
             copy.time.CopyFrom(event.time)
@@ -123,7 +130,7 @@ def strip_events(events, plan):
             if inside(field.name, paths):
                 copy.fields.add(name=field.name, value=strip(field.value, field.name, paths))
         stripped.append(copy)
-    return stripped
+    return stripped, bool(redacted)
 
 
 class Spool:
@@ -241,9 +248,10 @@ class Sender:
         """Puts what was collected into the spool, and sends what is in the spool, as far as that is possible now."""
         self.refresh()
         if self.plan and self.plan.collects:
-            events, self.pending, self.pending_bytes = strip_events(self.pending, self.plan), [], 0
+            events, has_text = strip_events(self.pending, self.plan)
+            self.pending, self.pending_bytes = [], 0
             if events:
-                self.spool.put(self.request(str(uuid.uuid4()), events))
+                self.spool.put(self.request(str(uuid.uuid4()), events, has_text))
         for name in self.spool.names():
             # What the receipt before has changed comes first.
             self.refresh()
@@ -254,11 +262,12 @@ class Sender:
             if not self.send(name):
                 return
 
-    def request(self, batch_id, events):
+    def request(self, batch_id, events, has_text):
         request = pb.SubmitRequest(
             batch_id=batch_id,
             product=self.options.product,
-            instance=self.options.instance if self.plan.instance else "",
+            # Like other context it is found in text that is redacted.
+            instance=self.options.instance if self.plan.instance or has_text else "",
             region=self.options.region,
             events=events,
             plan_version=self.plan.version,
@@ -296,13 +305,13 @@ class Sender:
             return
         for name in self.spool.names():
             waiting = self.spool.get(name)
-            events = strip_events(waiting.events, self.plan)
+            events, has_text = strip_events(waiting.events, self.plan)
             if not events:
                 self.spool.drop(name)
             else:
                 # The same id: if an earlier attempt was stored after all, the collector says so, and nothing is
                 # counted twice.
-                self.spool.put(self.request(waiting.batch_id, events), name)
+                self.spool.put(self.request(waiting.batch_id, events, has_text), name)
 
     def stop(self):
         self.pending, self.pending_bytes = [], 0

@@ -245,8 +245,8 @@ pub(super) fn mac(view: View<'_>, word: Word) -> Option<Finding> {
         _ => false,
     };
     let more = view.at(groups.end) == separator && view::is(view.at(groups.end + 1), WORD);
-    let ends = !view::is(view.at(groups.end), WORD) && (!more || separator == b'.');
-    if is_mac && ends { Finding::of(word.start, groups.end, Class::MacAddress) } else { None }
+    let goes_on = view::is(view.at(groups.end), WORD) || (more && separator != b'.');
+    if is_mac && !goes_on { Finding::of(word.start, groups.end, Class::MacAddress) } else { None }
 }
 
 /// Twelve digits that are a MAC address because of their vendor, or because something says so.

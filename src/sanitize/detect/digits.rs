@@ -16,7 +16,7 @@ pub(super) struct Digits {
     pub(super) plus: bool,
     /// Whether a group is in parentheses.
     pub(super) parens: bool,
-    all: [u8; DIGITS],
+    values: [u8; DIGITS],
     count: usize,
     groups: [Group; GROUPS],
     group_count: usize,
@@ -41,7 +41,7 @@ impl Digits {
             start: word.start,
             plus: false,
             parens: false,
-            all: [0; DIGITS],
+            values: [0; DIGITS],
             count: 0,
             groups: [Group::default(); GROUPS],
             group_count: 0,
@@ -78,7 +78,7 @@ impl Digits {
     }
 
     fn push(&mut self, digits: &[u8], end: usize, before: u8) {
-        for (slot, digit) in self.all.iter_mut().skip(self.count).zip(digits) {
+        for (slot, digit) in self.values.iter_mut().skip(self.count).zip(digits) {
             *slot = digit.wrapping_sub(b'0');
         }
         self.count += digits.len();
@@ -96,7 +96,7 @@ impl Digits {
     pub(super) fn of(&self, count: usize) -> &[u8] {
         let total =
             count.checked_sub(1).and_then(|last| self.groups().get(last)).map_or(0, |group| group.total);
-        self.all.get(..total).unwrap_or_default()
+        self.values.get(..total).unwrap_or_default()
     }
 
     /// Whether the first groups have these lengths and nothing but this between them, or anything for 0.

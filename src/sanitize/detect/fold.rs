@@ -13,6 +13,12 @@ pub(in crate::sanitize) struct Folded {
     origins: Vec<u32>,
 }
 
+impl std::fmt::Debug for Folded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Folded(..)")
+    }
+}
+
 impl Drop for Folded {
     fn drop(&mut self) {
         self.text.zeroize();

@@ -243,16 +243,15 @@ fn is_flag(view: View<'_>, start: usize) -> bool {
 fn value_end(view: View<'_>, start: usize, quote: u8, most: usize) -> usize {
     let mut at = start;
     while at - start < most {
-        let ends = match view.at(at) {
-            0 | b'\n' | b'\r' => true,
-            // In quotes everything belongs to it, up to its own quote.
-            byte if quote != 0 => byte == quote,
-            b'"' | b'\'' | b'`' | b'<' | b'&' | b';' => true,
-            b',' | b')' | b']' | b'}' | b'|' | b'>' => !view::is(view.at(at + 1), WORD | NAME),
-            byte => view::is(byte, SPACE),
-        };
-        if ends {
-            break;
+        let byte = view.at(at);
+        match byte {
+            0 | b'\n' | b'\r' => break,
+            byte if quote != 0 && byte == quote => break,
+            _ if quote != 0 => {}
+            b'"' | b'\'' | b'`' | b'<' | b'&' | b';' => break,
+            b',' | b')' | b']' | b'}' | b'|' | b'>' if !view::is(view.at(at + 1), WORD | NAME) => break,
+            byte if view::is(byte, SPACE) => break,
+            _ => {}
         }
         at += 1;
     }

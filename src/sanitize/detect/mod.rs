@@ -51,8 +51,8 @@ pub(super) trait Lookup {
     /// Where the longest known identifier ends that begins at `start`, at the end of a word, and its number.
     fn longest(&self, text: &[u8], start: usize) -> Option<(usize, usize)>;
 
-    /// Whether there are none.
-    fn is_empty(&self) -> bool;
+    /// Whether one may begin at `start`: a first look, by a few bytes.
+    fn may_begin(&self, text: &[u8], start: usize) -> bool;
 }
 
 /// Knows nothing.
@@ -65,8 +65,8 @@ impl Lookup for Nothing {
     }
 
     #[inline]
-    fn is_empty(&self) -> bool {
-        true
+    fn may_begin(&self, _: &[u8], _: usize) -> bool {
+        false
     }
 }
 
@@ -135,10 +135,14 @@ impl<'t, L: Lookup> Scan<'t, L> {
     #[inline]
     fn past_plain(&self, word: Word) -> Option<usize> {
         let far = self.sign == usize::MAX || self.sign > word.end + host::LOCAL_BYTES;
-        if !far || self.url.is_some() || !self.known.is_empty() {
+        if !far || self.url.is_some() {
             return None;
         }
-        plain::past(self.view, word, word.start < self.name_end)
+        let end = plain::past(self.view, word, word.start < self.name_end)?;
+        // A date and a time are three words, and a known identifier may begin with each.
+        let begins = |at: &usize| *at == word.start || !view::is(self.view.before(*at), WORD);
+        let known = (word.start..end).filter(begins).any(|at| self.known.may_begin(self.text, at));
+        (!known).then_some(end)
     }
 
     /// What is found by where a word stands: in a URL, before an `@`, after a sign.

@@ -21,10 +21,11 @@ fn weighted(digits: &[u8], weights: &[u32]) -> u32 {
 
 /// Whether six digits are day, month and year, in this or in the other order.
 fn is_date(digits: &[u8], day_first: bool) -> bool {
-    let ([first, month, last], []) = digits.as_chunks::<2>() else { return false };
-    let number = |[tens, ones]: [u8; 2]| tens * 10 + ones;
-    let (month, day) = (number(*month), number(if day_first { *first } else { *last }));
-    (1..=12).contains(&month) && (1..=31).contains(&day)
+    let (pairs, _) = digits.as_chunks::<2>();
+    let [first, second, third] = pairs else { return false };
+    let of = |[tens, ones]: &[u8; 2]| tens * 10 + ones;
+    let day = if day_first { of(first) } else { of(third) };
+    (1..=12).contains(&of(second)) && (1..=31).contains(&day)
 }
 
 /// A number in one form, and how it is checked.
@@ -89,9 +90,8 @@ pub(super) fn number(view: View<'_>, digits: &Digits) -> Option<Finding> {
 
 /// Social security number, or the number of a taxpayer without one.
 fn us(digits: &[u8]) -> bool {
-    let (Some(area), Some(group), Some(serial)) = (digits.get(..3), digits.get(3..5), digits.get(5..)) else {
-        return false;
-    };
+    let (Some((area, rest)), 9) = (digits.split_at_checked(3), digits.len()) else { return false };
+    let (group, serial) = rest.split_at(2);
     let (area, group) = (value(area), value(group));
     let itin = matches!(area, 900..=999) && matches!(group, 50..=65 | 70..=88 | 90..=92 | 94..=99);
     let ssn = !matches!(area, 0 | 666 | 900..=999) && group > 0 && value(serial) > 0;

@@ -52,8 +52,9 @@ fn issuer(digits: &[u8]) -> Option<bool> {
     let usual: &[usize] = match (head(1), head(2), head(3), head(4)) {
         (4, ..) | (_, 51..=55, ..) | (.., 2221..=2720 | 3528..=3589) => &[16],
         (_, 34 | 37, ..) => &[15],
-        (.., 6011) | (_, 62 | 65, ..) | (_, _, 644..=649, _) => &[16, 19],
+        (.., 6011) | (_, 65, ..) | (_, _, 644..=649, _) => &[16, 19],
         (_, _, 300..=305, _) | (_, 36 | 38 | 39, ..) => &[14],
+        (_, 62, ..) => &[16, 19],
         // Maestro and the cards of before: no length of their own.
         (.., 1800 | 2131) | (_, 35 | 50 | 56..=69, ..) => &[],
         _ => return None,
@@ -178,7 +179,7 @@ const IBAN: [(&[u8; 2], u8); 88] = [
 
 /// An IBAN, from its country on: the country's length, in groups or not, and 1 modulo 97.
 pub(super) fn iban(view: View<'_>, word: Word) -> Option<Finding> {
-    let &[first, second, third, fourth] = view.ahead(word.start, 4) else { return None };
+    let [first, second, third, fourth] = *view.ahead(word.start, 4).first_chunk::<4>()?;
     if !view::is(first, LETTER)
         || !view::is(second, LETTER)
         || !view::is(third, DIGIT)

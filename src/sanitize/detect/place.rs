@@ -78,9 +78,12 @@ pub(super) fn pair(view: View<'_>, word: Word) -> Option<Finding> {
     let precise = most >= 5 && first.whole > 0 && second.whole > 0;
     let marked = first_marked && second_marked && most >= 2;
     let in_range = first.whole <= 90 && second.whole <= 180;
-    let last = !view::is(view.at(end), WORD)
-        && (view.at(end) != b'.' || !view::is(view.at(end + 1), DIGIT))
-        && (view.at(end) != b',' || !view::is(view.at(end + 2), DIGIT));
+    let (after, next) = (view.at(end), view.at(end + 1));
+    // A decimal point, or a third number of a list.
+    let goes_on = view::is(after, WORD)
+        || (after == b'.' && view::is(next, DIGIT))
+        || (after == b',' && view::is(view.at(end + 2), DIGIT));
+    let last = !goes_on;
     let found = in_range && last && (marked || precise || (most >= 3 && told()));
     if found { Finding::of(start, end, Class::Location) } else { None }
 }

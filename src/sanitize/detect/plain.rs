@@ -61,7 +61,7 @@ fn number(view: View<'_>, word: Word, before: u8, after: u8) -> Option<usize> {
 
 /// `18:01:47`, and nothing that would make an address of it.
 fn time(view: View<'_>, word: Word, before: u8) -> Option<usize> {
-    let &[b':', a, b, b':', c, d, after] = view.ahead(word.end, 7) else { return None };
+    let [b':', a, b, b':', c, d, after] = *view.ahead(word.end, 7).first_chunk::<7>()? else { return None };
     let digits = [a, b, c, d].iter().all(u8::is_ascii_digit);
     let alone = !matches!(before, b':' | b'.' | b'-' | b'_')
         && !view::is(after, WORD)
@@ -71,7 +71,7 @@ fn time(view: View<'_>, word: Word, before: u8) -> Option<usize> {
 
 /// `2024-03-15`, and nothing that would make a name of it.
 fn date(view: View<'_>, word: Word, before: u8) -> Option<usize> {
-    let &[first, a, b, second, c, d, after] = view.ahead(word.end, 7) else { return None };
+    let [first, a, b, second, c, d, after] = *view.ahead(word.end, 7).first_chunk::<7>()?;
     let digits = [a, b, c, d].iter().all(u8::is_ascii_digit) && first == second;
     let before = !view::is(before, view::NAME | BEGINS) && !matches!(before, b'+' | b':');
     let after = after == b'T' || (view::is(after, SPACE | QUIET) && after != place::DEGREE);

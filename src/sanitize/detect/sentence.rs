@@ -39,7 +39,7 @@ pub(super) fn account(view: View<'_>, word: Word) -> Option<Finding> {
         }
         _ => {
             fits(&[b"for", b"invalid", b"illegal", b"unknown", b"by", b"of", b"as"])
-                || [&b" from "[..], b" logge", b" on fr", b" authe", b" login"].contains(&after)
+                || matches!(after, b" from " | b" logge" | b" on fr" | b" authe" | b" login")
         }
     };
     let begins = text.first().is_some_and(|byte| view::is(*byte, LETTER | view::HIGH | UNDERSCORE));

@@ -162,13 +162,13 @@ impl Known {
 
     /// Makes what was added ready to be looked for.
     pub(super) fn finish(&mut self) {
-        let Self { arena, keys, filter, hasher, .. } = self;
+        let Self { arena, keys, filter, .. } = self;
         let text = |key: &Key| arena.get(index(key.start)..index(key.start + key.len)).unwrap_or_default();
         // Of equal spellings the one that came first.
         keys.sort_unstable_by(|a, b| text(a).cmp(text(b)).then(a.entry.cmp(&b.entry)));
         keys.dedup_by(|a, b| text(a) == text(b));
         for key in keys.iter() {
-            let slot = slot(hasher, text(key));
+            let slot = slot(text(key));
             if let Some(word) = filter.0.get_mut(slot / 64) {
                 *word |= 1 << (slot % 64);
             }
@@ -209,31 +209,27 @@ fn account(canonical: &[u8]) -> Option<&[u8]> {
     canonical.get(..at)
 }
 
-fn slot(hasher: &FixedState, text: &[u8]) -> usize {
+/// The place of a spelling in the filter: its first four bytes, folded and multiplied (Fibonacci hashing).
+#[inline]
+fn slot(text: &[u8]) -> usize {
     let first: [u8; 4] = text.first_chunk().copied().unwrap_or_default();
-    let hash = hasher.hash_one(u32::from_le_bytes(first.map(|byte| byte.to_ascii_lowercase())));
-    usize::try_from(hash % 4096).unwrap_or(0)
+    let folded = u32::from_le_bytes(first.map(|byte| byte.to_ascii_lowercase()));
+    usize::try_from(folded.wrapping_mul(0x9E37_79B1) >> 20).unwrap_or(0)
 }
 
 impl Lookup for &Known {
     #[inline]
-    fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+    fn may_begin(&self, text: &[u8], start: usize) -> bool {
+        let slot = slot(text.get(start..).unwrap_or_default());
+        !self.keys.is_empty() && self.filter.0.get(slot / 64).is_some_and(|bits| bits >> (slot % 64) & 1 == 1)
     }
 
     #[inline]
     fn longest(&self, text: &[u8], start: usize) -> Option<(usize, usize)> {
-        if self.keys.is_empty() {
+        if !self.may_begin(text, start) {
             return None;
         }
-        let rest = text.get(start..)?;
-        let slot = slot(&self.hasher, rest);
-        let bits = self.filter.0.get(slot / 64).copied().unwrap_or(0);
-        if bits >> (slot % 64) & 1 == 0 {
-            None
-        } else {
-            self.walk(rest).map(|(len, number)| (start + len, number))
-        }
+        self.walk(text.get(start..)?).map(|(len, number)| (start + len, number))
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! What is found does not depend on the level ([`super::detect`], and the [`known`] identifiers of the batch);
 //! only what replaces it does. So text that was redacted at one level can be brought down to a stricter one
-//! without the raw text, with the same bytes ([`lower`]).
+//! without the raw text, with the same bytes ([`lower()`]).
 
 mod find;
 mod gather;
@@ -17,7 +17,7 @@ mod writer;
 #[cfg(test)]
 mod redact_tests;
 
-pub use find::{Found, find};
+pub use find::{Finder, Found, find};
 pub use listed::in_listed_value;
 #[allow(unused_imports, reason = "called by whoever brings stored batches down")]
 pub(super) use lower::lower;
