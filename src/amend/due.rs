@@ -14,6 +14,7 @@ use crate::store::{
 };
 
 /// What becomes of a record.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub(super) enum Due {
     /// Nothing: it holds what it should.
     Same,

@@ -95,7 +95,9 @@ impl Shared {
             self.store.write_meta(ops, true).await?;
         }
         let mut erasures = self.erasures.lock().unwrap_or_else(PoisonError::into_inner);
-        old.iter().for_each(|erasure| drop(erasures.remove(&erasure.id)));
+        for erasure in &old {
+            erasures.remove(&erasure.id);
+        }
         Ok(())
     }
 

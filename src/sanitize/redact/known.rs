@@ -103,22 +103,23 @@ impl Known {
         }
         let (value, canonical) = match canonical::canonical(class, value, scratch) {
             Canonical::Identifier(canonical) => (value, canonical),
-            Canonical::Known(_) => return,
             // What has not the form of its class, or has none: a secret goes by what it is.
             Canonical::Malformed if std::str::from_utf8(value).is_ok() => (value, value),
-            Canonical::Malformed => return,
+            Canonical::Known(_) | Canonical::Malformed => return,
         };
         let value = value.trim_ascii();
         let entry = self.entry(class, canonical);
         self.key(canonical, entry);
         self.key(value, entry);
         // A name without its domain is the same machine, an account without its domain the same account.
-        let part = match class {
-            Class::HostName => canonical.split(|byte| *byte == b'.').next().filter(|name| {
+        let part = if class == Class::HostName {
+            canonical.split(|byte| *byte == b'.').next().filter(|name| {
                 name.len() < canonical.len() && name.iter().any(|byte| byte.is_ascii_digit() || *byte == b'-')
-            }),
-            Class::UserId => account(canonical),
-            _ => None,
+            })
+        } else if class == Class::UserId {
+            account(canonical)
+        } else {
+            None
         };
         if let Some(part) = part.filter(|part| BYTES.contains(&part.len())) {
             let entry = self.entry(class, part);

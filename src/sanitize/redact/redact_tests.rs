@@ -1,6 +1,6 @@
 //! Tests: what replaces what is found, the bound, and that lowering gives what redacting at once gives.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 
