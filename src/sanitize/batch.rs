@@ -8,7 +8,7 @@ use crate::model::{
 };
 
 /// The sanitised events of one request that belong to one program, at one level. Only
-/// [`super::sanitize`] makes one, and [`super::lower`] and [`super::strike`] make less of one:
+/// [`super::sanitize`] makes one, and [`super::lower()`] and [`super::strike()`] make less of one:
 ///
 /// ```compile_fail,E0451
 /// # use usaged::sanitize::SanitizedBatch;
