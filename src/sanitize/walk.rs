@@ -78,12 +78,10 @@ impl<'w, 'a> Walk<'w, 'a> {
             Shape::Scalar { kind, action } => {
                 Ok(self.scalar_field(field, planned.max_bytes, (*kind, action), &value, number))
             }
-            nested @ (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. })
-                if planned.spec.purposes.is_empty() =>
-            {
-                self.pass_over(nested, value)
-            }
             nested @ (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) => {
+                if planned.spec.purposes.is_empty() {
+                    return self.pass_over(nested, value);
+                }
                 // What has the wrong type takes no place in the table of fields either.
                 if container(nested, &value).is_none() {
                     return Ok(Err(Reason::WrongType));

@@ -55,7 +55,7 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     });
     group.finish();
 
-    let line = |n: usize| LINES.get(n % LINES.len()).copied().unwrap_or_default();
+    let line = |n: usize| LINES.iter().cycle().nth(n % LINES.len()).copied().unwrap_or_default();
     let request = requests::request(0, EVENTS, |n| requests::log_line(line(n)));
     let desk = Desk::new("enhanced");
     let stored = desk.batch(&request);

@@ -185,7 +185,7 @@ fn value(field: &Field, random: &mut StdRng, sent: &mut Sent) -> Json {
 }
 
 /// A text, and the identifiers in it if it is not one as a whole.
-#[expect(clippy::wildcard_enum_match_arm, reason = "every other class is an identifier as a whole")]
+#[expect(clippy::wildcard_enum_match_arm, reason = "`whole` names every class that is not taken apart here")]
 fn text(field: &Field, random: &mut StdRng) -> (String, Vec<String>) {
     let own: u64 = random.random_range(1 << 40..1 << 44);
     match field.class() {

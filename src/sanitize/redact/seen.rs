@@ -29,7 +29,7 @@ impl Seen {
         match what {
             What::Class(class) => class.index(),
             What::Known(_) => KINDS,
-            what @ (What::NationalId | What::Iban | What::PaymentCard | What::Token) => {
+            What::NationalId | What::Iban | What::PaymentCard | What::Token => {
                 let at = What::CLASSLESS.iter().position(|known| *known == what);
                 IdentifierClass::ALL.len() + at.unwrap_or(KINDS)
             }
