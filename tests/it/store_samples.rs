@@ -168,7 +168,10 @@ impl Bench {
     pub fn crashed(&self) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("data");
-        copy(&self.path, &path);
+        // The database may take a file away while it is copied: then there is a newer state to copy.
+        while !copied(&self.path, &path) {
+            std::fs::remove_dir_all(&path).unwrap();
+        }
         let options = Options { dir: path.clone(), ..self.options.clone() };
         Self { home: Some(dir), path, options, clock: self.clock.clone() }
     }
@@ -183,17 +186,26 @@ impl Bench {
     }
 }
 
-fn copy(from: &Path, to: &Path) {
+/// Copies a directory; whether everything was still there.
+fn copied(from: &Path, to: &Path) -> bool {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let (path, kind) = (entry.as_ref().unwrap().path(), entry.as_ref().unwrap().file_type().unwrap());
         let target = to.join(entry.unwrap().file_name());
-        if kind.is_dir() {
-            copy(&path, &target);
+        let is_there = if kind.is_dir() {
+            copied(&path, &target)
         } else {
-            std::fs::copy(&path, &target).unwrap();
+            match std::fs::copy(&path, &target) {
+                Ok(_) => true,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        if !is_there {
+            return false;
         }
     }
+    true
 }
 
 /// Stores the batches `numbers`, one after the other.
