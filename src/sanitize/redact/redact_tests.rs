@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 
@@ -12,10 +12,14 @@ use crate::policy::{Epoch, NameTable, Redaction};
 use crate::sanitize::{CustomerSalt, CustomerSecret, DataRoot, ProgramKeys, Ratchet};
 
 fn keys() -> Arc<ProgramKeys> {
-    let root = DataRoot::new([5; 32]);
-    let secret =
-        CustomerSecret::derive(&root, &CustomerSalt::new([7; 32]), Ratchet::new(0, [6; 32]), CustomerKey(1));
-    secret.program(&ProgramName::new("ceip").unwrap(), 690)
+    // Derived once: a ratchet goes through every epoch before.
+    static KEYS: LazyLock<Arc<ProgramKeys>> = LazyLock::new(|| {
+        let (root, salt, ratchet) =
+            (DataRoot::new([5; 32]), CustomerSalt::new([7; 32]), Ratchet::new(0, [6; 32]));
+        let secret = CustomerSecret::derive(&root, &salt, ratchet, CustomerKey(1));
+        secret.program(&ProgramName::new("ceip").unwrap(), 690)
+    });
+    Arc::clone(&KEYS)
 }
 
 /// Rules with these epochs by class, and nothing for the others.
