@@ -1,6 +1,6 @@
 //! Asking for an erasure: what it is of, the fence, and how far it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use rand::Rng as _;
@@ -12,14 +12,17 @@ use super::{Amend, AmendError, Shared, blocking, record};
 use crate::drain::{Notice, Scope as Told};
 use crate::ledger::ErasureStep;
 use crate::model::{
-    CommitNumber, CustomerId, CustomerKey, ErasureId, IdentifierClass, ProgramName, RawText, UnixMillis,
-    limits,
+    CommitNumber, CustomerId, CustomerKey, Delivery, ErasureId, IdentifierClass, Participation, ProgramName,
+    RawText, UnixMillis, limits,
 };
+use crate::policy::Epoch;
 use crate::sanitize::{Erased, NONCE_BYTES, Sought, StrikeError, pseudonym_text};
 use crate::store::{CustomerEntry, MetaOp, MetaTable, Store, suppression_of, suppression_of_mark};
 
 /// Erasures that may be under way or remembered.
 const ERASURES: usize = 10_000;
+/// The revision of a customer's first participation.
+const FIRST_REVISION: u64 = 1;
 /// Bytes of a reference.
 const REFERENCE_BYTES: usize = 64;
 /// Bytes of an original identifier.
@@ -278,7 +281,7 @@ impl Shared {
         let notice = Notice {
             erasure: new.id,
             scope: told(scope, erased.as_ref(), &entry),
-            customers: names(&entry, &programs, &epochs),
+            customers: self.names(&entry, &epochs)?,
             requested: now,
         };
         let erasure = Erasure {
@@ -297,6 +300,35 @@ impl Shared {
         };
         Ok((erasure, erased))
     }
+
+    /// How the customer was named in what was delivered: as the levels that it ever chose treat its id, and in no
+    /// other form, so that who had received a pseudonym does not learn the id from the notice.
+    fn names(&self, entry: &Arc<CustomerEntry>, epochs: &[u32]) -> Result<Vec<String>, AmendError> {
+        let (class, policy) = (IdentifierClass::CustomerId, self.policy.load());
+        let id = entry.change.participation.customer.as_str();
+        let since = self.histories.since(&self.store, entry, FIRST_REVISION)?;
+        let mut names = BTreeSet::new();
+        for participation in since.choices() {
+            // What was delivered before a pause is named as without it.
+            let chosen = Participation { delivery: Delivery::Deliver, ..participation.clone() };
+            for of in policy.class_uses(class, &chosen, &self.options.global_caps) {
+                let keys = |epoch| entry.secret.program(&of.program, epoch);
+                let Some(stable) = keys(0).token(class, Epoch::Stable, id.as_bytes()) else { continue };
+                for treatment in &of.treatments {
+                    match *treatment {
+                        "keep" => drop(names.insert(id.to_owned())),
+                        "stable" => drop(names.insert(pseudonym_text(class, None, &stable))),
+                        "rotating" => names.extend(epochs.iter().filter_map(|epoch| {
+                            let token = keys(*epoch).rotate(class, &stable)?;
+                            Some(pseudonym_text(class, Some(*epoch), &token))
+                        })),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
 }
 
 /// What drainers are told of a scope.
@@ -308,22 +340,4 @@ fn told(scope: Scope, erased: Option<&Erased>, entry: &CustomerEntry) -> Told {
         Scope::Identifier { class } => Told::Identifier { class, tokens: tokens() },
         Scope::Times { from, until } => Told::Times { from, until },
     }
-}
-
-/// How a customer can be named in what was delivered.
-fn names(entry: &CustomerEntry, programs: &[ProgramName], epochs: &[u32]) -> Vec<String> {
-    use crate::policy::Epoch;
-    let id = entry.change.participation.customer.as_str();
-    let class = IdentifierClass::CustomerId;
-    let mut names = vec![id.to_owned()];
-    for program in programs {
-        let stable = entry.secret.program(program, epochs.first().copied().unwrap_or(0));
-        let Some(stable) = stable.token(class, Epoch::Stable, id.as_bytes()) else { continue };
-        names.push(pseudonym_text(class, None, &stable));
-        for epoch in epochs {
-            let token = entry.secret.program(program, *epoch).rotate(class, &stable);
-            names.extend(token.map(|token| pseudonym_text(class, Some(*epoch), &token)));
-        }
-    }
-    names
 }

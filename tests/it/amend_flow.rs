@@ -157,6 +157,14 @@ fn an_identifier_is_erased_from_what_is_stored_and_from_what_arrives_late() {
     assert_eq!(vcpus(&events), expected);
     assert!(said.err.contains(id), "the drainer is told to delete what it has: {}", said.err);
 
+    // The notice names the customer as it was named in what was delivered, and in no other way.
+    let waiting = ok(collector.client(&["drain", "team", "--notices", "--json"], "")).out;
+    let notice =
+        waiting.lines().find_map(|line| serde_json::from_str::<Json>(line).ok()?.get("notice").cloned());
+    let customers = notice.unwrap()["customers"].as_array().unwrap().clone();
+    assert_eq!(customers.len(), 1, "{customers:?}");
+    assert!(customers[0].as_str().unwrap().starts_with("p1-customer_id-s-"), "{customers:?}");
+
     // What happened before the erasure and arrives late is withheld; what happens now is new.
     let late = "{\"name\":\"vm.inventory\",\"time\":\"2026-01-01T00:00:00Z\",\"fields\":{\"host\":\"esx-7.example.com\",\"vcpus\":7}}";
     let at = jiff::Timestamp::now().checked_sub(jiff::SignedDuration::from_hours(1)).unwrap();
