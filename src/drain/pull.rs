@@ -21,7 +21,7 @@ use super::state::Queue;
 use super::totals::Delivered;
 use super::{Drain, DrainError, Shared, blocking, table};
 use crate::model::{CommitNumber, CustomerKey, SubscriptionName, UnixMillis};
-use crate::store::{MetaTable, RecordFault};
+use crate::store::{Basis, MetaTable, RecordFault};
 
 /// Batches that one pull may lease.
 const MAX_BATCHES: usize = 1_000;
@@ -46,8 +46,10 @@ pub struct Delivery {
     pub body: Bytes,
     /// The lease.
     nonce: u64,
-    /// Whose it is, and the revision of the participation that it was delivered under.
-    basis: (CustomerKey, u64),
+    /// Whose it is.
+    customer: CustomerKey,
+    /// What its customer had chosen, and had had erased, when it was opened.
+    basis: Basis,
 }
 
 /// What a pull gives.
@@ -143,8 +145,8 @@ impl Drain {
 }
 
 impl Drain {
-    /// Takes out what may not go out any more, because its customer changed its participation since the pull: to
-    /// be asked right before the batches leave. It is given back, and comes again as far as it may.
+    /// Takes out what may not go out any more, because its customer changed its participation, or had
+    /// something erased, since the pull: to be asked right before the batches leave. It is given back, and comes again as far as it may.
     pub fn keep_fresh(&self, name: &SubscriptionName, deliveries: &mut Vec<Delivery>) {
         let (fresh, stale) = self.shared.sort_out(std::mem::take(deliveries));
         *deliveries = fresh;
@@ -213,17 +215,17 @@ impl Shared {
         Ok(round)
     }
 
-    /// Tells what may go out from what was decided under a participation that has changed since. A customer of whom
-    /// nothing is known any more has changed too. Mostly without a look into the store.
+    /// Tells what may go out from what was opened before its customer changed its participation or had something
+    /// erased. A customer of whom nothing is known any more has changed too, and so, now and then, has one who shares
+    /// a stamp with another: its batches come with the next pull. Mostly without a look into the store.
     fn sort_out(&self, deliveries: Vec<Delivery>) -> (Vec<Delivery>, Vec<Delivery>) {
-        let mut known: BTreeMap<CustomerKey, Option<u64>> = BTreeMap::new();
+        let mut known: BTreeMap<CustomerKey, Option<Basis>> = BTreeMap::new();
         deliveries.into_iter().partition(|delivery| {
-            let (customer, revision) = delivery.basis;
-            let now = *known.entry(customer).or_insert_with(|| {
-                let entry = self.customers.get_by_key(customer).ok().flatten();
-                entry.map(|entry| entry.change.revision)
+            let now = *known.entry(delivery.customer).or_insert_with(|| {
+                let entry = self.customers.get_by_key(delivery.customer).ok().flatten();
+                entry.map(|entry| entry.basis())
             });
-            now == Some(revision)
+            now == Some(delivery.basis)
         })
     }
 
@@ -276,8 +278,9 @@ impl Shared {
                 is_first |= books.mark(customer.key, commit);
                 delivered.push(Delivered { key, events, fields, again: lease.attempts > 1 });
                 let ack_id = AckId { subscription: drainer.nonce, commit, nonce }.text();
-                let basis = (customer.key, lease.cargo.revision);
-                deliveries.push(Delivery { ack_id, attempt: lease.attempts, commit, body, nonce, basis });
+                let (attempt, basis) = (lease.attempts, customer.basis());
+                let customer = customer.key;
+                deliveries.push(Delivery { ack_id, attempt, commit, body, nonce, customer, basis });
             }
             books.count(&drainer.subscription, delivered, now);
             is_first

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use usaged::drain::{AckFailure, Delivery, Options, SkipReason, SubscriptionState};
-use usaged::model::{CommitNumber, Purpose};
-use usaged::store::{Amended, Amendment, Entry, Place};
+use usaged::model::{CommitNumber, ErasureId, Purpose, UnixMillis};
+use usaged::sanitize::Erased;
+use usaged::store::{Amended, Amendment, Entry, MetaOp, MetaTable, Place, suppression_of};
 
-use crate::drain_world::{LEASE, World, at_level, event, jobs, subscription};
+use crate::drain_world::{LEASE, World, acme, at_level, event, jobs, subscription};
 
 async fn world(batches: u8) -> World {
     let mut world = World::new(Options::default(), |_| ()).await;
@@ -83,4 +84,26 @@ async fn a_batch_that_was_leased_or_buried_when_it_was_reduced_does_not_come_bac
     let again = commits(&pull(&world).await);
     assert!(!again.contains(&1) && !again.contains(&2), "{again:?}");
     assert_eq!(gone(&state(&world).await), 2);
+}
+
+// covers: P6
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_opened_before_an_erasure_began_does_not_leave_after_it() {
+    let world = world(3).await;
+    let mut opened = pull(&world).await;
+    world.drain().keep_fresh(&jobs(), &mut opened);
+    assert_eq!(commits(&opened), [1, 2, 3], "nothing has changed");
+    // A part of the customer's data: its participation stays as it is.
+    let (store, id) = (&world.live.store, ErasureId::parse("6f1c8f0e-3f5e-4c55-9d57-0c1f2f6f7a11").unwrap());
+    let customer = store.customer_key(&acme()).unwrap().unwrap();
+    let erased = Erased::times(UnixMillis(0), UnixMillis(1), (world.clock.now(), UnixMillis(i64::MAX)));
+    let (key, value) = (suppression_of(customer, &id), erased.encode());
+    let row = MetaOp::Put { table: MetaTable::Suppressions, key, value };
+    store.write_meta(vec![row, MetaOp::Touch(customer)], true).await.unwrap();
+    world.drain().keep_fresh(&jobs(), &mut opened);
+    assert_eq!(commits(&opened), []);
+    // What is left of them comes with a later pull, as if it had never been leased.
+    let again =
+        world.drain().pull(&jobs(), 99, u64::MAX, Duration::from_secs(30), 0).await.unwrap().deliveries;
+    assert!(!again.is_empty() && again.iter().all(|delivery| delivery.attempt == 1), "{again:?}");
 }
