@@ -11,12 +11,22 @@ python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3 python3
 # The test of a disk that fails a sync injects the error with strace.
 command -v strace >/dev/null || missing+=(strace)
 
+sudo=()
+[ "$(id -u)" = 0 ] || sudo=(sudo)
 if [ ${#missing[@]} -gt 0 ]; then
   echo "usaged: installing ${missing[*]} with apt-get"
-  sudo=()
-  [ "$(id -u)" = 0 ] || sudo=(sudo)
   "${sudo[@]}" apt-get update -qq
   DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq "${missing[@]}" >/dev/null
+fi
+
+# The tests of metrics, alerts and the dashboard run promtool and Prometheus. Debian's package is unpacked into the
+# target directory and not installed: so no service is started, and nothing of the machine changes.
+debian="${CARGO_TARGET_DIR:-$HOME/.cache/usaged/target}/debian"
+if ! { command -v promtool && command -v prometheus; } >/dev/null && [ ! -x "$debian/usr/bin/promtool" ]; then
+  echo "usaged: unpacking Debian's prometheus (19 MB) into $debian"
+  mkdir -p "$debian"
+  (cd "$debian" && { apt-get download -qq -o APT::Sandbox::User=root prometheus || { "${sudo[@]}" apt-get update -qq; apt-get download -qq -o APT::Sandbox::User=root prometheus; }; } &&
+    dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb)
 fi
 
 if ! command -v cargo >/dev/null; then

@@ -84,3 +84,4 @@ mod striking;
 mod sync_error;
 mod term;
 mod vectors_idna;
+mod watch_rules;
