@@ -1,14 +1,15 @@
 //! Binding what is on disk: after a customer was lowered, or the policy became stricter, the queue is rewritten. What
 //! leaves is bound at once by the drain; this makes the stored bytes follow, within [`super::Options::bind_within`].
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::due::{Due, Judge};
 use super::report::{BindingReport, BindingStage, Tally};
 use super::sweep::{Piece, Sweep, Touched, purge};
+use super::waiting::{News, Who};
 use super::{Amend, AmendError, Options, Shared, blocking, record};
 use crate::model::{CustomerId, CustomerKey, Participation, UnixMillis};
 use crate::observe::Metric;
@@ -16,84 +17,6 @@ use crate::store::{MetaOp, MetaTable, Scan, Scanned};
 
 /// The version of a row.
 const VERSION: u8 = 1;
-/// Customers that wait to be bound one by one; if there are more, everything is looked at.
-const WAITING: usize = 10_000;
-
-/// Whose records are to be looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Who {
-    /// Everybody's: the policy changed, or the collector was started.
-    Everybody,
-    /// Those of some.
-    Some(BTreeSet<CustomerKey>),
-}
-
-/// Who waits to be bound.
-#[derive(Debug)]
-pub(super) struct Waiting(Mutex<Who>);
-
-impl Default for Waiting {
-    /// Everybody: nobody knows what was left to do when the collector ended.
-    fn default() -> Self {
-        Self(Mutex::new(Who::Everybody))
-    }
-}
-
-impl Waiting {
-    pub(super) fn add(&self, customer: CustomerKey) {
-        let mut who = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Who::Some(customers) = &mut *who {
-            customers.insert(customer);
-            if customers.len() > WAITING {
-                *who = Who::Everybody;
-            }
-        }
-    }
-
-    pub(super) fn everybody(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Who::Everybody;
-    }
-
-    /// Takes them; `None` if nobody waits.
-    pub(super) fn take(&self) -> Option<Who> {
-        let mut who = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = std::mem::replace(&mut *who, Who::Some(BTreeSet::new()));
-        (taken != Who::Some(BTreeSet::new())).then_some(taken)
-    }
-
-    /// Puts back what could not be done.
-    pub(super) fn put_back(&self, who: Who) {
-        match who {
-            Who::Everybody => self.everybody(),
-            Who::Some(customers) => customers.into_iter().for_each(|customer| self.add(customer)),
-        }
-    }
-
-    pub(super) fn has(&self, customer: CustomerKey) -> bool {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            Who::Everybody => true,
-            Who::Some(customers) => customers.contains(&customer),
-        }
-    }
-}
-
-/// Whose records are being looked at just now.
-#[derive(Debug, Default)]
-pub(super) struct Busy(Mutex<Option<Who>>);
-
-impl Busy {
-    fn set(&self, who: Option<Who>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = who;
-    }
-
-    fn has(&self, customer: CustomerKey) -> bool {
-        match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
-            None => false,
-            Some(Who::Everybody) => true,
-            Some(Who::Some(customers)) => customers.contains(&customer),
-        }
-    }
-}
 
 /// What was done for a customer: its row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,13 +47,13 @@ type Found = BTreeMap<CustomerKey, Tally>;
 impl Amend {
     /// Looks at the records of a customer soon: its participation was changed.
     pub fn participation_changed(&self, customer: CustomerKey) {
-        self.shared.waiting.add(customer);
+        self.shared.waiting.add(customer, self.shared.clock.now());
         self.shared.bell.notify_one();
     }
 
     /// Looks at all records soon: the policy was changed.
     pub fn policy_changed(&self) {
-        self.shared.waiting.everybody();
+        self.shared.waiting.everybody(self.shared.clock.now());
         self.shared.bell.notify_one();
     }
 
@@ -217,7 +140,7 @@ impl Shared {
         let row = self.store.meta(MetaTable::Bindings, &entry.key.0.to_be_bytes())?;
         let bound = row.map(|row| Bound::decode(&row).ok_or(AmendError::Damaged { what: "a binding" }));
         let bound = bound.transpose()?;
-        let is_waiting = self.waiting.has(entry.key) || self.busy.has(entry.key);
+        let is_waiting = self.waiting.has(entry.key);
         let of_this = bound.filter(|bound| bound.revision == entry.change.revision);
         let changed = entry.change.at;
         let due = self.due_of(changed);
@@ -233,15 +156,24 @@ impl Shared {
         Ok(BindingReport { stage, revision, tally, changed, due, done, withdrawn })
     }
 
-    /// One pass: rewrites what has to be, purges, and writes the reports down.
-    pub(super) async fn bind(self: &Arc<Self>, who: &Who) -> Result<(), AmendError> {
-        self.busy.set(Some(who.clone()));
-        let result = self.bind_all(who).await;
-        self.busy.set(None);
-        result
+    /// Tells of changes that the disk should follow by now and does not.
+    pub(super) fn tell_overdue(&self) {
+        let within = self.options.bind_within;
+        let (overdue, news) = self.waiting.overdue(self.clock.now(), within);
+        Metric::BindingsOverdue.set(&[], u32::try_from(overdue).map_or(f64::MAX, f64::from));
+        match news {
+            News::Overdue => tracing::error!(
+                changes = overdue,
+                within_seconds = within.as_secs(),
+                "what is stored does not follow a lowered level or a stricter policy in time; what leaves does"
+            ),
+            News::CaughtUp => tracing::info!("what is stored follows every change again"),
+            News::Same => {}
+        }
     }
 
-    async fn bind_all(self: &Arc<Self>, who: &Who) -> Result<(), AmendError> {
+    /// One pass: rewrites what has to be, purges, and writes the reports down.
+    pub(super) async fn bind(self: &Arc<Self>, who: &Who) -> Result<(), AmendError> {
         let customer = match who {
             Who::Some(customers) if customers.len() == 1 => customers.first().copied(),
             Who::Some(_) | Who::Everybody => None,

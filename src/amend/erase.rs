@@ -10,7 +10,7 @@ use super::erasing::Wanted;
 use super::erasure::{Counts, Erasure, Scope, Stage};
 use super::{Amend, AmendError, Shared, blocking, record};
 use crate::drain::{Notice, Scope as Told};
-use crate::ledger::ErasureStep;
+use crate::ledger::{ErasureStep, Refusal};
 use crate::model::{
     CommitNumber, CustomerId, CustomerKey, Delivery, ErasureId, IdentifierClass, Participation, ProgramName,
     RawText, UnixMillis, limits,
@@ -101,6 +101,20 @@ impl Amend {
     /// If there is no such customer, the value is none of its class, the id belongs to another erasure, or the store
     /// fails.
     pub async fn erase(&self, new: NewErasure) -> Result<ErasureReport, AmendError> {
+        let shared = &self.shared;
+        let customer = shared.customers.get(&new.customer).ok().flatten().map(|entry| entry.key);
+        let begun = self.begin_erasure(new).await;
+        if begun.is_err() {
+            let refusals = &shared.options.refusals;
+            match customer {
+                Some(customer) => refusals.count_of(Refusal::Erasure, customer),
+                None => refusals.count(Refusal::Erasure),
+            }
+        }
+        begun
+    }
+
+    async fn begin_erasure(&self, new: NewErasure) -> Result<ErasureReport, AmendError> {
         let shared = &self.shared;
         let _alone = shared.beginning.lock().await;
         if let Some(known) = shared.known(new.id) {

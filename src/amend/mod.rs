@@ -14,22 +14,24 @@ mod error;
 mod record;
 mod report;
 mod sweep;
+mod waiting;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 
 pub use erase::{ErasureReport, NewErasure, Target};
 pub use erasure::{Counts, Erasure, Scope, Stage};
 pub use error::AmendError;
 pub use report::{BindingReport, BindingStage, Line, LineKey, Tally};
 
-use binding::{Busy, Waiting};
+use waiting::Waiting;
 
 use crate::drain::{Drain, Histories};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Refusals};
 use crate::model::{ErasureId, LevelName, ProgramName};
 use crate::observe::{Clock, Metric};
 use crate::policy;
@@ -38,19 +40,24 @@ use crate::store::{Customers, Store};
 
 /// How often everything is looked at, whether or not anybody asked: what an earlier round could not do.
 const ROUND: Duration = Duration::from_hours(1);
+/// How often it is looked whether something is overdue.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait after a failure before the next attempt.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
 /// The bounds of this room.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// By when the disk follows a lowered level. It is told, and an alarm is for the operator: the work begins at once.
+    /// By when the disk follows a lowered level or a stricter policy. The work begins at once; what is late is told in
+    /// the log and in a metric.
     /// Default 10 min.
     pub bind_within: Duration,
     /// The highest level per program that the collector allows; the same as at ingest.
     pub global_caps: BTreeMap<ProgramName, LevelName>,
     /// Which epoch of rotating pseudonyms a time belongs to; the same as at ingest.
     pub rotation: Rotation,
+    /// Where refusals are counted for the ledger. Not a choice: whoever opens this room brings it.
+    pub refusals: Refusals,
 }
 
 impl Default for Options {
@@ -59,6 +66,7 @@ impl Default for Options {
             bind_within: Duration::from_mins(10),
             global_caps: BTreeMap::new(),
             rotation: Rotation::default(),
+            refusals: Refusals::default(),
         }
     }
 }
@@ -85,7 +93,6 @@ struct Shared {
     options: Options,
     histories: Histories,
     waiting: Waiting,
-    busy: Busy,
     erasures: Mutex<BTreeMap<ErasureId, Erasure>>,
     /// Held while an erasure is begun.
     beginning: tokio::sync::Mutex<()>,
@@ -119,6 +126,7 @@ impl Amend {
         let Parts { store, customers, policy, drain, ledger, clock } = parts;
         let reader = store.clone();
         let erasures = blocking(move || erase::load(&reader)).await??;
+        let waiting = Waiting::everybody_since(clock.now());
         let shared = Shared {
             store,
             customers,
@@ -128,8 +136,7 @@ impl Amend {
             clock,
             options,
             histories: Histories::new(),
-            waiting: Waiting::default(),
-            busy: Busy::default(),
+            waiting,
             erasures: Mutex::new(erasures),
             beginning: tokio::sync::Mutex::default(),
             bell: Notify::new(),
@@ -139,6 +146,23 @@ impl Amend {
 
     /// Does what has to be done, until `shutdown`. What is then under way goes on after the next start.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
+        tokio::select! {
+            () = self.work(shutdown) => {}
+            () = self.watch() => {}
+        }
+    }
+
+    /// Looks at what is overdue, also while something is being done. Never returns.
+    async fn watch(&self) {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            self.shared.tell_overdue();
+        }
+    }
+
+    async fn work(&self, shutdown: impl Future<Output = ()> + Send) {
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let pause = tokio::select! {
@@ -155,7 +179,7 @@ impl Amend {
                 () = &mut shutdown => return,
                 () = self.shared.bell.notified() => {}
                 () = tokio::time::sleep(pause) => if pause == ROUND {
-                    self.shared.waiting.everybody();
+                    self.shared.waiting.look();
                 },
             }
         }
@@ -174,9 +198,10 @@ impl Amend {
         }
         while let Some(who) = shared.waiting.take() {
             if let Err(error) = shared.bind(&who).await {
-                shared.waiting.put_back(who);
+                shared.waiting.put_back();
                 return Err(error);
             }
+            shared.waiting.done();
         }
         Ok(())
     }

@@ -169,8 +169,22 @@ keys! {
 }
 
 keys! {
+    /// What changes stored data: lowered levels and stricter policies brought to the disk.
+    AmendKeys "amend" {
+        /// By when what is queued on disk follows a lowered level or a stricter policy. What leaves follows at once,
+        /// and the work on disk begins at once; what is not done by then is said in the log and in the metric
+        /// `usaged_bindings_overdue`.
+        bind_within: Span = Span::secs(10 * 60), Span::secs(1) => Span::days(7);
+    }
+}
+
+keys! {
     /// The ledger: what was done with whose data, signed.
     LedgerKeys "ledger" {
+        /// How often the ledger is told what came in, what left and what was refused: one entry for each customer,
+        /// level and recipient in so long. A kill of the process loses none of what was stored or left; of what was
+        /// refused, or withheld with nothing stored, it loses the counts since then.
+        totals_every: Span = Span::secs(60), Span::secs(1) => Span::days(1);
         /// A checkpoint is signed at the latest after so many entries ...
         checkpoint_entries: u64 = 1_024, 1 => 1_000_000;
         /// ... or after so long, if there are new ones. What a checkpoint has signed cannot be changed unseen.
@@ -211,6 +225,8 @@ pub struct Settings {
     pub store: StoreKeys,
     /// `[drain]`.
     pub drain: DrainKeys,
+    /// `[amend]`.
+    pub amend: AmendKeys,
     /// `[ledger]`.
     pub ledger: LedgerKeys,
     /// `[shutdown]`.
@@ -236,6 +252,7 @@ impl Settings {
         PseudonymKeys::PATH,
         StoreKeys::PATH,
         DrainKeys::PATH,
+        AmendKeys::PATH,
         LedgerKeys::PATH,
         ShutdownKeys::PATH,
     ];
@@ -250,6 +267,7 @@ impl Settings {
             keys: read!(source, root, PseudonymKeys, &[]),
             store: read!(source, root, StoreKeys, &[]),
             drain: read!(source, root, DrainKeys, &[]),
+            amend: read!(source, root, AmendKeys, &[]),
             ledger: read!(source, root, LedgerKeys, &[]),
             shutdown: read!(source, root, ShutdownKeys, &[]),
         };

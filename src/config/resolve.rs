@@ -10,7 +10,8 @@ use super::keys::{LogKeys, Settings};
 use super::value::Size;
 use super::word::FullChoice;
 use crate::ingest::{PlanTtl, Rotation};
-use crate::{drain, grpc, ingest, ledger, store};
+use crate::ledger::Refusals;
+use crate::{amend, drain, grpc, ingest, ledger, store};
 
 /// Where the root key comes from.
 pub enum RootKeySource {
@@ -45,8 +46,12 @@ pub struct Config {
     pub store: store::Options,
     /// Subscriptions.
     pub drain: drain::Options,
+    /// What changes stored data.
+    pub amend: amend::Options,
     /// The ledger.
     pub ledger: ledger::Options,
+    /// How often it is told of sums.
+    pub totals_every: Duration,
     /// The file of the key that signs it, made with it.
     pub ledger_key: PathBuf,
     /// How long the end may take.
@@ -70,6 +75,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
             level_caps: settings.ingest.level_caps.clone(),
             rotation: Rotation::every(settings.ingest.pseudonym_rotation.0),
             plan_ttl: PlanTtl(settings.ingest.plan_time_to_live.0),
+            refusals: Refusals::default(),
         },
         cached_customers: settings.ingest.cached_customers,
         store: store_options(settings),
@@ -78,9 +84,12 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
             max_outstanding: settings.drain.max_outstanding,
             max_dead: settings.drain.max_dead,
             global_caps: settings.ingest.level_caps.clone(),
+            totals_every: settings.ledger.totals_every.0,
             ..drain::Options::default()
         },
+        amend: amend::Options { bind_within: settings.amend.bind_within.0, ..amend::Options::default() },
         ledger: ledger_options(settings),
+        totals_every: settings.ledger.totals_every.0,
         ledger_key: ledger_key_file(settings),
         grace: settings.shutdown.grace.0,
     }
@@ -159,6 +168,8 @@ mod tests {
         assert_eq!(format!("{:?}", config.store), format!("{store:?}"));
         assert_eq!(config.ledger, ledger::Options::new(Path::new("./usaged-data/ledger")));
         assert_eq!(config.ledger_key, Path::new("./usaged-data.ledger-key"));
+        assert_eq!(format!("{:?}", config.amend), format!("{:?}", amend::Options::default()));
+        assert_eq!(config.totals_every, config.drain.totals_every);
         assert_eq!(format!("{:?}", config.drain), format!("{:?}", drain::Options::default()));
         assert_eq!(format!("{:?}", config.ingest), format!("{:?}", ingest::Options::default()));
         assert!(

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use super::keys::{
-    AdminKeys, DrainKeys, GrpcKeys, IngestKeys, LedgerKeys, LogKeys, PseudonymKeys, RootKeys, ShutdownKeys,
-    StoreKeys,
+    AdminKeys, AmendKeys, DrainKeys, GrpcKeys, IngestKeys, LedgerKeys, LogKeys, PseudonymKeys, RootKeys,
+    ShutdownKeys, StoreKeys,
 };
 use super::table::KeyDoc;
 
@@ -27,6 +27,7 @@ pub fn sample() -> String {
     section(&mut text, PseudonymKeys::PATH, PseudonymKeys::ABOUT, &PseudonymKeys::docs());
     section(&mut text, StoreKeys::PATH, StoreKeys::ABOUT, &StoreKeys::docs());
     section(&mut text, DrainKeys::PATH, DrainKeys::ABOUT, &DrainKeys::docs());
+    section(&mut text, AmendKeys::PATH, AmendKeys::ABOUT, &AmendKeys::docs());
     section(&mut text, LedgerKeys::PATH, LedgerKeys::ABOUT, &LedgerKeys::docs());
     section(&mut text, ShutdownKeys::PATH, ShutdownKeys::ABOUT, &ShutdownKeys::docs());
     text

@@ -12,8 +12,9 @@ use super::error::DaemonError;
 use super::ledger_key;
 use super::pump::Pump;
 use super::reload::PolicySource;
+use super::sums::Sums;
 use crate::config::Config;
-use crate::ledger::{Entry, Fact, Ledger, LedgerError, OpenError, Report, Source, Terms};
+use crate::ledger::{Entry, Fact, Ledger, LedgerError, OpenError, Refusal, Refusals, Report, Source, Terms};
 use crate::observe::{Clock, Metric};
 use crate::policy::{Handle, Policy};
 use crate::store::{AcceptedLoss, MetaOp, Notary, Store, StoreError};
@@ -39,6 +40,8 @@ pub(super) struct Keeper {
     ledger: Ledger,
     pump: JoinHandle<Result<(), LedgerError>>,
     teller: JoinHandle<()>,
+    sums: JoinHandle<()>,
+    no_more_sums: CancellationToken,
     close: CancellationToken,
 }
 
@@ -49,12 +52,16 @@ impl Keeper {
         store: &Store,
         clock: &Clock,
         policy: &PolicySource,
+        refusals: &Refusals,
     ) -> Result<Self, DaemonError> {
-        let ledger = open(config, store, clock).await?;
-        let close = CancellationToken::new();
+        let ledger = open(config, store, clock, refusals).await?;
+        let (close, no_more_sums) = (CancellationToken::new(), CancellationToken::new());
         let pump = tokio::spawn(Pump::new(store.clone(), ledger.clone()).run(close.clone()));
         let teller = tell_all(store.clone(), clock.clone(), policy.handle(), policy.watch_version());
-        Ok(Self { ledger, pump, teller: tokio::spawn(teller), close })
+        let (store, refusals) = (store.clone(), refusals.clone());
+        let sums = Sums { store, refusals, every: config.totals_every }.run(no_more_sums.clone());
+        let (teller, sums) = (tokio::spawn(teller), tokio::spawn(sums));
+        Ok(Self { ledger, pump, teller, sums, no_more_sums, close })
     }
 
     /// The ledger.
@@ -68,9 +75,11 @@ impl Keeper {
         DaemonError::LedgerFailed(ended.err().unwrap_or(LedgerError::Failed))
     }
 
-    /// Tells of the end, moves what waits, and has it all signed.
+    /// Tells what is left and of the end, moves what waits, and has it all signed.
     pub async fn end(self, store: &Store, clock: &Clock) -> Result<(), DaemonError> {
         self.teller.abort();
+        self.no_more_sums.cancel();
+        let _ = self.sums.await;
         tell_end(store, clock).await;
         self.close.cancel();
         self.pump.await.unwrap_or(Err(LedgerError::Failed)).map_err(DaemonError::LedgerFailed)
@@ -78,7 +87,12 @@ impl Keeper {
 }
 
 /// Opens the ledger, or begins it.
-async fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Ledger, DaemonError> {
+async fn open(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+    refusals: &Refusals,
+) -> Result<Ledger, DaemonError> {
     let (options, path) = (config.ledger.clone(), config.ledger_key.clone());
     let accepts_loss = config.store.accept_data_loss;
     let (outbox, began) = (store.clone(), clock.clone());
@@ -94,6 +108,9 @@ async fn open(config: &Config, store: &Store, clock: &Clock) -> Result<Ledger, D
     };
     let (ledger, report) = opening.await.map_err(failed)??;
     tell(&ledger, &report);
+    if report.broken.is_some() {
+        refusals.count(Refusal::LedgerBroken);
+    }
     let number = ledger.head().number;
     if number > *store.watch_outbox().borrow() {
         // The store was set back, and that was accepted: its numbers go on behind those of the ledger.

@@ -14,6 +14,7 @@ mod process;
 mod pump;
 mod reload;
 mod root_key;
+mod sums;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -41,7 +42,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::grpc::{self, AdminDoor, AmendDoor, DrainDoor, Ended, Identity, IngestDoor, KeyDoor, LedgerDoor};
 use crate::ingest::Intake;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Refusals};
 use crate::observe::Clock;
 use crate::store::{Customers, Store};
 
@@ -70,8 +71,12 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     // What can be wrong without touching the store comes first.
     let signals = Signals::listen().map_err(DaemonError::Runtime)?;
     let exposition = Exposition::install()?;
-    let policy = PolicySource::load(config.policy_dir.clone(), config.ingest.level_caps.clone())
-        .map_err(DaemonError::Policy)?;
+    let clock = Clock::system();
+    // What is refused anywhere is counted here, and told to the ledger in sums.
+    let refusals = Refusals::new(clock.clone());
+    let caps = config.ingest.level_caps.clone();
+    let policy = PolicySource::load(config.policy_dir.clone(), caps, refusals.clone());
+    let policy = policy.map_err(DaemonError::Policy)?;
     let grpc_listener = listen(config.grpc_listen).await?;
     let admin_listener = listen(config.admin_listen).await?;
     let addresses = (local(&grpc_listener)?, local(&admin_listener)?);
@@ -88,13 +93,15 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let admin = tokio::spawn(admin);
 
     // The rooms, each with those below it.
-    let clock = Clock::system();
     let key_files = KeyFiles::new(&config);
     config.store.notary = Some(ledger::notary());
     let store = open_store(&config, key_files.clone(), &clock).await?;
-    let mut keeper = Keeper::start(&config, &store, &clock, &policy).await?;
+    let mut keeper = Keeper::start(&config, &store, &clock, &policy, &refusals).await?;
     let customers = Customers::new(store.clone(), config.cached_customers);
     config.ingest.rotation = store.rotation();
+    config.ingest.refusals = refusals.clone();
+    config.drain.refusals = refusals.clone();
+    config.amend.refusals = refusals.clone();
     let intake =
         Intake::new(store.clone(), customers.clone(), policy.handle(), clock.clone(), config.ingest.clone());
     let drain =
@@ -191,7 +198,7 @@ async fn open_amend(
     let options = amend::Options {
         global_caps: config.ingest.level_caps.clone(),
         rotation: store.rotation(),
-        ..amend::Options::default()
+        ..config.amend.clone()
     };
     Ok(Amend::open(parts, options).await?)
 }

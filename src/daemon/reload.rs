@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use super::policy_files;
 use crate::grpc::Reload;
+use crate::ledger::{Refusal, Refusals};
 use crate::model::{LevelName, ProgramName};
 use crate::observe::Metric;
 use crate::policy::{self, Handle, Policy, PolicyFile, Problem, Severity};
@@ -33,6 +34,7 @@ pub(super) struct PolicySource {
     /// Tells the version of every policy that comes into force.
     version: Arc<watch::Sender<Arc<str>>>,
     watch: Option<Watch>,
+    refusals: Refusals,
 }
 
 /// A directory that is watched from before it was read first, so that no change falls in between.
@@ -53,7 +55,7 @@ pub(super) struct Reloaded {
 
 impl PolicySource {
     /// Loads the policy for the first time.
-    pub fn load(dir: Option<PathBuf>, caps: Caps) -> Result<Self, Vec<Problem>> {
+    pub fn load(dir: Option<PathBuf>, caps: Caps, refusals: Refusals) -> Result<Self, Vec<Problem>> {
         let dir: Option<Arc<Path>> = dir.map(Into::into);
         let watch = dir.as_deref().and_then(Watch::begin);
         let policy = read_policy(dir.as_deref(), &caps)?;
@@ -67,6 +69,7 @@ impl PolicySource {
             handle: Handle::new(Arc::new(policy)),
             turn: Arc::default(),
             watch,
+            refusals,
         })
     }
 
@@ -101,6 +104,7 @@ impl PolicySource {
             }
             Err(problems) => {
                 Metric::PolicyLoads.add(&[("result", "refused")], 1);
+                self.refusals.count(Refusal::Policy);
                 for problem in &problems {
                     tracing::error!(%problem, "policy refused");
                 }

@@ -13,6 +13,7 @@ use super::notice::NoticeId;
 use super::opened::Opener;
 use super::recheck::{Rechecked, recheck};
 use super::{Drain, DrainError, Shared, blocking, millis};
+use crate::ledger::Refusal;
 use crate::model::{CommitNumber, Subscription, SubscriptionName};
 use crate::policy::Policy;
 use crate::sanitize::{Filtered, Lowered, filter_purpose};
@@ -184,7 +185,8 @@ impl Shared {
                 }
             }
             let queue = &mut books.queue;
-            for ((text, AckId { commit, nonce, .. }, _), remainder) in named.live.into_iter().zip(remainders)
+            for ((text, AckId { commit, nonce, .. }, lease), remainder) in
+                named.live.into_iter().zip(remainders)
             {
                 let withdrawn = Some(AckFailure::Withdrawn(commit));
                 let (ended, failure) = match remainder {
@@ -195,7 +197,12 @@ impl Shared {
                 // The lease can have ended since it was looked up: a seek, or another acknowledgement.
                 match ended.err().map(|_| AckFailure::Expired).or(failure) {
                     None => result.done += 1,
-                    Some(failure) => result.failures.push((text.to_owned(), failure)),
+                    Some(failure) => {
+                        if matches!(failure, AckFailure::Withdrawn(_)) {
+                            self.options.refusals.count_of(Refusal::Withdrawn, lease.cargo.customer);
+                        }
+                        result.failures.push((text.to_owned(), failure));
+                    }
                 }
             }
             result

@@ -74,6 +74,7 @@ pub use subscriptions::{SeekTarget, SubscriptionState};
 use drainer::Drainer;
 use state::Queue;
 
+use crate::ledger::Refusals;
 use crate::model::{LevelName, ProgramName, SubscriptionName};
 use crate::observe::Clock;
 use crate::policy;
@@ -97,6 +98,8 @@ pub struct Options {
     /// The highest level per program that the collector allows, whatever a customer chose; the same
     /// as at ingest. Default none.
     pub global_caps: BTreeMap<ProgramName, LevelName>,
+    /// Where refusals are counted for the ledger. Not a choice: whoever opens the drain brings it.
+    pub refusals: Refusals,
 }
 
 impl Default for Options {
@@ -108,6 +111,7 @@ impl Default for Options {
             max_notices: 10_000,
             totals_every: Duration::from_mins(1),
             global_caps: BTreeMap::new(),
+            refusals: Refusals::default(),
         }
     }
 }

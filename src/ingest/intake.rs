@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 
 use super::plan::{CollectionPlan, PlanAsk, Told};
 use super::receipt::{Receipt, State};
-use crate::model::{
-    CommitNumber, CustomerId, Delivery, Fate, LevelName, ProgramName, Reason, WireError, limits,
-};
+use super::told::{count, unknown};
+use crate::ledger::{Refusal as Refused, Refusals};
+use crate::model::{CommitNumber, CustomerId, Delivery, LevelName, ProgramName, Reason, WireError, limits};
 use crate::observe::{Clock, Metric};
 use crate::policy::{Handle, Policy};
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
@@ -37,6 +37,8 @@ pub struct Options {
     pub rotation: Rotation,
     /// How long senders may go by a collection plan before they ask again.
     pub plan_ttl: PlanTtl,
+    /// Where refusals are counted for the ledger. Not a choice: whoever opens the intake brings it.
+    pub refusals: Refusals,
 }
 
 /// How long a collection plan is good for.
@@ -200,6 +202,9 @@ impl Inner {
         })?;
         // One snapshot decides the whole batch.
         let policy = self.policy.load();
+        if entry.is_none() {
+            self.options.refusals.count(Refused::UnknownCustomer);
+        }
         let Some(entry) = entry.filter(|entry| entry.change.participation.delivery != Delivery::Paused)
         else {
             let plan = Told::nothing(&policy, entry, &head, self.options.plan_ttl);
@@ -217,6 +222,9 @@ impl Inner {
             suppressed: entry.suppressed.as_ref(),
         };
         let permit = Permit::grant(Arc::clone(&policy), &applicant, &head);
+        if let Some(what) = permit.refused().and_then(unknown) {
+            self.options.refusals.count_of(what, entry.key);
+        }
         let sanitized = SCRATCH
             .with_borrow_mut(|scratch| sanitize(&permit, &head, ProtoReader::new(request), scratch))
             .map_err(Refusal::Malformed)?;
@@ -353,21 +361,4 @@ impl Prepared {
 fn stopped(sanitized: &Sanitized) -> bool {
     let tally = &sanitized.tally;
     tally.received > 0 && tally.withheld.get(Reason::NotParticipating.index()) == Some(&tally.received)
-}
-
-fn count(receipt: &Receipt, programs: &[(ProgramName, u32)]) {
-    let tally = &receipt.tally;
-    Metric::EventsReceived.add(&[], tally.received.into());
-    for (program, events) in programs {
-        Metric::EventsAccepted.add(&[("program", program.as_str())], (*events).into());
-    }
-    for (reason, count) in Reason::ALL.iter().zip(tally.withheld) {
-        Metric::EventsWithheld.add(&[("reason", reason.as_str())], count.into());
-    }
-    for (fate, count) in Fate::ALL.iter().zip(tally.fields) {
-        Metric::FieldsStored.add(&[("fate", fate.as_str())], count.into());
-    }
-    for (reason, count) in Reason::ALL.iter().zip(tally.fields_withheld) {
-        Metric::FieldsWithheld.add(&[("reason", reason.as_str())], count.into());
-    }
 }

@@ -6,6 +6,7 @@ mod intake;
 mod plan;
 mod receipt;
 mod stored;
+mod told;
 
 pub use crate::sanitize::Rotation;
 pub use explain::{EventShape, Explain, FieldFate, LevelExplanation};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::model::Under;
 use crate::model::{
     Delivery, LevelName, Participation, ProductLevel, ProductName, ProgramName, Purpose, RegionName,
     UnixMillis,
@@ -18,23 +19,6 @@ pub struct Period {
     pub from: UnixMillis,
     /// The last one.
     pub until: UnixMillis,
-}
-
-/// What a batch was decided under.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Under {
-    /// The program.
-    pub program: ProgramName,
-    /// The product.
-    pub product: ProductName,
-    /// The level that was in force.
-    pub level: LevelName,
-    /// The region whose overlay applied.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub region: Option<RegionName>,
-    /// The version of the product's dictionary.
-    pub dictionary: u32,
 }
 
 /// What a customer chose: a [`Participation`] without its name.

@@ -18,7 +18,7 @@ pub use id::{
     ProductName, ProgramName, RegionName, SubscriptionName,
 };
 pub use outcome::{Fate, Reason, Tally};
-pub use participation::{Change, Delivery, Participation, ProductLevel};
+pub use participation::{Change, Delivery, Participation, ProductLevel, Under};
 pub use raw::{
     Raw, RawBytes, RawEvent, RawFields, RawItems, RawText, RawValue, WireError, WireFault, WireReader,
 };

@@ -92,3 +92,20 @@ pub struct Change {
     /// When.
     pub at: UnixMillis,
 }
+
+/// What a batch was decided under.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Under {
+    /// The program.
+    pub program: ProgramName,
+    /// The product.
+    pub product: ProductName,
+    /// The level that was in force.
+    pub level: LevelName,
+    /// The region whose overlay applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<RegionName>,
+    /// The version of the product's dictionary.
+    pub dictionary: u32,
+}

@@ -58,6 +58,7 @@ metrics! {
     BuildInfo = Gauge "usaged_build_info" ["version"] "1, with the version of the program.";
     CommitNumber = Gauge "usaged_commit_number" [] "The last commit number that is on disk.";
     BatchesBound = Counter "usaged_batches_bound_total" [] "Stored batches that were rewritten or removed because a level was lowered or the policy became stricter.";
+    BindingsOverdue = Gauge "usaged_bindings_overdue" [] "Lowered levels and stricter policies that the disk does not follow in time; a policy counts as one.";
     Connections = Gauge "usaged_connections" [] "Open gRPC connections.";
     ConnectionsRefused = Counter "usaged_connections_refused_total" ["reason"] "Connections closed by the door, by reason.";
     CustomerCacheMisses = Counter "usaged_customer_cache_misses_total" [] "Participations read from the store because the cache did not hold them.";

@@ -73,7 +73,7 @@ impl AdminDoor {
         let explaining = Arc::new(Semaphore::new(EXPLAINING));
         let importing = Arc::new(Semaphore::new(IMPORTING));
         Self {
-            registry: Registry { store, policy, amend: None },
+            registry: Registry { store, policy, amend: None, refusals: ingest.refusals.clone() },
             customers,
             drain,
             clock,

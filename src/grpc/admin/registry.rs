@@ -7,6 +7,7 @@ use super::convert::{participation, written};
 use crate::amend::Amend;
 use crate::grpc::proto::admin as pb;
 use crate::grpc::status::{Cause, Fault};
+use crate::ledger::{Refusal, Refusals};
 use crate::model::{Change, Participation};
 use crate::policy::{Handle, Policy};
 use crate::store::{NewChange, SetError, SetOutcome, Store};
@@ -48,6 +49,8 @@ pub(super) struct Registry {
     pub(super) policy: Handle,
     /// What makes stored batches follow a change.
     pub(super) amend: Option<Amend>,
+    /// Where what is refused is counted for the ledger.
+    pub(super) refusals: Refusals,
 }
 
 impl Registry {
@@ -81,10 +84,10 @@ impl Registry {
         let mut done = Vec::with_capacity(given.len());
         let mut open: Vec<(usize, pb::Participation)> = given.into_iter().enumerate().collect();
         for attempt in 1..=ATTEMPTS {
-            let (store, policy) = (self.store.clone(), self.policy.load());
+            let (store, policy, refusals) = (self.store.clone(), self.policy.load(), self.refusals.clone());
             let checking = aside(move || {
                 let checked = open.into_iter().map(|(at, given)| {
-                    let checked = checked(&store, &policy, &given, if_revision);
+                    let checked = checked((&store, &policy, &refusals), &given, if_revision);
                     (at, given, checked)
                 });
                 checked.collect::<Vec<_>>()
@@ -160,15 +163,23 @@ impl Registry {
 /// The participation that a caller describes, with every name in it known to the policy, and the
 /// revision that it is made from. Blocks.
 fn checked(
-    store: &Store,
-    policy: &Policy,
+    (store, policy, refusals): (&Store, &Policy, &Refusals),
     given: &pb::Participation,
     if_revision: Option<u64>,
 ) -> Result<(Participation, u64), Fault> {
     let mut participation = participation(given)?;
-    policy
-        .check_participation(&participation)
-        .map_err(|faults| Fault::field("participation", faults.join("; ")))?;
+    policy.check_participation(&participation).map_err(|faults| {
+        let mut products = participation.product_levels.iter().map(|stricter| &stricter.product);
+        let mut accepted = participation.accepted_dictionaries.keys();
+        let is_unknown = |product| policy.product(product).is_none();
+        let what = if products.any(is_unknown) || accepted.any(is_unknown) {
+            Refusal::UnknownProduct
+        } else {
+            Refusal::UnknownLevel
+        };
+        refusals.count(what);
+        Fault::field("participation", faults.join("; "))
+    })?;
     let present = store.history(&participation.customer, None, 1)?.pop();
     let revision = present.as_ref().map_or(0, |change| change.revision);
     if let Some(expected) = if_revision.filter(|expected| *expected != revision) {

@@ -1,0 +1,224 @@
+//! Who waits to be bound, who is being bound just now, since when, and what of that is overdue. Pure but for locks.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::model::{CustomerKey, UnixMillis};
+
+/// Customers that wait to be bound one by one; if there are more, everything is looked at.
+const WAITING: usize = 10_000;
+
+/// Whose records are to be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Who {
+    /// Everybody's: the policy changed, or the collector was started.
+    Everybody,
+    /// Those of some.
+    Some(BTreeSet<CustomerKey>),
+}
+
+impl Who {
+    fn has(&self, customer: CustomerKey) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Some(customers) => customers.contains(&customer),
+        }
+    }
+}
+
+/// When changes were made that the disk does not follow yet: of a customer, or of what holds for everybody.
+type Since = BTreeMap<Option<CustomerKey>, UnixMillis>;
+
+/// What is to be done, or being done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) who: Who,
+    since: Since,
+}
+
+impl Wanted {
+    const fn nothing() -> Self {
+        Self { who: Who::Some(BTreeSet::new()), since: Since::new() }
+    }
+}
+
+/// Who waits to be bound, and who is being bound.
+#[derive(Debug)]
+pub(super) struct Waiting(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    waiting: Wanted,
+    busy: Option<Wanted>,
+    /// How many changes were overdue when that was looked at last.
+    overdue: usize,
+}
+
+/// What is new about what is overdue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// Something is overdue that was not.
+    Overdue,
+    /// Nothing is any more.
+    CaughtUp,
+    /// As before.
+    Same,
+}
+
+impl Waiting {
+    /// Everybody waits from `now` on: nobody knows what was left to do when the collector ended.
+    pub(super) fn everybody_since(now: UnixMillis) -> Self {
+        let waiting = Wanted { who: Who::Everybody, since: Since::from([(None, now)]) };
+        Self(Mutex::new(State { waiting, busy: None, overdue: 0 }))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A customer's participation was changed.
+    pub(super) fn add(&self, customer: CustomerKey, now: UnixMillis) {
+        let waiting = &mut self.state().waiting;
+        waiting.since.entry(Some(customer)).or_insert(now);
+        if let Who::Some(customers) = &mut waiting.who {
+            customers.insert(customer);
+        }
+        waiting.bound();
+    }
+
+    /// What holds for everybody was changed.
+    pub(super) fn everybody(&self, now: UnixMillis) {
+        let waiting = &mut self.state().waiting;
+        waiting.who = Who::Everybody;
+        waiting.since.entry(None).or_insert(now);
+    }
+
+    /// Has everything looked at although nothing was changed.
+    pub(super) fn look(&self) {
+        self.state().waiting.who = Who::Everybody;
+    }
+
+    /// Takes what waits: it is being done from now on. `None` if nobody waits.
+    pub(super) fn take(&self) -> Option<Who> {
+        let mut state = self.state();
+        let taken = std::mem::replace(&mut state.waiting, Wanted::nothing());
+        if taken.who == Wanted::nothing().who {
+            return None;
+        }
+        let who = taken.who.clone();
+        state.busy = Some(taken);
+        Some(who)
+    }
+
+    /// What was taken is done.
+    pub(super) fn done(&self) {
+        self.state().busy = None;
+    }
+
+    /// What was taken could not be done: it waits again.
+    pub(super) fn put_back(&self) {
+        let mut state = self.state();
+        let Some(Wanted { who, since }) = state.busy.take() else { return };
+        let waiting = &mut state.waiting;
+        match (who, &mut waiting.who) {
+            (Who::Everybody, _) => waiting.who = Who::Everybody,
+            (Who::Some(_), Who::Everybody) => {}
+            (Who::Some(customers), Who::Some(all)) => all.extend(customers),
+        }
+        for (customer, at) in since {
+            let first = waiting.since.entry(customer).or_insert(at);
+            *first = (*first).min(at);
+        }
+        waiting.bound();
+    }
+
+    /// Whether a customer waits to be bound, or is being bound.
+    pub(super) fn has(&self, customer: CustomerKey) -> bool {
+        let state = self.state();
+        state.waiting.who.has(customer) || state.busy.as_ref().is_some_and(|busy| busy.who.has(customer))
+    }
+
+    /// How many changes the disk does not follow yet although it should, `within` after they were made; a change for
+    /// everybody counts as one.
+    pub(super) fn overdue(&self, now: UnixMillis, within: Duration) -> (usize, News) {
+        let mut state = self.state();
+        let within = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
+        let is_late = |at: &&UnixMillis| now > at.plus_ms(within);
+        let busy = state.busy.iter().flat_map(|busy| busy.since.values());
+        let overdue = state.waiting.since.values().chain(busy).filter(is_late).count();
+        let news = match (std::mem::replace(&mut state.overdue, overdue), overdue) {
+            (0, 1..) => News::Overdue,
+            (1.., 0) => News::CaughtUp,
+            (_, _) => News::Same,
+        };
+        (overdue, news)
+    }
+}
+
+impl Wanted {
+    /// With too many customers, everybody is looked at.
+    fn bound(&mut self) {
+        let many = matches!(&self.who, Who::Some(customers) if customers.len() > WAITING);
+        if many {
+            self.who = Who::Everybody;
+        }
+        if self.since.len() > WAITING {
+            let first = self.since.values().min().copied();
+            self.since = first.into_iter().map(|first| (None, first)).collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WITHIN: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn a_change_is_overdue_from_its_time_on_until_it_is_done_and_that_is_news_once() {
+        let waiting = Waiting::everybody_since(UnixMillis(0));
+        assert_eq!(waiting.take(), Some(Who::Everybody));
+        assert_eq!(waiting.overdue(UnixMillis(100), WITHIN), (0, News::Same));
+        assert_eq!(
+            waiting.overdue(UnixMillis(101), WITHIN),
+            (1, News::Overdue),
+            "also while it is being done"
+        );
+        waiting.done();
+        assert_eq!(waiting.overdue(UnixMillis(102), WITHIN), (0, News::CaughtUp));
+        waiting.add(CustomerKey(1), UnixMillis(200));
+        waiting.add(CustomerKey(2), UnixMillis(250));
+        waiting.add(CustomerKey(1), UnixMillis(290));
+        assert_eq!(waiting.overdue(UnixMillis(301), WITHIN), (1, News::Overdue), "from the first change on");
+        assert_eq!(waiting.take(), Some(Who::Some([CustomerKey(1), CustomerKey(2)].into())));
+        waiting.add(CustomerKey(3), UnixMillis(300));
+        waiting.put_back();
+        assert!(waiting.has(CustomerKey(1)) && waiting.has(CustomerKey(3)) && !waiting.has(CustomerKey(4)));
+        assert_eq!(waiting.overdue(UnixMillis(351), WITHIN), (2, News::Same));
+        let all = [CustomerKey(1), CustomerKey(2), CustomerKey(3)];
+        assert_eq!(waiting.take(), Some(Who::Some(all.into())));
+        waiting.done();
+        assert_eq!((waiting.take(), waiting.overdue(UnixMillis(999), WITHIN)), (None, (0, News::CaughtUp)));
+        // A look without a change has no time by which it is to be done.
+        waiting.look();
+        assert_eq!(waiting.take(), Some(Who::Everybody));
+        assert_eq!(waiting.overdue(UnixMillis(9_999), WITHIN), (0, News::Same));
+    }
+
+    /// covers: B1
+    #[test]
+    fn with_too_many_customers_everybody_is_looked_at_and_the_first_time_holds() {
+        let waiting = Waiting::everybody_since(UnixMillis(0));
+        waiting.take();
+        waiting.done();
+        let many = u64::try_from(WAITING).unwrap_or(u64::MAX) + 1;
+        for customer in 0..many {
+            let at = UnixMillis(i64::try_from(customer).unwrap_or(i64::MAX));
+            waiting.add(CustomerKey(customer), at);
+        }
+        assert_eq!(waiting.overdue(UnixMillis(101), WITHIN), (1, News::Overdue));
+        assert_eq!(waiting.take(), Some(Who::Everybody));
+    }
+}
