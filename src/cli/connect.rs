@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::exit::Failure;
-use crate::grpc::client::{self, Channel, Code, EncodedIngest, MAX_ANSWER_BYTES, Request, Status};
+use crate::grpc::client::{self, Channel, Code, EncodedIngest, Encoding, MAX_ANSWER_BYTES, Request, Status};
 use crate::grpc::proto;
 use crate::model::CustomerId;
 
@@ -48,7 +48,12 @@ impl Server {
     }
 
     pub async fn ingest(&self) -> Result<EncodedIngest, Failure> {
-        Ok(EncodedIngest::new(self.connect().await?))
+        self.ingest_compressed(None).await
+    }
+
+    /// The same, with requests compressed.
+    pub async fn ingest_compressed(&self, encoding: Option<Encoding>) -> Result<EncodedIngest, Failure> {
+        Ok(EncodedIngest::compressed(self.connect().await?, encoding))
     }
 
     /// For calls whose requests are not encoded already.

@@ -10,6 +10,8 @@ use tonic::transport::Endpoint;
 use tonic_types::StatusExt as _;
 
 use super::codec::Encoded;
+pub use super::compression::Encoding;
+use super::compression::outgoing::Outgoing;
 use super::identity::CUSTOMER_KEY;
 use super::proto::ingest::{SubmitResponse, SubmitStreamResponse};
 use crate::model::CustomerId;
@@ -71,13 +73,20 @@ pub fn retry_delay(status: &Status) -> Option<Duration> {
 
 /// Sends `SubmitRequest`s that are encoded already.
 #[derive(Debug, Clone)]
-pub struct EncodedIngest(Grpc<Channel>);
+pub struct EncodedIngest(Grpc<Outgoing>);
 
 impl EncodedIngest {
     /// A client over `channel`.
     #[must_use]
     pub fn new(channel: Channel) -> Self {
-        Self(Grpc::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES))
+        Self::compressed(channel, None)
+    }
+
+    /// A client over `channel` that compresses requests.
+    #[must_use]
+    pub fn compressed(channel: Channel, encoding: Option<Encoding>) -> Self {
+        let outgoing = Outgoing::new(channel, encoding);
+        Self(Grpc::new(outgoing).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     /// `Submit`, with the wire bytes of a `SubmitRequest`.

@@ -6,6 +6,7 @@ mod amend;
 pub mod carrier;
 pub mod client;
 pub mod codec;
+pub mod compression;
 mod door;
 mod drain;
 mod identity;

@@ -53,8 +53,8 @@ causes! {
     TooLarge = InvalidArgument "REQUEST_TOO_LARGE",
     /// The same batch id came with another body.
     BatchIdReused = InvalidArgument "BATCH_ID_REUSED",
-    /// The request is compressed.
-    Compressed = Unimplemented "COMPRESSION_NOT_SUPPORTED",
+    /// The request is compressed in a way that is not known.
+    UnknownCompression = Unimplemented "COMPRESSION_NOT_SUPPORTED",
     /// There is no such method.
     NoSuchMethod = Unimplemented "NO_SUCH_METHOD",
     /// The caller does not say which customer it reports for.

@@ -62,6 +62,8 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("sha2", &["sanitize", "policy", "store", "ledger"]),
     ("ed25519_dalek", &["ledger"]),
     ("idna", &["sanitize"]),
+    ("flate2", &["grpc"]),
+    ("zstd", &["grpc"]),
 ];
 
 /// What pure rooms do not name: I/O, clocks, threads of control, randomness.

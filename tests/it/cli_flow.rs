@@ -56,7 +56,8 @@ fn what_is_sent_is_drained_once_as_the_level_says() {
     assert_eq!(collector.client(&create, "").code, 0);
 
     let send = ["send", "--customer", "acme", "--product", "vcenter", "--batch-size", "10", "--json"];
-    let sent = collector.client(&send, &events(95)).json();
+    let compressed = [&send[..], &["--compress", "zstd"]].concat();
+    let sent = collector.client(&compressed, &events(95)).json();
     assert_eq!((&sent["batches"], &sent["accepted_events"]), (&10.into(), &95.into()));
 
     let out = dir.path().join("out").display().to_string();
@@ -111,6 +112,8 @@ fn a_file_of_requests_can_be_sent_twice_and_is_stored_once() {
     let send = ["send", "--customer", "acme", "--format", "protobuf", &path, "--json"];
     assert_eq!(collector.client(&send, "").json()["states"]["stored"], 5);
     assert_eq!(collector.client(&send, "").json()["states"]["duplicate"], 5);
+    let compressed = [&send[..], &["--compress", "gzip"]].concat();
+    assert_eq!(collector.client(&compressed, "").json()["states"]["duplicate"], 5);
     assert_eq!(collector.end(), 0);
 }
 

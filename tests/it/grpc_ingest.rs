@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message;
 use tokio_stream::StreamExt;
 use tonic_types::StatusExt;
-use usaged::grpc::client::{Channel, Code, EncodedIngest, Request, Status, connect, of_customer};
+use usaged::grpc::client::{Channel, Code, EncodedIngest, Encoding, Request, Status, connect, of_customer};
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::submit_stream_response::Result as Outcome;
 use usaged::grpc::proto::ingest::{Event, SubmitRequest};
@@ -107,13 +107,25 @@ async fn a_caller_without_a_valid_customer_is_refused_and_not_quoted() {
 }
 
 #[tokio::test]
-async fn compressed_requests_are_refused_before_they_are_unpacked() {
+async fn requests_are_taken_compressed_and_what_is_not_known_is_refused_with_what_is() {
     let door = Door::open(Options::default()).await;
-    let mut ingest = EncodedIngest::new(channel(&door).await);
+    let channel = channel(&door).await;
+    let large = Bytes::from("0123456789abcdef ".repeat(20_000));
+    for encoding in [None, Some(Encoding::Gzip), Some(Encoding::Zstd)] {
+        let mut ingest = EncodedIngest::compressed(channel.clone(), encoding);
+        ingest.submit(request(large.clone())).await.unwrap();
+        let stream = tokio_stream::iter([large.clone(), Bytes::from_static(b"x"), large.clone()]);
+        let mut answers = ingest.submit_stream(request(stream)).await.unwrap();
+        for _ in 0..3 {
+            let answer = answers.message().await.unwrap().unwrap();
+            assert!(matches!(answer.result, Some(Outcome::Receipt(_))), "{encoding:?}: {answer:?}");
+        }
+    }
     let mut packed = request(Bytes::from_static(b"x"));
-    packed.metadata_mut().insert("grpc-encoding", "gzip".parse().unwrap());
-    let status = ingest.submit(packed).await.unwrap_err();
+    packed.metadata_mut().insert("grpc-encoding", "br".parse().unwrap());
+    let status = EncodedIngest::new(channel).submit(packed).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "COMPRESSION_NOT_SUPPORTED"));
+    assert_eq!(status.metadata().get("grpc-accept-encoding").unwrap(), "identity,gzip,zstd");
 }
 
 #[tokio::test]

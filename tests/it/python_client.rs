@@ -88,7 +88,17 @@ fn a_python_client_sends_and_drains_with_nothing_but_the_proto_files() {
     check_receipts(&said);
     check_refusals(&said);
     check_drained(&said);
+    check_compressed(&said);
     assert_eq!(daemon.end(), 0);
+}
+
+fn check_compressed(said: &Json) {
+    let stored = &said["compressed"];
+    assert_eq!((&stored["state"], &stored["accepted_events"]), (&json!("STORED"), &json!(100)));
+    let mut first = stored.clone();
+    first["state"] = json!("DUPLICATE");
+    assert_eq!(said["compressed_again"], first, "the same bytes, however they are sent");
+    assert_eq!(said["compressed_stream"], json!([100, 100, 100, 100, 100]));
 }
 
 fn check_receipts(said: &Json) {
@@ -121,6 +131,7 @@ fn check_refusals(said: &Json) {
         ("no_customer", "UNAUTHENTICATED", "CUSTOMER_MISSING"),
         ("too_large", "INVALID_ARGUMENT", "REQUEST_TOO_LARGE"),
         ("absent", "NOT_FOUND", "SUBSCRIPTION_NOT_FOUND"),
+        ("deflate", "UNIMPLEMENTED", "COMPRESSION_NOT_SUPPORTED"),
     ];
     for (call, code, reason) in expected {
         let refusal = &said[call];

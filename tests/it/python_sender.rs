@@ -200,6 +200,21 @@ fn the_example_sends_what_the_level_wants_and_follows_it_from_the_next_batch_on(
 }
 
 #[test]
+fn the_example_can_compress_what_it_sends() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Place::new(dir.path()).start();
+    participate(&daemon, &["--level", "ceip=enhanced"]);
+    let recorder = Recorder::before(&daemon);
+    let mut sender = Sender::start(&recorder.address, &dir.path().join("spool"), &["--gzip"]);
+    let many: Vec<Json> = (100..150).flat_map(events).collect();
+    let said = sender.send(&many);
+    assert_eq!((&*all(&said, "plan"), &*all(&said, "receipt")), ("DELIVER", "STORED"), "{said:?}");
+    assert!(!recorder.has("vm-always-1"), "it goes over the wire compressed");
+    sender.end();
+    assert_eq!(daemon.end(), 0);
+}
+
+#[test]
 fn the_example_that_was_told_to_stop_asks_again_when_its_plan_has_run_out() {
     let dir = tempfile::tempdir().unwrap();
     let daemon = Place::new(dir.path()).with(&["--set", "ingest.plan_time_to_live=1s"]).start();

@@ -134,6 +134,25 @@ def send(channel, said):
     said["too_large"] = refusal(lambda: ingest.Submit(huge, metadata=of("acme"), timeout=TIMEOUT))
 
 
+def send_compressed(channel, said):
+    """gzip, message by message and for a whole channel, and what the collector does not know."""
+    ingest = ingest_pb2_grpc.IngestServiceStub(channel)
+    batch = request(200)
+    batch.events.extend(event(200) for _ in range(99))
+    small = dict(metadata=of("acme"), timeout=TIMEOUT, compression=grpc.Compression.Gzip)
+    said["compressed"] = receipt(ingest.Submit(batch, **small))
+    said["compressed_again"] = receipt(ingest.Submit(batch, metadata=of("acme"), timeout=TIMEOUT))
+    with grpc.insecure_channel(ADDRESS, compression=grpc.Compression.Gzip) as other:
+        stub = ingest_pb2_grpc.IngestServiceStub(other)
+        batches = [request(number) for number in range(201, 206)]
+        for one in batches:
+            one.events.extend(event(1) for _ in range(99))
+        answers = stub.SubmitStream(iter(batches), metadata=of("acme"), timeout=TIMEOUT)
+        said["compressed_stream"] = [receipt(one.receipt)["accepted_events"] for one in answers]
+    deflate = dict(small, compression=grpc.Compression.Deflate)
+    said["deflate"] = refusal(lambda: ingest.Submit(batch, **deflate))
+
+
 def drain(channel, said):
     stub = drain_pb2_grpc.DrainServiceStub(channel)
     pulled = stub.Pull(drain_pb2.PullRequest(subscription="jobs", max_batches=3), timeout=TIMEOUT).batches
@@ -201,6 +220,7 @@ def everything():
         said["subscription"] = [made.name, made.ack_deadline.seconds, made.max_delivery_attempts]
         send(channel, said)
         drain(channel, said)
+        send_compressed(channel, said)
     json.dump(said, sys.stdout)
 
 

@@ -369,6 +369,7 @@ def main():
     parser.add_argument("--instance", default="example-instance", help="names this installation")
     parser.add_argument("--region", default="", help="whose overlay applies, such as eea")
     parser.add_argument("--cap", action="append", default=[], metavar="PROGRAM=LEVEL", help="the most to take part in")
+    parser.add_argument("--gzip", action="store_true", help="compress what is sent")
     parser.add_argument("--stubs", default="stubs", help="where the stubs of proto/ are")
     parser.add_argument("--spool", required=True, help="the directory of what waits")
     parser.add_argument("--spool-bytes", type=int, default=64 << 20, help="the most that may wait")
@@ -383,7 +384,8 @@ def main():
     def say(**what):
         print(json.dumps(what), flush=True)
 
-    with grpc.insecure_channel(options.server) as channel:
+    compression = grpc.Compression.Gzip if options.gzip else grpc.Compression.NoCompression
+    with grpc.insecure_channel(options.server, compression=compression) as channel:
         sender = Sender(channel, options, say)
         skipped = 0
         for line in sys.stdin:

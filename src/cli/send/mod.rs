@@ -21,6 +21,7 @@ use super::event_text;
 use super::exit::Failure;
 use super::output::Output;
 use crate::config::Span;
+use crate::grpc::client::Encoding;
 use crate::grpc::proto::ingest::{ProgramLevel, SubmitRequest};
 use crate::model::{CustomerId, LevelName, ProductName, ProgramName, RegionName, limits};
 
@@ -34,6 +35,7 @@ they are sent as they are, so sending the file again stores nothing twice.
 Examples:
   usaged send --customer acme --product vcenter events.ndjson
   collect | usaged send --customer acme --product vcenter --batch-size 1000 -
+  usaged send --customer acme --product vcenter --compress zstd events.ndjson
   usaged send --customer acme --format protobuf batches.pb --json")]
 pub(super) struct SendArgs {
     /// The file, or - for standard input.
@@ -66,8 +68,29 @@ pub(super) struct SendArgs {
     /// How long a batch that the collector cannot take now is tried again, with the same batch id.
     #[arg(long, default_value = "60s")]
     retry_for: Span,
+    /// Compress what is sent.
+    #[arg(long, value_name = "HOW")]
+    compress: Option<Compress>,
     #[command(flatten)]
     server: Server,
+}
+
+/// How requests are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Compress {
+    /// Understood everywhere.
+    Gzip,
+    /// Cheaper for both sides.
+    Zstd,
+}
+
+impl From<Compress> for Encoding {
+    fn from(compress: Compress) -> Self {
+        match compress {
+            Compress::Gzip => Self::Gzip,
+            Compress::Zstd => Self::Zstd,
+        }
+    }
 }
 
 /// How a file of events is written.
@@ -93,7 +116,8 @@ fn batch_size(text: &str) -> Result<usize, String> {
 
 impl SendArgs {
     pub async fn run(self, out: Output) -> Result<(), Failure> {
-        let submitter = Submitter::new(self.server.ingest().await?, self.customer.clone(), self.retry_for.0);
+        let client = self.server.ingest_compressed(self.compress.map(Encoding::from)).await?;
+        let submitter = Submitter::new(client, self.customer.clone(), self.retry_for.0);
         let head = Head {
             product: self.product.as_ref().map(ToString::to_string).unwrap_or_default(),
             instance: self.instance.clone(),

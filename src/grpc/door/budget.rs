@@ -53,6 +53,13 @@ impl Reservation {
         self.own.merge(more.own);
         self.all.merge(more.all);
     }
+
+    /// Gives back what is more than `bytes`.
+    pub fn keep(&mut self, bytes: usize) {
+        let more = self.own.num_permits().saturating_sub(bytes);
+        drop(self.own.split(more));
+        drop(self.all.split(more));
+    }
 }
 
 impl Share {
@@ -103,6 +110,16 @@ mod tests {
         assert!(share.take(1).is_none());
         drop(held);
         assert!(share.take(10).is_some());
+    }
+
+    #[test]
+    fn a_reservation_that_was_too_large_gives_the_rest_back() {
+        let share = Budget::new(10, 10).share();
+        let mut held = share.take(10).unwrap();
+        held.keep(12);
+        assert!(share.take(1).is_none());
+        held.keep(4);
+        assert!(share.take(7).is_none() && share.take(6).is_some());
     }
 
     #[tokio::test]

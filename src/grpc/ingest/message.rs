@@ -2,14 +2,17 @@
 //! before, in steps as the bytes arrive, and the reservation lives exactly as long as the bytes.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body as _;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tonic::Code;
 use tonic::body::Body;
 
+use crate::grpc::compression::{Bad, Encoding};
 use crate::grpc::door::{Reservation, Share};
 use crate::grpc::status::{Cause, Fault};
 use crate::model::limits;
@@ -25,6 +28,10 @@ const LEAST: usize = 4 * 1024;
 
 /// What a message is charged before its bytes arrive: a prefix alone does not take megabytes.
 const FIRST: usize = 64 * 1024;
+
+/// Messages that become at most so many bytes are expanded on the thread that received them: less than a
+/// millisecond. Larger ones go to a thread that may block.
+const INLINE_BYTES: usize = 256 * 1024;
 
 /// A message that is under way brings `.0` bytes in `.1`, or its sender is too slow.
 const STALL: (usize, Duration) = (64 * 1024, Duration::from_secs(5));
@@ -67,9 +74,19 @@ pub(super) enum WhenSpent {
 /// those of the frame that they came in, if they came in one.
 pub(super) type Next = Result<Bytes, Fault>;
 
+/// How the messages of a request are expanded.
+#[derive(Debug, Clone)]
+pub(super) struct Expansion {
+    /// What its header says; `None` if no message may be compressed.
+    pub(super) encoding: Option<Encoding>,
+    /// Turns at expanding large messages, which all requests share.
+    pub(super) turns: Arc<Semaphore>,
+}
+
 /// Reads messages off a body.
 pub(super) struct Messages {
     body: Body,
+    expansion: Expansion,
     /// What is left of the last frame.
     rest: Bytes,
     share: Share,
@@ -78,8 +95,8 @@ pub(super) struct Messages {
 
 impl Messages {
     /// Reads `body`, each message at the expense of `share` and within `deadline` from its first byte.
-    pub(super) const fn new(body: Body, share: Share, deadline: Duration) -> Self {
-        Self { body, rest: Bytes::new(), share, deadline }
+    pub(super) const fn new(body: Body, expansion: Expansion, share: Share, deadline: Duration) -> Self {
+        Self { body, expansion, rest: Bytes::new(), share, deadline }
     }
 
     /// The next message; `None` after the last. Waits for its first byte without a deadline.
@@ -93,19 +110,41 @@ impl Messages {
                 None => return Ok(None),
             }
         }
-        let length = timeout(self.deadline, self.prefix()).await.map_err(|_| too_slow())??;
+        let (encoding, length) = timeout(self.deadline, self.prefix()).await.map_err(|_| too_slow())??;
         let size = usize::try_from(length).unwrap_or(usize::MAX);
         if size > limits::REQUEST_BYTES {
             self.pass_over(size).await?;
             return Ok(Some(Err(too_large())));
         }
         match timeout(self.deadline, self.body_of(size, when_spent)).await.map_err(|_| too_slow())?? {
-            Ok(bytes) => Ok(Some(Ok(bytes))),
+            Ok(bytes) => Ok(Some(match encoding {
+                Some(encoding) => self.expand(bytes, encoding, when_spent).await,
+                None => Ok(bytes),
+            })),
             Err(missing) => {
                 self.pass_over(missing).await?;
                 Ok(Some(Err(spent())))
             }
         }
+    }
+
+    /// Expands a message that is here whole, at the expense of the share.
+    async fn expand(&mut self, message: Bytes, encoding: Encoding, when_spent: WhenSpent) -> Next {
+        let size = encoding.size(&message)?;
+        let room = size.max(LEAST.min(self.share.whole()));
+        let mut reservation = reserve(&self.share, room, when_spent).await.ok_or_else(spent)?;
+        let expanded = if size.max(message.len()) <= INLINE_BYTES {
+            encoding.expand(&message, size)?
+        } else {
+            let turn = Arc::clone(&self.expansion.turns).acquire_owned().await;
+            let work = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                encoding.expand(&message, size)
+            });
+            work.await.unwrap_or(Err(Bad::Broken))?
+        };
+        reservation.keep(expanded.capacity().max(LEAST.min(self.share.whole())));
+        Ok(charged(expanded, reservation))
     }
 
     /// Reads `size` bytes at the expense of the share; how many are missing, if it is spent.
@@ -189,8 +228,8 @@ impl Messages {
             .ok_or_else(|| Fault::of(Cause::Malformed, "the request ends in the middle of a message"))
     }
 
-    /// The length of the message that begins here.
-    async fn prefix(&mut self) -> Result<u32, Fault> {
+    /// How the message that begins here is compressed, and its length.
+    async fn prefix(&mut self) -> Result<(Option<Encoding>, u32), Fault> {
         let mut prefix = [0; PREFIX_BYTES];
         for byte in &mut prefix {
             if self.rest.is_empty() {
@@ -199,9 +238,12 @@ impl Messages {
             // `more` is never empty.
             *byte = self.rest.split_to(1).first().copied().unwrap_or_default();
         }
-        match prefix {
-            [0, a, b, c, d] => Ok(u32::from_be_bytes([a, b, c, d])),
-            [1, ..] => Err(Fault::of(Cause::Compressed, "send the request uncompressed")),
+        let [flag, a, b, c, d] = prefix;
+        let length = u32::from_be_bytes([a, b, c, d]);
+        match (flag, self.expansion.encoding) {
+            (0, _) => Ok((None, length)),
+            (1, Some(encoding)) => Ok((Some(encoding), length)),
+            (1, None) => Err(Fault::of(Cause::Malformed, COMPRESSED_UNSAID)),
             _ => Err(Fault::of(Cause::Malformed, "the message does not begin as gRPC messages do")),
         }
     }
@@ -223,6 +265,9 @@ impl Messages {
         timeout(deadline, passing).await.map_err(|_| too_slow())?
     }
 }
+
+const COMPRESSED_UNSAID: &str =
+    "a message is compressed, and the request does not say how: name gzip or zstd in grpc-encoding";
 
 fn too_large() -> Fault {
     Fault::of(Cause::TooLarge, "a request is at most 4 MiB; send several batches")

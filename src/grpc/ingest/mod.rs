@@ -16,11 +16,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
+use tokio::sync::Semaphore;
 use tonic::body::Body;
 use tonic::server::NamedService;
 
-use self::message::{Messages, WhenSpent};
+use self::message::{Expansion, Messages, WhenSpent};
 use super::codec::varint;
+use super::compression::Encoding;
 use super::door::{Caller, Options};
 use super::identity::Identity;
 use super::proto::ingest::{CollectionPlan, SubmitResponse};
@@ -37,6 +39,8 @@ struct Ingest {
     identity: Identity,
     request_deadline: Duration,
     stream_batches: usize,
+    /// Turns at expanding large messages.
+    turns: Arc<Semaphore>,
 }
 
 /// Where batches go.
@@ -63,7 +67,9 @@ impl IngestDoor {
 
     fn onto(store: Store, identity: Identity, options: &Options) -> Self {
         let Options { request_deadline, stream_batches, .. } = *options;
-        Self(Arc::new(Ingest { store, identity, request_deadline, stream_batches: stream_batches.max(1) }))
+        let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let (turns, stream_batches) = (Arc::new(Semaphore::new(turns)), stream_batches.max(1));
+        Self(Arc::new(Ingest { store, identity, request_deadline, stream_batches, turns }))
     }
 }
 
@@ -118,20 +124,18 @@ async fn answer(ingest: Arc<Ingest>, request: Request<Body>) -> Response<Body> {
             Some("GetCollectionPlan") => Method::GetCollectionPlan,
             _ => return Err(Fault::of(Cause::NoSuchMethod, NO_SUCH_METHOD)),
         };
-        let encoding = parts.headers.get("grpc-encoding");
-        if encoding.is_some_and(|name| name != "identity") {
-            return Err(Fault::of(Cause::Compressed, "send the request uncompressed"));
-        }
+        let encoding = Encoding::of(&parts.headers)?;
         let caller = parts.extensions.get::<Caller>().cloned();
         let caller = caller.ok_or_else(|| Fault::of(Cause::Internal, "the request came by no connection"))?;
         let customer = ingest.identity.customer(&parts.headers)?;
-        Ok((method, caller, customer))
+        Ok((method, encoding, caller, customer))
     })();
-    let (method, caller, customer) = match opened {
+    let (method, encoding, caller, customer) = match opened {
         Ok(opened) => opened,
         Err(fault) => return reply::refusal(&fault),
     };
-    let messages = Messages::new(body, caller.share, ingest.request_deadline);
+    let expansion = Expansion { encoding, turns: Arc::clone(&ingest.turns) };
+    let messages = Messages::new(body, expansion, caller.share, ingest.request_deadline);
     match method {
         Method::Submit => reply::unary(ingest.unary(customer, messages).await),
         Method::SubmitStream => {

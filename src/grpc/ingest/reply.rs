@@ -10,6 +10,7 @@ use prost::Message;
 use tonic::Status;
 use tonic::body::Body;
 
+use crate::grpc::compression::{ACCEPT_ENCODING, ACCEPTED};
 use crate::grpc::status::Fault;
 
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
@@ -44,12 +45,18 @@ pub(super) fn unary(outcome: Result<impl Message, Fault>) -> Response<Body> {
 pub(super) fn with_body(body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_TYPE, GRPC);
+    told(response)
+}
+
+/// The same, telling how requests may be compressed.
+fn told(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(ACCEPT_ENCODING, ACCEPTED);
     response
 }
 
 /// The refusal of a call.
 pub(super) fn refusal(fault: &Fault) -> Response<Body> {
-    fault.status().into_http()
+    told(fault.status().into_http())
 }
 
 /// Trailers that say how a call ended.
