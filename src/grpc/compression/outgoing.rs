@@ -77,8 +77,8 @@ impl http_body::Body for Compressed {
     }
 }
 
-/// The messages in `data` compressed, each where that makes it smaller. tonic never cuts a message
-/// into two frames.
+/// The messages in `data` compressed, each where that makes it smaller and a collector takes it. tonic
+/// never cuts a message into two frames.
 fn compressed(data: &[u8], encoding: Encoding) -> Result<Bytes, Status> {
     let broken = || Status::internal("a message was cut before it was compressed");
     let mut rest = data;
@@ -89,9 +89,9 @@ fn compressed(data: &[u8], encoding: Encoding) -> Result<Bytes, Status> {
         let (message, after) = after.split_at_checked(length).ok_or_else(broken)?;
         rest = after;
         let small = encoding.compress(message).map_err(|_| Status::internal("nothing can be compressed"))?;
-        let is_smaller = small.len() < message.len();
-        let bytes = if is_smaller { &small } else { message };
-        out.put_u8(u8::from(is_smaller));
+        let helps = small.len() < message.len() && encoding.size(&small).is_ok();
+        let bytes = if helps { &small } else { message };
+        out.put_u8(u8::from(helps));
         out.put_u32(u32::try_from(bytes.len()).map_err(|_| broken())?);
         out.put_slice(bytes);
     }
@@ -112,6 +112,8 @@ mod tests {
         let sent = compressed(&[framed(0, &short), framed(0, &long)].concat(), Encoding::Zstd).unwrap();
         let expected = [framed(0, &short), framed(1, &Encoding::Zstd.compress(&long).unwrap())].concat();
         assert_eq!(sent, expected);
+        let bomb = framed(0, &vec![0; 1 << 20]);
+        assert_eq!(compressed(&bomb, Encoding::Gzip).unwrap(), bomb, "what would be refused goes as it is");
         assert!(compressed(&framed(0, &short)[..6], Encoding::Gzip).is_err());
     }
 }
