@@ -8,7 +8,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 7] = [
+const FILES: [&str; 8] = [
     "usaged/ingest/v1/ingest.proto",
     "usaged/drain/v1/drain.proto",
     "usaged/admin/v1/admin.proto",
@@ -16,6 +16,7 @@ const FILES: [&str; 7] = [
     "usaged/admin/v1/keys.proto",
     "usaged/admin/v1/erasure.proto",
     "usaged/admin/v1/binding.proto",
+    "usaged/admin/v1/store.proto",
 ];
 
 /// The codec that bounds what a message decodes to.

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod amend;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -18,7 +18,7 @@ use crate::store::{
 
 use super::erase::{row, suppression};
 
-/// How long the row of an erasure that is done is kept, for who asks: a year.
+/// How long the row of an erasure that is done is kept, for who asks, and for backups: a year.
 const REMEMBERED_MS: i64 = 365 * 86_400_000;
 
 /// What is looked for in records.
@@ -88,7 +88,9 @@ impl Shared {
             .map(|erasure| MetaOp::Delete { table: MetaTable::Erasures, key: erasure.id.as_bytes().to_vec() })
             .collect();
         let rows = self.store.load_meta(MetaTable::Suppressions)?;
-        let is_over = |row: &[u8]| Erased::decode(row).is_some_and(|erased| erased.until <= now);
+        // Late arrivals are withheld until then. For a year more the pseudonyms are kept, to erase the same from a backup.
+        let is_over =
+            |row: &[u8]| Erased::decode(row).is_some_and(|erased| now.ms_since(erased.until) > REMEMBERED_MS);
         let over = rows.into_iter().filter(|(_, row)| is_over(row));
         ops.extend(over.map(|(key, _)| MetaOp::Delete { table: MetaTable::Suppressions, key }));
         if !ops.is_empty() {

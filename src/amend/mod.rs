@@ -5,6 +5,7 @@
 //! drain from the moment of the change or the erasure; this room makes the bytes follow. Every step can be done again,
 //! so a crash costs no more than doing it again.
 
+mod again;
 mod binding;
 mod due;
 mod erase;

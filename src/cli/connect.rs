@@ -12,6 +12,7 @@ use crate::model::CustomerId;
 pub(super) type DrainClient = proto::drain::drain_service_client::DrainServiceClient<Channel>;
 pub(super) type LedgerClient = proto::admin::ledger_service_client::LedgerServiceClient<Channel>;
 pub(super) type ErasureClient = proto::admin::erasure_service_client::ErasureServiceClient<Channel>;
+pub(super) type StoreClient = proto::admin::store_service_client::StoreServiceClient<Channel>;
 pub(super) type BindingClient = proto::admin::binding_service_client::BindingServiceClient<Channel>;
 pub(super) type KeyClient = proto::admin::key_service_client::KeyServiceClient<Channel>;
 pub(super) type IngestClient = proto::ingest::ingest_service_client::IngestServiceClient<Channel>;
@@ -79,6 +80,10 @@ impl Server {
 
     pub async fn binding(&self) -> Result<BindingClient, Failure> {
         Ok(BindingClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
+    }
+
+    pub async fn store(&self) -> Result<StoreClient, Failure> {
+        Ok(StoreClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     pub async fn admin(&self) -> Result<AdminClient, Failure> {

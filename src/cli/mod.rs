@@ -85,7 +85,7 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Verify the record of what was done with whose data, and give a customer its part.
     Ledger(ledger::LedgerArgs),
-    /// Look into a store that is not running.
+    /// Look into a store, check it, back it up and restore it.
     Store(store::StoreArgs),
     /// A door whose handler does nothing: what `load` measures the floor with.
     #[command(hide = true)]

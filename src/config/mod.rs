@@ -80,6 +80,13 @@ pub fn parse(name: &str, text: &str, overrides: &[Override]) -> Result<Settings,
     Err(problems)
 }
 
+/// Where the root key is: in `file`, or in the environment; none if neither is given.
+#[must_use]
+pub fn root_key_source(file: Option<&Path>) -> Option<RootKeySource> {
+    let file = file.map(|file| RootKeySource::File(file.to_owned()));
+    file.or_else(|| root_key_variable().map(|text| RootKeySource::Given(text.into())))
+}
+
 #[expect(clippy::disallowed_methods, reason = "the root key's variable is a configuration key")]
 fn root_key_variable() -> Option<String> {
     std::env::var(ROOT_KEY_VARIABLE).ok().filter(|text| !text.is_empty())

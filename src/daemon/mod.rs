@@ -29,7 +29,7 @@ pub use error::{DaemonError, with_causes};
 pub use ledger_key::LedgerKeyError;
 pub use policy_files::read_dir as read_policy_files;
 pub use reload::read_policy;
-pub use root_key::RootKeyError;
+pub use root_key::{RootKeyError, read_root_key};
 
 use self::descriptors::Doors;
 use self::end::{Signals, Wish};
@@ -40,7 +40,9 @@ use crate::admin::{self, Exposition, Readiness};
 use crate::amend::{self, Amend};
 use crate::config::Config;
 use crate::drain::Drain;
-use crate::grpc::{self, AdminDoor, AmendDoor, DrainDoor, Ended, Identity, IngestDoor, KeyDoor, LedgerDoor};
+use crate::grpc::{
+    self, AdminDoor, AmendDoor, DrainDoor, Ended, Identity, IngestDoor, KeyDoor, LedgerDoor, StoreDoor,
+};
 use crate::ingest::Intake;
 use crate::ledger::{Ledger, Refusals};
 use crate::observe::Clock;
@@ -137,6 +139,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
         key_door,
         ledger_door,
         AmendDoor::new(amend.clone()),
+        StoreDoor::new(store.clone(), &config.ledger.dir, clock.clone()),
     );
     let heed = tokio::spawn(heed(policy.watch_version(), amend.clone()));
     let amending = tokio::spawn(amend.run(close_doors.clone().cancelled_owned()));
@@ -200,7 +203,10 @@ async fn open_amend(
         rotation: store.rotation(),
         ..config.amend.clone()
     };
-    Ok(Amend::open(parts, options).await?)
+    let amend = Amend::open(parts, options).await?;
+    // What was erased since the backup that the store was restored from never leaves again.
+    amend.erase_again().await?;
+    Ok(amend)
 }
 
 /// Has what is stored follow a policy that became stricter.

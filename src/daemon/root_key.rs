@@ -93,6 +93,21 @@ pub(super) fn get(source: &RootKeySource, data_dir: &Path) -> Result<RootKey, Ro
     }
 }
 
+/// Gets a root key that must be there.
+///
+/// # Errors
+/// If it is missing, can be read by others, or is none.
+pub fn read_root_key(source: &RootKeySource) -> Result<RootKey, RootKeyError> {
+    match source {
+        RootKeySource::Given(text) => parse(text, &format!("the environment variable {ROOT_KEY_VARIABLE}")),
+        RootKeySource::File(path) => {
+            let missing = std::io::Error::from(ErrorKind::NotFound);
+            let absent = || RootKeyError::File { what: "opening", path: path.clone(), source: missing };
+            read_file(path)?.ok_or_else(absent)
+        }
+    }
+}
+
 /// Reads the key in a file; `None` if there is no such file.
 pub(super) fn read_file(path: &Path) -> Result<Option<RootKey>, RootKeyError> {
     // A pipe without a writer would hold up the start for ever.

@@ -17,6 +17,7 @@ mod page;
 mod pick;
 pub mod proto;
 mod status;
+mod store;
 mod times;
 
 use std::sync::Arc;
@@ -36,6 +37,7 @@ pub use self::ingest::IngestDoor;
 pub use self::keys::{KeyDoor, RootKeyPlace};
 pub use self::ledger::LedgerDoor;
 pub use self::status::{Cause, DOMAIN, Fault};
+pub use self::store::StoreDoor;
 
 use self::pick::Pick;
 use self::proto::admin::admin_service_server::AdminServiceServer;
@@ -43,6 +45,7 @@ use self::proto::admin::binding_service_server::BindingServiceServer;
 use self::proto::admin::erasure_service_server::ErasureServiceServer;
 use self::proto::admin::key_service_server::KeyServiceServer;
 use self::proto::admin::ledger_service_server::LedgerServiceServer;
+use self::proto::admin::store_service_server::StoreServiceServer;
 use self::proto::drain::drain_service_server::DrainServiceServer;
 
 /// Bytes of one request to a drainer's or operator's method.
@@ -53,7 +56,7 @@ const LARGE_REQUEST_BYTES: usize = 1024 * 1024;
 const LARGE: [&str; 3] = ["StreamingPull", "ImportParticipations", "ExplainEvent"];
 
 /// The names under which health is told; the empty one is the collector as a whole.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 9] = [
     "",
     "usaged.ingest.v1.IngestService",
     "usaged.drain.v1.DrainService",
@@ -62,6 +65,7 @@ const SERVICES: [&str; 8] = [
     "usaged.admin.v1.KeyService",
     "usaged.admin.v1.ErasureService",
     "usaged.admin.v1.BindingService",
+    "usaged.admin.v1.StoreService",
 ];
 
 /// The health that `grpc.health.v1` tells. Clones share it.
@@ -88,6 +92,7 @@ pub fn routes(
     keys: KeyDoor,
     ledger: LedgerDoor,
     amend: AmendDoor,
+    store: StoreDoor,
 ) -> (Routes, Health) {
     let (reporter, health) = health_reporter();
     let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(Arc::new(admin)));
@@ -106,6 +111,8 @@ pub fn routes(
     let mut routes = Routes::new(ingest).add_service(drain).add_service(admin).add_service(keys);
     let erasure = ErasureServiceServer::new(amend.clone()).max_decoding_message_size(TYPED_REQUEST_BYTES);
     let binding = BindingServiceServer::new(amend).max_decoding_message_size(TYPED_REQUEST_BYTES);
+    let store = StoreServiceServer::new(store).max_decoding_message_size(TYPED_REQUEST_BYTES);
+    routes = routes.add_service(store);
     routes = routes.add_service(ledger).add_service(erasure).add_service(binding).add_service(health);
     let reflection = || {
         tonic_reflection::server::Builder::configure()

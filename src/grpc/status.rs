@@ -83,6 +83,8 @@ causes! {
     PolicyRefused = FailedPrecondition "POLICY_REFUSED",
     /// The new root key cannot be used; the present one stays.
     RootKeyRefused = FailedPrecondition "ROOT_KEY_REFUSED",
+    /// A backup could not be made; nothing is left of it.
+    BackupFailed = FailedPrecondition "BACKUP_FAILED",
     /// There is no such bridge.
     NoBridge = NotFound "BRIDGE_NOT_FOUND",
     /// There is a bridge of that customer and epoch.

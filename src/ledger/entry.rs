@@ -265,6 +265,25 @@ pub enum Fact {
         /// The last commit that was acknowledged.
         acknowledged: u64,
     },
+    /// A backup was made, or its file of personal rows only.
+    BackupMade {
+        /// The last commit in it; none in a file of personal rows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<u64>,
+        /// Personal rows.
+        rows: u64,
+    },
+    /// The store was restored from a backup.
+    StoreRestored {
+        /// The last commit of the backup.
+        last: u64,
+        /// The commit that numbers went on with.
+        next: u64,
+        /// When the backup was made.
+        made: UnixMillis,
+        /// Erasures since then that were carried out again before anything was served.
+        erased_again: u64,
+    },
     /// A customer's part of the ledger was given out.
     Exported {
         /// The customer.
@@ -314,7 +333,9 @@ impl Fact {
             | Self::SubscriptionCreated { .. }
             | Self::SubscriptionDeleted { .. }
             | Self::RootKeyRotated { .. }
-            | Self::DataLossAccepted { .. } => None,
+            | Self::DataLossAccepted { .. }
+            | Self::BackupMade { .. }
+            | Self::StoreRestored { .. } => None,
         }
     }
 }

@@ -77,6 +77,7 @@
 //! has kept a later checkpoint.
 
 mod checkpoint;
+mod copy;
 mod entry;
 mod export;
 mod fault;
@@ -100,6 +101,7 @@ mod verify;
 mod walk;
 
 pub use checkpoint::{Checkpoint, NoteFault, SignedCheckpoint};
+pub use copy::{Copied, copy, reach, visit};
 pub use entry::{Entry, Fact};
 pub use export::{EXPORT_FORMAT, Export, ExportFault, Exported, Since, proof_text};
 pub use fault::{LedgerError, OpenError};

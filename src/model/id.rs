@@ -221,6 +221,12 @@ impl ErasureId {
         self.0.as_bytes()
     }
 
+    /// The one of these sixteen bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+
     /// Reads the 36-character text form.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 //! arrives late. The identifier itself is sealed under a key of the customer, and only for as long as stored batches
 //! are being rewritten.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -18,6 +20,10 @@ const VERSION: u8 = 1;
 pub struct Erased {
     /// Stable pseudonyms with their classes.
     tokens: Vec<(IdentifierClass, [u8; 16])>,
+    /// Every pseudonym that was looked for, in order: what the identifier is found by in an older copy of the data that
+    /// is put back, when it is forgotten itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    found_by: Vec<[u8; 16]>,
     /// The first and the last time of a range, in Unix milliseconds.
     times: Option<(i64, i64)>,
     /// Events that happened until then are late: newer ones are collected again.
@@ -79,6 +85,7 @@ impl Erased {
         let (programs, epochs) = (programs.to_vec(), epochs.to_vec());
         Ok(Self {
             tokens: strike.stable_tokens().to_vec(),
+            found_by: strike.tokens().to_vec(),
             times: None,
             before,
             until,
@@ -91,14 +98,15 @@ impl Erased {
     #[must_use]
     pub fn times(from: UnixMillis, end: UnixMillis, (before, until): (UnixMillis, UnixMillis)) -> Self {
         let times = Some((from.0, end.0.saturating_sub(1)));
-        Self { tokens: Vec::new(), times, before, until, upto: CommitNumber(u64::MAX), original: None }
+        let (tokens, found_by) = (Vec::new(), Vec::new());
+        Self { tokens, found_by, times, before, until, upto: CommitNumber(u64::MAX), original: None }
     }
 
     /// What is to be taken out of stored batches.
     ///
     /// # Errors
     /// If the identifier does not open, or is none.
-    pub fn strike(&self, secret: &CustomerSecret) -> Result<Strike, StrikeError> {
+    pub fn strike(&self, secret: &Arc<CustomerSecret>) -> Result<Strike, StrikeError> {
         let mut strike = Strike::default();
         if let Some((first, last)) = self.times {
             strike = strike.or(Strike::times(first..=last));
@@ -108,6 +116,8 @@ impl Erased {
             secret.note_key().open(nonce, AAD, &mut value).map_err(|_| StrikeError::Malformed(*class))?;
             let value = RawText::new(&value);
             strike = strike.or(Strike::identifier(*class, value, secret, programs, epochs)?);
+        } else if !self.tokens.is_empty() {
+            strike = strike.or(Strike::pseudonyms(&self.tokens, &self.found_by, secret));
         }
         Ok(strike)
     }
@@ -132,6 +142,12 @@ impl Erased {
     pub fn rewritten(&mut self) {
         self.upto = CommitNumber(0);
         self.original = None;
+    }
+
+    /// Has it looked for again in everything up to `upto`: an older copy of the data was put back. The identifier is
+    /// forgotten; its pseudonyms do.
+    pub fn again(&mut self, upto: CommitNumber) {
+        self.upto = upto;
     }
 
     /// What is withheld of several erasures at `now`; `None` if nothing is.

@@ -34,6 +34,7 @@ mod seal;
 mod stored;
 mod strike;
 mod strike_find;
+mod strike_marks;
 mod suppress;
 mod treat;
 mod value;

@@ -11,6 +11,7 @@ use super::canonical::{self, Canonical, canonical_str};
 use super::copy::Copy;
 use super::stored::{Parts, Party, StoredBatch, StoredEvent, StoredValue};
 use super::strike_find::{Original, Told, Wanted};
+use super::strike_marks::{Marks, ProgramMarks};
 use super::wire::Cursor;
 use super::{CustomerSecret, SanitizedBatch, Scratch};
 use crate::model::{
@@ -40,6 +41,8 @@ pub struct Strike {
     /// The stable pseudonyms with their classes, for the suppression of late arrivals.
     stable: Vec<(IdentifierClass, [u8; 16])>,
     times: Vec<RangeInclusive<i64>>,
+    /// Identifiers that are known by their pseudonyms only.
+    marks: Option<Marks>,
 }
 
 impl std::fmt::Debug for Strike {
@@ -90,6 +93,26 @@ impl Strike {
         Ok(strike)
     }
 
+    /// An identifier that is forgotten, by the stable pseudonyms that it had and all the others that it was looked for
+    /// by.
+    #[must_use]
+    pub(super) fn pseudonyms(
+        stable: &[(IdentifierClass, [u8; 16])],
+        others: &[[u8; 16]],
+        secret: &Arc<CustomerSecret>,
+    ) -> Self {
+        let mut strike = Self { stable: stable.to_vec(), ..Self::default() };
+        strike.wanted.tokens = stable.iter().map(|(_, token)| *token).chain(others.iter().copied()).collect();
+        strike.wanted.tokens.sort_unstable();
+        strike.marks = Some(Marks::new(secret, stable));
+        strike
+    }
+
+    /// The pseudonyms that it looks for, in order.
+    pub(super) fn tokens(&self) -> &[[u8; 16]] {
+        &self.wanted.tokens
+    }
+
     /// Events that happened in a range of time, both ends included, in milliseconds since the epoch.
     #[must_use]
     pub fn times(range: RangeInclusive<i64>) -> Self {
@@ -104,6 +127,8 @@ impl Strike {
         self.wanted.originals.extend(other.wanted.originals);
         self.stable.extend(other.stable);
         self.times.extend(other.times);
+        // One erasure has one identifier.
+        self.marks = self.marks.or(other.marks);
         self
     }
 
@@ -161,7 +186,9 @@ pub fn strike(
 ) -> Result<Struck, WireFault> {
     let batch = StoredBatch::read(body)?;
     let told = batch.specs.iter().map(Told::of).collect();
-    let mut search = Search { batch: &batch, told, strike, canonical: scratch.canonical() };
+    let program = name::<ProgramName>(batch.program)?;
+    let marks = strike.marks.as_ref().map(|marks| marks.of(&program));
+    let mut search = Search { batch: &batch, told, strike, marks, canonical: scratch.canonical() };
     let whole = search.party(&batch.customer, IdentifierClass::CustomerId)?
         || search.party(&batch.instance, IdentifierClass::InstanceId)?;
     let mut copy = Copy::new(&batch, vec![true; batch.specs.len()]);
@@ -219,6 +246,7 @@ struct Search<'s, 'a> {
     batch: &'s StoredBatch<'a>,
     told: Vec<Told>,
     strike: &'s Strike,
+    marks: Option<ProgramMarks<'s>>,
     canonical: &'s mut canonical::Scratch,
 }
 
@@ -226,7 +254,12 @@ impl<'a> Search<'_, 'a> {
     fn party(&mut self, party: &Party<'a>, class: IdentifierClass) -> Result<bool, WireFault> {
         let Some(value) = party.value else { return Ok(false) };
         let value = StoredValue::read(value)?;
-        Ok(self.strike.wanted.is_in(&value, Told::party(class), self.canonical))
+        Ok(self.is_wanted(&value, Told::party(class)))
+    }
+
+    fn is_wanted(&mut self, value: &StoredValue<'_>, told: Told) -> bool {
+        self.strike.wanted.is_in(value, told, self.canonical)
+            || self.marks.as_ref().is_some_and(|marks| marks.are_in(value, told, self.canonical))
     }
 
     fn event(&mut self, event: &StoredEvent<'a>) -> Result<bool, WireFault> {
@@ -271,7 +304,7 @@ impl<'a> Search<'_, 'a> {
             | StoredValue::Bytes(_)
             | StoredValue::Token(_)) => {
                 let Some(told) = self.told.get(spec).copied() else { return Ok(false) };
-                Ok(self.strike.wanted.is_in(&scalar, told, self.canonical))
+                Ok(self.is_wanted(&scalar, told))
             }
         }
     }

@@ -33,8 +33,8 @@ pub(super) struct Wanted {
 /// What the table of a batch says of a value.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told {
-    class: Option<IdentifierClass>,
-    kept: bool,
+    pub(super) class: Option<IdentifierClass>,
+    pub(super) kept: bool,
     redacted: bool,
 }
 
@@ -42,6 +42,12 @@ impl Told {
     pub(super) fn of(spec: &StoredSpec<'_>) -> Self {
         let class = std::str::from_utf8(spec.class).ok().and_then(|word| word.parse().ok());
         Self { class, kept: spec.treatment == b"keep", redacted: spec.treatment == b"redact" }
+    }
+
+    /// Whether it is text that identifies, and is not replaced as a whole.
+    pub(super) fn is_free(self) -> bool {
+        self.class.is_some_and(|class| class != IdentifierClass::NotIdentifying)
+            && (self.kept || self.redacted)
     }
 
     /// A customer's or an instance's id: kept, unless it is a pseudonym.
@@ -96,12 +102,10 @@ impl Wanted {
 
     /// Whether an original stands in a text that identifies and was not replaced, as a word and in any letter case.
     fn has_word(&self, text: &[u8], told: Told) -> bool {
-        let identifies = told.class.is_some_and(|class| class != IdentifierClass::NotIdentifying);
-        let free = identifies && (told.kept || told.redacted);
-        free && self
-            .originals
-            .iter()
-            .any(|original| contains_word(text, &original.canonical) || contains_word(text, &original.given))
+        told.is_free()
+            && self.originals.iter().any(|original| {
+                contains_word(text, &original.canonical) || contains_word(text, &original.given)
+            })
     }
 }
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::sync::Arc;
+
 use data_encoding::BASE32HEX_NOPAD;
 
 use super::{Strike, Struck, StruckFrom, strike};
@@ -74,6 +76,48 @@ fn is_struck(body: &[u8], what: &Strike) -> bool {
         Struck::Untouched => false,
         Struck::All { events_removed } => events_removed == 1,
         Struck::Part { .. } => unreachable!("there is one event"),
+    }
+}
+
+/// covers: P8
+#[test]
+fn an_identifier_that_is_forgotten_is_found_by_its_pseudonyms_in_every_form() {
+    let (known, secret) = (host(), Arc::new(secret()));
+    let forgotten = || Strike::pseudonyms(known.stable_tokens(), known.tokens(), &secret);
+    let stable = known.stable_tokens().first().unwrap().1;
+    let rotating = secret.program(&program(), 3).rotate(Class::HostName, &stable).unwrap();
+    let words = |token: &[u8; 16]| BASE32HEX_NOPAD.encode(token).to_ascii_lowercase();
+    let table = [
+        ("a stable pseudonym", batch(Class::HostName, "pseudonym", &token(stable)), true),
+        ("a rotating one", batch(Class::HostName, "pseudonym", &token(rotating)), true),
+        (
+            "a kept value in another form",
+            batch(Class::HostName, "keep", &text("ESX01.corp.example.com.")),
+            true,
+        ),
+        (
+            "a word of kept text",
+            batch(Class::FreeText, "keep", &text("lost ESX01.corp.example.com, again")),
+            true,
+        ),
+        ("a word of redacted text", batch(Class::ProductLog, "redact", &text(&format!("({HOST})"))), true),
+        (
+            "a pseudonym in text",
+            batch(
+                Class::ProductLog,
+                "redact",
+                &text(&format!("lost p1-host_name-s-{} again", words(&stable))),
+            ),
+            true,
+        ),
+        ("another host", batch(Class::HostName, "keep", &text("esx02.corp.example.com")), false),
+        ("a longer name", batch(Class::FreeText, "keep", &text("xesx01.corp.example.com")), false),
+        ("the value of another class", batch(Class::NotIdentifying, "keep", &text(HOST)), false),
+        ("another pseudonym", batch(Class::HostName, "pseudonym", &token([9; 16])), false),
+    ];
+    for (what, body, found) in table {
+        assert_eq!(is_struck(&body, &forgotten()), found, "{what}");
+        assert_eq!(is_struck(&body, &known), found, "{what}, by the identifier");
     }
 }
 

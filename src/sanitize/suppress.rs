@@ -199,7 +199,7 @@ const NOBODY: IdentifierClass = IdentifierClass::NotIdentifying;
 const WORDS: usize = 5;
 
 /// Whether any word of a text passes, or any few that follow each other.
-fn any_words(text: &[u8], mut is: impl FnMut(&[u8]) -> bool) -> bool {
+pub(super) fn any_words(text: &[u8], mut is: impl FnMut(&[u8]) -> bool) -> bool {
     let mut starts = [0; WORDS];
     let mut count = 0_usize;
     for (start, word) in words(text) {

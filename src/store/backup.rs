@@ -1,9 +1,8 @@
-//! A consistent copy of an open store, in two parts: a directory with everything but the personal rows, and a small
-//! file with those. Without that file the directory says nothing of who a customer is, and nothing in it opens; so
-//! a customer who is erased is erased from old directories too, once the files that belong to them are gone.
+//! A consistent copy of a store, open or not, in two parts: a directory with everything but the personal rows, and a
+//! small file with those. Without that file the directory says nothing of who a customer is, and nothing in it opens;
+//! so a customer who is erased is erased from old directories too, once the files that belong to them are gone.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::PoisonError;
@@ -12,14 +11,19 @@ use std::time::{Duration, Instant};
 use rocksdb::checkpoint::Checkpoint;
 
 use super::Store;
+use super::backup_error::{BackupError, at};
+use super::backup_files::{FileSum, sums};
 use super::directory::{Directory, Format};
-use super::fault::{DatabaseFault, OpenError};
-use super::layout::{FIXED, Head, KEY_HEAD, META, PERSONAL};
-use super::personal::{self, Search};
+use super::fault::OpenError;
+use super::layout::{Head, KEY_HEAD, KEY_OUTBOX, KEY_STORE, META, OutboxRow, PERSONAL, StoreRow};
+use super::loss::Loss;
+use super::personal;
 use super::rocks::{Db, Recovery, Setup, families};
+use super::search::Search;
 use super::step;
-use super::witness::Witness;
-use crate::model::CommitNumber;
+use super::witness::{self, Said, Witness};
+use crate::model::{CommitNumber, UnixMillis};
+use crate::sanitize::key_id;
 
 /// Where a backup is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +32,7 @@ pub enum BackupProgress {
     Copying,
     /// Personal rows are written to their file, and taken out of the copy.
     Separating,
-    /// The copy is searched for secrets.
+    /// The copy is searched for secrets, and sums are taken of its files.
     Searching {
         /// Bytes so far.
         done: u64,
@@ -38,77 +42,49 @@ pub enum BackupProgress {
 }
 
 /// A backup that is complete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
+    /// The id of the store.
+    pub store: [u8; 16],
+    /// Names the root key that it was made under ([`key_id`]).
+    pub root_key: String,
     /// The last commit in it.
     pub head: CommitNumber,
+    /// The newest entry that was ever put into the outbox.
+    pub outbox: u64,
     /// Bytes of the directory.
     pub bytes: u64,
     /// Personal rows in the file.
     pub rows: u64,
+    /// Every file of the directory.
+    pub files: Vec<FileSum>,
     /// How long it took.
     pub took: Duration,
 }
 
-/// Why there is no backup. What was made of it is removed again.
-#[derive(Debug, thiserror::Error)]
-pub enum BackupError {
-    /// A file or directory could not be used.
-    #[error("cannot use {path} for a backup; see the cause", path = path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The directory has something in it, or the file is there.
-    #[error("{path} exists already; choose a directory and a file that do not", path = path.display())]
-    Exists {
-        /// Which.
-        path: PathBuf,
-    },
-    /// The file, or the directory, would be inside the other, or inside the data directory.
-    #[error(
-        "the directory of a backup, the file with its personal rows and the data directory must not lie in each other; choose other places"
-    )]
-    Inside,
-    /// The database could not be copied or opened.
-    #[error("cannot copy the database; see the cause, and free what it names")]
-    Database(#[source] DatabaseFault),
-    /// The copy could not be opened.
-    #[error("cannot open the copy; see the cause")]
-    Open(#[source] OpenError),
-    /// Secrets were found in the copy.
-    #[error("{found} secrets of customers were found in the copy; it was not kept. This is a bug")]
-    Secrets {
-        /// How many.
-        found: u64,
-    },
-    /// The file of personal rows is not one, is damaged or cut short.
-    #[error("the file of personal rows, or the copy of the database, is damaged; use another one")]
-    Damaged,
-    /// It belongs to another store.
-    #[error("the file of personal rows belongs to another store; use the one that was made with this backup")]
-    Foreign,
-    /// There are personal rows already.
-    #[error("the store has personal rows already; put them back into a copy that has none")]
-    Present,
+/// A file with personal rows that is complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PersonalBackup {
+    /// The id of the store.
+    pub store: [u8; 16],
+    /// Personal rows in the file.
+    pub rows: u64,
 }
 
-impl From<DatabaseFault> for BackupError {
-    fn from(fault: DatabaseFault) -> Self {
-        Self::Database(fault)
-    }
+/// What is copied, and where to.
+struct Job<'a> {
+    db: &'a Db,
+    directory: &'a Directory,
+    dir: &'a Path,
+    rows: &'a Path,
+    now: UnixMillis,
 }
 
-impl From<rocksdb::Error> for BackupError {
-    fn from(error: rocksdb::Error) -> Self {
-        Self::Database(error.into())
-    }
-}
-
-fn at(path: &Path) -> impl Fn(io::Error) -> BackupError + '_ {
-    |source| BackupError::File { path: path.to_owned(), source }
+/// What the copy says of itself.
+struct Found {
+    head: Head,
+    outbox: u64,
+    root_key: String,
 }
 
 impl Store {
@@ -124,79 +100,161 @@ impl Store {
         rows: &Path,
         progress: &mut dyn FnMut(BackupProgress),
     ) -> Result<Backup, BackupError> {
-        let begun = Instant::now();
-        check_places(self.shared().directory.path(), dir, rows)?;
-        let made = self.copy(dir, rows, progress);
-        if made.is_err() {
-            // An unfinished copy has personal rows in it. What cannot be removed is named by the error all the same.
-            let _left = (fs::remove_dir_all(dir), fs::remove_file(rows));
-        }
-        let (head, rows, bytes) = made?;
-        Ok(Backup { head: CommitNumber(head.commit), bytes, rows, took: begun.elapsed() })
-    }
-
-    fn copy(
-        &self,
-        dir: &Path,
-        rows: &Path,
-        progress: &mut dyn FnMut(BackupProgress),
-    ) -> Result<(Head, u64, u64), BackupError> {
         let shared = self.shared();
         let _alone = shared.files.lock().unwrap_or_else(PoisonError::into_inner);
-        progress(BackupProgress::Copying);
-        // The same rights as the store itself.
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at(dir))?;
-        let id = match shared.directory.format().map_err(BackupError::Open)? {
-            Format::Known(id) => id,
-            Format::Absent => return Err(BackupError::Damaged),
-        };
-        let (unfinished, copy) = (dir.join("unfinished"), dir.join("db"));
-        Checkpoint::new(&shared.db)?.create_checkpoint(&unfinished)?;
-        step::reached("backup: copied");
-        progress(BackupProgress::Separating);
-        let (head, count, patterns) = separate(&unfinished, id, rows)?;
-        step::reached("backup: separated");
-        fs::rename(&unfinished, &copy).map_err(at(&copy))?;
-        let bytes = search(dir, &patterns, progress)?;
-        // Without the format file it is no store: it comes last.
-        Witness::begin(&dir.join("witness"), id, 0, head).map_err(at(dir))?;
-        shared.directory.copy_format(dir).map_err(at(dir))?;
-        sync_dir(dir)?;
-        sync_dir(rows.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?;
-        Ok((head, count, bytes))
+        let now = shared.clock.now();
+        make(&Job { db: &shared.db, directory: &shared.directory, dir, rows, now }, progress)
+    }
+
+    /// Writes the personal rows, as they are now, to the new file `rows`. Blocks.
+    ///
+    /// # Errors
+    /// If it could not be written.
+    pub fn backup_personal(&self, rows: &Path) -> Result<PersonalBackup, BackupError> {
+        let shared = self.shared();
+        write_personal(&shared.db, &shared.directory, rows, shared.clock.now())
     }
 }
 
-/// Puts the personal rows in the file `rows` back into the backup in `dir`, which no process has open. Gives how many.
+/// The same as [`Store::backup`], of a store that no process has open.
 ///
 /// # Errors
-/// If there is no backup in `dir`, it has personal rows, or the file does not belong to it.
-pub fn put_back(dir: &Path, rows: &Path) -> Result<u64, BackupError> {
-    let directory = Directory::claim_to_write(dir).map_err(BackupError::Open)?;
-    let Format::Known(id) = directory.format().map_err(BackupError::Open)? else {
-        return Err(BackupError::Open(OpenError::Absent { path: dir.to_owned() }));
-    };
+/// As there, and if it does not open without a loss.
+pub fn backup_closed(
+    data: &Path,
+    (dir, rows): (&Path, &Path),
+    now: UnixMillis,
+    progress: &mut dyn FnMut(BackupProgress),
+) -> Result<Backup, BackupError> {
+    let directory = closed(data)?;
     let path = directory.database();
-    if !directory.has_database() {
-        return Err(BackupError::Open(OpenError::Absent { path: dir.to_owned() }));
+    let db = open(&path, &families(&path)?, false)?;
+    is_whole(&db, &directory)?;
+    make(&Job { db: &db, directory: &directory, dir, rows, now }, progress)
+}
+
+/// The same as [`Store::backup_personal`], of a store that no process has open. It need not be whole; nothing of it
+/// is changed.
+///
+/// # Errors
+/// If it cannot be read, or the file could not be written.
+pub fn backup_personal_closed(
+    data: &Path,
+    rows: &Path,
+    now: UnixMillis,
+) -> Result<PersonalBackup, BackupError> {
+    let directory = closed(data)?;
+    let path = directory.database();
+    let setup = Setup::new();
+    let options = Setup::database(false, Recovery::UpToDamage)?;
+    let descriptors = setup.descriptors(&families(&path)?)?;
+    let db = Db::open_cf_descriptors_read_only(&options, &path, descriptors, false)?;
+    write_personal(&db, &directory, rows, now)
+}
+
+/// Holds a store that exists.
+fn closed(data: &Path) -> Result<Directory, BackupError> {
+    let directory = Directory::claim_to_write(data).map_err(BackupError::Open)?;
+    if directory.has_database() {
+        Ok(directory)
+    } else {
+        Err(BackupError::Open(OpenError::Absent { path: data.to_owned() }))
     }
-    let mut names = families(&path)?;
-    names.extend(FIXED.map(str::to_owned));
-    names.sort_unstable();
-    names.dedup();
-    let db = open(&path, &names, true)?;
-    if personal::has_any(&db)? {
-        return Err(BackupError::Present);
+}
+
+/// Whether it reaches what the witness saw: a copy of less would pass for a copy of all.
+fn is_whole(db: &Db, directory: &Directory) -> Result<(), BackupError> {
+    let witness = directory.witness();
+    let said = witness::read(&witness).map_err(at(&witness))?;
+    let head = told(db)?.head;
+    let (loss, witnessed) = match said {
+        Said::Head(testimony) if head.commit < testimony.head.commit => {
+            let (first, last) = (CommitNumber(head.commit + 1), CommitNumber(testimony.head.commit));
+            (Loss::Commits { first, last }, testimony.head)
+        }
+        Said::Head(testimony) if head.writes < testimony.head.writes => {
+            (Loss::Metadata { writes: testimony.head.writes - head.writes }, testimony.head)
+        }
+        Said::Absent if head.writes > 0 => (Loss::WitnessMissing, head),
+        Said::Damaged => (Loss::WitnessDamaged, head),
+        Said::Head(_) | Said::Absent => return Ok(()),
+    };
+    let (recovered, witnessed) = (CommitNumber(head.commit), CommitNumber(witnessed.commit));
+    let path = directory.path().to_owned();
+    Err(BackupError::Open(OpenError::Amnesia { path, loss, recovered, witnessed }))
+}
+
+fn make(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backup, BackupError> {
+    let begun = Instant::now();
+    check_places(job.directory.path(), job.dir, job.rows)?;
+    let made = copy(job, progress);
+    if made.is_err() {
+        // An unfinished copy has personal rows in it. What cannot be removed is named by the error all the same.
+        let _left = (fs::remove_dir_all(job.dir), fs::remove_file(job.rows));
     }
-    personal::put_back(&db, id, rows)
+    Ok(Backup { took: begun.elapsed(), ..made? })
+}
+
+fn copy(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backup, BackupError> {
+    let Job { db, directory, dir, rows, now } = *job;
+    progress(BackupProgress::Copying);
+    // The same rights as the store itself.
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at(dir))?;
+    let store = id(directory)?;
+    let (unfinished, copy) = (dir.join("unfinished"), dir.join("db"));
+    Checkpoint::new(db)?.create_checkpoint(&unfinished)?;
+    step::reached("backup: copied");
+    progress(BackupProgress::Separating);
+    let (Found { head, outbox, root_key }, count, patterns) = separate(&unfinished, store, rows, now)?;
+    step::reached("backup: separated");
+    fs::rename(&unfinished, &copy).map_err(at(&copy))?;
+    Witness::begin(&dir.join("witness"), store, 0, head).map_err(at(dir))?;
+    let search = Search::new(&patterns);
+    let (mut files, bytes) =
+        sums(dir, &search, &mut |done, of| progress(BackupProgress::Searching { done, of }))?;
+    // Without the format file it is no store: it comes last.
+    directory.copy_format(dir).map_err(at(dir))?;
+    files.push(FileSum::of(dir, "FORMAT")?);
+    sync_dir(&copy)?;
+    sync_dir(dir)?;
+    sync_dir(parent(rows))?;
+    let (head, took) = (CommitNumber(head.commit), Duration::ZERO);
+    Ok(Backup { store, root_key, head, outbox, bytes, rows: count, files, took })
+}
+
+/// Writes personal rows to a file that is there whole or not at all.
+fn write_personal(
+    db: &Db,
+    directory: &Directory,
+    rows: &Path,
+    now: UnixMillis,
+) -> Result<PersonalBackup, BackupError> {
+    if rows.symlink_metadata().is_ok() {
+        return Err(BackupError::Exists { path: rows.to_owned() });
+    }
+    let store = id(directory)?;
+    let written = personal::write(db, store, now, rows);
+    if written.is_err() {
+        let _left = fs::remove_file(rows);
+    }
+    let (rows_written, _) = written?;
+    sync_dir(parent(rows))?;
+    Ok(PersonalBackup { store, rows: rows_written })
+}
+
+/// The id of a store that is there.
+pub(super) fn id(directory: &Directory) -> Result<[u8; 16], BackupError> {
+    match directory.format().map_err(BackupError::Open)? {
+        Format::Known(id) => Ok(id),
+        Format::Absent => Err(BackupError::Open(OpenError::Absent { path: directory.path().to_owned() })),
+    }
 }
 
 /// The three places are apart, and nothing is overwritten.
 fn check_places(data: &Path, dir: &Path, rows: &Path) -> Result<(), BackupError> {
     let real = |path: &Path| -> Result<PathBuf, BackupError> {
         // What does not exist yet is named by the directory that it comes into.
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let parent = fs::canonicalize(parent).map_err(at(parent))?;
+        let parent = fs::canonicalize(parent(path)).map_err(at(parent(path)))?;
         Ok(path.file_name().map_or(parent.clone(), |name| parent.join(name)))
     };
     if rows.symlink_metadata().is_ok() {
@@ -215,21 +273,35 @@ fn check_places(data: &Path, dir: &Path, rows: &Path) -> Result<(), BackupError>
     if apart { Ok(()) } else { Err(BackupError::Inside) }
 }
 
-fn open(path: &Path, names: &[String], create: bool) -> Result<Db, BackupError> {
+pub(super) fn open(path: &Path, names: &[String], create: bool) -> Result<Db, BackupError> {
     let setup = Setup::new();
     let options = Setup::database(create, Recovery::Strict)?;
     Ok(Db::open_cf_descriptors(&options, path, setup.descriptors(names)?)?)
 }
 
-/// Takes the personal rows out of a copy. Gives its head, how many rows there were, and what to search for.
-fn separate(copy: &Path, id: [u8; 16], rows: &Path) -> Result<(Head, u64, personal::Patterns), BackupError> {
-    let names = families(copy)?;
-    let db = open(copy, &names, false)?;
+/// What a database says of itself.
+fn told(db: &Db) -> Result<Found, BackupError> {
     let meta = db.cf_handle(META).ok_or(BackupError::Damaged)?;
     let head = db.get_cf(&meta, KEY_HEAD)?.map_or(Some(Head::default()), |row| Head::decode(&row));
-    let head = head.ok_or(BackupError::Damaged)?;
-    drop(meta);
-    let (count, patterns) = personal::write(&db, id, rows)?;
+    let outbox = db.get_cf(&meta, KEY_OUTBOX)?.map_or(Some(OutboxRow::START), |row| OutboxRow::decode(&row));
+    let store = db.get_cf(&meta, KEY_STORE)?.and_then(|row| StoreRow::decode(&row));
+    let (Some(head), Some(outbox), Some(store)) = (head, outbox, store) else {
+        return Err(BackupError::Damaged);
+    };
+    Ok(Found { head, outbox: outbox.next - 1, root_key: key_id(&store.key_check) })
+}
+
+/// Takes the personal rows out of a copy. Gives what it says, how many rows there were, and what to search for.
+fn separate(
+    copy: &Path,
+    store: [u8; 16],
+    rows: &Path,
+    now: UnixMillis,
+) -> Result<(Found, u64, personal::Patterns), BackupError> {
+    let names = families(copy)?;
+    let db = open(copy, &names, false)?;
+    let found = told(&db)?;
+    let (count, patterns) = personal::write(&db, store, now, rows)?;
     for name in PERSONAL {
         db.drop_cf(name)?;
     }
@@ -237,37 +309,14 @@ fn separate(copy: &Path, id: [u8; 16], rows: &Path) -> Result<(Head, u64, person
     // Opened again, it is shown to open without them, and has a log and a manifest that never knew of them.
     let left: Vec<String> = names.into_iter().filter(|name| !PERSONAL.contains(&name.as_str())).collect();
     drop(open(copy, &left, false)?);
-    Ok((head, count, patterns))
+    Ok((found, count, patterns))
 }
 
-/// Searches every file of the copy. Gives their bytes.
-fn search(
-    dir: &Path,
-    patterns: &[u128],
-    progress: &mut dyn FnMut(BackupProgress),
-) -> Result<u64, BackupError> {
-    let mut files = Vec::new();
-    for dir in [dir.to_owned(), dir.join("db")] {
-        for entry in fs::read_dir(&dir).map_err(at(&dir))? {
-            let entry = entry.map_err(at(&dir))?;
-            let meta = entry.metadata().map_err(at(&dir))?;
-            if meta.is_file() {
-                files.push((entry.path(), meta.len()));
-            }
-        }
-    }
-    let of = files.iter().map(|(_, bytes)| bytes).sum();
-    let (mut done, mut found) = (0, 0);
-    let search = Search::new(patterns);
-    for (path, bytes) in &files {
-        progress(BackupProgress::Searching { done, of });
-        found += search.count(File::open(path).map_err(at(path))?).map_err(at(path))?;
-        done += bytes;
-    }
-    progress(BackupProgress::Searching { done, of });
-    if found == 0 { Ok(of) } else { Err(BackupError::Secrets { found }) }
+/// The directory that a path is in.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn sync_dir(dir: &Path) -> Result<(), BackupError> {
+pub(super) fn sync_dir(dir: &Path) -> Result<(), BackupError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))
 }

@@ -6,7 +6,7 @@ use quick_cache::sync::Cache;
 
 use super::fault::StoreError;
 use super::{Customer, MetaTable, Store};
-use crate::model::{Change, CustomerId, CustomerKey, ErasureId};
+use crate::model::{Change, CommitNumber, CustomerId, CustomerKey, ErasureId};
 use crate::observe::Metric;
 use crate::sanitize::{CustomerSecret, Erased, Suppressions};
 
@@ -55,7 +55,7 @@ pub struct Customers {
 }
 
 /// Erasures of one customer that are looked at. There are never more under way or remembered.
-const ERASED: usize = 1_000;
+const ERASED: usize = 10_000;
 
 /// What was erased of a customer, and of whoever had its id before.
 fn erased(store: &Store, key: CustomerKey, mark: &[u8; 16]) -> Result<Arc<[Erased]>, StoreError> {
@@ -63,7 +63,14 @@ fn erased(store: &Store, key: CustomerKey, mark: &[u8; 16]) -> Result<Arc<[Erase
     let mut rows = store.scan_meta(MetaTable::Suppressions, &key.0.to_be_bytes(), None, ERASED)?;
     let before = suppression_of_mark(mark);
     rows.extend(store.meta(MetaTable::Suppressions, &before)?.map(|row| (before, row)));
-    rows.iter().map(|(_, row)| Erased::decode(row).ok_or(DAMAGED)).collect()
+    let now = store.shared().clock.now();
+    // Others are kept for the case that an older copy of the data is put back, and mean nothing until then.
+    let is_live = |erased: &Erased| erased.until > now || erased.upto > CommitNumber(0);
+    let mut live = Vec::new();
+    for (_, row) in &rows {
+        live.extend(Some(Erased::decode(row).ok_or(DAMAGED)?).filter(is_live));
+    }
+    Ok(live.into())
 }
 
 /// The key of the row of an erasure of a customer who is still there.

@@ -56,6 +56,18 @@ impl Directory {
         }
     }
 
+    /// Looks at a store that exists, or at a backup: without writing anything, and without a hold on it if it has
+    /// no lock file, as a backup has not.
+    pub(super) fn look(path: &Path) -> Result<Self, OpenError> {
+        match Self::claim_to_read(path) {
+            Err(OpenError::Absent { .. }) if path.join(FORMAT).exists() || path.join(DATABASE).exists() => {
+                let dir = File::open(path).map_err(|source| failed("read", path, source))?;
+                Ok(Self { path: path.to_owned(), _lock: dir })
+            }
+            looked => looked,
+        }
+    }
+
     /// Takes hold of a store that exists, or of a backup, which has no lock file yet.
     pub(super) fn claim_to_write(path: &Path) -> Result<Self, OpenError> {
         if !path.join(FORMAT).exists() {

@@ -116,6 +116,12 @@ pub(super) fn outbox_key(number: u64) -> [u8; 9] {
     key
 }
 
+/// The number in the key of an entry of the outbox; `None` of any other key.
+pub(super) fn outbox_number(key: &[u8]) -> Option<u64> {
+    let (tag, number) = key.split_first()?;
+    (*tag == TAG_OUTBOX).then_some(u64::from_be_bytes(number.try_into().ok()?))
+}
+
 fn tagged(tag: u8, number: u32) -> [u8; 5] {
     let [a, b, c, d] = number.to_be_bytes();
     [tag, a, b, c, d]

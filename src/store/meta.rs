@@ -30,6 +30,8 @@ pub enum MetaTable {
     Bindings,
     /// What drainers are to delete.
     Notices,
+    /// That the store was restored, until what was erased since the backup is erased again.
+    Restored,
 }
 
 impl MetaTable {
@@ -45,6 +47,7 @@ impl MetaTable {
             Self::Totals => 0x17,
             Self::Bindings => 0x18,
             Self::Notices => 0x19,
+            Self::Restored => 0x1f,
         }
     }
 

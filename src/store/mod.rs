@@ -61,6 +61,7 @@
 //! | `02`, segment number (4) | closed (1), number (4), first commit (8), last commit before it (8), running hash before it (16), begun (8), last commit (8), running hash (16), earliest and latest time received (8, 8), records (8), bytes (8); of a segment that is not closed, what follows "begun" is found by reading it |
 //! | `03`, family number (4) | begun (8) |
 //! | `10` to `19`, then a key | rows of other rooms, without this form: subscriptions, leases, dead letters, cursors; suppressions, erasures, what was received by whom, totals, bindings, notices ([`MetaTable`]) |
+//! | `1f` `restored` | that the store was restored: see "Backups" |
 //! | `20`, number (8) | an entry of the outbox: numbers are dense, and none is given twice |
 //!
 //! # Segments
@@ -114,8 +115,16 @@
 //!
 //! [`Store::backup`] makes a directory of the same form, from a checkpoint, without the families `ids`, `customers`,
 //! `changes` and `salts`; `FORMAT` is written last. These rows go to a file of their own: magic `usgd-per` (8),
-//! version 1 (2), store id (16); for each row 1 to 4 for its family in that order (1), length of the key (4), length
-//! of the value (4), key, value; then 0 (1), rows (8), CRC-32 of all that (4). [`put_back`] joins the two.
+//! version 1 (2), store id (16), time it was made in Unix ms (8); for each row 1 to 4 for its family in that order, or 5
+//! for a row of `meta` that begins with `14` or `15` (1), length of the key (4), length of the value (4), key, value;
+//! then 0 (1), rows (8), CRC-32 of all that (4). The rows of kind 5 are erasures, which stay in the directory as well: a
+//! newer file brings those that were done after the directory was made. [`put_back`] joins the two.
+//!
+//! [`restore`] makes a store of both. Commit numbers go on a million behind the last one, or 100 for each millisecond
+//! since the backup, whichever is more; customer keys and numbers of the outbox go on behind all that were given. The
+//! row `1f` `restored` says what was restored: last commit (8), next commit (8), time of the backup (8), time of the
+//! restore (8), then the ids (16 each) of erasures whose row the backup did not have; it is taken away when those were
+//! carried out again, before anything is served. What else a backup of a collector has is said in [`crate::backup`].
 //!
 //! # When something is wrong
 //!
@@ -136,9 +145,14 @@
 mod amend;
 mod aside;
 mod backup;
+mod backup_error;
+mod backup_files;
 mod bytes;
 mod catalogue;
 mod chain;
+mod check;
+mod check_records;
+mod check_told;
 mod command;
 mod customers;
 mod dedup;
@@ -158,11 +172,13 @@ mod options;
 mod outbox;
 mod pending;
 mod personal;
+mod personal_read;
 mod purge;
 mod queue;
 mod reader;
 mod record;
 mod registry;
+mod restore;
 mod retention;
 mod rocks;
 mod roll;
@@ -170,6 +186,7 @@ mod root;
 mod salts;
 mod salvage;
 mod scan;
+mod search;
 mod segments;
 mod shared;
 mod status;
@@ -203,7 +220,11 @@ mod rows_tests;
 mod samples;
 
 pub use amend::{Amended, Amendment};
-pub use backup::{Backup, BackupError, BackupProgress, put_back};
+pub use backup::{Backup, BackupProgress, PersonalBackup, backup_closed, backup_personal_closed};
+pub use backup_error::BackupError;
+pub use backup_files::FileSum;
+pub use check::Check;
+pub use check_told::{CheckProgress, Checked, Fault, Faults};
 pub use command::{Append, Appended, MetaOp};
 pub use customers::{Basis, CustomerEntry, Customers, suppression_of, suppression_of_mark};
 pub use dedup::Dedup;
@@ -219,6 +240,7 @@ pub use purge::{Place, PurgeError, PurgeProgress, Purged};
 pub use reader::{Entry, ReadLimits};
 pub use record::{RecordHeader, SealedRecord};
 pub use registry::{Customer, NewChange, SetOutcome};
+pub use restore::{PersonalContents, Restore, Restored, personal_contents, put_back, restore};
 pub use root::Rewrapped;
 pub use salts::{Bridge, KeyOp};
 pub use scan::{HeaderAt, Scan, Scanned};

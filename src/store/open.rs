@@ -144,7 +144,12 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
 
 /// After a loss it is not known which numbers customers had: the next ones are beyond all of them, so that nobody is
 /// taken for somebody else in what was written elsewhere. Microseconds grow faster than customers come.
-fn leap(db: &Db, found: RegistryRow, now: UnixMillis, judge: &Judge<'_>) -> Result<RegistryRow, OpenError> {
+pub(super) fn leap(
+    db: &Db,
+    found: RegistryRow,
+    now: UnixMillis,
+    judge: &Judge<'_>,
+) -> Result<RegistryRow, OpenError> {
     const PART: &str = "the row of the registry";
     let beyond = u64::try_from(now.0).unwrap_or(0).saturating_mul(1_000);
     let row = RegistryRow { next: found.next.max(CustomerKey(beyond)), ..found };
@@ -256,7 +261,7 @@ fn weigh(db: &Db, survey: &Survey, said: Said, judge: &Judge<'_>) -> Result<Head
 }
 
 /// Begins a segment where one is due, so that the next recovery has little to read.
-fn go_on(
+pub(super) fn go_on(
     db: &Db,
     setup: &Setup,
     catalogue: &mut Catalogue,

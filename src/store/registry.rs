@@ -91,7 +91,7 @@ fn encode(change: &Change) -> Result<Vec<u8>, StoreError> {
 
 const DAMAGED: StoreError = StoreError::Damaged { what: "a row of the customer registry" };
 
-fn decode(row: &[u8]) -> Result<Change, StoreError> {
+pub(super) fn decode(row: &[u8]) -> Result<Change, StoreError> {
     let json = row.strip_prefix(&[VERSION]).ok_or(DAMAGED)?;
     serde_json::from_slice(json).map_err(|_| DAMAGED)
 }

@@ -17,7 +17,7 @@ use crate::sanitize::{CustomerSalt, EpochSeed, Ratchet};
 const VERSION: u8 = 1;
 const RATCHET: u8 = b'r';
 /// What the key of every bridge begins with.
-const BRIDGES: [u8; 8] = [0xff; 8];
+pub(super) const BRIDGES: [u8; 8] = [0xff; 8];
 const DAMAGED: StoreError = StoreError::Damaged { what: "a row of the family of salts" };
 
 /// The keys of one older epoch of one customer, kept for longer than the ratchet keeps them.

@@ -16,30 +16,37 @@ const DOORS: &[(&str, &[&str])] = &[
     ("ingest", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
     ("drain", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
     ("amend", &["model", "policy", "sanitize", "store", "observe", "ledger", "drain"]),
-    ("grpc", &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend"]),
+    ("backup", &["model", "sanitize", "store", "observe", "ledger"]),
+    (
+        "grpc",
+        &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend", "backup"],
+    ),
     (
         "admin",
-        &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend", "grpc"],
+        &[
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend",
+            "backup", "grpc",
+        ],
     ),
     (
         "config",
         &[
-            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend", "grpc",
-            "admin",
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend",
+            "backup", "grpc", "admin",
         ],
     ),
     (
         "daemon",
         &[
-            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend", "grpc",
-            "admin", "config",
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend",
+            "backup", "grpc", "admin", "config",
         ],
     ),
     (
         "cli",
         &[
-            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend", "grpc",
-            "admin", "config", "daemon",
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend",
+            "backup", "grpc", "admin", "config", "daemon",
         ],
     ),
 ];

@@ -49,6 +49,10 @@ const COMMANDS: &[&str] = &[
     "ledger tail",
     "store",
     "store inspect",
+    "store check",
+    "store backup",
+    "store personal",
+    "store restore",
 ];
 
 #[test]

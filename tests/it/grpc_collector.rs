@@ -20,7 +20,7 @@ use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 use usaged::grpc::{
     AdminDoor, AmendDoor, DrainDoor, Ended, Health, Identity, IngestDoor, KeyDoor, LedgerDoor, Options,
-    Reload, RootKeyPlace, routes, serve,
+    Reload, RootKeyPlace, StoreDoor, routes, serve,
 };
 use usaged::ingest::{self, Intake};
 use usaged::model::CustomerId;
@@ -111,8 +111,9 @@ impl Collector {
                 reload,
             ),
             KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(NoPlace)),
-            LedgerDoor::new(ledger, store.clone(), policy, clock),
+            LedgerDoor::new(ledger, store.clone(), policy, clock.clone()),
             AmendDoor::new(amend),
+            StoreDoor::new(store.clone(), &dir.path().join("ledger"), clock),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -18,6 +18,7 @@ mod amend_flow;
 mod amend_store;
 mod architecture;
 mod bad_input;
+mod cli_backup;
 mod cli_config;
 mod cli_drain_load;
 mod cli_exit;

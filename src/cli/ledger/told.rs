@@ -92,6 +92,13 @@ pub(super) fn fact(fact: &Fact) -> String {
                 "started although acknowledged data is missing".to_owned()
             }
         }
+        Fact::BackupMade { last: Some(last), .. } => format!("backup made, up to batch {last}"),
+        Fact::BackupMade { last: None, .. } => "file of personal rows made, for backups".to_owned(),
+        Fact::StoreRestored { last, next, made, erased_again } => format!(
+            "store restored from the backup of {}, up to batch {last}; numbers go on with {next}; {} carried out again",
+            millis_text(made.0),
+            count(*erased_again, "erasure", "erasures")
+        ),
         Fact::Refused { what, customer, times, .. } => {
             let what = what.as_str().replace('_', " ");
             format!("refused{}: {what}, {}", of(*customer), count(*times, "time", "times"))
@@ -167,6 +174,8 @@ fn of_customer(fact: &Fact) -> String {
         | Fact::SubscriptionDeleted { .. }
         | Fact::RootKeyRotated { .. }
         | Fact::DataLossAccepted { .. }
+        | Fact::BackupMade { .. }
+        | Fact::StoreRestored { .. }
         | Fact::Refused { .. } => String::new(),
     }
 }

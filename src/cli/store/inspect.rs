@@ -1,46 +1,32 @@
-//! `usaged store`: what a store holds, without changing it.
+//! `usaged store inspect`: the table of contents of a store.
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::batch_text::millis_text;
-use super::exit::Failure;
-use super::output::{Output, grouped, pairs, right, table};
-use super::with_causes;
+use crate::cli::batch_text::millis_text;
+use crate::cli::exit::Failure;
+use crate::cli::output::{Output, grouped, pairs, right, table};
+use crate::cli::with_causes;
 use crate::store::{self, Inspection};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Examples:
-  usaged store inspect
-  usaged store inspect /var/lib/usaged --json")]
-pub(super) struct StoreArgs {
-    #[command(subcommand)]
-    action: Action,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// Show format, commits, segments and sizes of a store that no collector has open.
-    #[command(after_help = "\
 Nothing is changed and no batch is opened. While a collector runs, `usaged_store_*` in /metrics and
 usaged.admin.v1.AdminService/GetStatus tell the same.
 
 Examples:
   usaged store inspect
   usaged store inspect /var/lib/usaged --json")]
-    Inspect {
-        /// The data directory.
-        #[arg(default_value = "./usaged-data")]
-        dir: PathBuf,
-    },
+pub(super) struct InspectArgs {
+    /// The data directory.
+    #[arg(default_value = "./usaged-data")]
+    dir: PathBuf,
 }
 
-impl StoreArgs {
-    pub fn run(self, out: Output) -> Result<(), Failure> {
-        let Action::Inspect { dir } = self.action;
-        let found = store::inspect(&dir).map_err(|error| Failure::Store(with_causes(&error)))?;
+impl InspectArgs {
+    pub fn run(&self, out: Output) -> Result<(), Failure> {
+        let found = store::inspect(&self.dir).map_err(|error| Failure::Store(with_causes(&error)))?;
         if out.is_json() { out.json(&found) } else { show(&found, out) }
     }
 }
