@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use super::rates::RatesOf;
 use super::table::{KeyDoc, Section, Source, keys, within};
 use super::value::{KeyValue, Size, Span};
 use super::word::{FullChoice, LogFormat, LogLevel};
@@ -68,10 +69,16 @@ keys! {
         request_memory: Size = Size::mib(64), Size::mib(8) => Size::gib(2);
         /// The part of it that one connection may take.
         request_memory_per_connection: Size = Size::mib(16), Size::mib(4) => Size::gib(2);
+        /// The part of it that one customer may take. While others want some, too, it gets less: each
+        /// customer may hold at most as much as is left free.
+        request_memory_per_customer: Size = Size::mib(32), Size::mib(4) => Size::gib(2);
         /// How long a request may take to arrive and to be answered.
         request_deadline: Span = Span::secs(15), Span::secs(1) => Span::secs(600);
         /// How long a new connection may take to say that it speaks HTTP/2.
         handshake_deadline: Span = Span::secs(5), Span::ms(100) => Span::secs(60);
+        /// How long a client may leave an answer unread, give or take as much again, before its connection
+        /// is closed.
+        answer_deadline: Span = Span::secs(30), Span::ms(100) => Span::secs(600);
         /// How often a connection is asked whether it is still there ...
         keepalive_interval: Span = Span::secs(30), Span::secs(1) => Span::hours(1);
         /// ... and how long the answer may take.
@@ -103,6 +110,17 @@ keys! {
         /// How long a sender may go by a collection plan before it asks again; also when one that was told to
         /// stop may ask. A change is told with every receipt, so this is for senders that have nothing to send.
         plan_time_to_live: Span = Span::hours(1), Span::secs(1) => Span::days(7);
+        /// Events that one customer may send in a second, on average; 0 for as many as it likes. One that
+        /// sends more is refused before its request is read, with a hint when to come back.
+        customer_events_per_second: u64 = 0, 0 => 1_000_000_000;
+        /// Bytes of requests that one customer may send in a second, on average, as they are when expanded;
+        /// "0B" for as many as it likes.
+        customer_bytes_per_second: Size = Size(0), Size(0) => Size::gib(64);
+        /// A customer may send what comes together in this time as fast as it likes.
+        customer_burst: Span = Span::secs(10), Span::ms(100) => Span::secs(3_600);
+        /// Customers with rates of their own, such as
+        /// { acme = { events_per_second = 5000, bytes_per_second = "2MiB" } }. Others have those above.
+        customer_rates: RatesOf = RatesOf::new();
         /// The highest level of a program for every customer, such as { ceip = "standard" }.
         level_caps: BTreeMap<ProgramName, LevelName> = BTreeMap::new();
     }

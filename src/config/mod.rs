@@ -10,6 +10,7 @@
 mod check;
 mod keys;
 mod problem;
+mod rates;
 mod resolve;
 mod sample;
 mod table;

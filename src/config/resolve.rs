@@ -9,7 +9,7 @@ use super::check::{ledger_key_file, root_key_file};
 use super::keys::{LogKeys, Settings};
 use super::value::Size;
 use super::word::FullChoice;
-use crate::ingest::{PlanTtl, Rotation};
+use crate::ingest::{PlanTtl, Rotation, fair};
 use crate::ledger::Refusals;
 use crate::{amend, drain, grpc, ingest, ledger, store};
 
@@ -75,6 +75,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
             level_caps: settings.ingest.level_caps.clone(),
             rotation: Rotation::every(settings.ingest.pseudonym_rotation.0),
             plan_ttl: PlanTtl(settings.ingest.plan_time_to_live.0),
+            fair: fair_options(settings),
             refusals: Refusals::default(),
         },
         cached_customers: settings.ingest.cached_customers,
@@ -106,6 +107,22 @@ fn ledger_options(settings: &Settings) -> ledger::Options {
     }
 }
 
+fn fair_options(settings: &Settings) -> fair::Options {
+    let (ingest, grpc) = (&settings.ingest, &settings.grpc);
+    fair::Options {
+        rates: fair::Rates {
+            events: fair::Rate::new(ingest.customer_events_per_second),
+            bytes: fair::Rate::new(ingest.customer_bytes_per_second.0),
+        },
+        rates_of: ingest.customer_rates.clone(),
+        burst: ingest.customer_burst.0,
+        bytes: grpc.request_memory.as_usize(),
+        bytes_per_customer: grpc.request_memory_per_customer.min(grpc.request_memory).as_usize(),
+        batches: settings.store.queue_depth,
+        calls: grpc.max_requests,
+    }
+}
+
 fn grpc_options(settings: &Settings) -> grpc::Options {
     let keys = &settings.grpc;
     let bytes = |size: Size| u32::try_from(size.0).unwrap_or(u32::MAX);
@@ -119,6 +136,7 @@ fn grpc_options(settings: &Settings) -> grpc::Options {
         request_bytes_per_connection: bytes(keys.request_memory_per_connection),
         request_deadline: keys.request_deadline.0,
         preface_deadline: keys.handshake_deadline.0,
+        write_deadline: keys.answer_deadline.0,
         keepalive_interval: keys.keepalive_interval.0,
         keepalive_timeout: keys.keepalive_timeout.0,
         connection_age: keys.connection_age.0,

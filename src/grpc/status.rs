@@ -3,12 +3,15 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use super::proto::ingest::BatchError;
+use crate::ingest::fair::{Pressure, spread};
+use crate::observe::Metric;
 use crate::store::StoreError;
 
 /// Bytes of one message. It goes out up to three times, twice in base64, and clients take 8 KiB of
@@ -97,6 +100,14 @@ causes! {
     Busy = ResourceExhausted "BUSY",
     /// The bytes that requests in flight may take are spent.
     NoBytes = ResourceExhausted "REQUEST_BYTES_SPENT",
+    /// The bytes that requests of this customer may take are spent.
+    CustomerBytes = ResourceExhausted "CUSTOMER_REQUEST_BYTES_SPENT",
+    /// As many requests of this customer are in flight as there may be.
+    CustomerRequests = ResourceExhausted "CUSTOMER_TOO_MANY_REQUESTS",
+    /// This customer sends more events a second than it may.
+    CustomerEventRate = ResourceExhausted "CUSTOMER_EVENT_RATE",
+    /// This customer sends more bytes a second than it may.
+    CustomerByteRate = ResourceExhausted "CUSTOMER_BYTE_RATE",
     /// As many requests are in flight as there may be.
     NoSlots = ResourceExhausted "TOO_MANY_REQUESTS",
     /// The collector cannot store anything now.
@@ -119,13 +130,14 @@ pub struct Fault {
     cause: Cause,
     message: Cow<'static, str>,
     field: Cow<'static, str>,
+    quota: Option<&'static str>,
     retry: Option<Duration>,
 }
 
 impl Fault {
     /// A refusal for `cause`. `message` says what is wrong and what to do; a long one is cut.
     pub fn of(cause: Cause, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { cause, message: bounded(message.into()), field: Cow::Borrowed(""), retry: None }
+        Self { cause, message: bounded(message.into()), field: Cow::Borrowed(""), quota: None, retry: None }
     }
 
     /// A field that does not follow its rule.
@@ -147,6 +159,22 @@ impl Fault {
         self
     }
 
+    /// Says when to try again: not before `soonest`, later and further apart the more were refused of late.
+    #[must_use]
+    pub fn spread(self, soonest: Duration) -> Self {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        static REFUSED: Pressure = Pressure::new();
+        let second = u32::try_from(BEGUN.elapsed().as_secs()).unwrap_or(u32::MAX);
+        self.retry_after(spread(soonest, REFUSED.count(second), rand::random()))
+    }
+
+    /// Names the quota of the customer that is used up.
+    #[must_use]
+    pub const fn over_quota(mut self, quota: &'static str) -> Self {
+        self.quota = Some(quota);
+        self
+    }
+
     /// The row of the table.
     #[must_use]
     pub const fn cause(&self) -> Cause {
@@ -161,13 +189,17 @@ impl Fault {
         }
     }
 
-    /// As the status of a call, with the google.rpc details.
+    /// As the status of a call, with the google.rpc details. Counts the refusal: there is one for each.
     #[must_use]
     pub fn status(&self) -> Status {
+        Metric::RequestsRefused.add(&[("reason", self.cause.reason())], 1);
         let mut details = ErrorDetails::new();
         details.set_error_info(self.cause.reason(), DOMAIN, HashMap::new());
         if !self.field.is_empty() {
             details.add_bad_request_violation(self.field.as_ref(), self.message.as_ref());
+        }
+        if let Some(quota) = self.quota {
+            details.add_quota_failure_violation("customer", quota);
         }
         if let Some(delay) = self.retry {
             details.set_retry_info(Some(delay));
@@ -175,9 +207,10 @@ impl Fault {
         Status::with_error_details(self.cause.code(), self.text(), details)
     }
 
-    /// As the answer to one batch of a stream.
+    /// As the answer to one batch of a stream. Counts the refusal.
     #[must_use]
     pub fn batch_error(&self) -> BatchError {
+        Metric::RequestsRefused.add(&[("reason", self.cause.reason())], 1);
         let delay = self.retry.map_or(0, |d| d.as_millis().max(1));
         BatchError {
             code: i32::from(self.cause.code()),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use super::fair::{self, Account, Accounts};
 use super::plan::{CollectionPlan, PlanAsk, Told};
 use super::receipt::{Receipt, State};
 use super::told::{count, unknown};
@@ -37,6 +38,8 @@ pub struct Options {
     pub rotation: Rotation,
     /// How long senders may go by a collection plan before they ask again.
     pub plan_ttl: PlanTtl,
+    /// How what customers share is parted between them.
+    pub fair: fair::Options,
     /// Where refusals are counted for the ledger. Not a choice: whoever opens the intake brings it.
     pub refusals: Refusals,
 }
@@ -107,6 +110,7 @@ struct Inner {
     policy: Handle,
     clock: Clock,
     options: Options,
+    accounts: Accounts,
     /// Turns at sanitising large requests.
     turns: Arc<Semaphore>,
     /// Whether it was said that the clock is behind the keys.
@@ -137,7 +141,14 @@ impl Intake {
         let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let turns = Arc::new(Semaphore::new(turns));
         let said_behind = AtomicBool::new(false);
-        Self(Arc::new(Inner { store, customers, policy, clock, options, turns, said_behind }))
+        let accounts = Accounts::new(options.fair.clone());
+        Self(Arc::new(Inner { store, customers, policy, clock, options, accounts, turns, said_behind }))
+    }
+
+    /// What each customer may have of what they share.
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.0.accounts
     }
 
     /// Takes one request of `customer` and answers when what may be kept of it is on disk.
@@ -147,15 +158,32 @@ impl Intake {
     ///
     /// If the future is dropped, the batch is stored and counted, or neither.
     pub async fn submit(&self, customer: &CustomerId, request: Bytes) -> Result<Receipt, Refusal> {
+        self.submit_on(&self.0.accounts.of(customer), customer, request).await
+    }
+
+    /// The same, for a caller that has the customer's account in hand.
+    ///
+    /// # Errors
+    /// As for [`Intake::submit`].
+    pub async fn submit_on(
+        &self,
+        account: &Account,
+        customer: &CustomerId,
+        request: Bytes,
+    ) -> Result<Receipt, Refusal> {
         let started = Instant::now();
         if request.len() > limits::REQUEST_BYTES {
             return Err(Refusal::TooLarge { bytes: request.len() });
         }
+        let mut is_paid = false;
         for _ in 0..DECISIONS {
             // A customer that is not in the cache costs two point reads here, from the block cache or the disk.
             // That is less than a change of threads for every request would cost.
             let entry = self.0.customers.get(customer).map_err(|_| UNAVAILABLE)?;
-            let prepared = self.prepare(entry, &request).await?;
+            let prepared = self.prepare(account, entry, &request).await?;
+            if !std::mem::replace(&mut is_paid, true) {
+                account.pay(prepared.receipt.tally.received.into(), 0);
+            }
             if let Some(receipt) = self.0.commit(prepared).await? {
                 Metric::AckSeconds.record(&[], started.elapsed().as_secs_f64());
                 return Ok(receipt);
@@ -175,8 +203,15 @@ impl Intake {
         Ok(ask.answer(&self.0.policy.load(), participation, &self.0.options))
     }
 
-    async fn prepare(&self, entry: Option<Arc<CustomerEntry>>, request: &Bytes) -> Result<Prepared, Refusal> {
-        if request.len() <= INLINE_BYTES {
+    async fn prepare(
+        &self,
+        account: &Account,
+        entry: Option<Arc<CustomerEntry>>,
+        request: &Bytes,
+    ) -> Result<Prepared, Refusal> {
+        let is_small = request.len() <= INLINE_BYTES;
+        let _turn_of_customer = account.turn(!is_small).await;
+        if is_small {
             return self.0.prepare(entry.as_deref(), request);
         }
         let turn = Arc::clone(&self.0.turns).acquire_owned().await.map_err(|_| UNAVAILABLE)?;

@@ -2,6 +2,7 @@
 //! this room answers is durable.
 
 mod explain;
+pub mod fair;
 mod intake;
 mod plan;
 mod receipt;

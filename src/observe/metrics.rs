@@ -78,6 +78,7 @@ metrics! {
     PolicyLoads = Counter "usaged_policy_loads_total" ["result"] "Policy loads: loaded, unchanged or refused.";
     RecordsStored = Counter "usaged_records_stored_total" [] "Records that the store has committed.";
     Requests = Counter "usaged_requests_total" ["method", "code"] "gRPC requests, by method and status code.";
+    RequestsRefused = Counter "usaged_requests_refused_total" ["reason"] "Requests and batches of streams that were refused, by the reason that the sender was told.";
     SegmentsDropped = Counter "usaged_segments_dropped_total" ["reason"] "Segments dropped by retention: age or size.";
     StoreBytes = Gauge "usaged_store_bytes" [] "Bytes that the store takes on disk.";
     StoreSegments = Gauge "usaged_store_segments" [] "Live segments.";

@@ -87,6 +87,8 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
         "at most grpc.request_memory",
     ),
     ("[ingest]\nlevel_caps = { CEIP = \"standard\" }", 2, "ingest.level_caps", "a table of levels"),
+    ("[ingest]\ncustomer_rates = { acme = 3 }", 2, "ingest.customer_rates", "a table of rates by customer"),
+    ("[ingest]\ncustomer_burst = \"1ms\"", 2, "ingest.customer_burst", "choose from 100ms"),
     ("[ingest]\nlevel_caps = \"standard\"", 2, "ingest.level_caps", "a table of levels"),
     ("[shutdown]\ngrace = \"0s\"", 2, "shutdown.grace", "choose from 100ms to 10m"),
     ("root_key_file = \"./usaged-data/key\"", 1, "root_key_file", "outside of data_dir"),

@@ -45,6 +45,7 @@ mod drain_purposes;
 mod drain_told;
 mod drain_world;
 mod explain_equals_ingest;
+mod fair_neighbour;
 mod fault_daemon;
 mod fault_load;
 mod fault_oracle;

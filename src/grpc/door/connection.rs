@@ -106,6 +106,10 @@ pub(super) async fn drive(stream: TcpStream, peer: SocketAddr, shared: Shared, c
     tokio::select! {
         _ = connection.as_mut() => return,
         () = sleep_until(born + around(options.connection_age)) => closing.cancel(),
+        () = slots.unread().for_too_long(options.write_deadline) => {
+            Metric::ConnectionsRefused.add(&[("reason", "unread")], 1);
+            return;
+        }
         () = closing.cancelled() => {}
     }
     connection.as_mut().graceful_shutdown();

@@ -11,6 +11,7 @@ mod method;
 mod options;
 mod peers;
 mod slots;
+mod unread;
 mod watch;
 
 pub use accept::{Ended, serve};

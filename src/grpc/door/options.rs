@@ -29,8 +29,9 @@ pub struct Options {
     pub keepalive_interval: Duration,
     /// How long the answer to a PING may take before the connection is closed.
     pub keepalive_timeout: Duration,
-    /// How long a client may leave what we write unread before the connection is closed. A PING
-    /// cannot find such a client, because it waits behind what is unread.
+    /// How long a client may leave what we write unread, or the answer to a unary call, before the
+    /// connection is closed. A PING cannot find such a client: it waits behind what is unread, or
+    /// passes by what a window of zero holds back.
     pub write_deadline: Duration,
     /// How old a connection may get, give or take a tenth, before it is asked to go away: so that
     /// clients behind a load balancer spread again.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::unread::Unread;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -21,6 +22,7 @@ pub(super) struct OwnSlots {
     shared: Slots,
     streams: Arc<Semaphore>,
     calls: TaskTracker,
+    unread: Unread,
 }
 
 /// A place; free again when dropped.
@@ -43,7 +45,7 @@ impl Slots {
     /// The places of one new connection, which may have `most` requests in flight.
     pub(super) fn of_connection(&self, most: u32) -> OwnSlots {
         let streams = half(usize::try_from(most).unwrap_or(usize::MAX));
-        OwnSlots { shared: self.clone(), streams, calls: TaskTracker::new() }
+        OwnSlots { shared: self.clone(), streams, calls: TaskTracker::new(), unread: Unread::default() }
     }
 }
 
@@ -53,6 +55,11 @@ impl OwnSlots {
         let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
         let stream = if is_stream { Some((take(&self.streams)?, take(&self.shared.streams)?)) } else { None };
         Some(Slot { _all: take(&self.shared.all)?, _stream: stream, _call: self.calls.token() })
+    }
+
+    /// The answers of this connection that its client has not read.
+    pub(super) const fn unread(&self) -> &Unread {
+        &self.unread
     }
 
     /// Waits until no request of this connection was in flight at the beginning and the end of `long`.

@@ -24,6 +24,7 @@ use super::begun::Begun;
 use super::connection::Caller;
 use super::method::Method;
 use super::slots::{OwnSlots, Slot};
+use super::unread::{Going, Unread};
 use crate::grpc::status::{Cause, Fault};
 use crate::observe::Metric;
 
@@ -45,14 +46,14 @@ pub(super) async fn watched(
     let mut count = Count { method: Method::of(request.uri().path()), is_counted: false };
     let is_stream = count.method.is_stream();
     let Some(slot) = slots.take(is_stream) else {
-        let fault =
-            Fault::of(Cause::NoSlots, "too many requests are in flight; try again").retry_after(RETRY);
+        let fault = Fault::of(Cause::NoSlots, "too many requests are in flight; try again").spread(RETRY);
         return Ok(refuse(&fault, count, None));
     };
     let deadline = count.method.deadline(prompt);
     // Our own streams end themselves, when what they hold is answered.
     let closing = request.extensions().get::<Caller>().filter(|_| count.method.is_only_watching());
     let closing = closing.map(|caller| Box::pin(caller.closing.clone().cancelled_owned()));
+    let unread = (!is_stream).then(|| slots.unread().clone());
     let call = Caught(Box::pin(async move {
         if is_stream {
             routes.call(request.map(|body| Begun::within(prompt, body))).await
@@ -74,6 +75,7 @@ pub(super) async fn watched(
                 body,
                 count,
                 closing,
+                _unread: unread.map(Unread::answered),
                 _slot: Some(slot),
                 _held: held,
                 is_over: false,
@@ -81,7 +83,7 @@ pub(super) async fn watched(
         }
         Ok(Err(_panic)) => refuse(&panicked(), count, Some(slot)),
         Err(_elapsed) => {
-            let fault = Fault::of(Cause::Slow, "the request took too long; try again").retry_after(RETRY);
+            let fault = Fault::of(Cause::Slow, "the request took too long; try again").spread(RETRY);
             refuse(&fault, count, Some(slot))
         }
     })
@@ -90,7 +92,15 @@ pub(super) async fn watched(
 fn refuse(fault: &Fault, mut count: Count, slot: Option<Slot>) -> Response<Watched> {
     count.answered(fault.cause().code());
     let response: Response<Body> = fault.status().into_http();
-    response.map(|body| Watched { body, count, closing: None, _slot: slot, _held: None, is_over: false })
+    response.map(|body| Watched {
+        body,
+        count,
+        closing: None,
+        _unread: None,
+        _slot: slot,
+        _held: None,
+        is_over: false,
+    })
 }
 
 /// What is said of a panic: its text could hold anything and goes nowhere.
@@ -166,6 +176,8 @@ pub(super) struct Watched {
     count: Count,
     /// Ends the answer when the connection is about to close; set where nothing else would.
     closing: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    /// Set until the client has read a unary answer.
+    _unread: Option<Going>,
     _slot: Option<Slot>,
     _held: Option<Held>,
     is_over: bool,

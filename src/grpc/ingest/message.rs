@@ -13,18 +13,17 @@ use tonic::Code;
 use tonic::body::Body;
 
 use crate::grpc::compression::{Bad, Encoding};
-use crate::grpc::door::{Reservation, Share};
 use crate::grpc::status::{Cause, Fault};
+use crate::ingest::fair::Held;
 use crate::model::limits;
+
+use super::purse::{Paid, Purse, WhenSpent};
 
 /// What comes before each message: a flag and the length.
 const PREFIX_BYTES: usize = 5;
 
 /// When a refused sender is asked to come back.
 const RETRY: Duration = Duration::from_millis(200);
-
-/// The least that a message is charged: what handling a small one takes besides its bytes.
-const LEAST: usize = 4 * 1024;
 
 /// What a message is charged before its bytes arrive: a prefix alone does not take megabytes.
 const FIRST: usize = 64 * 1024;
@@ -36,11 +35,11 @@ const INLINE_BYTES: usize = 256 * 1024;
 /// A message that is under way brings `.0` bytes in `.1`, or its sender is too slow.
 const STALL: (usize, Duration) = (64 * 1024, Duration::from_secs(5));
 
-/// The bytes of a message and what they are charged. It is given back with the last clone of them,
-/// wherever that is: the call may have ended long before.
+/// The bytes of a message, what they are charged, and the place of the batch. It is given back with the
+/// last clone of them, wherever that is: the call may have ended long before.
 struct Charged<B> {
     bytes: B,
-    _reservation: Reservation,
+    _paid: (Paid, Option<Held>),
 }
 
 impl<B: AsRef<[u8]>> AsRef<[u8]> for Charged<B> {
@@ -49,25 +48,8 @@ impl<B: AsRef<[u8]>> AsRef<[u8]> for Charged<B> {
     }
 }
 
-fn charged<B: AsRef<[u8]> + Send + 'static>(bytes: B, reservation: Reservation) -> Bytes {
-    Bytes::from_owner(Charged { bytes, _reservation: reservation })
-}
-
-async fn reserve(share: &Share, bytes: usize, when_spent: WhenSpent) -> Option<Reservation> {
-    let bytes = u32::try_from(bytes).ok()?;
-    match when_spent {
-        WhenSpent::Refuse => share.take(bytes),
-        WhenSpent::Wait(patience) => timeout(patience, share.wait(bytes)).await.ok().flatten(),
-    }
-}
-
-/// What to do while the budget is spent.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum WhenSpent {
-    /// Refuse at once: the sender comes again.
-    Refuse,
-    /// Wait so long and let flow control hold the sender, then refuse.
-    Wait(Duration),
+fn charged<B: AsRef<[u8]> + Send + 'static>(bytes: B, paid: Paid, place: Option<Held>) -> Bytes {
+    Bytes::from_owner(Charged { bytes, _paid: (paid, place) })
 }
 
 /// A message, or why it was passed over; the messages after it can still be read. The bytes are
@@ -89,14 +71,14 @@ pub(super) struct Messages {
     expansion: Expansion,
     /// What is left of the last frame.
     rest: Bytes,
-    share: Share,
+    purse: Purse,
     deadline: Duration,
 }
 
 impl Messages {
-    /// Reads `body`, each message at the expense of `share` and within `deadline` from its first byte.
-    pub(super) const fn new(body: Body, expansion: Expansion, share: Share, deadline: Duration) -> Self {
-        Self { body, expansion, rest: Bytes::new(), share, deadline }
+    /// Reads `body`, each message at the expense of `purse` and within `deadline` from its first byte.
+    pub(super) const fn new(body: Body, expansion: Expansion, purse: Purse, deadline: Duration) -> Self {
+        Self { body, expansion, rest: Bytes::new(), purse, deadline }
     }
 
     /// The next message; `None` after the last. Waits for its first byte without a deadline.
@@ -116,23 +98,52 @@ impl Messages {
             self.pass_over(size).await?;
             return Ok(Some(Err(too_large())));
         }
+        let place = match self.purse.place(when_spent).await {
+            Ok(place) => place,
+            Err(fault) => {
+                self.pass_over(size).await?;
+                return Ok(Some(Err(fault)));
+            }
+        };
         match timeout(self.deadline, self.body_of(size, when_spent)).await.map_err(|_| too_slow())?? {
-            Ok(bytes) => Ok(Some(match encoding {
-                Some(encoding) => self.expand(bytes, encoding, when_spent).await,
-                None => Ok(bytes),
-            })),
-            Err(missing) => {
+            Ok((bytes, paid)) => Ok(Some(self.whole(bytes, paid, place, encoding, when_spent).await)),
+            Err((missing, fault)) => {
                 self.pass_over(missing).await?;
-                Ok(Some(Err(spent())))
+                Ok(Some(Err(fault)))
             }
         }
     }
 
-    /// Expands a message that is here whole, at the expense of the share.
-    async fn expand(&mut self, message: Bytes, encoding: Encoding, when_spent: WhenSpent) -> Next {
+    /// A message that is here, as it is to be read.
+    async fn whole(
+        &mut self,
+        message: Bytes,
+        paid: Paid,
+        place: Option<Held>,
+        encoding: Option<Encoding>,
+        when_spent: WhenSpent,
+    ) -> Next {
+        let message = match encoding {
+            None => charged(message, paid, place),
+            Some(encoding) => {
+                let (expanded, paid_anew) = self.expand(message, encoding, when_spent).await?;
+                drop(paid);
+                charged(expanded, paid_anew, place)
+            }
+        };
+        self.purse.received(message.len());
+        Ok(message)
+    }
+
+    /// Expands a message that is here whole, at the expense of the purse.
+    async fn expand(
+        &mut self,
+        message: Bytes,
+        encoding: Encoding,
+        when_spent: WhenSpent,
+    ) -> Result<(Vec<u8>, Paid), Fault> {
         let size = encoding.size(&message)?;
-        let room = size.max(LEAST.min(self.share.whole()));
-        let mut reservation = reserve(&self.share, room, when_spent).await.ok_or_else(spent)?;
+        let mut paid = self.purse.bytes(size.max(self.purse.least()), when_spent).await?;
         let expanded = if size.max(message.len()) <= INLINE_BYTES {
             encoding.expand(&message, size)?
         } else {
@@ -143,16 +154,21 @@ impl Messages {
             });
             work.await.unwrap_or(Err(Bad::Broken))?
         };
-        reservation.keep(expanded.capacity().max(LEAST.min(self.share.whole())));
-        Ok(charged(expanded, reservation))
+        paid.keep(expanded.capacity().max(self.purse.least()));
+        Ok((expanded, paid))
     }
 
-    /// Reads `size` bytes at the expense of the share; how many are missing, if it is spent.
-    async fn body_of(&mut self, size: usize, when_spent: WhenSpent) -> Result<Result<Bytes, usize>, Fault> {
+    /// Reads `size` bytes at the expense of the purse; how many are missing, if it does not pay for them.
+    async fn body_of(
+        &mut self,
+        size: usize,
+        when_spent: WhenSpent,
+    ) -> Result<Result<(Bytes, Paid), (usize, Fault)>, Fault> {
         let first = size.min(FIRST.max(self.rest.len()));
-        let mut room = first.max(LEAST.min(self.share.whole()));
-        let Some(mut reservation) = reserve(&self.share, room, when_spent).await else {
-            return Ok(Err(size));
+        let mut room = first.max(self.purse.least());
+        let mut paid = match self.purse.bytes(room, when_spent).await {
+            Ok(paid) => paid,
+            Err(fault) => return Ok(Err((size, fault))),
         };
         if self.rest.is_empty() && size > 0 {
             self.rest = self.more().await?;
@@ -166,21 +182,21 @@ impl Messages {
             if wanted > room {
                 // Twice as much as there is, so that a large message is copied a few times only.
                 let goal = size.min(wanted.max(room.saturating_mul(2)));
-                let Some(more) = reserve(&self.share, goal.saturating_sub(room), when_spent).await else {
-                    return Ok(Err(missing));
-                };
-                reservation.add(more);
+                match self.purse.bytes(goal.saturating_sub(room), when_spent).await {
+                    Ok(more) => paid.add(more),
+                    Err(fault) => return Ok(Err((missing, fault))),
+                }
                 room = goal;
             }
             if whole.is_empty() && here == size {
-                return Ok(Ok(charged(self.rest.split_to(here), reservation)));
+                return Ok(Ok((self.rest.split_to(here), paid)));
             }
             if wanted > whole.capacity() {
                 whole.reserve_exact(size.min(room).saturating_sub(whole.len()));
             }
             whole.extend_from_slice(&self.rest.split_to(here));
             if whole.len() >= size {
-                return Ok(Ok(charged(whole, reservation)));
+                return Ok(Ok((whole.into(), paid)));
             }
             if whole.len() >= enough {
                 (stalled, enough) = (Instant::now() + STALL.1, whole.len().saturating_add(STALL.0));
@@ -273,12 +289,8 @@ fn too_large() -> Fault {
     Fault::of(Cause::TooLarge, "a request is at most 4 MiB; send several batches")
 }
 
-fn spent() -> Fault {
-    Fault::of(Cause::NoBytes, "the collector is reading as much as it can hold; try again").retry_after(RETRY)
-}
-
 fn too_slow() -> Fault {
-    Fault::of(Cause::Slow, "the request did not arrive in time; try again").retry_after(RETRY)
+    Fault::of(Cause::Slow, "the request did not arrive in time; try again").spread(RETRY)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use tonic::Status;
 
 use super::*;
-use crate::grpc::door::Budget;
+use crate::grpc::door::{Budget, Share};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
@@ -29,6 +29,11 @@ fn by(encoding: Option<Encoding>) -> Expansion {
     Expansion { encoding, turns: Arc::new(Semaphore::new(1)) }
 }
 
+/// Pays from `share` alone.
+fn purse(share: &Share) -> Purse {
+    Purse::new(share.clone(), None)
+}
+
 fn share(bytes: u32) -> Share {
     Budget::new(bytes, bytes).share()
 }
@@ -38,7 +43,7 @@ async fn messages_are_read_however_they_are_cut_into_frames() {
     let sent: Vec<Vec<u8>> = vec![vec![], b"a".to_vec(), (0..=255).collect(), vec![], vec![7; 70_000]];
     let bytes: Vec<u8> = sent.iter().flat_map(|m| framed(m)).collect();
     for size in [1, 2, 3, 5, 6, 7, 300, 16_384, 1 << 20] {
-        let mut messages = Messages::new(body(&bytes, size), by(None), share(200_000), DEADLINE);
+        let mut messages = Messages::new(body(&bytes, size), by(None), purse(&share(200_000)), DEADLINE);
         for expected in &sent {
             let message = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
             assert_eq!(&*message, &**expected, "frames of {size}");
@@ -53,7 +58,7 @@ async fn a_message_that_came_in_one_frame_is_not_copied() {
     let frame = Bytes::from(framed(b"hello"));
     let inside = frame.as_ptr().wrapping_add(PREFIX_BYTES);
     let whole = Body::new(Full::new(frame).map_err(|never| match never {}));
-    let mut messages = Messages::new(whole, by(None), share(10_000), DEADLINE);
+    let mut messages = Messages::new(whole, by(None), purse(&share(10_000)), DEADLINE);
     let message = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
     assert_eq!(message.as_ptr(), inside);
 }
@@ -62,7 +67,7 @@ async fn a_message_that_came_in_one_frame_is_not_copied() {
 async fn what_is_too_large_is_passed_over_and_the_next_is_read() {
     let mut bytes = framed(&vec![1; limits::REQUEST_BYTES + 1]);
     bytes.extend(framed(b"next"));
-    let mut messages = Messages::new(body(&bytes, 65_536), by(None), share(u32::MAX), DEADLINE);
+    let mut messages = Messages::new(body(&bytes, 65_536), by(None), purse(&share(u32::MAX)), DEADLINE);
     let refused = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap_err();
     assert_eq!(refused.cause(), Cause::TooLarge);
     let next = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
@@ -74,7 +79,7 @@ async fn a_spent_budget_refuses_before_the_message_is_read_and_says_when_to_retr
     let share = share(10_000);
     let held = share.take(5_000).unwrap();
     let bytes: Vec<u8> = [framed(&[7; 6_000]), framed(b"de")].concat();
-    let mut messages = Messages::new(body(&bytes, 4), by(None), share.clone(), DEADLINE);
+    let mut messages = Messages::new(body(&bytes, 4), by(None), purse(&share), DEADLINE);
     let refused = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap_err();
     assert_eq!(refused.cause(), Cause::NoBytes);
     assert!(refused.batch_error().retry_delay_ms > 0);
@@ -94,7 +99,7 @@ async fn a_prefix_alone_reserves_little_and_growth_that_cannot_be_had_is_refused
     let share = share(1 << 20);
     let (send, receive) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, Status>>(1);
     let incoming = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(receive));
-    let mut messages = Messages::new(Body::new(incoming), by(None), share.clone(), DEADLINE);
+    let mut messages = Messages::new(Body::new(incoming), by(None), purse(&share), DEADLINE);
     let reading = tokio::spawn(async move {
         let first = messages.next(WhenSpent::Refuse).await;
         (first, messages.next(WhenSpent::Refuse).await)
@@ -124,7 +129,7 @@ async fn what_is_not_grpc_ends_the_body() {
         (b"POST / HTTP/1.1", Cause::Malformed),
     ];
     for (bytes, cause) in cases {
-        let mut messages = Messages::new(body(bytes, 2), by(None), share(1 << 30), DEADLINE);
+        let mut messages = Messages::new(body(bytes, 2), by(None), purse(&share(1 << 30)), DEADLINE);
         let fault = messages.next(WhenSpent::Refuse).await.unwrap_err();
         assert_eq!(fault.cause(), cause, "{bytes:?}");
     }
@@ -138,7 +143,7 @@ async fn a_message_that_stops_half_way_gives_its_bytes_back() {
     let mut messages = Messages::new(
         Body::new(StreamBody::new(stalled)),
         by(None),
-        share.clone(),
+        purse(&share),
         Duration::from_millis(20),
     );
     let fault = messages.next(WhenSpent::Refuse).await.unwrap_err();
@@ -169,7 +174,7 @@ async fn compressed_and_plain_messages_are_read_side_by_side() {
         .concat();
         for size in [1, 7, 16_384] {
             let share = share(8 << 20);
-            let mut messages = Messages::new(body(&bytes, size), by(Some(encoding)), share.clone(), DEADLINE);
+            let mut messages = Messages::new(body(&bytes, size), by(Some(encoding)), purse(&share), DEADLINE);
             for expected in &sent {
                 let message = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
                 assert!(*message == **expected, "{encoding:?} in frames of {size}");
@@ -185,13 +190,14 @@ async fn compressed_and_plain_messages_are_read_side_by_side() {
 async fn the_budget_covers_what_a_message_becomes() {
     for encoding in [Encoding::Gzip, Encoding::Zstd] {
         let bytes = [small(encoding, &b"0123456789abcdef".repeat(6_000)), framed(b"next")].concat();
-        let mut messages = Messages::new(body(&bytes, 65_536), by(Some(encoding)), share(90_000), DEADLINE);
+        let mut messages =
+            Messages::new(body(&bytes, 65_536), by(Some(encoding)), purse(&share(90_000)), DEADLINE);
         let refused = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap_err();
         assert_eq!(refused.cause(), Cause::NoBytes, "96,000 bytes do not fit");
         assert_eq!(&*messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap(), b"next");
 
         let share = share(200_000);
-        let mut messages = Messages::new(body(&bytes, 65_536), by(Some(encoding)), share.clone(), DEADLINE);
+        let mut messages = Messages::new(body(&bytes, 65_536), by(Some(encoding)), purse(&share), DEADLINE);
         let message = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap();
         assert!(share.take(200_000 - 95_000).is_none(), "it is charged what it became");
         drop(message);
@@ -206,7 +212,7 @@ async fn a_bomb_is_refused_by_itself_and_costs_nothing() {
         let bomb = small(encoding, &vec![0; 32 << 20]);
         let bytes = [bomb, small(encoding, b"next next next next next")].concat();
         let share = share(8 << 20);
-        let mut messages = Messages::new(body(&bytes, 65_536), by(Some(encoding)), share.clone(), DEADLINE);
+        let mut messages = Messages::new(body(&bytes, 65_536), by(Some(encoding)), purse(&share), DEADLINE);
         let refused = messages.next(WhenSpent::Refuse).await.unwrap().unwrap().unwrap_err();
         assert_eq!(refused.cause(), Cause::TooLarge, "{encoding:?}");
         assert!(share.take(8 << 20).is_some());

@@ -3,6 +3,7 @@
 
 mod message;
 mod plan;
+mod purse;
 mod receipt;
 mod reply;
 mod stream;
@@ -20,7 +21,8 @@ use tokio::sync::Semaphore;
 use tonic::body::Body;
 use tonic::server::NamedService;
 
-use self::message::{Expansion, Messages, WhenSpent};
+use self::message::{Expansion, Messages};
+use self::purse::{Purse, WhenSpent};
 use super::codec::varint;
 use super::compression::Encoding;
 use super::door::{Caller, Options};
@@ -28,6 +30,7 @@ use super::identity::Identity;
 use super::proto::ingest::{CollectionPlan, SubmitResponse};
 use super::status::{Cause, Fault};
 use crate::ingest::Intake;
+use crate::ingest::fair::{Account, Held, Kind};
 use crate::model::{BatchId, CustomerId};
 
 /// The senders' door. Clones share it.
@@ -74,26 +77,45 @@ impl IngestDoor {
 }
 
 impl Ingest {
-    async fn submit(&self, customer: &CustomerId, message: Bytes) -> Result<SubmitResponse, Fault> {
-        match &self.store {
-            Store::Intake(intake) => {
-                intake.submit(customer, message).await.map(|r| receipt::response(&r)).map_err(Fault::from)
+    async fn submit(&self, sender: &Sender, message: Bytes) -> Result<SubmitResponse, Fault> {
+        match (&self.store, &sender.account) {
+            (Store::Intake(intake), Some(account)) => {
+                let receipt = intake.submit_on(account, &sender.customer, message).await;
+                receipt.map(|r| receipt::response(&r)).map_err(Fault::from)
             }
-            Store::Nowhere => Ok(SubmitResponse::default()),
+            (Store::Intake(_) | Store::Nowhere, _) => Ok(SubmitResponse::default()),
         }
     }
 
-    async fn unary(&self, customer: CustomerId, messages: Messages) -> Result<SubmitResponse, Fault> {
-        self.submit(&customer, only(messages).await?).await
+    async fn unary(&self, sender: Sender, messages: Messages) -> Result<SubmitResponse, Fault> {
+        let _place = sender.call(Kind::Calls)?;
+        self.submit(&sender, only(messages).await?).await
     }
 
-    async fn plan(&self, customer: CustomerId, messages: Messages) -> Result<CollectionPlan, Fault> {
+    async fn plan(&self, sender: Sender, messages: Messages) -> Result<CollectionPlan, Fault> {
+        let _place = sender.call(Kind::Calls)?;
         let message = only(messages).await?;
         match &self.store {
             // A cached participation, or two point reads; then a walk over one dictionary.
-            Store::Intake(intake) => plan::answer(intake, &customer, &message),
+            Store::Intake(intake) => plan::answer(intake, &sender.customer, &message),
             Store::Nowhere => Ok(CollectionPlan::default()),
         }
+    }
+}
+
+/// For whom a call reports.
+#[derive(Clone)]
+struct Sender {
+    customer: CustomerId,
+    /// What the customer may have; none where nothing is stored.
+    account: Option<Arc<Account>>,
+}
+
+impl Sender {
+    /// A place among the calls in progress.
+    fn call(&self, kind: Kind) -> Result<Option<Held>, Fault> {
+        let Some(account) = &self.account else { return Ok(None) };
+        account.take(kind, 1).map(Some).ok_or_else(|| account.holds(kind).into())
     }
 }
 
@@ -134,15 +156,24 @@ async fn answer(ingest: Arc<Ingest>, request: Request<Body>) -> Response<Body> {
         Ok(opened) => opened,
         Err(fault) => return reply::refusal(&fault),
     };
+    let account = match &ingest.store {
+        Store::Intake(intake) => Some(intake.accounts().of(&customer)),
+        Store::Nowhere => None,
+    };
     let expansion = Expansion { encoding, turns: Arc::clone(&ingest.turns) };
-    let messages = Messages::new(body, expansion, caller.share, ingest.request_deadline);
+    let purse = Purse::new(caller.share, account.clone());
+    let messages = Messages::new(body, expansion, purse, ingest.request_deadline);
+    let sender = Sender { customer, account };
     match method {
-        Method::Submit => reply::unary(ingest.unary(customer, messages).await),
-        Method::SubmitStream => {
-            let answers = stream::begin(ingest, customer, messages, caller.closing);
-            reply::with_body(Body::new(answers))
-        }
-        Method::GetCollectionPlan => reply::unary(ingest.plan(customer, messages).await),
+        Method::Submit => reply::unary(ingest.unary(sender, messages).await),
+        Method::SubmitStream => match sender.call(Kind::Streams) {
+            Ok(place) => {
+                let answers = stream::begin(ingest, sender, messages, caller.closing, place);
+                reply::with_body(Body::new(answers))
+            }
+            Err(fault) => reply::refusal(&fault),
+        },
+        Method::GetCollectionPlan => reply::unary(ingest.plan(sender, messages).await),
     }
 }
 

@@ -99,11 +99,9 @@ impl From<Refusal> for Fault {
                 "another batch was stored under this id; make a new id for new data",
             )
             .at("batch_id"),
-            Refusal::Full { retry_after } => Self::of(Cause::StoreFull, text).retry_after(retry_after),
-            Refusal::Busy { retry_after } => Self::of(Cause::Busy, text).retry_after(retry_after),
-            Refusal::Unavailable { retry_after } => {
-                Self::of(Cause::Unavailable, text).retry_after(retry_after)
-            }
+            Refusal::Full { retry_after } => Self::of(Cause::StoreFull, text).spread(retry_after),
+            Refusal::Busy { retry_after } => Self::of(Cause::Busy, text).spread(retry_after),
+            Refusal::Unavailable { retry_after } => Self::of(Cause::Unavailable, text).spread(retry_after),
         }
     }
 }

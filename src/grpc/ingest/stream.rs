@@ -14,13 +14,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::message::{Messages, WhenSpent};
+use super::message::Messages;
+use super::purse::WhenSpent;
 use super::reply::{put_framed, trailers};
-use super::{Ingest, batch_id};
+use super::{Ingest, Sender, batch_id};
 use crate::grpc::proto::ingest::SubmitStreamResponse;
 use crate::grpc::proto::ingest::submit_stream_response::Result as Outcome;
 use crate::grpc::status::{Cause, Fault};
-use crate::model::CustomerId;
+use crate::ingest::fair::Held;
 
 /// How long a stream waits for room in the budget before a batch is refused. Flow control holds the
 /// sender meanwhile.
@@ -42,19 +43,20 @@ enum Answer {
 /// Begins to read `messages`; the body that is returned answers them.
 pub(super) fn begin(
     ingest: Arc<Ingest>,
-    customer: CustomerId,
+    sender: Sender,
     messages: Messages,
     closing: CancellationToken,
+    place: Option<Held>,
 ) -> Answers {
     let (send, receive) = mpsc::channel(ingest.stream_batches);
-    tokio::spawn(read(ingest, customer, messages, closing, send));
-    Answers { receive, first: None, is_over: false }
+    tokio::spawn(read(ingest, sender, messages, closing, send));
+    Answers { receive, first: None, is_over: false, _place: place }
 }
 
 /// Takes a place before it reads, so that no more than the bound are stored at a time.
 async fn read(
     ingest: Arc<Ingest>,
-    customer: CustomerId,
+    sender: Sender,
     mut messages: Messages,
     closing: CancellationToken,
     send: mpsc::Sender<Answer>,
@@ -74,10 +76,10 @@ async fn read(
         };
         match next {
             Ok(Some(Ok(message))) => {
-                let (ingest, customer) = (Arc::clone(&ingest), customer.clone());
+                let (ingest, sender) = (Arc::clone(&ingest), sender.clone());
                 place.send(Answer::Pending(tokio::spawn(async move {
                     let batch_id = batch_id(&message);
-                    let outcome = match ingest.submit(&customer, message).await {
+                    let outcome = match ingest.submit(&sender, message).await {
                         Ok(receipt) => Outcome::Receipt(receipt),
                         Err(fault) => Outcome::Error(fault.batch_error()),
                     };
@@ -112,6 +114,8 @@ pub(super) struct Answers {
     /// The batch whose turn it is.
     first: Option<JoinHandle<SubmitStreamResponse>>,
     is_over: bool,
+    /// The place of the stream, as long as it is answered.
+    _place: Option<Held>,
 }
 
 /// The next step of a body of answers.

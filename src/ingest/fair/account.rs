@@ -1,0 +1,355 @@
+//! What one customer holds, and has sent of late. Accounts are kept for the customers that sent last;
+//! a customer that is silent for long begins anew.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use quick_cache::sync::Cache;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+
+use super::bucket::Bucket;
+use super::crowd::Crowd;
+use super::portion::{Kind, Portion};
+use super::pressure::{Pressure, spread};
+use super::{Options, Rates};
+use crate::model::CustomerId;
+
+/// Accounts that are kept, about half a KiB each. Of more customers that send at the same time, those
+/// that send least are forgotten, and begin anew.
+const ACCOUNTS: usize = 16_384;
+
+/// What every customer may hold as long as there is any: bytes of a small request, and a few places.
+const LEAST_BYTES: usize = 64 * 1024;
+const LEAST_PLACES: usize = 4;
+
+/// How soon a customer that holds its part, or may not have more for now, is to come back at the least.
+const SOON: Duration = Duration::from_millis(200);
+
+/// Why a customer does not get more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OverPart {
+    /// It holds its part of what customers share.
+    #[error("this customer has as much under way as it may while others want it, too; retry later")]
+    Holds {
+        /// Of what.
+        kind: Kind,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// It has sent more events than its rate allows.
+    #[error("this customer sends more events than its rate allows; retry later, or ask for a higher rate")]
+    Events {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// It has sent more bytes than its rate allows.
+    #[error("this customer sends more bytes than its rate allows; retry later, or ask for a higher rate")]
+    Bytes {
+        /// When to try again.
+        retry_after: Duration,
+    },
+}
+
+/// What all accounts share.
+#[derive(Debug)]
+struct Common {
+    begun: Instant,
+    options: Options,
+    portions: [Portion; Kind::COUNT],
+    crowd: Crowd,
+    processors: usize,
+    numbers: AtomicU64,
+}
+
+impl Common {
+    /// Nanoseconds since the beginning.
+    fn now(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The accounts of all customers. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    common: Arc<Common>,
+    of: Arc<Cache<CustomerId, Arc<Account>>>,
+}
+
+impl Accounts {
+    /// Nobody has sent anything yet.
+    #[must_use]
+    pub fn new(options: Options) -> Self {
+        // Nobody has more than half of the places, even alone.
+        let places = |whole: usize| Portion::new(whole, LEAST_PLACES, (whole / 2).max(1));
+        // In the order of `Kind`.
+        let portions = [
+            Portion::new(options.bytes, LEAST_BYTES, options.bytes_per_customer),
+            places(options.batches),
+            places(options.calls),
+            places((options.calls / 2).max(1)),
+        ];
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let common = Common {
+            begun: Instant::now(),
+            options,
+            portions,
+            crowd: Crowd::default(),
+            processors,
+            numbers: AtomicU64::new(1),
+        };
+        Self { common: Arc::new(common), of: Arc::new(Cache::new(ACCOUNTS)) }
+    }
+
+    /// The account of `customer`.
+    #[must_use]
+    pub fn of(&self, customer: &CustomerId) -> Arc<Account> {
+        let made = self.of.get_or_insert_with::<_, std::convert::Infallible>(customer, || {
+            let options = &self.common.options;
+            let rates = options.rates_of.get(customer).copied().unwrap_or(options.rates);
+            Ok(Arc::new(Account::new(Arc::clone(&self.common), rates)))
+        });
+        match made {
+            Ok(account) => account,
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// The account of one customer.
+#[derive(Debug)]
+pub struct Account {
+    common: Arc<Common>,
+    number: u64,
+    held: [AtomicUsize; Kind::COUNT],
+    events: Bucket,
+    bytes: Bucket,
+    /// Told when something is given back.
+    freed: Notify,
+    refused: Pressure,
+    /// Turns at the processors while others want them ...
+    few: Semaphore,
+    /// ... and for large requests always.
+    many: Semaphore,
+}
+
+impl Account {
+    fn new(common: Arc<Common>, rates: Rates) -> Self {
+        let (burst, processors) = (common.options.burst, common.processors);
+        Self {
+            number: common.numbers.fetch_add(1, Ordering::Relaxed),
+            held: Default::default(),
+            events: Bucket::new(rates.events, burst),
+            bytes: Bucket::new(rates.bytes, burst),
+            freed: Notify::new(),
+            refused: Pressure::new(),
+            few: Semaphore::new((processors / 2).max(1)),
+            many: Semaphore::new(processors),
+            common,
+        }
+    }
+
+    fn of_kind(&self, kind: Kind) -> Option<(&Portion, &AtomicUsize)> {
+        self.common.portions.get(kind.index()).zip(self.held.get(kind.index()))
+    }
+
+    /// Takes `count` of `kind` for this customer, if it may have them now.
+    #[must_use]
+    pub fn take(self: &Arc<Self>, kind: Kind, count: usize) -> Option<Held> {
+        let (portion, own) = self.of_kind(kind)?;
+        portion.take(own, count).then(|| Held { account: Arc::clone(self), kind, count })
+    }
+
+    /// Why nothing was taken of `kind`, and when to come back.
+    #[must_use]
+    pub fn holds(&self, kind: Kind) -> OverPart {
+        OverPart::Holds { kind, retry_after: self.back_after(SOON) }
+    }
+
+    /// How long this customer has to wait until its rates allow more, if it has to.
+    #[must_use]
+    pub fn wait(&self) -> Option<Duration> {
+        let now = self.common.now();
+        self.events.wait(now).max(self.bytes.wait(now))
+    }
+
+    /// Which rate allows no more, and when to come back.
+    #[must_use]
+    pub fn sends_too_much(&self) -> OverPart {
+        let now = self.common.now();
+        let (events, bytes) = (self.events.wait(now), self.bytes.wait(now));
+        let retry_after = self.back_after(events.max(bytes).unwrap_or(SOON));
+        if events > bytes { OverPart::Events { retry_after } } else { OverPart::Bytes { retry_after } }
+    }
+
+    /// Takes note of what this customer has sent.
+    pub fn pay(&self, events: u64, bytes: usize) {
+        let now = self.common.now();
+        self.events.pay(now, events);
+        self.bytes.pay(now, u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// Waits until this customer gives something back.
+    pub async fn freed(&self) {
+        self.freed.notified().await;
+    }
+
+    /// A turn at the processors, for a request that is here whole. While others want one, too, a customer
+    /// has half of them at most, and its further requests wait for its own.
+    pub(in crate::ingest) async fn turn(&self, is_large: bool) -> Option<SemaphorePermit<'_>> {
+        let turns = if self.common.crowd.note(self.number, self.common.now()) {
+            &self.few
+        } else if is_large {
+            &self.many
+        } else {
+            return None;
+        };
+        // It is never closed.
+        turns.acquire().await.ok()
+    }
+
+    /// Counts a refusal: when to come back.
+    fn back_after(&self, soonest: Duration) -> Duration {
+        let second = u32::try_from(self.common.begun.elapsed().as_secs()).unwrap_or(u32::MAX);
+        spread(soonest, self.refused.count(second), rand::random())
+    }
+}
+
+/// What a customer holds; given back when dropped.
+#[derive(Debug)]
+pub struct Held {
+    account: Arc<Account>,
+    kind: Kind,
+    count: usize,
+}
+
+impl Held {
+    /// Takes over what `more` holds, which must be of the same account and kind.
+    pub fn add(&mut self, mut more: Self) {
+        self.count = self.count.saturating_add(std::mem::take(&mut more.count));
+    }
+
+    /// Gives back what is more than `count`.
+    pub fn keep(&mut self, count: usize) {
+        let back = self.count.saturating_sub(count);
+        self.count = self.count.saturating_sub(back);
+        self.give(back);
+    }
+
+    fn give(&self, back: usize) {
+        if back > 0
+            && let Some((portion, own)) = self.account.of_kind(self.kind)
+        {
+            portion.give(own, back);
+            self.account.freed.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.give(self.count);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::super::Rate;
+    use super::*;
+
+    fn id(text: &str) -> CustomerId {
+        CustomerId::new(text).unwrap()
+    }
+
+    #[test]
+    fn what_one_customer_holds_leaves_enough_for_another() {
+        let accounts = Accounts::new(Options { batches: 100, ..Options::default() });
+        let (greedy, other) = (accounts.of(&id("greedy")), accounts.of(&id("other")));
+        let held: Vec<Held> = std::iter::from_fn(|| greedy.take(Kind::Batches, 1)).collect();
+        assert_eq!(held.len(), 50);
+        let (first, second) = (greedy.holds(Kind::Batches), greedy.holds(Kind::Batches));
+        assert!(matches!(first, OverPart::Holds { kind: Kind::Batches, retry_after } if retry_after >= SOON));
+        assert_ne!(first, second, "no two are told the same moment");
+        assert!(greedy.take(Kind::Bytes, 1).is_some(), "each thing is counted by itself");
+        let others: Vec<Held> = std::iter::from_fn(|| other.take(Kind::Batches, 1)).collect();
+        assert_eq!(others.len(), 25);
+        drop(held);
+        assert!(accounts.of(&id("greedy")).take(Kind::Batches, 37).is_some(), "with 25 held by another");
+    }
+
+    #[test]
+    fn bytes_that_are_added_and_given_back_are_counted_right() {
+        let accounts = Accounts::new(Options { bytes: 1000, bytes_per_customer: 400, ..Options::default() });
+        let account = accounts.of(&id("a"));
+        let mut held = account.take(Kind::Bytes, 100).unwrap();
+        held.add(account.take(Kind::Bytes, 300).unwrap());
+        assert!(account.take(Kind::Bytes, 1).is_none());
+        held.keep(50);
+        assert!(account.take(Kind::Bytes, 351).is_none());
+        drop(held);
+        assert!(account.take(Kind::Bytes, 400).is_some());
+    }
+
+    #[test]
+    fn a_rate_is_that_of_the_customer_or_of_everybody() {
+        let rates = |events| Rates { events: Rate::new(events), bytes: Rate::new(1_000_000) };
+        let accounts = Accounts::new(Options {
+            rates: rates(10),
+            rates_of: [(id("large"), rates(0))].into(),
+            burst: Duration::from_secs(1),
+            ..Options::default()
+        });
+        let (small, large) = (accounts.of(&id("small")), accounts.of(&id("large")));
+        for account in [&small, &large] {
+            assert_eq!(account.wait(), None);
+            account.pay(600, 1000);
+        }
+        assert_eq!(large.wait(), None);
+        let wait = small.wait().unwrap();
+        assert!(wait > Duration::from_secs(50), "a minute of events, less the burst: {wait:?}");
+        let over = small.sends_too_much();
+        assert!(matches!(over, OverPart::Events { retry_after } if retry_after >= wait / 2), "{over:?}");
+        large.pay(1, 100_000_000);
+        assert!(large.wait().is_some() && matches!(large.sends_too_much(), OverPart::Bytes { .. }));
+        assert!(Arc::ptr_eq(&small, &accounts.of(&id("small"))), "the account is remembered");
+    }
+
+    // covers: B1, B3
+    #[test]
+    fn accounts_of_any_number_of_customers_are_bounded_and_who_sends_on_is_remembered() {
+        let accounts = Accounts::new(Options {
+            rates: Rates { events: Rate::new(1), bytes: None },
+            ..Options::default()
+        });
+        let busy = id("busy");
+        accounts.of(&busy).pay(1_000_000, 0);
+        for n in 0..200_000_u32 {
+            drop(accounts.of(&id(&format!("customer-{n}"))));
+            if n % 100 == 0 {
+                assert!(accounts.of(&busy).wait().is_some(), "forgotten after {n}");
+            }
+        }
+        assert!(accounts.of.len() <= ACCOUNTS);
+    }
+
+    #[tokio::test]
+    async fn in_a_crowd_one_customer_leaves_turns_to_others() {
+        let accounts = Accounts::new(Options::default());
+        let (greedy, other) = (accounts.of(&id("greedy")), accounts.of(&id("other")));
+        assert!(greedy.turn(false).await.is_none(), "alone, a small request needs no turn");
+        let first = other.turn(false).await;
+        assert!(first.is_some());
+        let half = (accounts.common.processors / 2).max(1);
+        let mut turns = Vec::new();
+        for _ in 0..half {
+            turns.push(greedy.turn(false).await.unwrap());
+        }
+        let waits = tokio::time::timeout(Duration::from_millis(20), greedy.turn(false)).await;
+        assert!(waits.is_err(), "the next one waits for one of its own");
+        drop(first);
+        assert!(other.turn(false).await.is_some(), "another customer does not wait for them");
+        turns.clear();
+        assert!(greedy.turn(false).await.is_some());
+    }
+}
