@@ -41,6 +41,12 @@ impl Bound {
     }
 }
 
+/// A row as it would be written again.
+pub(super) fn again(row: &[u8]) -> Option<Vec<u8>> {
+    let MetaOp::Put { value, .. } = Bound::decode(row)?.row(CustomerKey(1)).ok()? else { return None };
+    Some(value)
+}
+
 /// What one piece of a pass found: by customer, what becomes of its records.
 type Found = BTreeMap<CustomerKey, Tally>;
 

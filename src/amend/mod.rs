@@ -12,6 +12,8 @@ mod erase;
 mod erasing;
 mod erasure;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod record;
 mod report;
 mod sweep;

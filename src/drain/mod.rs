@@ -8,6 +8,8 @@
 
 pub mod ack_id;
 pub mod counts;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod lease;
 pub mod recheck;
 pub mod rows;

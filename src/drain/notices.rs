@@ -83,6 +83,11 @@ impl Notices {
         Ok(notices)
     }
 
+    /// The first row as it would be written again.
+    pub(super) fn again(&self) -> Option<Vec<u8>> {
+        self.waiting.values().chain(self.acknowledged.values()).next().and_then(encode)
+    }
+
     fn keep(&mut self, number: u64, row: Row) {
         self.told.extend(row.erasures.iter().map(|erasure| (*erasure, number)));
         let rows = if row.notice.is_some() { &mut self.waiting } else { &mut self.acknowledged };

@@ -99,6 +99,12 @@ fn definition(value: &[u8]) -> Result<Definition, DrainError> {
     }
 }
 
+/// A definition as it would be written again.
+pub(super) fn again(value: &[u8]) -> Option<Vec<u8>> {
+    let MetaOp::Put { value, .. } = define(&definition(value).ok()?)? else { return None };
+    Some(value)
+}
+
 fn numbers(key: &[u8]) -> Option<(u64, CommitNumber)> {
     let (nonce, rest) = key.split_first_chunk()?;
     let commit: [u8; 8] = rest.try_into().ok()?;

@@ -79,6 +79,11 @@ impl Totals {
         Ok(totals)
     }
 
+    /// The first row as it would be written again.
+    pub(super) fn again(&self) -> Option<Vec<u8>> {
+        self.look().next().and_then(encode)
+    }
+
     /// Adds deliveries of `now`. Gives the rows that change.
     pub(super) fn add(&mut self, delivered: Vec<Delivered>, now: UnixMillis) -> Vec<Changed> {
         let mut touched = BTreeMap::new();

@@ -3,6 +3,8 @@
 
 mod explain;
 pub mod fair;
+#[doc(hidden)]
+pub mod fuzzing;
 mod intake;
 mod plan;
 mod receipt;

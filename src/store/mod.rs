@@ -162,6 +162,8 @@ mod evidence;
 mod fault;
 mod find;
 pub mod floor;
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod inspect;
 mod layout;

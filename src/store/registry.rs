@@ -96,6 +96,11 @@ pub(super) fn decode(row: &[u8]) -> Result<Change, StoreError> {
     serde_json::from_slice(json).map_err(|_| DAMAGED)
 }
 
+/// A row as it would be written again.
+pub(super) fn again(row: &[u8]) -> Option<Vec<u8>> {
+    encode(&decode(row).ok()?).ok()
+}
+
 fn get(db: &Db, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
     let family = db.cf_handle(family).ok_or(DAMAGED)?;
     db.get_cf(&family, key).map_err(StoreError::database("read the customer registry"))

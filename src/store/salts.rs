@@ -154,6 +154,16 @@ fn decode_bridge(key: &[u8], row: &[u8]) -> Option<Bridge> {
     place.0.is_empty().then_some(Bridge { customer, epoch, seed, made, until, by, reason })
 }
 
+/// A ratchet as it would be written again.
+pub(super) fn ratchet_again(row: &[u8]) -> Option<Vec<u8>> {
+    Some(encode_ratchet(&decode_ratchet(row).ok()?).to_vec())
+}
+
+/// A bridge as it would be written again.
+pub(super) fn bridge_again(row: &[u8]) -> Option<Vec<u8>> {
+    encode_bridge(&decode_bridge(&bridge_key(CustomerKey(7), 3), row)?).map(|row| row.to_vec())
+}
+
 /// The bridges of one customer, or of all, in the order of customers and epochs; at most `limit`.
 pub(super) fn bridges(
     db: &Db,

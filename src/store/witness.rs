@@ -52,6 +52,11 @@ impl Testimony {
     }
 }
 
+/// A slot as it would be written again.
+pub(super) fn again(slot: &[u8]) -> Option<Vec<u8>> {
+    Testimony::decode(slot).map(|testimony| testimony.encode())
+}
+
 /// What the file says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {

@@ -27,7 +27,7 @@ use crate::grpc_collector::{from, participation, set, subscription};
 const PIPELINE: usize = 12;
 
 /// Where the collector listens now; `None` while there is none.
-type Address = watch::Receiver<Option<String>>;
+pub type Address = watch::Receiver<Option<String>>;
 
 /// Senders and drainers, over all lives of a collector.
 pub struct Load {
@@ -101,7 +101,7 @@ impl Load {
 }
 
 /// A connection to the collector as soon as there is one.
-async fn connected(address: &mut Address) -> Channel {
+pub async fn connected(address: &mut Address) -> Channel {
     loop {
         let at = address.wait_for(Option::is_some).await.unwrap().clone().unwrap();
         match connect(&at).await {
@@ -112,7 +112,7 @@ async fn connected(address: &mut Address) -> Channel {
 }
 
 /// What a sender has to do when it is told `status`: wait so long, then retry. A final status is a mistake.
-fn must_retry(status: &Status) -> Duration {
+pub fn must_retry(status: &Status) -> Duration {
     let is_final = matches!(
         status.code(),
         Code::InvalidArgument
@@ -233,11 +233,11 @@ async fn drain(name: String, oracle: Arc<Oracle>, mut address: Address, stop: wa
     }
 }
 
-fn drain_client(channel: Channel) -> DrainServiceClient<Channel> {
+pub fn drain_client(channel: Channel) -> DrainServiceClient<Channel> {
     DrainServiceClient::new(channel).max_decoding_message_size(64 << 20)
 }
 
-async fn pull(
+pub async fn pull(
     client: &mut DrainServiceClient<Channel>,
     name: &str,
     wait: Duration,

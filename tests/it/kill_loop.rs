@@ -14,13 +14,13 @@ const KILLS: u64 = 8;
 
 /// A number that the person at the keyboard gave.
 #[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
-fn given(name: &str) -> Option<u64> {
+pub fn given(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, and is {text:?}")))
 }
 
 /// The seed of the moments, printed to be able to come back to it.
-fn seed() -> u64 {
+pub fn seed() -> u64 {
     let seed = given("USAGED_SEED").unwrap_or_else(rand::random);
     println!("USAGED_SEED={seed}");
     seed
@@ -51,7 +51,7 @@ async fn kill_9_at_any_moment_loses_nothing_acknowledged_and_stores_nothing_twic
 
     let begun = Instant::now();
     let mut kills = 0;
-    let soak = given("USAGED_SOAK_SECONDS").map(Duration::from_secs);
+    let soak = given("USAGED_KILL_SECONDS").map(Duration::from_secs);
     while soak.map_or(kills < KILLS, |soak| begun.elapsed() < soak) {
         load.is_at(&daemon.grpc);
         load.goes_on(1).await;

@@ -21,12 +21,19 @@ pub enum WireType {
 pub struct Cursor<'a> {
     rest: &'a [u8],
     end: usize,
+    /// How many messages may still begin inside each other.
+    levels: u8,
 }
+
+/// Messages inside each other, at most: a value at the deepest place that a request may have is three for each record
+/// that it is in, and three for its event. What is deeper was never written by this program, and whoever reads it
+/// would run out of stack.
+const LEVELS: u8 = 64;
 
 impl<'a> Cursor<'a> {
     /// A cursor on a whole request.
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, end: bytes.len() }
+        Self { rest: bytes, end: bytes.len(), levels: LEVELS }
     }
 
     /// The offset in the request.
@@ -115,7 +122,8 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub fn message(&mut self) -> Result<Self, WireFault> {
         let rest = self.bytes()?;
-        Ok(Self { rest, end: self.offset() })
+        let levels = self.levels.checked_sub(1).ok_or(WireFault::Depth)?;
+        Ok(Self { rest, end: self.offset(), levels })
     }
 
     /// Eight bytes, little-endian.
@@ -187,6 +195,23 @@ mod tests {
         for bad in [&[0x02][..], &[0x0b], &[0x0c], &[0x0e], &[0xfa, 0xff, 0xff, 0xff, 0xff, 0x01]] {
             assert_eq!(Cursor::new(bad).tag(), Err(WireFault::Tag), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn messages_inside_each_other_end_somewhere() {
+        let mut nested = Vec::new();
+        for _ in 0..70_u8 {
+            nested.insert(0, u8::try_from(nested.len()).unwrap_or(0));
+        }
+        let mut cursor = Cursor::new(&nested);
+        let mut levels = 0;
+        let fault = loop {
+            match cursor.message() {
+                Ok(inner) => (cursor, levels) = (inner, levels + 1),
+                Err(fault) => break fault,
+            }
+        };
+        assert_eq!((levels, fault), (64, WireFault::Depth));
     }
 
     #[test]
