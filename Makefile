@@ -11,7 +11,7 @@ CARGO := cargo
 FLAGS := --release --locked
 BIN   := $(CARGO_TARGET_DIR)/release/usaged
 
-.PHONY: help setup build demo test lint doc bench detectors load soak look clean
+.PHONY: help setup build demo test lint doc bench detectors load soak kills fuzz look clean
 
 help: ## Show this list.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
@@ -46,8 +46,17 @@ detectors: setup ## Measure what redaction finds, on public corpora that are fet
 load: build ## Measure a daemon of its own under load, beside its floor.
 	$(BIN) load
 
-soak: setup ## The long form of the fault tests: kill -9 for ten minutes under load.
-	USAGED_SOAK_SECONDS=600 $(CARGO) test $(FLAGS) --test it -- kill_ --nocapture
+soak: setup ## Load, kills, levels, erasures, policies and keys all at once for an hour, with an oracle. USAGED_SOAK_SECONDS, USAGED_SEED.
+	USAGED_SOAK_SECONDS=$${USAGED_SOAK_SECONDS:-3600} $(CARGO) test $(FLAGS) --test it -- soak_ --nocapture
+
+kills: setup ## kill -9 for ten minutes under load. USAGED_KILL_SECONDS, USAGED_SEED.
+	USAGED_KILL_SECONDS=$${USAGED_KILL_SECONDS:-600} $(CARGO) test $(FLAGS) --test it -- kill_ --nocapture
+
+# The wrapper compiles the crate and the targets, and nothing else, with the counters that libFuzzer reads.
+SECONDS ?= 60
+fuzz: setup ## Fuzz every target for a minute, or TARGET for SECONDS; the table at the end has executions and what broke.
+	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/deploy/fuzz-rustc.sh $(CARGO) build $(FLAGS) --example fuzz
+	deploy/fuzz.sh $(CARGO_TARGET_DIR)/release/examples/fuzz $(SECONDS) $(TARGET)
 
 look: build ## Check the published dictionary in a real browser (Chromium): no page is wider than a phone.
 	deploy/publish-look.sh $(BIN)

@@ -10,21 +10,29 @@ use usaged::sanitize::{Finder, LowerTo, Lowered, Scratch, lower};
 use super::desk::{Desk, EPOCH, FULL, OVERLAY, SECRET};
 use crate::dictionary_events::{field, text};
 
+/// What has a form of its own, whatever stands around it: none of it may be left. Of the others it depends on what
+/// stands around them whether they are found, and that changes when the neighbour is replaced.
+const FORMED: [&str; 6] = ["email", "ip_address", "mac_address", "bios_uuid", "iban", "payment_card"];
+/// After so many rounds, what was redacted stays as it is.
+const ROUNDS: usize = 3;
+
 pub fn run(input: &[u8]) {
     let input = String::from_utf8_lossy(input);
     findings(&input);
     let Some((body, once)) = redacted(&FULL, &input) else { return };
     Finder::default().each(&once, |found| {
-        assert_eq!(
-            found.what,
-            "token",
-            "{:?} is left in {once:?}, of {input:?}",
-            &once[found.start..found.end]
-        );
+        let left = &once[found.start..found.end];
+        assert!(!FORMED.contains(&found.what), "{left:?} ({}) is left in {once:?}, of {input:?}", found.what);
     });
-    let (_, twice) = redacted(&FULL, &once).expect("what was redacted is not too long");
-    let (_, thrice) = redacted(&FULL, &twice).expect("what was redacted is not too long");
-    assert_eq!(twice, thrice, "redacting again goes on changing {input:?}");
+    let mut before = once;
+    for round in 0.. {
+        let (_, after) = redacted(&FULL, &before).expect("what was redacted is not too long");
+        if after == before {
+            break;
+        }
+        assert!(round < ROUNDS, "redacting again goes on changing {input:?}: {before:?} {after:?}");
+        before = after;
+    }
 
     let at_once = redacted(&OVERLAY, &input);
     let program = "ceip".parse().unwrap();
