@@ -6,13 +6,13 @@ rustc=$1
 shift
 case " $* " in
 *" --crate-name usaged "*" --crate-type lib "* | *" --crate-name fuzz "*)
-    exec "$rustc" "$@" --cfg fuzzing \
+    exec "$rustc" "$@" \
         -Cpasses=sancov-module \
         -Cllvm-args=-sanitizer-coverage-level=4 \
         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
         -Cllvm-args=-sanitizer-coverage-pc-table \
         -Cllvm-args=-sanitizer-coverage-trace-compares \
-        -Ccodegen-units=16 -Copt-level=3 -Cdebug-assertions=on
+        -Ccodegen-units=16 -Copt-level=2 -Cdebug-assertions=on
     ;;
 esac
 exec "$rustc" "$@"

@@ -151,7 +151,7 @@ impl Amend {
         // Nothing that is stored from now on can hold it.
         let mut erasure = erasure;
         erasure.upto = shared.store.head();
-        shared.keep(&erasure).await?;
+        shared.reach(&erasure, erased).await?;
         shared.bell.notify_one();
         tracing::info!(erasure = %erasure.id, scope = erasure.scope.as_str(), "erasure begun");
         Ok(shared.report(erasure))
@@ -216,6 +216,20 @@ impl Shared {
     /// Keeps an erasure: its row, and in memory.
     pub(super) async fn keep(&self, erasure: &Erasure) -> Result<(), AmendError> {
         self.store.write_meta(vec![row(erasure)?], true).await?;
+        self.remember(erasure.clone());
+        Ok(())
+    }
+
+    /// Keeps up to where an erasure reaches. What is stored behind that happened after it was asked for: drainers get
+    /// it as it is, however long the bytes before it take to go.
+    pub(super) async fn reach(&self, erasure: &Erasure, erased: Option<Erased>) -> Result<(), AmendError> {
+        let mut ops = vec![row(erasure)?];
+        if let Some(mut erased) = erased {
+            erased.upto = erasure.upto;
+            ops.push(suppression(erasure.customer, &erasure.id, &erased));
+            ops.push(MetaOp::Touch(erasure.customer));
+        }
+        self.store.write_meta(ops, true).await?;
         self.remember(erasure.clone());
         Ok(())
     }

@@ -108,7 +108,8 @@ impl Shared {
         if erasure.upto == CommitNumber(0) {
             // It was fenced, and the collector ended before it could say up to where.
             erasure.upto = self.store.head();
-            self.keep(&erasure).await?;
+            let erased = self.erased(&erasure)?;
+            self.reach(&erasure, erased).await?;
         }
         if let Some(notice) = erasure.notice.take() {
             let told = self.drain.notify(erasure.customer, notice).await?;

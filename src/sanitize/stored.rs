@@ -298,7 +298,12 @@ impl<'a> StoredValue<'a> {
         let mut value = Self::Empty;
         while let Some((number, kind)) = cursor.tag()? {
             value = match (number, kind) {
-                (1, kind) => Self::Text(cursor.expect_bytes(kind)?),
+                (1, kind) => {
+                    let text = cursor.expect_bytes(kind)?;
+                    // A drainer could not read it.
+                    std::str::from_utf8(text).map_err(|_| WireFault::Utf8)?;
+                    Self::Text(text)
+                }
                 (2, kind) => Self::Int(cursor.expect_varint(kind)?.cast_signed()),
                 (3, WireType::Fixed64) => Self::Double(f64::from_bits(cursor.fixed64()?)),
                 (4, kind) => Self::Bool(cursor.expect_varint(kind)? != 0),
@@ -317,5 +322,20 @@ impl<'a> StoredValue<'a> {
             };
         }
         Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::StoredValue;
+    use crate::model::WireFault;
+    use crate::sanitize::wire::Cursor;
+
+    // covers: D5
+    #[test]
+    fn a_text_that_nobody_could_read_is_damage() {
+        assert!(matches!(StoredValue::read(Cursor::new(b"\x0a\x02ok")), Ok(StoredValue::Text(b"ok"))));
+        let cut = StoredValue::read(Cursor::new(b"\x0a\x01\xc3"));
+        assert!(matches!(cut, Err(WireFault::Utf8)));
     }
 }

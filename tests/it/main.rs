@@ -44,6 +44,7 @@ mod drain_notices;
 mod drain_purposes;
 mod drain_told;
 mod drain_world;
+mod erase_newer;
 mod explain_equals_ingest;
 mod fair_neighbour;
 mod fault_daemon;

@@ -239,6 +239,12 @@ fn secrets_are_found_by_their_mark_their_name_and_their_look() {
         ("key: -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- z", "key: [secret] z"),
         ("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B", "[secret]"),
         ("p1-host_name-s-0123456789abcdefghijklmnop!", "[token]!"),
+        // Also where a host or an account is announced.
+        (
+            "Jun 14 15:16:01 p1-host_name-s-0123456789abcdefghijklmnop sshd[7]: x",
+            "Jun 14 15:16:01 [token] sshd[7]: x",
+        ),
+        ("user=p1-user_id-r3-0123456789abcdefghijklmnop,", "user=[token],"),
     ]);
     untouched(&[
         "password=*** token: null password: required secret=${SECRET}",

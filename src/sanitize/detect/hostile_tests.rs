@@ -213,6 +213,25 @@ fn the_work_grows_with_the_text_and_no_faster() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+// covers: B1
+#[test]
+fn no_text_that_the_fuzzer_keeps_costs_more_when_it_is_long() {
+    let seeds = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/corpus/detect");
+    let mut seen = 0;
+    for seed in std::fs::read_dir(seeds).into_iter().flatten().flatten() {
+        let bytes = std::fs::read(seed.path()).unwrap_or_default();
+        let seed = String::from_utf8_lossy(&bytes);
+        let text = |len: usize| seed.repeat(len / seed.len().max(1));
+        let (small, large) = (cost(&text(4_000)), cost(&text(32_000)));
+        assert!(
+            large <= small + small / 2 + 20 && large <= 2_500,
+            "{seed:?}: {small} and then {large} for a byte"
+        );
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen} seeds");
+}
+
 #[test]
 fn a_megabyte_without_a_space_is_read_like_any_other_text() {
     for unit in ["a", "ab1", "4", "f", "a.b-", "\u{4f8b}", "x/y?z=", "%41"] {

@@ -72,7 +72,7 @@ pub(super) fn marker(text: &[u8], start: usize) -> Option<Item> {
 }
 
 /// The token at a place.
-pub(super) fn token(text: &[u8], start: usize) -> Option<Item> {
+pub(in crate::sanitize) fn token(text: &[u8], start: usize) -> Option<Item> {
     let rest = text.get(start..)?.strip_prefix(b"p1-")?;
     let class = IdentifierClass::ALL.iter().find_map(|class| {
         let rest = rest.strip_prefix(class.as_str().as_bytes())?.strip_prefix(b"-")?;

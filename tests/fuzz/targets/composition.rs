@@ -59,7 +59,7 @@ pub fn run(input: &[u8]) {
 fn made_up_ways(choices: &mut Choices<'_>) -> Vec<Desk> {
     let mut rank = LEVELS.len() - 1;
     let mut region = None;
-    let (mut off, mut accepted) = (Vec::new(), 3);
+    let (mut off, mut accepted) = (Vec::new(), 3_u32);
     let mut ways = Vec::new();
     for _ in 0..4 {
         ways.push((rank, region, off.clone(), accepted));
@@ -67,7 +67,7 @@ fn made_up_ways(choices: &mut Choices<'_>) -> Vec<Desk> {
             0 | 1 => rank = rank.saturating_sub(1),
             2 => region = region.or(Some(*choices.one(&REGIONS))),
             3 => off.push(*choices.one(Purpose::ALL)),
-            _ => accepted -= 1,
+            _ => accepted = accepted.saturating_sub(1),
         }
     }
     // The policy is filled in by `check`, which knows it.
