@@ -77,7 +77,7 @@ async fn soak_whatever_happens_at_once_nothing_is_lost_doubled_or_said_too_much(
     ]);
 
     // Everybody who will ever take part is there from the start, at none: so their keys are known.
-    let newcomers = PLACES + usize::try_from(seconds / 4).unwrap();
+    let newcomers = PLACES + 4 + usize::try_from(seconds / 16).unwrap();
     let customers: Vec<String> = (0..newcomers).map(|n| format!("customer-{n}")).collect();
     let daemon = place.start();
     let names: Vec<&str> = customers.iter().map(String::as_str).collect();

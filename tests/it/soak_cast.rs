@@ -33,6 +33,9 @@ use crate::soak_world::{HOSTS, INSTANCES, Level, batch, host, instance, policy_f
 /// A batch of one sender takes at least so long: a soak is long, and what it stores must fit on a disk.
 const PACE: Duration = Duration::from_millis(25);
 
+/// One in so many steps of a place is an erasure, whose bytes take seconds to go; the others change a level.
+const ERASE_EVERY: usize = 24;
+
 /// What all of them share.
 #[derive(Clone)]
 pub struct Stage {
@@ -112,34 +115,52 @@ pub async fn send(mut stage: Stage, place: usize) {
 /// What the customers of one place choose and have erased, one thing after another.
 pub async fn live(mut stage: Stage, place: usize, seed: u64, next: Arc<AtomicUsize>) {
     let mut random = StdRng::seed_from_u64(seed);
-    while !stage.is_over() {
+    for step in 0_usize.. {
+        if stage.is_over() {
+            break;
+        }
         let customer = stage.places[place].load(Ordering::SeqCst);
-        match random.random_range(0..12) {
-            0..=5 => {
-                let level = Level::ALL[random.random_range(0..Level::ALL.len())];
-                choose(&mut stage, customer, level).await;
-            }
-            6..=7 => erase(&mut stage, customer, Scope::Host(random.random_range(0..HOSTS))).await,
-            8 => erase(&mut stage, customer, Scope::Instance(random.random_range(0..INSTANCES))).await,
-            9..=10 => {
-                let until = now_ms() - random.random_range(200..5_000_i64);
-                erase(&mut stage, customer, Scope::Times(until - random.random_range(1..400_i64), until))
-                    .await;
-            }
-            _ => {
-                let newcomer = next.fetch_add(1, Ordering::SeqCst);
-                if newcomer < stage.oracle.customers.len() {
-                    choose(&mut stage, newcomer, Level::Enhanced).await;
-                    stage.places[place].store(newcomer, Ordering::SeqCst);
-                    erase(&mut stage, customer, Scope::Everything).await;
-                }
-            }
+        if step % ERASE_EVERY == place * 5 {
+            something_is_erased(&mut stage, place, step / ERASE_EVERY + place, &mut random, &next).await;
+        } else {
+            // Whoever stops leaves nothing behind, so that comes seldom.
+            let level = match random.random_range(0..16) {
+                0 => Level::None,
+                n => Level::ALL[1 + n % 3],
+            };
+            choose(&mut stage, customer, level).await;
         }
         sleep(Duration::from_millis(random.random_range(100..2_500))).await;
     }
     // In the end everybody takes part, so that there is something to be there.
     let customer = stage.places[place].load(Ordering::SeqCst);
     choose(&mut stage, customer, Level::Enhanced).await;
+}
+
+async fn something_is_erased(
+    stage: &mut Stage,
+    place: usize,
+    turn: usize,
+    random: &mut StdRng,
+    next: &AtomicUsize,
+) {
+    let customer = stage.places[place].load(Ordering::SeqCst);
+    match turn % 5 {
+        0 | 3 => erase(stage, customer, Scope::Host(random.random_range(0..HOSTS))).await,
+        1 => {
+            let until = now_ms() - random.random_range(200..5_000_i64);
+            erase(stage, customer, Scope::Times(until - random.random_range(1..400_i64), until)).await;
+        }
+        2 => erase(stage, customer, Scope::Instance(random.random_range(0..INSTANCES))).await,
+        _ => {
+            let newcomer = next.fetch_add(1, Ordering::SeqCst);
+            if newcomer < stage.oracle.customers.len() {
+                choose(stage, newcomer, Level::Enhanced).await;
+                stage.places[place].store(newcomer, Ordering::SeqCst);
+                erase(stage, customer, Scope::Everything).await;
+            }
+        }
+    }
 }
 
 pub async fn choose(stage: &mut Stage, customer: usize, level: Level) {

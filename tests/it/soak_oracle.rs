@@ -238,8 +238,12 @@ impl Oracle {
         assert!(
             candidates.iter().any(|body| !body.is_empty() && *body == delivery.batch),
             "{number} of {} (commit {commit}) came to {subscription} as what it may not be; it may be at {levels:?} \
-             without {gone:?}, and is {batch:#?}",
-            self.customers[sent.customer]
+             without {gone:?}; {sent:?}, asked at {asked}, came at {came}; {:?}; the first of {} that it may be, and what \
+             it is: {}",
+            self.customers[sent.customer],
+            self.known().chosen[sent.customer],
+            candidates.len(),
+            difference(&candidates[0], &delivery.batch)
         );
         number
     }
@@ -403,4 +407,15 @@ fn number_of(batch: &Batch) -> u64 {
         Some(Stored::IntValue(n)) => u64::try_from(n).unwrap() / STRIDE,
         ref other => panic!("uptime_s is {other:?}"),
     }
+}
+
+/// Where two batches differ first.
+fn difference(expected: &[u8], found: &[u8]) -> String {
+    let told = |body: &[u8]| format!("{:#?}", Batch::decode(body).unwrap());
+    let (expected, found) = (told(expected), told(found));
+    let at = expected.lines().zip(found.lines()).take_while(|(a, b)| a == b).count();
+    let around = |text: &str| {
+        text.lines().skip(at.saturating_sub(6)).take(12).map(str::trim).collect::<Vec<_>>().join(" ")
+    };
+    format!("{} -- {}", around(&expected), around(&found))
 }
