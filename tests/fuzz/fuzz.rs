@@ -10,6 +10,7 @@
     clippy::panic,
     clippy::wildcard_enum_match_arm,
     clippy::pedantic,
+    clippy::type_complexity,
     missing_docs,
     dead_code,
     reason = "a target fails by panicking, and the modules that it shares with the tests have more than it needs"
