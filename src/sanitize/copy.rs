@@ -84,7 +84,8 @@ impl<'b, 'a> Copy<'b, 'a> {
 
     /// Copies what is allowed of an event. One that had fields, and of which none is left, is not there.
     pub(super) fn event(&mut self, event: &StoredEvent<'a>) -> Result<(), WireFault> {
-        let known = self.names.get(event.name).copied().flatten();
+        // An event whose name is not in the table is damage, and nothing.
+        let Some(known) = self.names.get(event.name).copied() else { return Ok(()) };
         let number = known.unwrap_or_else(|| u32::try_from(self.kept.len()).unwrap_or(u32::MAX));
         let mark = self.mark();
         let open = encode::open(&mut self.events, 12, 2);

@@ -116,8 +116,8 @@ async fn soak_whatever_happens_at_once_nothing_is_lost_doubled_or_said_too_much(
     cast.enters(operate(stage.clone(), policy, place.data.clone(), random.random()));
 
     let begun = Instant::now();
-    let (mut kills, mut starts, mut most_memory, mut most_disk, mut told) =
-        (0_u64, 2_u64, 0, 0, Instant::now());
+    let (mut kills, mut starts, mut backups) = (0_u64, 2_u64, 0_u64);
+    let (mut most_memory, mut most_disk, mut told) = (0, 0, Instant::now());
     while begun.elapsed() < Duration::from_secs(seconds) {
         tokio::time::sleep(Duration::from_millis(random.random_range(0..4_000))).await;
         cast.look();
@@ -126,6 +126,10 @@ async fn soak_whatever_happens_at_once_nothing_is_lost_doubled_or_said_too_much(
         most_disk = most_disk.max(size(&place.data));
         let most = (192 << 20) + oracle.sums().acknowledged * 4_096;
         assert!(most_disk < most, "{most_disk} bytes of files for {} batches", oracle.sums().acknowledged);
+        if kills % 6 == 2 {
+            tokio::task::block_in_place(|| backed_up(&daemon, dir.path()));
+            backups += 1;
+        }
         address.send_replace(None);
         if random.random_range(0..8) == 0 {
             assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0, "{}", place.said());
@@ -169,13 +173,14 @@ async fn soak_whatever_happens_at_once_nothing_is_lost_doubled_or_said_too_much(
     assert_eq!(standing(&daemon.grpc, "verify").await.acknowledged_batches, pulled);
     most_memory = most_memory.max(peak(&daemon));
     assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0, "{}", place.said());
+    whole(&place.data, &["--root-key-file", &place.data.with_extension("key").display().to_string()]);
     let told = ledger(&place.data);
     assert_eq!(told, (erasures, pulled), "erasures and deliveries to `verify` on the ledger");
     canaries(dir.path());
 
     let (sums, deeds) = (oracle.sums(), &stage.done);
     println!(
-        "soak of {seconds} s, USAGED_SEED={seed}: {kills} kills, {starts} starts; {sums:?}; {} reloads, {} root keys, \
+        "soak of {seconds} s, USAGED_SEED={seed}: {kills} kills, {starts} starts, {backups} backups; {sums:?}; {} reloads, {} root keys, \
          {} leases left to run out, {} given back; at the end {pulled} drained, {must} of them owed, 0 lost, 0 doubled; \
          at most {} MiB resident, {} MiB on disk",
         deeds.reloads.load(Ordering::Relaxed),
@@ -189,6 +194,33 @@ async fn soak_whatever_happens_at_once_nothing_is_lost_doubled_or_said_too_much(
         kills > 0 && sums.acknowledged > 50 && sums.settled > 0 && sums.lowered > 0 && sums.erased > 0,
         "{sums:?}"
     );
+}
+
+/// Has a backup made while everything goes on, in the place of the one before, and reads it back.
+fn backed_up(daemon: &Daemon, dir: &Path) {
+    let (backup, personal) = (dir.join("backup"), dir.join("personal"));
+    let _ = std::fs::remove_dir_all(&backup);
+    let _ = std::fs::remove_file(&personal);
+    let (backup_text, personal) = (backup.display().to_string(), personal.display().to_string());
+    let made = usaged([
+        "store",
+        "backup",
+        &backup_text,
+        "--personal",
+        &personal,
+        "--server",
+        &daemon.grpc,
+        "--json",
+    ]);
+    assert_eq!(made.code, 0, "{} {}", made.out, made.err);
+    whole(&backup, &[]);
+}
+
+/// Reads all of a store that nobody has open.
+fn whole(dir: &Path, more: &[&str]) {
+    let dir = dir.display().to_string();
+    let read = usaged(["store", "check", &dir, "--json"].iter().chain(more));
+    assert_eq!(read.code, 0, "{} {}", read.out, read.err);
 }
 
 /// Waits until every erasure is done; how many there are.

@@ -60,7 +60,16 @@ fn of_form(class: IdentifierClass, bytes: &[u8], out: &mut Vec<u8>) -> Option<Fo
             Some(Found::Written)
         }
         Class::IpAddress => address(bytes).map(|address| ip::written(address, out)),
-        Class::InstanceId | Class::ClusterId | Class::VmId | Class::DeviceId | Class::BiosUuid => {
+        // Wherever a text can be a UUID, so can bytes: who asks for it to be erased writes it as text.
+        Class::InstanceId
+        | Class::ClusterId
+        | Class::VmId
+        | Class::DeviceId
+        | Class::BiosUuid
+        | Class::BrowserId
+        | Class::Cookie
+        | Class::PixelId
+        | Class::AdvertisingId => {
             let octets = <[u8; 16]>::try_from(bytes).ok()?;
             Some(match unique::Octets::new(octets).found(bytes, out) {
                 Found::Known(word) => Found::Known(word),
@@ -75,10 +84,6 @@ fn of_form(class: IdentifierClass, bytes: &[u8], out: &mut Vec<u8>) -> Option<Fo
         | Class::HostName
         | Class::ObjectName
         | Class::SerialNumber
-        | Class::BrowserId
-        | Class::Cookie
-        | Class::PixelId
-        | Class::AdvertisingId
         | Class::UserId
         | Class::PersonName
         | Class::Email

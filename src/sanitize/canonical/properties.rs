@@ -26,6 +26,8 @@ fn bytes_have_the_form_of_the_text_that_says_the_same() {
         (IpAddress, &[10, 1, 2], "!"),
         (VmId, &uuid, "00112233-4455-6677-8899-aabbccddeeff"),
         (IdentifierClass::BiosUuid, &uuid, "00112233-4455-6677-8899-aabbccddeeff"),
+        (IdentifierClass::AdvertisingId, &uuid, "00112233-4455-6677-8899-aabbccddeeff"),
+        (IdentifierClass::BrowserId, &uuid, "00112233-4455-6677-8899-aabbccddeeff"),
         (IdentifierClass::BiosUuid, &[0xff; 16], "=ones"),
         (IdentifierClass::BiosUuid, &[1, 2, 3], "!"),
         (IdentifierClass::SerialNumber, &uuid, "00112233445566778899aabbccddeeff"),
@@ -181,6 +183,15 @@ proptest! {
         let mut scratch = Scratch::default();
         let _ = canonical(HostName, first.as_bytes(), &mut scratch);
         prop_assert_eq!(shown(canonical(class, second.as_bytes(), &mut scratch)), form(class, &second));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_have_a_form_that_stays(bytes in prop::collection::vec(any::<u8>(), 1..70), class in any_class()) {
+        let mut scratch = Scratch::default();
+        let found = canonical_bytes(class, &bytes, &mut scratch);
+        if let Canonical::Identifier(made) = found && made != bytes {
+            prop_assert_eq!(shown(canonical(class, made, &mut Scratch::default())), shown(found));
+        }
     }
 
     #[test]

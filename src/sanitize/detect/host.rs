@@ -224,11 +224,18 @@ pub(super) fn email(view: View<'_>, word: Word, sign: usize) -> Option<Finding> 
     }
     // A run can go on past the address, as in `bob@example.com.log`.
     for _ in 0..=FILE_LABELS {
-        let (_, last) = labels.last();
+        let (at, last) = labels.last();
         let letters = last.iter().all(|byte| view::is(*byte, LETTER | HIGH)) && last.len() > 1;
         let file = domain::is_file(last) && labels.count() > 2;
         if ((letters && !file) || domain::ending(last) != Ending::None) && labels.count() > 1 {
             return Finding::of(word.start, labels.end, Class::Email);
+        }
+        // `bob@example.com-backup`: the name ends before the hyphen, as that of a host does. Nobody is left before it.
+        if let Some(cut) = last.iter().position(|byte| matches!(byte, b'-' | b'_'))
+            && domain::ending(last.get(..cut).unwrap_or_default()) == Ending::Clear
+            && labels.count() > 1
+        {
+            return Finding::of(word.start, at + cut, Class::Email);
         }
         match labels.without_last() {
             Some(shorter) => labels = shorter,
