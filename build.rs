@@ -8,7 +8,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "usaged/ingest/v1/ingest.proto",
     "usaged/drain/v1/drain.proto",
     "usaged/admin/v1/admin.proto",
@@ -17,6 +17,7 @@ const FILES: [&str; 8] = [
     "usaged/admin/v1/erasure.proto",
     "usaged/admin/v1/binding.proto",
     "usaged/admin/v1/store.proto",
+    "usaged/admin/v1/tokens.proto",
 ];
 
 /// The codec that bounds what a message decodes to.

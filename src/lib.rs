@@ -12,6 +12,7 @@ pub mod config;
 pub mod daemon;
 pub mod drain;
 pub mod grpc;
+pub mod identity;
 pub mod ingest;
 pub mod ledger;
 pub mod model;

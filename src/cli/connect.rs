@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::credentials::Credentials;
 use super::exit::Failure;
-use crate::grpc::client::{self, Channel, Code, EncodedIngest, Encoding, MAX_ANSWER_BYTES, Request, Status};
+use crate::grpc::client::{
+    self, Channel, ClientTlsError, Code, EncodedIngest, Encoding, MAX_ANSWER_BYTES, Request, Status,
+};
 use crate::grpc::proto;
 use crate::model::CustomerId;
 
@@ -15,13 +18,14 @@ pub(super) type ErasureClient = proto::admin::erasure_service_client::ErasureSer
 pub(super) type StoreClient = proto::admin::store_service_client::StoreServiceClient<Channel>;
 pub(super) type BindingClient = proto::admin::binding_service_client::BindingServiceClient<Channel>;
 pub(super) type KeyClient = proto::admin::key_service_client::KeyServiceClient<Channel>;
+pub(super) type TokenClient = proto::admin::token_service_client::TokenServiceClient<Channel>;
 pub(super) type IngestClient = proto::ingest::ingest_service_client::IngestServiceClient<Channel>;
 pub(super) type AdminClient = proto::admin::admin_service_client::AdminServiceClient<Channel>;
 
 /// Where the collector is.
 #[derive(Debug, Clone, Args)]
 pub(super) struct Server {
-    /// The collector's gRPC address.
+    /// The collector's gRPC address; with https:// before it, or --tls-ca, under TLS.
     #[arg(
         long,
         global = true,
@@ -30,9 +34,16 @@ pub(super) struct Server {
         default_value = "127.0.0.1:7171"
     )]
     pub server: String,
+    #[command(flatten)]
+    pub credentials: Credentials,
 }
 
 impl Server {
+    /// A collector in clear, to which nothing is proved.
+    pub fn local(address: &str) -> Self {
+        Self { server: address.to_owned(), credentials: Credentials::default() }
+    }
+
     /// Connects, or says where it tried.
     pub async fn connect(&self) -> Result<Channel, Failure> {
         let refused = |cause: String| {
@@ -42,8 +53,18 @@ impl Server {
                  with --server"
             ))
         };
-        match tokio::time::timeout(Duration::from_secs(10), client::connect(&self.server)).await {
-            Ok(connected) => connected.map_err(|error| refused(error.to_string())),
+        let tls = self.credentials.read()?;
+        let connecting = client::connect_with(&self.server, &tls);
+        match tokio::time::timeout(Duration::from_secs(10), connecting).await {
+            Ok(Ok(channel)) => Ok(channel),
+            Ok(Err(ClientTlsError::Refused(cause))) => Err(refused(cause)),
+            Ok(Err(
+                error @ (ClientTlsError::Address
+                | ClientTlsError::Roots
+                | ClientTlsError::Own
+                | ClientTlsError::Token
+                | ClientTlsError::InClear),
+            )) => Err(Failure::Usage(error.to_string())),
             Err(_) => Err(refused("no answer within 10 s".to_owned())),
         }
     }
@@ -64,6 +85,10 @@ impl Server {
 
     pub async fn drain(&self) -> Result<DrainClient, Failure> {
         Ok(DrainClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
+    }
+
+    pub async fn tokens(&self) -> Result<TokenClient, Failure> {
+        Ok(TokenClient::new(self.connect().await?).max_decoding_message_size(MAX_ANSWER_BYTES))
     }
 
     pub async fn keys(&self) -> Result<KeyClient, Failure> {

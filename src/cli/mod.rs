@@ -5,6 +5,7 @@
 mod batch_text;
 mod child;
 mod connect;
+mod credentials;
 mod demo;
 mod drain;
 mod erase;
@@ -22,6 +23,7 @@ mod send;
 mod serve;
 mod store;
 mod subscription;
+mod token;
 
 use std::process::ExitCode;
 
@@ -83,6 +85,8 @@ enum Command {
     Pseudonym(pseudonym::PseudonymArgs),
     /// Change the root key, and see and keep key epochs.
     Keys(keys::KeysArgs),
+    /// Issue, list and revoke the bearer tokens that callers prove themselves with.
+    Token(token::TokenArgs),
     /// Verify the record of what was done with whose data, and give a customer its part.
     Ledger(ledger::LedgerArgs),
     /// Look into a store, check it, back it up and restore it.
@@ -122,6 +126,7 @@ fn run(command: Command, out: Output) -> Result<(), Failure> {
         Command::Erase(args) => block_on(args.run(out)),
         Command::Pseudonym(args) => block_on(args.run(out)),
         Command::Keys(args) => block_on(args.run(out)),
+        Command::Token(args) => block_on(args.run(out)),
     }
 }
 

@@ -124,11 +124,19 @@ fn refused(problems: &[Problem]) -> Failure {
 fn check(config: &Config, out: Output) -> Result<(), Failure> {
     let policy = daemon::read_policy(config.policy_dir.as_deref(), &config.ingest.level_caps)
         .map_err(|problems| policy_refused(&problems))?;
+    daemon::check_identities(config).map_err(|problems| identities_refused(&problems))?;
     let (version, dir) = (policy.version(), config.store.dir.display().to_string());
     if out.is_json() {
         return out.json(&json!({ "ok": true, "policy_version": version, "data_dir": dir }));
     }
     out.line(&format!("configuration and policy are good: policy {version}, data in {dir}"))
+}
+
+fn identities_refused(problems: &[Problem]) -> Failure {
+    Failure::Refused {
+        what: "refused to start, certificates or identities have mistakes:".to_owned(),
+        problems: problems.iter().map(ToString::to_string).collect(),
+    }
 }
 
 fn policy_refused(problems: &[crate::policy::Problem]) -> Failure {
@@ -143,6 +151,7 @@ fn failure(error: DaemonError) -> Failure {
     let told = super::with_causes(&error);
     match error {
         DaemonError::Policy(problems) => policy_refused(&problems),
+        DaemonError::Identities(problems) => identities_refused(&problems),
         DaemonError::RootKey(_) | DaemonError::LedgerKey(_) | DaemonError::NotLoopback(_) => {
             Failure::Refused { what: "refused to start:".to_owned(), problems: vec![told] }
         }
@@ -151,6 +160,7 @@ fn failure(error: DaemonError) -> Failure {
         | DaemonError::Drain(_)
         | DaemonError::Amend(_)
         | DaemonError::Outbox(_)
+        | DaemonError::Tokens(_)
         | DaemonError::LedgerFailed(_)
         | DaemonError::Metrics(_)
         | DaemonError::Runtime(_)

@@ -8,6 +8,7 @@ use super::table::Source;
 
 pub(super) fn check(settings: &Settings, source: &mut Source<'_>) {
     listeners(settings, source);
+    super::check_identity::check(settings, source);
     if settings.grpc.max_connections_per_peer > settings.grpc.max_connections {
         let remedy =
             format!("choose at most grpc.max_connections, which is {}", settings.grpc.max_connections);
@@ -58,14 +59,6 @@ fn beside_data(settings: &Settings, end: &str) -> PathBuf {
 
 fn listeners(settings: &Settings, source: &mut Source<'_>) {
     let (grpc, admin) = (settings.grpc.listen, settings.admin.listen);
-    if !grpc.ip().is_loopback() {
-        let what = format!(
-            "{grpc} can be reached from other machines, and callers are not authenticated yet: anyone could send, \
-             read and administer in the name of any customer"
-        );
-        let remedy = "listen on 127.0.0.1 or [::1] until this version has identities (mTLS and tokens)";
-        source.report("grpc.listen", what, remedy);
-    }
     if !admin.ip().is_loopback() {
         let what =
             format!("{admin} can be reached from other machines, and metrics and health are for operators");

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::rates::RatesOf;
 use super::table::{KeyDoc, Section, Source, keys, within};
 use super::value::{KeyValue, Size, Span};
-use super::word::{FullChoice, LogFormat, LogLevel};
+use super::word::{ClientCertificates, FullChoice, LogFormat, LogLevel};
 use crate::model::{LevelName, ProgramName};
 
 const fn loopback(port: u16) -> SocketAddr {
@@ -51,8 +51,8 @@ keys! {
 keys! {
     /// The gRPC door: senders, drainers and operators.
     GrpcKeys "grpc" {
-        /// The address. Only a loopback address is accepted, because callers are not authenticated yet.
-        /// Port 0 takes a free port; the line `usaged ready` on standard output says which.
+        /// The address. One that other machines reach takes [tls] and [identity]. Port 0 takes a free port; the
+        /// line `usaged ready` on standard output says which.
         listen: SocketAddr = loopback(7171);
         /// Open connections; further ones are closed at once.
         max_connections: usize = 512, 1 => 65_536;
@@ -88,6 +88,65 @@ keys! {
         connection_age: Span = Span::secs(30 * 60), Span::secs(10) => Span::days(7);
         /// How long calls in progress may go on after that.
         connection_age_grace: Span = Span::secs(30), Span::secs(1) => Span::hours(1);
+    }
+}
+
+keys! {
+    /// How connections to the gRPC door are encrypted: TLS 1.3. The files are watched: a change is checked whole and
+    /// holds for the connections that come after it; what is wrong is said in the log and changes nothing.
+    TlsKeys "tls" {
+        /// The collector's certificate, and behind it those that lead to its CA: PEM.
+        /// When not set: connections are not encrypted, which is for loopback only.
+        certificate: Option<PathBuf> = None;
+        /// The key of the certificate: PEM without a passphrase, readable by nobody else.
+        key: Option<PathBuf> = None;
+        /// The CAs that client certificates come from: PEM. Which certificate is who says `identity.file`.
+        /// When not set: clients show no certificate.
+        client_ca: Option<PathBuf> = None;
+        /// The certificates that those CAs have revoked: PEM, one current list of each CA in a client's chain. When
+        /// one is out of date, nobody with a certificate of that CA is let in.
+        client_crl: Option<PathBuf> = None;
+        /// Whether a client has to show a certificate to connect: "optional", because it may have a token, or
+        /// "required". With "required", probes of health need one, too.
+        client_certificates: ClientCertificates = ClientCertificates::Optional;
+    }
+}
+
+keys! {
+    /// Who may call. Without this section callers are not asked who they are, which is for loopback only.
+    IdentityKeys "identity" {
+        /// The identities: a TOML file of [[identity]] tables, each with a name, a role, what it reaches and what
+        /// proves it (docs/identities.md). It is watched, like the files of [tls].
+        /// When not set: only tokens are accepted.
+        file: Option<PathBuf> = None;
+        /// Accept the tokens that `usaged token issue` made.
+        tokens: bool = false;
+    }
+}
+
+keys! {
+    /// Tokens of an identity provider (JWT, OpenID Connect). What their claims mean says `identity.file`.
+    JwtKeys "jwt" {
+        /// The issuer, as it stands in the claim `iss`. Its keys are found by its discovery document, if it is an
+        /// address and neither `jwks_file` nor `jwks_url` is set. "" for no provider.
+        issuer: String = String::new();
+        /// Tokens have to be for one of these: the claim `aud`.
+        audience: Vec<String> = Vec::new();
+        /// How tokens may be signed, such as ["ES256"]: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA.
+        algorithms: Vec<String> = Vec::new();
+        /// The issuer's public keys, a JSON Web Key Set. The file is watched.
+        jwks_file: Option<PathBuf> = None;
+        /// The https address of the issuer's public keys.
+        jwks_url: String = String::new();
+        /// The CAs that the certificate at this address comes from: PEM.
+        /// When not set: the CAs that the system trusts.
+        ca: Option<PathBuf> = None;
+        /// How often the keys are fetched; also when a token names a key that is not there, at most every 10 s.
+        refresh: Span = Span::secs(10 * 60), Span::secs(1) => Span::days(1);
+        /// How long keys are kept when they cannot be fetched.
+        keep: Span = Span::hours(24), Span::secs(1) => Span::days(30);
+        /// How far the issuer's clock may be from this machine's.
+        leeway: Span = Span::secs(30), Span::ms(0) => Span::secs(300);
     }
 }
 
@@ -233,6 +292,12 @@ pub struct Settings {
     pub log: LogKeys,
     /// `[grpc]`.
     pub grpc: GrpcKeys,
+    /// `[tls]`.
+    pub tls: TlsKeys,
+    /// `[identity]`.
+    pub identity: IdentityKeys,
+    /// `[jwt]`.
+    pub jwt: JwtKeys,
     /// `[admin]`.
     pub admin: AdminKeys,
     /// `[ingest]`.
@@ -265,6 +330,9 @@ impl Settings {
     const SECTIONS: &'static [&'static str] = &[
         LogKeys::PATH,
         GrpcKeys::PATH,
+        TlsKeys::PATH,
+        IdentityKeys::PATH,
+        JwtKeys::PATH,
         AdminKeys::PATH,
         IngestKeys::PATH,
         PseudonymKeys::PATH,
@@ -280,6 +348,9 @@ impl Settings {
             root: read!(source, root, RootKeys, Self::SECTIONS),
             log: read!(source, root, LogKeys, &[]),
             grpc: read!(source, root, GrpcKeys, &[]),
+            tls: read!(source, root, TlsKeys, &[]),
+            identity: read!(source, root, IdentityKeys, &[]),
+            jwt: read!(source, root, JwtKeys, &[]),
             admin: read!(source, root, AdminKeys, &[]),
             ingest: read!(source, root, IngestKeys, &[]),
             keys: read!(source, root, PseudonymKeys, &[]),

@@ -3,11 +3,13 @@
 //! place, key and remedy.
 //!
 //! - `keys`: every key, documented; `table`: the machinery under it; `value`, `word`: sizes, times, words
-//! - `check`: what only shows when keys are seen together
+//! - `check`, `check_identity`: what only shows when keys are seen together
 //! - `resolve`: from keys to the rooms' options
 //! - `sample`: the complete commented file
 
 mod check;
+mod check_identity;
+mod identities;
 mod keys;
 mod problem;
 mod rates;
@@ -21,16 +23,17 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use identities::{Identities, KeysFrom, TlsFiles};
 pub use keys::{
-    AdminKeys, DrainKeys, GrpcKeys, IngestKeys, LedgerKeys, LogKeys, PseudonymKeys, RootKeys, Settings,
-    ShutdownKeys, StoreKeys,
+    AdminKeys, DrainKeys, GrpcKeys, IdentityKeys, IngestKeys, JwtKeys, LedgerKeys, LogKeys, PseudonymKeys,
+    RootKeys, Settings, ShutdownKeys, StoreKeys, TlsKeys,
 };
 pub use problem::Problem;
 pub use resolve::{Config, RootKeySource};
 pub use sample::sample;
 pub use table::Override;
 pub use value::{KeyValue, Size, Span};
-pub use word::{FullChoice, LogFormat, LogLevel};
+pub use word::{ClientCertificates, FullChoice, LogFormat, LogLevel};
 
 /// The environment variable that holds the root key, as 64 hexadecimal digits.
 pub const ROOT_KEY_VARIABLE: &str = "USAGED_ROOT_KEY";

@@ -6,6 +6,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::check::{ledger_key_file, root_key_file};
+use super::identities::{Identities, identities};
 use super::keys::{LogKeys, Settings};
 use super::value::Size;
 use super::word::FullChoice;
@@ -32,7 +33,9 @@ pub struct Config {
     pub policy_dir: Option<PathBuf>,
     /// The log.
     pub log: LogKeys,
-    /// The gRPC address, a loopback address.
+    /// Who may call; `None` if nobody is asked, on loopback.
+    pub identities: Option<Identities>,
+    /// The gRPC address.
     pub grpc_listen: std::net::SocketAddr,
     /// The HTTP address, a loopback address.
     pub admin_listen: std::net::SocketAddr,
@@ -68,6 +71,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
         root_key_file: root_key_file(settings),
         policy_dir: settings.root.policy_dir.clone(),
         log: settings.log.clone(),
+        identities: identities(settings),
         grpc_listen: settings.grpc.listen,
         admin_listen: settings.admin.listen,
         grpc: grpc_options(settings),

@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 
 use super::keys::{
-    AdminKeys, AmendKeys, DrainKeys, GrpcKeys, IngestKeys, LedgerKeys, LogKeys, PseudonymKeys, RootKeys,
-    ShutdownKeys, StoreKeys,
+    AdminKeys, AmendKeys, DrainKeys, GrpcKeys, IdentityKeys, IngestKeys, JwtKeys, LedgerKeys, LogKeys,
+    PseudonymKeys, RootKeys, ShutdownKeys, StoreKeys, TlsKeys,
 };
 use super::table::KeyDoc;
 
@@ -22,6 +22,9 @@ pub fn sample() -> String {
     section(&mut text, RootKeys::PATH, RootKeys::ABOUT, &RootKeys::docs());
     section(&mut text, LogKeys::PATH, LogKeys::ABOUT, &LogKeys::docs());
     section(&mut text, GrpcKeys::PATH, GrpcKeys::ABOUT, &GrpcKeys::docs());
+    section(&mut text, TlsKeys::PATH, TlsKeys::ABOUT, &TlsKeys::docs());
+    section(&mut text, IdentityKeys::PATH, IdentityKeys::ABOUT, &IdentityKeys::docs());
+    section(&mut text, JwtKeys::PATH, JwtKeys::ABOUT, &JwtKeys::docs());
     section(&mut text, AdminKeys::PATH, AdminKeys::ABOUT, &AdminKeys::docs());
     section(&mut text, IngestKeys::PATH, IngestKeys::ABOUT, &IngestKeys::docs());
     section(&mut text, PseudonymKeys::PATH, PseudonymKeys::ABOUT, &PseudonymKeys::docs());

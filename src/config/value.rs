@@ -202,6 +202,30 @@ impl KeyValue for PathBuf {
     }
 }
 
+impl KeyValue for String {
+    const FORM: &'static str = "a text in quotes";
+
+    fn read(value: &DeValue<'_>) -> Option<Self> {
+        value.as_str().map(str::to_owned)
+    }
+
+    fn write(&self) -> Option<String> {
+        Some(toml::Value::String(self.clone()).to_string())
+    }
+}
+
+impl KeyValue for Vec<String> {
+    const FORM: &'static str = "a list of texts, such as [\"one\", \"another\"]";
+
+    fn read(value: &DeValue<'_>) -> Option<Self> {
+        value.as_array()?.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect()
+    }
+
+    fn write(&self) -> Option<String> {
+        Some(toml::Value::from(self.clone()).to_string())
+    }
+}
+
 impl KeyValue for SocketAddr {
     const FORM: &'static str = "an address and a port, such as \"127.0.0.1:7171\"";
 

@@ -55,6 +55,16 @@ word_value! {
 }
 
 word_value! {
+    /// Whether clients have to show a certificate.
+    ClientCertificates, "\"optional\" or \"required\"" {
+        /// They may prove themselves with a token.
+        Optional = "optional",
+        /// They cannot connect without.
+        Required = "required",
+    }
+}
+
+word_value! {
     /// What happens when the disk budget is spent.
     FullChoice, "\"refuse\" or \"drop-oldest\"" {
         /// Senders are told to try later.

@@ -14,7 +14,7 @@ pub(super) struct Signals {
 pub(super) enum Wish {
     /// TERM or INT: finish and end.
     End,
-    /// HUP: load the policy again.
+    /// HUP: load the policy, certificates and identities again.
     Reload,
 }
 

@@ -18,6 +18,9 @@ pub enum DaemonError {
     /// The policy has mistakes.
     #[error("the policy has {} mistakes; `usaged policy check` names each", .0.len())]
     Policy(Vec<Problem>),
+    /// What says who may call has mistakes.
+    #[error("certificates or identities have {} mistakes; `usaged serve --check` names each", .0.len())]
+    Identities(Vec<crate::config::Problem>),
     /// The root key cannot be had.
     #[error("the root key cannot be used")]
     RootKey(#[from] RootKeyError),
@@ -39,6 +42,9 @@ pub enum DaemonError {
     /// The subscriptions cannot be read.
     #[error("the subscriptions cannot be read")]
     Drain(#[from] DrainError),
+    /// The tokens cannot be read.
+    #[error("the bearer tokens cannot be read")]
+    Tokens(#[source] StoreError),
     /// What changes stored data cannot begin.
     #[error("erasures that are under way cannot be read")]
     Amend(#[from] AmendError),

@@ -5,6 +5,9 @@ mod descriptors;
 mod end;
 mod epochs;
 mod error;
+mod identities;
+mod identity_files;
+mod key_mode;
 mod ledger;
 mod ledger_key;
 mod logs;
@@ -26,6 +29,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use error::{DaemonError, with_causes};
+pub use identities::check_identities;
 pub use ledger_key::LedgerKeyError;
 pub use policy_files::read_dir as read_policy_files;
 pub use reload::read_policy;
@@ -33,6 +37,7 @@ pub use root_key::{RootKeyError, read_root_key};
 
 use self::descriptors::Doors;
 use self::end::{Signals, Wish};
+use self::identities::{IdentitySource, Prepared};
 use self::ledger::Keeper;
 use self::next_key::KeyFiles;
 use self::reload::PolicySource;
@@ -41,7 +46,8 @@ use crate::amend::{self, Amend};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::grpc::{
-    self, AdminDoor, AmendDoor, DrainDoor, Ended, Identity, IngestDoor, KeyDoor, LedgerDoor, StoreDoor,
+    self, AdminDoor, AmendDoor, DrainDoor, Ended, IngestDoor, KeyDoor, LedgerDoor, NotLoopback, StoreDoor,
+    TokenDoor, Tokens,
 };
 use crate::ingest::Intake;
 use crate::ledger::{Ledger, Refusals};
@@ -79,8 +85,9 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let caps = config.ingest.level_caps.clone();
     let policy = PolicySource::load(config.policy_dir.clone(), caps, refusals.clone());
     let policy = policy.map_err(DaemonError::Policy)?;
-    let grpc_listener = listen(config.grpc_listen).await?;
-    let admin_listener = listen(config.admin_listen).await?;
+    let identities = Prepared::load(config.identities.as_ref(), &clock).map_err(DaemonError::Identities)?;
+    let grpc_listener = listen(config.grpc_listen, config.identities.is_some()).await?;
+    let admin_listener = listen(config.admin_listen, false).await?;
     let addresses = (local(&grpc_listener)?, local(&admin_listener)?);
 
     // Liveness and metrics are served while the store opens.
@@ -113,8 +120,10 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let amend = open_amend(&config, &store, &customers, &policy, &drain, &keeper.ledger(), &clock).await?;
 
     // The doors.
+    let tokens = Tokens::open(store.clone(), clock.clone()).map_err(DaemonError::Tokens)?;
+    let identities = identities.begin(&tokens, &refusals, &clock);
     let close_doors = CancellationToken::new();
-    let ingest_door = IngestDoor::new(intake, Identity::Loopback, &config.grpc);
+    let ingest_door = IngestDoor::new(intake, &config.grpc);
     let drain_door = DrainDoor::new(drain.clone(), clock.clone(), &config.grpc);
     let caps = config.ingest.level_caps.clone();
     let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
@@ -138,21 +147,29 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
         admin_door,
         key_door,
         ledger_door,
-        AmendDoor::new(amend.clone()),
+        AmendDoor::new(amend.clone()).with_tokens(tokens.clone()),
         StoreDoor::new(store.clone(), &config.ledger.dir, clock.clone()),
+        TokenDoor::new(tokens, clock.clone(), identities.takes_tokens()),
     );
     let heed = tokio::spawn(heed(policy.watch_version(), amend.clone()));
     let amending = tokio::spawn(amend.run(close_doors.clone().cancelled_owned()));
-    let doors = grpc::serve(grpc_listener, routes, config.grpc.clone(), close_doors.clone());
+    let doors = grpc::serve_guarded(
+        grpc_listener,
+        routes,
+        config.grpc.clone(),
+        identities.gate(),
+        close_doors.clone(),
+    );
     let mut doors = tokio::spawn(doors);
     let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
     let follow = tokio::spawn(policy.clone().follow());
+    let following = tokio::spawn(identities.clone().follow(close_doors.clone()));
 
     health.set(true).await;
     readiness.send_replace(Readiness::Ready);
     announce(addresses);
 
-    let end = until_the_end(signals, &policy, store.fatal(), &mut keeper).await;
+    let end = until_the_end(signals, &policy, &identities, store.fatal(), &mut keeper).await;
 
     // The end: say so, take nothing new, finish what was accepted, and close what is below last.
     follow.abort();
@@ -170,6 +187,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     }
     let _ = upkeep.await;
     let _ = epochs.await;
+    let _ = following.await;
     heed.abort();
     let _ = amending.await;
     keeper.end(&store, &clock).await?;
@@ -216,8 +234,10 @@ async fn heed(mut version: watch::Receiver<Arc<str>>, amend: Amend) {
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, DaemonError> {
-    Identity::Loopback.check_listen(address)?;
+async fn listen(address: SocketAddr, knows_callers: bool) -> Result<TcpListener, DaemonError> {
+    if !knows_callers {
+        NotLoopback::check(address)?;
+    }
     TcpListener::bind(address).await.map_err(|source| DaemonError::Listen { address, source })
 }
 
@@ -247,6 +267,7 @@ fn announce((grpc, admin): (SocketAddr, SocketAddr)) {
 async fn until_the_end(
     mut signals: Signals,
     policy: &PolicySource,
+    identities: &IdentitySource,
     mut fatal: watch::Receiver<Option<Arc<str>>>,
     keeper: &mut Keeper,
 ) -> Result<(), DaemonError> {
@@ -257,7 +278,10 @@ async fn until_the_end(
                     tracing::info!("asked to end, finishing what was accepted");
                     return Ok(());
                 }
-                Wish::Reload => policy.reload_aside().await,
+                Wish::Reload => {
+                    policy.reload_aside().await;
+                    identities.reload_aside().await;
+                }
             },
             failed = fatal.wait_for(Option::is_some) => {
                 let why = failed.ok().and_then(|why| why.clone()).unwrap_or_default();

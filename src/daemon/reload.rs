@@ -17,7 +17,7 @@ use crate::policy::{self, Handle, Policy, PolicyFile, Problem, Severity};
 
 /// Editors write a file in several steps, and a checkout writes many: wait until it has been quiet
 /// for so long.
-const QUIET: Duration = Duration::from_millis(300);
+pub(super) const QUIET: Duration = Duration::from_millis(300);
 
 /// Levels that all customers are capped at: `ingest.level_caps`.
 type Caps = BTreeMap<ProgramName, LevelName>;
@@ -37,9 +37,9 @@ pub(super) struct PolicySource {
     refusals: Refusals,
 }
 
-/// A directory that is watched from before it was read first, so that no change falls in between.
+/// Directories that are watched from before they were read first, so that no change falls in between.
 #[derive(Clone)]
-struct Watch {
+pub(super) struct Watch {
     changed: Arc<Notify>,
     /// Watches as long as it lives.
     _watcher: Arc<RecommendedWatcher>,
@@ -57,7 +57,7 @@ impl PolicySource {
     /// Loads the policy for the first time.
     pub fn load(dir: Option<PathBuf>, caps: Caps, refusals: Refusals) -> Result<Self, Vec<Problem>> {
         let dir: Option<Arc<Path>> = dir.map(Into::into);
-        let watch = dir.as_deref().and_then(Watch::begin);
+        let watch = dir.as_deref().and_then(|dir| Watch::begin(&[dir], RecursiveMode::Recursive));
         let policy = read_policy(dir.as_deref(), &caps)?;
         tracing::info!(version = policy.version(), dir = place(dir.as_deref()), "policy loaded");
         Metric::PolicyLoads.add(&[("result", "loaded")], 1);
@@ -152,8 +152,13 @@ impl PolicySource {
 }
 
 impl Watch {
+    /// Rings at every change.
+    pub(super) fn changed(&self) -> Arc<Notify> {
+        Arc::clone(&self.changed)
+    }
+
     /// Begins to watch; `None`, and a line in the log, if the system cannot.
-    fn begin(dir: &Path) -> Option<Self> {
+    pub(super) fn begin(dirs: &[&Path], mode: RecursiveMode) -> Option<Self> {
         let changed = Arc::new(Notify::new());
         let ring = Arc::clone(&changed);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
@@ -161,12 +166,14 @@ impl Watch {
                 ring.notify_one();
             }
         });
-        let watching =
-            watcher.and_then(|mut watcher| watcher.watch(dir, RecursiveMode::Recursive).map(|()| watcher));
+        let watching = watcher.and_then(|mut watcher| {
+            dirs.iter().try_for_each(|dir| watcher.watch(dir, mode))?;
+            Ok(watcher)
+        });
         match watching {
             Ok(watcher) => Some(Self { changed, _watcher: Arc::new(watcher) }),
             Err(error) => {
-                tracing::warn!(%error, "policy directory cannot be watched, send SIGHUP after a change");
+                tracing::warn!(%error, "files cannot be watched, send SIGHUP after a change");
                 None
             }
         }

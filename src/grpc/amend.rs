@@ -3,6 +3,7 @@
 use tonic::{Request, Response, Status};
 
 use super::admin::{customer, participation};
+use super::identity::Tokens;
 use super::page;
 use super::proto::admin as pb;
 use super::proto::admin::binding_service_server::BindingService;
@@ -15,14 +16,24 @@ use crate::amend::{
 use crate::model::{CustomerId, ErasureId, IdentifierClass};
 
 /// The door to erasures and bindings.
-#[derive(Debug, Clone)]
-pub struct AmendDoor(Amend);
+#[derive(Clone)]
+pub struct AmendDoor {
+    amend: Amend,
+    /// Tokens, which can name a customer.
+    tokens: Option<Tokens>,
+}
 
 impl AmendDoor {
     /// Opens the door to `amend`.
     #[must_use]
     pub const fn new(amend: Amend) -> Self {
-        Self(amend)
+        Self { amend, tokens: None }
+    }
+
+    /// The same, where erasing a customer takes its tokens, too.
+    #[must_use]
+    pub fn with_tokens(self, tokens: Tokens) -> Self {
+        Self { tokens: Some(tokens), ..self }
     }
 }
 
@@ -32,7 +43,11 @@ impl ErasureService for AmendDoor {
         let request = request.into_inner();
         let dry_run = request.dry_run;
         let wanted = wanted(request)?;
-        let report = if dry_run { self.0.preview_erasure(wanted).await } else { self.0.erase(wanted).await };
+        if let (Some(tokens), Target::Customer, false) = (&self.tokens, &wanted.target, dry_run) {
+            tokens.forget(&wanted.customer).await?;
+        }
+        let report =
+            if dry_run { self.amend.preview_erasure(wanted).await } else { self.amend.erase(wanted).await };
         Ok(Response::new(erasure(&report.map_err(Fault::from)?)))
     }
 
@@ -41,7 +56,7 @@ impl ErasureService for AmendDoor {
         request: Request<pb::GetErasureRequest>,
     ) -> Result<Response<pb::Erasure>, Status> {
         let id = id(&request.into_inner().erasure_id)?;
-        let report = self.0.erasure(id).map_err(Fault::from)?;
+        let report = self.amend.erasure(id).map_err(Fault::from)?;
         Ok(Response::new(erasure(&report)))
     }
 
@@ -53,7 +68,7 @@ impl ErasureService for AmendDoor {
         let size = page::size(request.page_size)?;
         let skip = page::after(&request.page_token, page::number)?.unwrap_or(0);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let reports = self.0.erasures(skip, size);
+        let reports = self.amend.erasures(skip, size);
         let is_full = reports.len() >= size;
         let next = u64::try_from(skip.saturating_add(reports.len())).unwrap_or(u64::MAX);
         let next_page_token = if is_full { page::token(&next.to_be_bytes()) } else { String::new() };
@@ -72,7 +87,7 @@ impl BindingService for AmendDoor {
         let given = given.ok_or_else(|| Fault::field("participation", "say what to set"))?;
         let participation = participation(&given)?;
         let id = participation.customer.clone();
-        let report = self.0.preview_binding(participation).await.map_err(Fault::from)?;
+        let report = self.amend.preview_binding(participation).await.map_err(Fault::from)?;
         Ok(Response::new(binding(&id, &report)))
     }
 
@@ -81,7 +96,7 @@ impl BindingService for AmendDoor {
         request: Request<pb::GetBindingRequest>,
     ) -> Result<Response<pb::BindingReport>, Status> {
         let id = customer("customer", &request.into_inner().customer)?;
-        let report = self.0.binding(&id).await.map_err(Fault::from)?;
+        let report = self.amend.binding(&id).await.map_err(Fault::from)?;
         Ok(Response::new(binding(&id, &report)))
     }
 }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataValue;
-use tonic::transport::Endpoint;
 use tonic_types::StatusExt as _;
 
 use super::codec::Encoded;
@@ -16,40 +15,14 @@ use super::identity::CUSTOMER_KEY;
 use super::proto::ingest::{SubmitResponse, SubmitStreamResponse};
 use crate::model::CustomerId;
 
+pub use super::client_channel::{Channel, ClientTls, ClientTlsError, connect, connect_with};
 pub use prost::Message;
 pub use prost_types::{Duration as ProtoDuration, Timestamp};
-pub use tonic::transport::Channel;
 pub use tonic::{Code, Request, Status, Streaming};
 
 /// Bytes of one answer that a client takes: a pull is bounded by the server, and one batch may be
 /// larger than its request was.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
-
-/// An address that cannot be connected to.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
-    /// Not an address.
-    #[error("not an address such as 127.0.0.1:7171")]
-    Address,
-    /// Nobody answers there.
-    #[error("nobody answers there")]
-    Refused(#[source] tonic::transport::Error),
-}
-
-/// Connects to `address`, such as `127.0.0.1:7171` or `http://127.0.0.1:7171`.
-///
-/// # Errors
-/// If it is not an address or nobody answers.
-pub async fn connect(address: &str) -> Result<Channel, ConnectError> {
-    let bare = address.strip_prefix("http://").unwrap_or(address);
-    let endpoint = Endpoint::from_shared(format!("http://{bare}")).map_err(|_| ConnectError::Address)?;
-    let endpoint = endpoint
-        .tcp_nodelay(true)
-        .connect_timeout(Duration::from_secs(5))
-        .initial_stream_window_size(1 << 20)
-        .initial_connection_window_size(4 << 20);
-    endpoint.connect().await.map_err(ConnectError::Refused)
-}
 
 /// A request in the name of `customer`; `None` if the id cannot be metadata (it always can).
 #[must_use]

@@ -5,6 +5,7 @@ mod admin;
 mod amend;
 pub mod carrier;
 pub mod client;
+mod client_channel;
 pub mod codec;
 pub mod compression;
 mod door;
@@ -19,6 +20,7 @@ pub mod proto;
 mod status;
 mod store;
 mod times;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -30,14 +32,18 @@ use tonic_health::server::{HealthReporter, health_reporter};
 
 pub use self::admin::{AdminDoor, Reload};
 pub use self::amend::AmendDoor;
-pub use self::door::{Budget, Caller, Ended, Options, Reservation, Share, serve};
+pub use self::door::{Budget, Caller, Ended, Options, Reservation, Share, serve, serve_guarded};
 pub use self::drain::DrainDoor;
-pub use self::identity::{CUSTOMER_KEY, Identity, NotLoopback};
+pub use self::identity::{
+    Access, Authority, CUSTOMER_KEY, FetchError, Gate, NewToken, NotLoopback, Provider, Standing, TlsError,
+    TlsMaterial, TlsTexts, Tokens, build_tls,
+};
 pub use self::ingest::IngestDoor;
 pub use self::keys::{KeyDoor, RootKeyPlace};
 pub use self::ledger::LedgerDoor;
 pub use self::status::{Cause, DOMAIN, Fault};
 pub use self::store::StoreDoor;
+pub use self::tokens::TokenDoor;
 
 use self::pick::Pick;
 use self::proto::admin::admin_service_server::AdminServiceServer;
@@ -46,6 +52,7 @@ use self::proto::admin::erasure_service_server::ErasureServiceServer;
 use self::proto::admin::key_service_server::KeyServiceServer;
 use self::proto::admin::ledger_service_server::LedgerServiceServer;
 use self::proto::admin::store_service_server::StoreServiceServer;
+use self::proto::admin::token_service_server::TokenServiceServer;
 use self::proto::drain::drain_service_server::DrainServiceServer;
 
 /// Bytes of one request to a drainer's or operator's method.
@@ -56,7 +63,7 @@ const LARGE_REQUEST_BYTES: usize = 1024 * 1024;
 const LARGE: [&str; 3] = ["StreamingPull", "ImportParticipations", "ExplainEvent"];
 
 /// The names under which health is told; the empty one is the collector as a whole.
-const SERVICES: [&str; 9] = [
+const SERVICES: [&str; 10] = [
     "",
     "usaged.ingest.v1.IngestService",
     "usaged.drain.v1.DrainService",
@@ -66,6 +73,7 @@ const SERVICES: [&str; 9] = [
     "usaged.admin.v1.ErasureService",
     "usaged.admin.v1.BindingService",
     "usaged.admin.v1.StoreService",
+    "usaged.admin.v1.TokenService",
 ];
 
 /// The health that `grpc.health.v1` tells. Clones share it.
@@ -93,6 +101,7 @@ pub fn routes(
     ledger: LedgerDoor,
     amend: AmendDoor,
     store: StoreDoor,
+    tokens: TokenDoor,
 ) -> (Routes, Health) {
     let (reporter, health) = health_reporter();
     let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(Arc::new(admin)));
@@ -113,6 +122,8 @@ pub fn routes(
     let binding = BindingServiceServer::new(amend).max_decoding_message_size(TYPED_REQUEST_BYTES);
     let store = StoreServiceServer::new(store).max_decoding_message_size(TYPED_REQUEST_BYTES);
     routes = routes.add_service(store);
+    let tokens = TokenServiceServer::new(tokens).max_decoding_message_size(TYPED_REQUEST_BYTES);
+    routes = routes.add_service(tokens);
     routes = routes.add_service(ledger).add_service(erasure).add_service(binding).add_service(health);
     let reflection = || {
         tonic_reflection::server::Builder::configure()

@@ -64,6 +64,26 @@ causes! {
     NoCustomer = Unauthenticated "CUSTOMER_MISSING",
     /// What the caller says is not a customer id.
     BadCustomer = Unauthenticated "CUSTOMER_INVALID",
+    /// The caller proves nothing.
+    NoCredential = Unauthenticated "CREDENTIAL_MISSING",
+    /// What the caller proves itself with is none of ours, changed, or of another.
+    BadCredential = Unauthenticated "CREDENTIAL_INVALID",
+    /// What the caller proves itself with has expired or was revoked.
+    EndedCredential = Unauthenticated "CREDENTIAL_ENDED",
+    /// The credential is genuine, but nothing, or more than one thing, says whose it is.
+    UnknownIdentity = PermissionDenied "IDENTITY_UNKNOWN",
+    /// The caller's role may not call the method.
+    MethodDenied = PermissionDenied "METHOD_NOT_PERMITTED",
+    /// The call names a customer that is not the caller's.
+    OtherCustomer = PermissionDenied "CUSTOMER_NOT_PERMITTED",
+    /// The call names a subscription that is not the caller's.
+    OtherSubscription = PermissionDenied "SUBSCRIPTION_NOT_PERMITTED",
+    /// There is no such token.
+    NoToken = NotFound "TOKEN_NOT_FOUND",
+    /// There are as many tokens as there may be.
+    TooManyTokens = FailedPrecondition "TOO_MANY_TOKENS",
+    /// The collector is not set up to accept tokens of its own.
+    TokensOff = FailedPrecondition "TOKENS_NOT_ACCEPTED",
     /// There is no such subscription.
     NoSubscription = NotFound "SUBSCRIPTION_NOT_FOUND",
     /// There is a subscription of that name.

@@ -59,6 +59,10 @@ metrics! {
     CommitNumber = Gauge "usaged_commit_number" [] "The last commit number that is on disk.";
     BatchesBound = Counter "usaged_batches_bound_total" [] "Stored batches that were rewritten or removed because a level was lowered or the policy became stricter.";
     BindingsOverdue = Gauge "usaged_bindings_overdue" [] "Lowered levels and stricter policies that the disk does not follow in time; a policy counts as one.";
+    CallersRefused = Counter "usaged_callers_refused_total" ["reason"] "Calls refused because of who calls, by reason.";
+    CertificateExpiry = Gauge "usaged_certificate_expiry_seconds" ["file"] "Seconds until the first certificate of a file expires, or its revocation list is out of date; negative after it.";
+    IdentityLoads = Counter "usaged_identity_loads_total" ["result"] "Loads of certificates, revocation lists and identities: loaded, unchanged or refused.";
+    IdentityKeyFetches = Counter "usaged_identity_key_fetches_total" ["result"] "Fetches of an identity provider's keys: fetched or failed.";
     Connections = Gauge "usaged_connections" [] "Open gRPC connections.";
     ConnectionsRefused = Counter "usaged_connections_refused_total" ["reason"] "Connections closed by the door, by reason.";
     CustomerCacheMisses = Counter "usaged_customer_cache_misses_total" [] "Participations read from the store because the cache did not hold them.";

@@ -32,6 +32,8 @@ pub enum MetaTable {
     Notices,
     /// That the store was restored, until what was erased since the backup is erased again.
     Restored,
+    /// Bearer tokens, by their ids: hashes and what they allow.
+    Tokens,
 }
 
 impl MetaTable {
@@ -48,6 +50,7 @@ impl MetaTable {
             Self::Bindings => 0x18,
             Self::Notices => 0x19,
             Self::Restored => 0x1f,
+            Self::Tokens => 0x1a,
         }
     }
 

@@ -62,6 +62,7 @@
 //! | `03`, family number (4) | begun (8) |
 //! | `10` to `19`, then a key | rows of other rooms, without this form: subscriptions, leases, dead letters, cursors; suppressions, erasures, what was received by whom, totals, bindings, notices ([`MetaTable`]) |
 //! | `1f` `restored` | that the store was restored: see "Backups" |
+//! | `1a`, token id (8) | a bearer token without its text: version 1 (1), JSON with its SHA-256 (`identity/token_row.rs`) |
 //! | `20`, number (8) | an entry of the outbox: numbers are dense, and none is given twice |
 //!
 //! # Segments

@@ -11,6 +11,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("policy", &["model"]),
     ("sanitize", &["model", "policy"]),
     ("observe", &["model"]),
+    ("identity", &["model"]),
     ("ledger", &["model", "observe"]),
     ("store", &["model", "sanitize", "observe"]),
     ("ingest", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
@@ -19,7 +20,10 @@ const DOORS: &[(&str, &[&str])] = &[
     ("backup", &["model", "sanitize", "store", "observe", "ledger"]),
     (
         "grpc",
-        &["model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend", "backup"],
+        &[
+            "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend",
+            "backup", "identity",
+        ],
     ),
     (
         "admin",
@@ -32,21 +36,21 @@ const DOORS: &[(&str, &[&str])] = &[
         "config",
         &[
             "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend",
-            "backup", "grpc", "admin",
+            "backup", "grpc", "admin", "identity",
         ],
     ),
     (
         "daemon",
         &[
             "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend",
-            "backup", "grpc", "admin", "config",
+            "backup", "grpc", "admin", "identity", "config",
         ],
     ),
     (
         "cli",
         &[
             "model", "policy", "sanitize", "store", "observe", "ledger", "ingest", "drain", "amend",
-            "backup", "grpc", "admin", "config", "daemon",
+            "backup", "grpc", "admin", "identity", "config", "daemon",
         ],
     ),
 ];
@@ -66,7 +70,12 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["daemon"]),
     ("aes_gcm", &["sanitize"]),
     ("hkdf", &["sanitize"]),
-    ("sha2", &["sanitize", "policy", "store", "ledger"]),
+    ("sha2", &["sanitize", "policy", "store", "ledger", "identity"]),
+    ("x509_parser", &["identity"]),
+    ("jsonwebtoken", &["identity"]),
+    ("rustls", &["grpc"]),
+    ("tokio_rustls", &["grpc"]),
+    ("hyper_rustls", &["grpc"]),
     ("ed25519_dalek", &["ledger"]),
     ("idna", &["sanitize"]),
     ("flate2", &["grpc"]),
@@ -86,7 +95,7 @@ const IMPURE: &[&str] = &[
     "Instant",
     "rand::",
 ];
-const PURE: &[&str] = &["model", "policy", "sanitize"];
+const PURE: &[&str] = &["model", "policy", "sanitize", "identity"];
 
 /// Lines that a file may have. Most have far fewer.
 const LINES: usize = 400;

@@ -22,7 +22,7 @@ fn a_refused_configuration_ends_with_3_and_nothing_is_made() {
         "{}",
         ended.err
     );
-    assert!(ended.err.contains("not authenticated yet"), "{}", ended.err);
+    assert!(ended.err.contains("nobody is asked who they are"), "{}", ended.err);
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 
     let as_json = usaged(["serve", "--listen", "0.0.0.0:0", "--data-dir", &data, "--json"]);

@@ -19,8 +19,8 @@ use usaged::grpc::proto::drain::{CreateSubscriptionRequest, Purpose, Subscriptio
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 use usaged::grpc::{
-    AdminDoor, AmendDoor, DrainDoor, Ended, Health, Identity, IngestDoor, KeyDoor, LedgerDoor, Options,
-    Reload, RootKeyPlace, StoreDoor, routes, serve,
+    AdminDoor, AmendDoor, DrainDoor, Ended, Health, IngestDoor, KeyDoor, LedgerDoor, Options, Reload,
+    RootKeyPlace, StoreDoor, TokenDoor, Tokens, routes, serve,
 };
 use usaged::ingest::{self, Intake};
 use usaged::model::CustomerId;
@@ -99,7 +99,7 @@ impl Collector {
         };
         let amend = Amend::open(parts, amend::Options::default()).await.unwrap();
         let (routes, health) = routes(
-            IngestDoor::new(intake, Identity::Loopback, &options),
+            IngestDoor::new(intake, &options),
             DrainDoor::new(drain.clone(), clock.clone(), &options),
             AdminDoor::new(
                 store.clone(),
@@ -113,7 +113,8 @@ impl Collector {
             KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(NoPlace)),
             LedgerDoor::new(ledger, store.clone(), policy, clock.clone()),
             AmendDoor::new(amend),
-            StoreDoor::new(store.clone(), &dir.path().join("ledger"), clock),
+            StoreDoor::new(store.clone(), &dir.path().join("ledger"), clock.clone()),
+            TokenDoor::new(Tokens::open(store.clone(), clock.clone()).unwrap(), clock, true),
         );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

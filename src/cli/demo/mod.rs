@@ -104,7 +104,7 @@ impl DemoArgs {
             "A collector is running: gRPC on {}, HTTP on {}, data in {data}\n",
             collector.grpc, collector.admin
         ))?;
-        let server = Server { server: collector.grpc.clone() };
+        let server = Server::local(&collector.grpc);
         let Script { batches, sent, showcases } = script;
         let played = self.play(&server, batches, out).await?;
         collector.end().await?;

@@ -14,6 +14,7 @@ use super::gauge;
 use super::register::register;
 use super::report::{rounded, whole};
 use crate::cli::child::Collector;
+use crate::cli::connect::Server;
 use crate::cli::exit::Failure;
 use crate::cli::output::{Output, grouped};
 use crate::model::{CustomerId, LevelName};
@@ -70,7 +71,7 @@ impl Plan<'_> {
         let customers: Arc<[CustomerId]> = self.customers.iter().take(CUSTOMERS).cloned().collect();
 
         let collector = start(&sets)?;
-        runtime.block_on(register(&collector.grpc, &customers, self.level, out))?;
+        runtime.block_on(register(&Server::local(&collector.grpc), &customers, self.level, out))?;
         let bar = out.progress(Some(full * size), "queue filled");
         let filling = Fill::new(customers, Arc::clone(&self.prepared), bar.clone());
         runtime.block_on(filling.upto(&collector.grpc, few))?;

@@ -83,7 +83,7 @@ pub(super) struct Queue<'a> {
 impl Queue<'_> {
     /// Drains all of it. What is in the queue stays there for other subscriptions.
     pub async fn drain(&self, way: Way) -> Result<Drained, Failure> {
-        let client = Server { server: self.address.to_owned() }.drain().await?;
+        let client = Server::local(self.address).drain().await?;
         let name = format!("load-{}", uuid::Uuid::new_v4().simple());
         let subscription = Subscription {
             name: name.clone(),

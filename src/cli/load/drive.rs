@@ -9,9 +9,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::events::Prepared;
 use super::gauge;
-use crate::cli::connect::{of_customer, refused};
+use crate::cli::connect::{Server, of_customer, refused};
 use crate::cli::exit::Failure;
-use crate::grpc::client::{Code, EncodedIngest, connect, retry_delay};
+use crate::grpc::client::{Code, EncodedIngest, retry_delay};
 use crate::grpc::proto::ingest::submit_response::State;
 use crate::model::CustomerId;
 
@@ -22,7 +22,7 @@ const LONGEST: u64 = 60_000_000;
 
 /// What to drive, and how.
 pub(super) struct Drive<'a> {
-    pub address: &'a str,
+    pub server: &'a Server,
     pub pid: Option<u32>,
     pub customers: Arc<[CustomerId]>,
     pub clients: usize,
@@ -63,12 +63,7 @@ impl Drive<'_> {
             self.connections.unwrap_or_else(|| self.clients.div_ceil(STREAMS).max(2)).min(self.clients);
         let mut channels = Vec::new();
         for _ in 0..connections.max(1) {
-            let connected = connect(self.address).await;
-            channels.push(
-                connected.map_err(|error| {
-                    Failure::Unreachable(format!("connecting to {}: {error}", self.address))
-                })?,
-            );
+            channels.push(self.server.connect().await?);
         }
         let start = Instant::now();
         let begin = start + self.warm_up;

@@ -36,7 +36,7 @@ impl Fill {
 
     /// Sends requests until `requests` were sent in all, by this call and the ones before.
     pub async fn upto(&self, address: &str, requests: u64) -> Result<(), Failure> {
-        let server = Server { server: address.to_owned() };
+        let server = Server::local(address);
         let mut clients = tokio::task::JoinSet::new();
         for _ in 0..CLIENTS {
             clients.spawn(self.clone().send(server.ingest().await?, requests));

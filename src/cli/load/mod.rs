@@ -28,6 +28,8 @@ use self::floor::Floor;
 use self::report::Report;
 use self::scrape::Scrape;
 use super::child::Collector;
+use super::connect::Server;
+use super::credentials::Credentials;
 use super::exit::Failure;
 use super::output::Output;
 use crate::config::Span;
@@ -84,6 +86,8 @@ pub(super) struct LoadArgs {
     /// Drive a collector that is running; its customers `load-0` and so on are set.
     #[arg(long, value_name = "ADDRESS")]
     attach: Option<String>,
+    #[command(flatten)]
+    credentials: Credentials,
     /// The process id of that collector, for its CPU time and memory.
     #[arg(long, requires = "attach")]
     pid: Option<u32>,
@@ -109,7 +113,7 @@ fn batch_size(text: &str) -> Result<usize, String> {
 /// What is driven: a collector of our own, or one that runs already.
 struct Target {
     own: Option<Collector>,
-    address: String,
+    server: Server,
     pid: Option<u32>,
 }
 
@@ -128,19 +132,19 @@ impl LoadArgs {
         let customers = customers(self.customers.get())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Failure::io("starting the runtime"))?;
-        runtime.block_on(register::register(&target.address, &customers, &self.level, out))?;
+        runtime.block_on(register::register(&target.server, &customers, &self.level, out))?;
 
         let bar = out.progress(None, "measuring");
-        let drive = |address: &str, pid, customers, duration, period| {
+        let drive = |server: &Server, pid, customers, duration, period| {
             let (clients, connections) = (self.clients.get(), self.connections);
             let (prepared, warm_up) = (Arc::clone(&prepared), self.warm_up.0);
             let drive =
-                Drive { address, pid, customers, clients, connections, prepared, period, warm_up, duration };
+                Drive { server, pid, customers, clients, connections, prepared, period, warm_up, duration };
             runtime.block_on(drive.run())
         };
         let before = target.scrape();
         let measured =
-            drive(&target.address, target.pid, Arc::clone(&customers), self.duration.0, self.period())?;
+            drive(&target.server, target.pid, Arc::clone(&customers), self.duration.0, self.period())?;
         let peak_rss = target.pid.map(gauge::peak_rss).transpose()?;
         let after = target.scrape();
         let during = |metric| {
@@ -161,7 +165,7 @@ impl LoadArgs {
             let floor = floor::measure(&prepared, &self.level, &dir.path().join("floor"), group)?;
             let door = Collector::start(["floor-door"], &dir.path().join("floor.log"))?;
             let nothing = drive(
-                &door.grpc,
+                &Server::local(&door.grpc),
                 Some(door.pid()),
                 Arc::clone(&customers),
                 floor_duration(self.duration.0),
@@ -211,10 +215,11 @@ impl LoadArgs {
 
     fn target(&self, dir: &Path) -> Result<Target, Failure> {
         if let Some(address) = &self.attach {
-            return Ok(Target { own: None, address: address.clone(), pid: self.pid });
+            let server = Server { server: address.clone(), credentials: self.credentials.clone() };
+            return Ok(Target { own: None, server, pid: self.pid });
         }
         let own = self.collector(dir, "data", &[])?;
-        Ok(Target { address: own.grpc.clone(), pid: Some(own.pid()), own: Some(own) })
+        Ok(Target { server: Server::local(&own.grpc), pid: Some(own.pid()), own: Some(own) })
     }
 
     /// Starts a collector whose data and log are called `name`. What a person set goes before `sets`.

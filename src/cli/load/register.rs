@@ -14,12 +14,12 @@ const PAGE: usize = 1_000;
 
 /// Lets every customer take part at `level`.
 pub(super) async fn register(
-    address: &str,
+    server: &Server,
     customers: &[CustomerId],
     level: &LevelName,
     out: Output,
 ) -> Result<(), Failure> {
-    let mut admin: AdminClient = Server { server: address.to_owned() }.admin().await?;
+    let mut admin: AdminClient = server.admin().await?;
     let bar = out.progress(u64::try_from(customers.len()).ok(), "customers registered");
     let (sender, receiver) = mpsc::channel(4);
     let pages: Vec<Vec<CustomerId>> = customers.chunks(PAGE).map(<[CustomerId]>::to_vec).collect();

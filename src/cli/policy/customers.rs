@@ -24,8 +24,7 @@ pub(super) struct Collector {
 pub(super) type Caps = BTreeMap<ProgramName, LevelName>;
 
 impl Collector {
-    pub async fn reach(address: String) -> Result<Self, Failure> {
-        let server = Server { server: address };
+    pub async fn reach(server: Server) -> Result<Self, Failure> {
         Ok(Self { admin: server.admin().await?, address: server.server })
     }
 

@@ -9,6 +9,8 @@ use super::compiled;
 use super::customers::Collector;
 use super::diff_text::Report;
 use crate::cli::block_on;
+use crate::cli::connect::Server;
+use crate::cli::credentials::Credentials;
 use crate::cli::exit::Failure;
 use crate::cli::output::Output;
 use crate::model::ProductName;
@@ -51,6 +53,8 @@ pub(super) struct DiffArgs {
     /// The collector whose customers are counted.
     #[arg(long, value_name = "ADDRESS", env = "USAGED_SERVER")]
     server: Option<String>,
+    #[command(flatten)]
+    credentials: Credentials,
     /// End with 8 if anything may become more visible.
     #[arg(long)]
     fail_on_exposure: bool,
@@ -80,7 +84,10 @@ impl DiffArgs {
         let new = compiled(Some(new_dir))?;
         let address = self.server.or_else(|| self.live.then(|| LOCAL.to_owned()));
         let mut collector = match address {
-            Some(address) => Some(Collector::reach(address).await?),
+            Some(server) => {
+                let credentials = self.credentials;
+                Some(Collector::reach(Server { server, credentials }).await?)
+            }
             None => None,
         };
         let old = match (&mut collector, old_dir) {

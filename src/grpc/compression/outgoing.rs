@@ -8,10 +8,11 @@ use http::{HeaderValue, Request};
 use http_body::{Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body;
-use tonic::transport::Channel;
+
 use tower::Service;
 
 use super::{ENCODING, Encoding};
+use crate::grpc::client::Channel;
 
 /// A connection over which requests go compressed, if so wished.
 #[derive(Debug, Clone)]

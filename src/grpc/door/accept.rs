@@ -11,7 +11,9 @@ use tonic::service::Routes;
 
 use super::connection::{Shared, drive};
 use super::peers::Peers;
+use super::socket::Entrance;
 use super::{Budget, Options};
+use crate::grpc::identity::Gate;
 use crate::observe::Metric;
 
 /// The first and the longest pause after a failed accept. Without one, a process that is out of
@@ -28,17 +30,28 @@ pub enum Ended {
 }
 
 /// Serves `routes` to the connections of `listener` until `shutdown`; then asks every client to go
-/// away, and waits for requests in flight up to the grace period.
+/// away, and waits for requests in flight up to the grace period. Nobody is asked who they are: for loopback.
 pub async fn serve(
     listener: TcpListener,
     routes: Routes,
     options: Options,
     shutdown: CancellationToken,
 ) -> Ended {
+    serve_guarded(listener, routes, options, Gate::open(), shutdown).await
+}
+
+/// The same, to callers that `gate` lets in.
+pub async fn serve_guarded(
+    listener: TcpListener,
+    routes: Routes,
+    options: Options,
+    gate: Gate,
+    shutdown: CancellationToken,
+) -> Ended {
     let peers = Peers::new(options.max_connections, options.max_connections_per_peer);
     let grace = options.shutdown_grace;
     let budget = Budget::new(options.request_bytes, options.request_bytes_per_connection);
-    let shared = Shared::new(routes.prepare(), options, budget);
+    let shared = Shared::new(routes.prepare(), options, budget, Entrance::new(gate));
     let connections = TaskTracker::new();
     let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
     let mut pause = PAUSE.0;

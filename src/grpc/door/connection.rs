@@ -15,6 +15,7 @@ use tonic::service::Routes;
 
 use super::guarded::{Guarded, PREFACE_BYTES};
 use super::slots::Slots;
+use super::socket::Entrance;
 use super::watch::watched;
 use super::{Budget, Options, Share};
 use crate::observe::Metric;
@@ -32,6 +33,7 @@ struct Inner {
     options: Options,
     budget: Budget,
     slots: Slots,
+    entrance: Entrance,
     http: http2::Builder<TokioExecutor>,
 }
 
@@ -47,10 +49,10 @@ pub struct Caller {
 }
 
 impl Shared {
-    pub(super) fn new(routes: Routes, options: Options, budget: Budget) -> Self {
+    pub(super) fn new(routes: Routes, options: Options, budget: Budget, entrance: Entrance) -> Self {
         let slots = Slots::new(options.max_requests);
         let http = http(&options);
-        Self(Arc::new(Inner { routes, options, budget, slots, http }))
+        Self(Arc::new(Inner { routes, options, budget, slots, entrance, http }))
     }
 }
 
@@ -78,6 +80,19 @@ pub(super) async fn drive(stream: TcpStream, peer: SocketAddr, shared: Shared, c
     }
     let options = &shared.0.options;
     let born = Instant::now();
+    let entering = shared.0.entrance.enter(stream, options.preface_deadline, &closing);
+    let entered = tokio::select! {
+        entered = entering => entered,
+        () = closing.cancelled() => return,
+    };
+    let (stream, visitor) = match entered {
+        Ok(entered) => entered,
+        Err(refused) => {
+            Metric::ConnectionsRefused.add(&[("reason", refused.as_str())], 1);
+            return;
+        }
+    };
+    let visitor = Arc::new(visitor);
     let read = Arc::new(AtomicUsize::new(0));
     let mut io = TokioIo::new(Guarded::new(stream, Arc::clone(&read), options.write_deadline));
     let caller = Caller { peer, closing: closing.clone(), share: shared.0.budget.share() };
@@ -86,7 +101,9 @@ pub(super) async fn drive(stream: TcpStream, peer: SocketAddr, shared: Shared, c
         let (shared, slots) = (shared.clone(), slots.clone());
         move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(caller.clone());
-            watched(shared.0.routes.clone(), request, slots.clone(), shared.0.options.request_deadline)
+            let routes = shared.0.routes.clone();
+            let deadline = shared.0.options.request_deadline;
+            watched(routes, request, Arc::clone(&visitor), slots.clone(), deadline)
         }
     });
     let mut connection = Box::pin(shared.0.http.serve_connection(&mut io, service));

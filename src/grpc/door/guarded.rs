@@ -9,15 +9,16 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::socket::Socket;
 
 /// Bytes of a client's preface (24) and of the header of its first SETTINGS frame (9).
 pub(super) const PREFACE_BYTES: usize = 24 + 9;
 
 /// A socket with a deadline for writes that nobody reads.
 pub(super) struct Guarded {
-    stream: TcpStream,
+    stream: Socket,
     /// Bytes read, up to about [`PREFACE_BYTES`].
     read: Arc<AtomicUsize>,
     write_deadline: Duration,
@@ -27,7 +28,7 @@ pub(super) struct Guarded {
 }
 
 impl Guarded {
-    pub(super) fn new(stream: TcpStream, read: Arc<AtomicUsize>, write_deadline: Duration) -> Self {
+    pub(super) fn new(stream: Socket, read: Arc<AtomicUsize>, write_deadline: Duration) -> Self {
         Self { stream, read, write_deadline, stall: Box::pin(sleep(write_deadline)), is_stalled: false }
     }
 

@@ -85,6 +85,7 @@ methods! {
     ExplainBatch = "usaged.admin.v1.AdminService" "ExplainBatch" Prompt,
     ListStoredBatches = "usaged.admin.v1.AdminService" "ListStoredBatches" Prompt,
     GetStatus = "usaged.admin.v1.AdminService" "GetStatus" Prompt,
+    Backup = "usaged.admin.v1.StoreService" "Backup" Stream,
     GetLedgerCheckpoint = "usaged.admin.v1.LedgerService" "GetLedgerCheckpoint" Prompt,
     ListLedgerEntries = "usaged.admin.v1.LedgerService" "ListLedgerEntries" Prompt,
     ExportLedger = "usaged.admin.v1.LedgerService" "ExportLedger" Stream,
@@ -99,12 +100,20 @@ methods! {
     CreateBridge = "usaged.admin.v1.KeyService" "CreateBridge" Prompt,
     ListBridges = "usaged.admin.v1.KeyService" "ListBridges" Prompt,
     EraseBridge = "usaged.admin.v1.KeyService" "EraseBridge" Prompt,
+    IssueToken = "usaged.admin.v1.TokenService" "IssueToken" Prompt,
+    ListTokens = "usaged.admin.v1.TokenService" "ListTokens" Prompt,
+    RevokeToken = "usaged.admin.v1.TokenService" "RevokeToken" Prompt,
 }
 
 impl Method {
     /// Whether a request of this method lasts as long as the caller likes.
     pub(super) const fn is_stream(self) -> bool {
         matches!(self.pace(), Pace::Stream)
+    }
+
+    /// Whether a request of this method waits for something to come.
+    pub(super) const fn waits(self) -> bool {
+        matches!(self.pace(), Pace::Waits)
     }
 
     /// How long a request of this method may take until its answer begins, if that is bounded.
@@ -138,7 +147,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen, 41);
+        assert_eq!(seen, 45);
     }
 
     #[test]

@@ -11,10 +11,12 @@ mod method;
 mod options;
 mod peers;
 mod slots;
+mod socket;
+mod standing;
 mod unread;
 mod watch;
 
-pub use accept::{Ended, serve};
+pub use accept::{Ended, serve, serve_guarded};
 pub use budget::{Budget, Reservation, Share};
 pub use connection::Caller;
 pub use options::Options;

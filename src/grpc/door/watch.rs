@@ -24,7 +24,9 @@ use super::begun::Begun;
 use super::connection::Caller;
 use super::method::Method;
 use super::slots::{OwnSlots, Slot};
+use super::standing::{Asked, Standing};
 use super::unread::{Going, Unread};
+use crate::grpc::identity::Visitor;
 use crate::grpc::status::{Cause, Fault};
 use crate::observe::Metric;
 
@@ -39,11 +41,18 @@ pub struct Held(#[expect(dead_code, reason = "dropping it frees the place")] pub
 /// Answers `request` through `routes`, whatever happens inside.
 pub(super) async fn watched(
     mut routes: Routes,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
+    visitor: Arc<Visitor>,
     slots: OwnSlots,
     prompt: Duration,
 ) -> Result<Response<Watched>, Infallible> {
     let mut count = Count { method: Method::of(request.uri().path()), is_counted: false };
+    // Before a place is taken or a byte of the body is read.
+    let access = match visitor.admit(request.uri().path(), request.headers()) {
+        Ok(access) => access,
+        Err(fault) => return Ok(refuse(&fault, count, None)),
+    };
+    request.extensions_mut().insert(access.clone());
     let is_stream = count.method.is_stream();
     let Some(slot) = slots.take(is_stream) else {
         let fault = Fault::of(Cause::NoSlots, "too many requests are in flight; try again").spread(RETRY);
@@ -54,9 +63,11 @@ pub(super) async fn watched(
     let closing = request.extensions().get::<Caller>().filter(|_| count.method.is_only_watching());
     let closing = closing.map(|caller| Box::pin(caller.closing.clone().cancelled_owned()));
     let unread = (!is_stream).then(|| slots.unread().clone());
+    let standing = is_stream.then(|| Standing::of(access.clone()));
+    let (waits, still) = (count.method.waits(), access.clone());
     let call = Caught(Box::pin(async move {
         if is_stream {
-            routes.call(request.map(|body| Begun::within(prompt, body))).await
+            routes.call(request.map(|body| Begun::within(prompt, Asked::of(body, access)))).await
         } else {
             routes.call(request).await
         }
@@ -65,6 +76,10 @@ pub(super) async fn watched(
         Some(deadline) => tokio::time::timeout(deadline, call).await,
         None => Ok(call.await),
     };
+    // What a caller waited for may have come after its credential had ended.
+    if let (true, Ok(Ok(Ok(_))), Err(fault)) = (waits, &answered, still.still()) {
+        return Ok(refuse(&fault, count, Some(slot)));
+    }
     Ok(match answered {
         Ok(Ok(Ok(mut response))) => {
             let held = response.extensions_mut().remove::<Held>();
@@ -76,6 +91,7 @@ pub(super) async fn watched(
                 count,
                 closing,
                 _unread: unread.map(Unread::answered),
+                standing,
                 _slot: Some(slot),
                 _held: held,
                 is_over: false,
@@ -97,6 +113,7 @@ fn refuse(fault: &Fault, mut count: Count, slot: Option<Slot>) -> Response<Watch
         count,
         closing: None,
         _unread: None,
+        standing: None,
         _slot: slot,
         _held: None,
         is_over: false,
@@ -178,6 +195,8 @@ pub(super) struct Watched {
     closing: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     /// Set until the client has read a unary answer.
     _unread: Option<Going>,
+    /// Whether the caller of a stream still may.
+    standing: Option<Standing>,
     _slot: Option<Slot>,
     _held: Option<Held>,
     is_over: bool,
@@ -204,6 +223,9 @@ impl http_body::Body for Watched {
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if self.is_over {
             return Poll::Ready(None);
+        }
+        if let Some(Err(fault)) = self.standing.as_mut().map(|standing| standing.poll(cx)) {
+            return self.end(&fault);
         }
         let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut self.body).poll_frame(cx)));
         let Ok(polled) = polled else { return self.end(&panicked()) };

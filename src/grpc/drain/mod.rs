@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::door::{Caller, Held, Options};
+use super::identity::Access;
 use super::page;
 use super::proto::drain as pb;
 use super::proto::drain::drain_service_server::DrainService;
@@ -75,6 +76,13 @@ fn whole(n: usize) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
+/// The name of a subscription that the caller may use.
+fn own(access: &Access, field: &'static str, name: &str) -> Result<SubscriptionName, Fault> {
+    let name = convert::name(field, name)?;
+    access.may_use(&name)?;
+    Ok(name)
+}
+
 /// The caller of a request: how the connection is doing.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Fault> {
     let caller = request.extensions().get::<Caller>().cloned();
@@ -86,9 +94,9 @@ impl DrainService for DrainDoor {
     type StreamingPullStream = stream::Answers;
 
     async fn pull(&self, request: Request<pb::PullRequest>) -> Result<Response<pb::PullResponse>, Status> {
-        let closing = caller(&request)?.closing;
+        let (closing, access) = (caller(&request)?.closing, Access::of_call(&request)?);
         let request = request.into_inner();
-        let name = convert::name("subscription", &request.subscription)?;
+        let name = own(&access, "subscription", &request.subscription)?;
         let wait = duration("max_wait", request.max_wait, MAX_WAIT)?;
         let max = match request.max_batches {
             0 => PULL_BATCHES.0,
@@ -115,9 +123,9 @@ impl DrainService for DrainDoor {
         &self,
         request: Request<Streaming<pb::StreamingPullRequest>>,
     ) -> Result<Response<Self::StreamingPullStream>, Status> {
-        let closing = caller(&request)?.closing;
+        let (closing, access) = (caller(&request)?.closing, Access::of_call(&request)?);
         let place = self.place()?;
-        let answers = stream::begin(self.drain.clone(), request.into_inner(), closing, place.clone());
+        let answers = stream::begin(self.drain.clone(), request.into_inner(), access, closing, place.clone());
         let mut response = Response::new(answers);
         response.extensions_mut().insert(place);
         Ok(response)
@@ -127,8 +135,9 @@ impl DrainService for DrainDoor {
         &self,
         request: Request<pb::AcknowledgeRequest>,
     ) -> Result<Response<pb::AcknowledgeResponse>, Status> {
+        let access = Access::of_call(&request)?;
         let request = request.into_inner();
-        let name = convert::name("subscription", &request.subscription)?;
+        let name = own(&access, "subscription", &request.subscription)?;
         check_ids(&request.ack_ids)?;
         let result = self.drain.acknowledge(&name, &request.ack_ids).await.map_err(Fault::from)?;
         let failures = convert::failures(result.failures);
@@ -139,8 +148,9 @@ impl DrainService for DrainDoor {
         &self,
         request: Request<pb::ModifyAckDeadlineRequest>,
     ) -> Result<Response<pb::ModifyAckDeadlineResponse>, Status> {
+        let access = Access::of_call(&request)?;
         let request = request.into_inner();
-        let name = convert::name("subscription", &request.subscription)?;
+        let name = own(&access, "subscription", &request.subscription)?;
         let deadline = duration("ack_deadline", request.ack_deadline, MAX_DEADLINE)?;
         check_ids(&request.ack_ids)?;
         let modified = self.drain.modify_deadline(&name, &request.ack_ids, deadline).await;
@@ -179,7 +189,8 @@ impl DrainService for DrainDoor {
         &self,
         request: Request<pb::GetSubscriptionRequest>,
     ) -> Result<Response<pb::Subscription>, Status> {
-        let name = convert::name("name", &request.into_inner().name)?;
+        let access = Access::of_call(&request)?;
+        let name = own(&access, "name", &request.into_inner().name)?;
         let state = self.drain.get(&name).await.map_err(Fault::from)?;
         Ok(Response::new(convert::api_subscription(&state)))
     }
@@ -188,15 +199,17 @@ impl DrainService for DrainDoor {
         &self,
         request: Request<pb::DeleteSubscriptionRequest>,
     ) -> Result<Response<()>, Status> {
-        let name = convert::name("name", &request.into_inner().name)?;
+        let access = Access::of_call(&request)?;
+        let name = own(&access, "name", &request.into_inner().name)?;
         self.drain.delete(&name).await.map_err(Fault::from)?;
         Ok(Response::new(()))
     }
 
     async fn seek(&self, request: Request<pb::SeekRequest>) -> Result<Response<pb::SeekResponse>, Status> {
         use pb::seek_request::Target;
+        let access = Access::of_call(&request)?;
         let request = request.into_inner();
-        let name = convert::name("subscription", &request.subscription)?;
+        let name = own(&access, "subscription", &request.subscription)?;
         let target = match request.target {
             Some(Target::Time(time)) => SeekTarget::Time(unix_millis(&time)),
             Some(Target::CommitNumber(commit)) => SeekTarget::Commit(CommitNumber(commit)),
@@ -212,10 +225,15 @@ impl DrainService for DrainDoor {
         &self,
         request: Request<pb::ListDeadLettersRequest>,
     ) -> Result<Response<pb::ListDeadLettersResponse>, Status> {
+        let access = Access::of_call(&request)?;
         let request = request.into_inner();
-        let name = convert::name("subscription", &request.subscription)?;
+        let name = own(&access, "subscription", &request.subscription)?;
         let size = page::size(request.page_size)?;
         let after = page::after(&request.page_token, page::number)?.map(CommitNumber);
+        if request.include_batches && !access.receives() {
+            let rule = "what was stored goes to the drainers of the subscription only; ask without it";
+            return Err(Fault::of(Cause::MethodDenied, rule).at("include_batches").into());
+        }
         let place = self.place()?;
         let bodies = request.include_batches.then_some(PAGE_BYTES);
         let listed = self.drain.dead_letters(&name, after, size, bodies).await;
@@ -236,8 +254,9 @@ impl DrainService for DrainDoor {
         &self,
         request: Request<pb::ReplayDeadLettersRequest>,
     ) -> Result<Response<pb::ReplayDeadLettersResponse>, Status> {
+        let access = Access::of_call(&request)?;
         let request = request.into_inner();
-        let name = convert::name("subscription", &request.subscription)?;
+        let name = own(&access, "subscription", &request.subscription)?;
         let commits: Vec<CommitNumber> = request.commit_numbers.into_iter().map(CommitNumber).collect();
         let replayed = self.drain.replay(&name, &commits).await.map_err(Fault::from)?;
         Ok(Response::new(pb::ReplayDeadLettersResponse { replayed: whole(replayed) }))

@@ -14,9 +14,10 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::{MAX_DEADLINE, convert};
+use super::{MAX_DEADLINE, convert, own};
 use crate::drain::{Delivery, Drain, Pulled};
 use crate::grpc::door::Held;
+use crate::grpc::identity::Access;
 use crate::grpc::proto::drain::{StreamingPullRequest, StreamingPullResponse};
 use crate::grpc::status::{Cause, Fault};
 use crate::grpc::times::duration;
@@ -90,12 +91,13 @@ impl Stream for Answers {
 pub(super) fn begin(
     drain: Drain,
     requests: Streaming<StreamingPullRequest>,
+    access: Access,
     closing: CancellationToken,
     place: Held,
 ) -> Answers {
     let (send, receive) = mpsc::channel(WAITING_ANSWERS);
     tokio::spawn(async move {
-        let work = tokio::spawn(run(drain, requests, closing, send.clone()));
+        let work = tokio::spawn(run(drain, requests, access, closing, send.clone()));
         let end = match work.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(fault)) => Err(fault),
@@ -115,13 +117,14 @@ pub(super) fn begin(
 async fn run(
     drain: Drain,
     mut requests: Streaming<StreamingPullRequest>,
+    access: Access,
     closing: CancellationToken,
     send: Waiting,
 ) -> Result<(), Fault> {
     let Ok(Some(first)) = requests.message().await else {
         return Err(Fault::field("subscription", "name the subscription in the first request"));
     };
-    let mut stream = Flow::open(drain, &first).await?;
+    let mut stream = Flow::open(drain, &access, &first).await?;
     let mut pulling: Option<Pulling> = None;
     let mut settling: Option<Step<Result<Settled, Fault>>> = stream.settle(first)?;
     loop {
@@ -228,8 +231,8 @@ struct Flow {
 }
 
 impl Flow {
-    async fn open(drain: Drain, first: &StreamingPullRequest) -> Result<Self, Fault> {
-        let name = convert::name("subscription", &first.subscription)?;
+    async fn open(drain: Drain, access: &Access, first: &StreamingPullRequest) -> Result<Self, Fault> {
+        let name = own(access, "subscription", &first.subscription)?;
         let max_batches = match first.max_outstanding_batches {
             0 => BATCHES.0,
             n if n <= BATCHES.1 => n,

@@ -26,7 +26,7 @@ use self::purse::{Purse, WhenSpent};
 use super::codec::varint;
 use super::compression::Encoding;
 use super::door::{Caller, Options};
-use super::identity::Identity;
+use super::identity::Access;
 use super::proto::ingest::{CollectionPlan, SubmitResponse};
 use super::status::{Cause, Fault};
 use crate::ingest::Intake;
@@ -39,7 +39,6 @@ pub struct IngestDoor(Arc<Ingest>);
 
 struct Ingest {
     store: Store,
-    identity: Identity,
     request_deadline: Duration,
     stream_batches: usize,
     /// Turns at expanding large messages.
@@ -57,22 +56,22 @@ enum Store {
 impl IngestDoor {
     /// Opens the door to `intake`.
     #[must_use]
-    pub fn new(intake: Intake, identity: Identity, options: &Options) -> Self {
-        Self::onto(Store::Intake(intake), identity, options)
+    pub fn new(intake: Intake, options: &Options) -> Self {
+        Self::onto(Store::Intake(intake), options)
     }
 
     /// A door behind which every batch is dropped and answered with an empty receipt: the floor
     /// that `usaged load` measures against.
     #[must_use]
     pub fn to_nowhere(options: &Options) -> Self {
-        Self::onto(Store::Nowhere, Identity::Loopback, options)
+        Self::onto(Store::Nowhere, options)
     }
 
-    fn onto(store: Store, identity: Identity, options: &Options) -> Self {
+    fn onto(store: Store, options: &Options) -> Self {
         let Options { request_deadline, stream_batches, .. } = *options;
         let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let (turns, stream_batches) = (Arc::new(Semaphore::new(turns)), stream_batches.max(1));
-        Self(Arc::new(Ingest { store, identity, request_deadline, stream_batches, turns }))
+        Self(Arc::new(Ingest { store, request_deadline, stream_batches, turns }))
     }
 }
 
@@ -149,7 +148,7 @@ async fn answer(ingest: Arc<Ingest>, request: Request<Body>) -> Response<Body> {
         let encoding = Encoding::of(&parts.headers)?;
         let caller = parts.extensions.get::<Caller>().cloned();
         let caller = caller.ok_or_else(|| Fault::of(Cause::Internal, "the request came by no connection"))?;
-        let customer = ingest.identity.customer(&parts.headers)?;
+        let customer = Access::of(&parts.extensions)?.customer()?;
         Ok((method, encoding, caller, customer))
     })();
     let (method, encoding, caller, customer) = match opened {

@@ -114,6 +114,8 @@ const LOWER_S_TO_Z: &[Prefix] = &[
     of(b"sbp_", 16, ALNUM),
     of(b"tfp_", 16, URL),
     of(b"ts-", 40, ALNUM),
+    // Our own: `identity::token`. A metric's name is shorter, or goes on with `_`.
+    of(b"usaged_", 32, ALNUM),
     of(b"whsec_", 12, BASE),
     of(b"xoxa-", 8, URL),
     of(b"xoxb-", 8, URL),
@@ -152,6 +154,7 @@ pub(super) fn may_begin(view: View<'_>, word: Word) -> bool {
         b'r' => matches!(second, b'k' | b'u'),
         b's' => matches!(second, b'k' | b'h' | b'q' | b'n' | b'b'),
         b't' => matches!(second, b'f' | b's'),
+        b'u' => second == b's',
         b'v' => matches!(second, b'a' | b'1'),
         b'w' => second == b'h',
         b'x' => matches!(second, b'o' | b'a'),

@@ -1,0 +1,238 @@
+//! Taking over changed certificates, revocation lists, identities and provider keys: whole and at once, or not at
+//! all. Connections and streams go on; each is asked again by what is in force then.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::identity_files::{self, Loaded};
+use super::reload::{QUIET, Watch};
+use crate::config::{Config, Identities, KeysFrom, Problem};
+use crate::grpc::{Authority, Gate, Tokens};
+use crate::identity::KeySet;
+use crate::ledger::Refusals;
+use crate::model::UnixMillis;
+use crate::observe::{Clock, Metric};
+
+/// How often it is told how long certificates still hold, and when tokens were used last.
+const TOLD_EVERY: Duration = Duration::from_secs(15);
+/// Fetches of keys lie so far apart at least, also when tokens name keys that are not there.
+const FETCH_GAP: Duration = Duration::from_secs(10);
+/// The first pause after a fetch that failed; it doubles up to the time between two fetches.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// The identities in force and the files that they come from. Clones share both.
+#[derive(Clone)]
+pub(super) struct IdentitySource(Option<Arc<Inner>>);
+
+struct Inner {
+    identities: Identities,
+    authority: Authority,
+    tokens: Tokens,
+    clock: Clock,
+    state: Mutex<State>,
+    watch: Option<Watch>,
+}
+
+/// What was loaded last. Locked over a whole reload, so that two of them cannot take over in the wrong order.
+struct State {
+    print: [u8; 32],
+    ends: Vec<(&'static str, UnixMillis)>,
+}
+
+/// What was loaded before the store opened.
+pub(super) struct Prepared(Option<(Identities, Loaded, Option<Watch>)>);
+
+/// Checks everything that the configuration says of identities, and starts nothing.
+///
+/// # Errors
+/// Every mistake.
+pub fn check_identities(config: &Config) -> Result<(), Vec<Problem>> {
+    let Some(identities) = &config.identities else { return Ok(()) };
+    identity_files::load(identities, Clock::system().now()).map(|_| ())
+}
+
+impl Prepared {
+    /// Reads everything for the first time. The files are watched from before they are read.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub(super) fn load(identities: Option<&Identities>, clock: &Clock) -> Result<Self, Vec<Problem>> {
+        let Some(identities) = identities else { return Ok(Self(None)) };
+        let files = identity_files::files(identities);
+        let dirs: BTreeSet<PathBuf> = files.iter().filter_map(|file| directory(file)).collect();
+        let dirs: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
+        let watch = Watch::begin(&dirs, notify::RecursiveMode::NonRecursive);
+        let loaded = identity_files::load(identities, clock.now())?;
+        Ok(Self(Some((identities.clone(), loaded, watch))))
+    }
+
+    /// Puts it in force.
+    pub(super) fn begin(self, tokens: &Tokens, refusals: &Refusals, clock: &Clock) -> IdentitySource {
+        let Some((identities, loaded, watch)) = self.0 else { return IdentitySource(None) };
+        let Loaded { standing, keys, ends, print } = loaded;
+        let authority = Authority::new(standing, tokens.clone(), refusals.clone(), clock.clone());
+        if let Some(keys) = keys {
+            authority.replace_keys(keys);
+        }
+        tracing::info!(tls = identities.tls.is_some(), "callers are asked who they are");
+        Metric::IdentityLoads.add(&[("result", "loaded")], 1);
+        tell_ends(&ends, clock.now());
+        let state = Mutex::new(State { print, ends });
+        let (tokens, clock) = (tokens.clone(), clock.clone());
+        IdentitySource(Some(Arc::new(Inner { identities, authority, tokens, clock, state, watch })))
+    }
+}
+
+impl IdentitySource {
+    /// What the door asks.
+    pub(super) fn gate(&self) -> Gate {
+        self.0.as_ref().map_or_else(Gate::open, |inner| Gate::guarded(inner.authority.clone()))
+    }
+
+    /// Whether a token that is issued would be accepted: now, or once identities are configured.
+    pub(super) fn takes_tokens(&self) -> bool {
+        self.0.as_ref().is_none_or(|inner| inner.identities.accepts_tokens)
+    }
+
+    /// Reads the files again on a thread that may block, and takes over what is good.
+    pub(super) async fn reload_aside(&self) {
+        let Some(inner) = self.0.clone() else { return };
+        if tokio::task::spawn_blocking(move || inner.reload()).await.is_err() {
+            tracing::error!("the reload of identities panicked, those before stay");
+        }
+    }
+
+    /// Follows the files, the provider and the time until `closing`.
+    pub(super) async fn follow(self, closing: CancellationToken) {
+        let Some(inner) = self.0.clone() else { return };
+        let work = async {
+            tokio::join!(self.follow_files(), inner.follow_provider(), inner.tell());
+        };
+        tokio::select! {
+            () = closing.cancelled() => {}
+            () = work => {}
+        }
+        if let Err(error) = inner.tokens.write_uses().await {
+            tracing::warn!(%error, "when tokens were used last was not written");
+        }
+    }
+
+    async fn follow_files(&self) {
+        let Some(changed) = self.0.as_ref().and_then(|inner| inner.watch.as_ref()).map(Watch::changed) else {
+            return std::future::pending().await;
+        };
+        loop {
+            changed.notified().await;
+            while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
+            self.reload_aside().await;
+        }
+    }
+}
+
+impl Inner {
+    fn reload(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match identity_files::load(&self.identities, self.clock.now()) {
+            Ok(loaded) if loaded.print == state.print => {
+                Metric::IdentityLoads.add(&[("result", "unchanged")], 1);
+            }
+            Ok(Loaded { standing, keys, ends, print }) => {
+                self.authority.replace(standing);
+                if let Some(keys) = keys {
+                    self.authority.replace_keys(keys);
+                }
+                tell_ends(&ends, self.clock.now());
+                *state = State { print, ends };
+                Metric::IdentityLoads.add(&[("result", "loaded")], 1);
+                tracing::info!("certificates and identities taken over");
+            }
+            Err(problems) => {
+                Metric::IdentityLoads.add(&[("result", "refused")], 1);
+                for problem in &problems {
+                    tracing::error!(%problem, "identities refused");
+                }
+                tracing::error!(
+                    mistakes = problems.len(),
+                    "certificates and identities refused as a whole, those before stay"
+                );
+            }
+        }
+    }
+
+    /// Fetches the keys of the provider again and again. Never returns.
+    async fn follow_provider(&self) {
+        let fetched = identity_files::provider_of(&self.identities);
+        let (Some(provider), Some((_, KeysFrom::Address { refresh, keep, .. }))) =
+            (fetched, &self.identities.jwt)
+        else {
+            return std::future::pending().await;
+        };
+        let wanted: Arc<Notify> = self.authority.wanted_keys();
+        let (mut held, mut pause): (Option<(KeySet, Instant)>, Duration) = (None, FIRST_PAUSE);
+        loop {
+            let next = match provider.fetch().await {
+                Ok(keys) => {
+                    Metric::IdentityKeyFetches.add(&[("result", "fetched")], 1);
+                    if held.as_ref().is_none_or(|(before, _)| !before.is(&keys)) {
+                        tracing::info!(keys = keys.len(), "keys of the identity provider taken over");
+                        self.authority.replace_keys(keys.clone());
+                    }
+                    held = Some((keys, Instant::now()));
+                    pause = FIRST_PAUSE;
+                    *refresh
+                }
+                Err(error) => {
+                    Metric::IdentityKeyFetches.add(&[("result", "failed")], 1);
+                    let error = super::error::with_causes(&error);
+                    tracing::warn!(
+                        error,
+                        "keys of the identity provider were not fetched, those before stay"
+                    );
+                    if held.take_if(|(_, at)| at.elapsed() >= *keep).is_some() {
+                        tracing::error!("keys of the identity provider are too old, its tokens are refused");
+                        self.authority.replace_keys(KeySet::default());
+                    }
+                    let now = pause;
+                    pause = pause.saturating_mul(2).min(*refresh);
+                    now
+                }
+            };
+            let at = Instant::now();
+            tokio::select! {
+                () = sleep(next) => {}
+                () = wanted.notified() => sleep_until(at + FETCH_GAP.min(*refresh)).await,
+            }
+        }
+    }
+
+    /// Tells the metrics how long certificates still hold, and the store when tokens were used. Never returns.
+    async fn tell(&self) {
+        loop {
+            sleep(TOLD_EVERY).await;
+            let ends = self.state.lock().unwrap_or_else(PoisonError::into_inner).ends.clone();
+            tell_ends(&ends, self.clock.now());
+            if let Err(error) = self.tokens.write_uses().await {
+                tracing::warn!(%error, "when tokens were used last was not written, trying again");
+            }
+        }
+    }
+}
+
+fn tell_ends(ends: &[(&'static str, UnixMillis)], now: UnixMillis) {
+    for (file, until) in ends {
+        let seconds = i32::try_from(until.ms_since(now).div_euclid(1000)).unwrap_or(i32::MAX);
+        Metric::CertificateExpiry.set(&[("file", file)], seconds.into());
+    }
+}
+
+/// The directory in which a file is replaced.
+fn directory(file: &Path) -> Option<PathBuf> {
+    let parent = file.parent()?;
+    Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
+}

@@ -1,0 +1,264 @@
+//! The files that identities come from, read and checked together: certificates, keys, CAs, revocation lists, the
+//! identities themselves and the keys of a provider. All of them are good, or none is taken.
+
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use crate::config::{Identities, KeysFrom, Problem, TlsFiles};
+use crate::grpc::{Provider, Standing, TlsTexts, build_tls};
+use crate::identity::{Credential, KeySet, Rules, digest, parse_rules};
+use crate::model::UnixMillis;
+
+/// Bytes of one file. A list of ten thousand revoked certificates has less than half of it.
+const MOST_BYTES: u64 = 4 << 20;
+
+/// What the files say.
+pub(super) struct Loaded {
+    /// What the authority goes by.
+    pub standing: Standing,
+    /// The keys of the provider, where they come from a file.
+    pub keys: Option<KeySet>,
+    /// When the first certificate of each kind of file ends.
+    pub ends: Vec<(&'static str, UnixMillis)>,
+    /// Tells one content of all files from another.
+    pub print: [u8; 32],
+}
+
+/// The texts of files while they are checked.
+struct Reader {
+    problems: Vec<Problem>,
+    /// Everything that was read, hashed one after the other.
+    print: [u8; 32],
+}
+
+/// Who may read or change a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    /// A secret: nobody else may read it.
+    Secret,
+    /// Whom to believe: nobody else may change it.
+    Trust,
+}
+
+/// Every file that is read.
+pub(super) fn files(identities: &Identities) -> BTreeSet<PathBuf> {
+    let tls = identities.tls.iter().flat_map(|tls| {
+        let TlsFiles { certificate, key, client_ca, client_crl, .. } = tls;
+        [Some(certificate), Some(key), client_ca.as_ref(), client_crl.as_ref()]
+    });
+    let jwks = identities.jwt.iter().filter_map(|(_, from)| match from {
+        KeysFrom::File(file) => Some(file),
+        KeysFrom::Address { ca, .. } => ca.as_ref(),
+    });
+    tls.flatten().chain(identities.file.as_ref()).chain(jwks).cloned().collect()
+}
+
+/// Reads and checks everything, for use from `now` on.
+///
+/// # Errors
+/// Every mistake, by the file and the key of the configuration that names it.
+pub(super) fn load(identities: &Identities, now: UnixMillis) -> Result<Loaded, Vec<Problem>> {
+    let mut reader = Reader { problems: Vec::new(), print: [0; 32] };
+    let rules = identities.file.as_deref().and_then(|path| reader.rules(path));
+    let tls = identities.tls.as_ref().and_then(|files| reader.tls(files, now));
+    let keys = identities.jwt.as_ref().and_then(|(options, from)| match from {
+        KeysFrom::File(path) => {
+            let text = reader.text("jwt.jwks_file", path, Holds::Trust)?;
+            let read = KeySet::read(&text, &options.algorithms);
+            read.map_err(|error| {
+                reader.report("jwt.jwks_file", path, error.to_string(), "correct the key set")
+            })
+            .ok()
+        }
+        KeysFrom::Address { .. } => None,
+    });
+    if let Err(problem) = provider(identities, &mut reader) {
+        reader.problems.push(problem);
+    }
+    let rules = rules.unwrap_or_default();
+    if let Some(path) = &identities.file {
+        reader.fits(identities, path, &rules);
+    }
+    if !reader.problems.is_empty() {
+        return Err(reader.problems);
+    }
+    let (server, clients, ends) = match tls {
+        Some(tls) => (Some(tls.server), tls.clients, tls.ends),
+        None => (None, None, Vec::new()),
+    };
+    let jwt = identities.jwt.as_ref().map(|(options, _)| options.clone());
+    let standing = Standing { rules, server, clients, jwt, accepts_tokens: identities.accepts_tokens };
+    Ok(Loaded { standing, keys, ends, print: reader.print })
+}
+
+/// Where keys are fetched from, if they are.
+fn provider(identities: &Identities, reader: &mut Reader) -> Result<Option<Provider>, Problem> {
+    let Some((options, KeysFrom::Address { url, ca, .. })) = &identities.jwt else { return Ok(None) };
+    let ca_text = ca.as_deref().map(|path| reader.text("jwt.ca", path, Holds::Trust));
+    let Some(ca_text) = ca_text.map_or(Some(None), |text| text.map(Some)) else { return Ok(None) };
+    let algorithms = options.algorithms.iter().copied().collect();
+    let made = Provider::new(
+        &options.issuer,
+        url.as_deref(),
+        ca_text.as_ref().map(|text| text.as_slice()),
+        algorithms,
+    );
+    made.map(Some).map_err(|error| {
+        let key = if ca.is_some() { "jwt.ca" } else { "jwt.issuer" };
+        problem(key, ca.as_deref(), 0, error.to_string(), "correct the address, or name the CAs in jwt.ca")
+    })
+}
+
+/// The provider whose keys are fetched; the files were checked before.
+pub(super) fn provider_of(identities: &Identities) -> Option<Provider> {
+    let mut reader = Reader { problems: Vec::new(), print: [0; 32] };
+    provider(identities, &mut reader).ok().flatten()
+}
+
+fn problem(
+    key: &str,
+    path: Option<&Path>,
+    line: usize,
+    what: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Problem {
+    let place = path.map_or_else(|| "configuration".to_owned(), |path| path.display().to_string());
+    Problem { place, line, key: key.to_owned(), what: what.into(), remedy: remedy.into() }
+}
+
+impl Reader {
+    fn report(&mut self, key: &str, path: &Path, what: impl Into<String>, remedy: impl Into<String>) {
+        self.problems.push(problem(key, Some(path), 0, what, remedy));
+    }
+
+    /// The bytes of a file that nobody else could have changed, or read if it holds a secret.
+    fn text(&mut self, key: &str, path: &Path, holds: Holds) -> Option<Zeroizing<Vec<u8>>> {
+        let mut text = Zeroizing::new(Vec::new());
+        let read = File::open(path).and_then(|file| {
+            let metadata = file.metadata()?;
+            file.take(MOST_BYTES + 1).read_to_end(&mut text)?;
+            Ok(metadata)
+        });
+        let metadata = match read {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                self.report(key, path, format!("cannot be read: {error}"), "name a readable file");
+                return None;
+            }
+        };
+        if !metadata.is_file() || u64::try_from(text.len()).is_ok_and(|bytes| bytes > MOST_BYTES) {
+            self.report(key, path, "is no file, or larger than 4 MiB", "name the file that is meant");
+            return None;
+        }
+        if let Some((what, remedy)) = exposed(&metadata, holds) {
+            self.report(key, path, what, remedy);
+            return None;
+        }
+        let mut whole = Zeroizing::new(self.print.to_vec());
+        whole.extend_from_slice(key.as_bytes());
+        whole.extend_from_slice(&text);
+        self.print = digest(&whole);
+        Some(text)
+    }
+
+    fn rules(&mut self, path: &Path) -> Option<Rules> {
+        let bytes = self.text("identity.file", path, Holds::Trust)?;
+        let Ok(text) = std::str::from_utf8(&bytes) else {
+            self.report("identity.file", path, "is not text in UTF-8", "write it in UTF-8");
+            return None;
+        };
+        match parse_rules(text) {
+            Ok(rules) => Some(rules),
+            Err(mistakes) => {
+                self.problems.extend(mistakes.into_iter().map(|mistake| {
+                    let key = format!("identity {}", mistake.name);
+                    problem(key.trim_end(), Some(path), mistake.line, mistake.what, mistake.remedy)
+                }));
+                None
+            }
+        }
+    }
+
+    fn tls(&mut self, files: &TlsFiles, now: UnixMillis) -> Option<crate::grpc::TlsMaterial> {
+        let certificate = self.text("tls.certificate", &files.certificate, Holds::Trust);
+        let key = self.text("tls.key", &files.key, Holds::Secret);
+        let ca = files.client_ca.as_deref().map(|path| self.text("tls.client_ca", path, Holds::Trust));
+        let crl = files.client_crl.as_deref().map(|path| self.text("tls.client_crl", path, Holds::Trust));
+        // A file that is named and cannot be read was reported, and does not count as one that is not named.
+        let ca = ca.map_or(Some(None), |text| text.map(Some))?;
+        let crl = crl.map_or(Some(None), |text| text.map(Some))?;
+        let (certificate, key) = (certificate?, key?);
+        let texts = TlsTexts {
+            certificate: &certificate,
+            key: &key,
+            client_ca: ca.as_ref().map(|text| text.as_slice()),
+            client_crl: crl.as_ref().map(|text| text.as_slice()),
+            allows_none: files.allows_none,
+        };
+        build_tls(&texts, now)
+            .map_err(|errors| {
+                for error in errors {
+                    let path = match error.key {
+                        "tls.key" => Some(&files.key),
+                        "tls.client_ca" => files.client_ca.as_ref(),
+                        "tls.client_crl" => files.client_crl.as_ref(),
+                        _ => Some(&files.certificate),
+                    };
+                    let path = path.map(PathBuf::as_path);
+                    self.problems.push(problem(error.key, path, 0, error.what, error.remedy));
+                }
+            })
+            .ok()
+    }
+
+    /// Reports identities that nobody can prove, and a file without any.
+    fn fits(&mut self, identities: &Identities, path: &Path, rules: &Rules) {
+        let has_ca = identities.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let has_jwt = identities.jwt.is_some();
+        for rule in rules.all() {
+            let (is_provable, remedy) = match rule.credential() {
+                Credential::Certificate => {
+                    (has_ca, "set tls.client_ca to the CA that its certificate comes from")
+                }
+                Credential::Claims => (has_jwt, "set jwt.issuer to the provider that its tokens come from"),
+                Credential::Token(..) => (true, ""),
+            };
+            if !is_provable {
+                let key = format!("identity {}", rule.name());
+                self.report(&key, path, "nobody can prove to be it", remedy);
+            }
+        }
+        if rules.all().is_empty() && !identities.accepts_tokens && self.problems.is_empty() {
+            self.report(
+                "identity.file",
+                path,
+                "has no identity: nobody could call",
+                "write one, as docs/identities.md says",
+            );
+        }
+    }
+}
+
+/// What is wrong with who may read or change a file.
+fn exposed(metadata: &Metadata, holds: Holds) -> Option<(String, &'static str)> {
+    let (mode, owner) = (metadata.mode() & 0o777, metadata.uid());
+    let me = rustix::process::geteuid().as_raw();
+    if ![0, me].contains(&owner) {
+        let what = format!("belongs to the user with the number {owner}, who can read and replace it");
+        return Some((what, "run `chown` on it, so that it belongs to root or to the user of the collector"));
+    }
+    if holds == Holds::Secret && super::key_mode::exposed(owner, me, mode) != 0 {
+        let what = format!("can be read by others (mode {mode:03o})");
+        return Some((what, "run `chmod 600` on it and, if it is not known who has read it, make a new key"));
+    }
+    if mode & 0o022 != 0 {
+        let what = format!("can be changed by others (mode {mode:03o}), who could let themselves in");
+        return Some((what, "run `chmod go-w` on it"));
+    }
+    None
+}

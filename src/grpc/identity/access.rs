@@ -1,0 +1,186 @@
+//! What a call may do. It goes with the request to the door behind it, and is asked again while the call runs:
+//! a credential that has ended or was revoked meanwhile ends the call before its next message.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::authority::Authority;
+use super::certificate::ClientCertificate;
+use super::refused::Refused;
+use crate::grpc::status::{Cause, Fault};
+use crate::identity::{Denied, Named, Principal, TokenHash, TokenId, Verified};
+use crate::model::{CustomerId, SubscriptionName, UnixMillis};
+
+/// What proves who a caller is, kept as far as it takes to ask again.
+#[derive(Clone)]
+pub(super) enum Proof {
+    /// The certificate of the connection.
+    Certificate(Arc<ClientCertificate>),
+    /// A token of ours.
+    Token(TokenId, TokenHash),
+    /// A token of an identity provider.
+    Provided(Arc<Verified>),
+}
+
+/// What a call may do. Clones share it.
+#[derive(Clone)]
+pub struct Access(Arc<Held>);
+
+enum Held {
+    /// Everything, in the name of whom it names: there are no identities.
+    Local(Named),
+    /// What everybody may: to ask for health.
+    Anyone,
+    /// What its identity may.
+    Known(Known),
+}
+
+/// A caller with an identity.
+pub(super) struct Known {
+    authority: Authority,
+    proof: Proof,
+    principal: Principal,
+    customer: Option<CustomerId>,
+    /// What the authority went by when it was asked last.
+    generation: AtomicU64,
+    asked: std::sync::atomic::AtomicI64,
+}
+
+/// How long an answer of the authority holds for a call that runs, in milliseconds, if nothing changes.
+const HOLDS_FOR: i64 = 60_000;
+
+impl Known {
+    pub(super) fn new(
+        authority: Authority,
+        proof: Proof,
+        principal: Principal,
+        customer: Option<CustomerId>,
+        generation: u64,
+    ) -> Self {
+        let asked = authority.now().0.into();
+        Self { authority, proof, principal, customer, generation: AtomicU64::new(generation), asked }
+    }
+
+    fn still(&self) -> Result<(), Refused> {
+        let now = self.authority.now();
+        if self.principal.has_ended(now) {
+            return Err(Refused::Ended);
+        }
+        let generation = self.authority.generation();
+        let asked = UnixMillis(self.asked.load(Ordering::Relaxed));
+        if generation == self.generation.load(Ordering::Relaxed)
+            && (0..HOLDS_FOR).contains(&now.ms_since(asked))
+        {
+            return Ok(());
+        }
+        let again = self.authority.again(&self.proof, now)?;
+        // Somebody who may do something else now, more or less, begins anew.
+        if again.role != self.principal.role {
+            return Err(Refused::Changed);
+        }
+        self.generation.store(generation, Ordering::Relaxed);
+        self.asked.store(now.0, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Access {
+    pub(super) fn local(named: Named) -> Self {
+        Self(Arc::new(Held::Local(named)))
+    }
+
+    pub(super) fn anyone() -> Self {
+        Self(Arc::new(Held::Anyone))
+    }
+
+    pub(super) fn known(known: Known) -> Self {
+        Self(Arc::new(Held::Known(known)))
+    }
+
+    /// The access that came with a request.
+    ///
+    /// # Errors
+    /// If the request did not come through the door: a mistake in the collector.
+    pub(in crate::grpc) fn of(extensions: &http::Extensions) -> Result<Self, Fault> {
+        let access = extensions.get::<Self>().cloned();
+        access.ok_or_else(|| Fault::of(Cause::Internal, "the request came by no connection"))
+    }
+
+    /// The same, of a request whose body tonic decodes.
+    ///
+    /// # Errors
+    /// As above.
+    pub(in crate::grpc) fn of_call<T>(request: &tonic::Request<T>) -> Result<Self, Fault> {
+        let access = request.extensions().get::<Self>().cloned();
+        access.ok_or_else(|| Fault::of(Cause::Internal, "the request came by no connection"))
+    }
+
+    /// The customer that the call works for.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn customer(&self) -> Result<CustomerId, Fault> {
+        match &*self.0 {
+            Held::Local(Named::One(customer)) => Ok(customer.clone()),
+            Held::Local(Named::Nobody) => Err((&Denied::NoCustomer).into()),
+            Held::Local(Named::Wrong) => {
+                let rule = format!(
+                    "the request metadata `usaged-customer` must be given once: {}",
+                    CustomerId::RULE
+                );
+                Err(Fault::of(Cause::BadCustomer, rule))
+            }
+            Held::Anyone => Err((&Denied::Method).into()),
+            Held::Known(known) => known.customer.clone().ok_or_else(|| (&Denied::Method).into()),
+        }
+    }
+
+    /// Whether the call may use a subscription.
+    ///
+    /// # Errors
+    /// If it is not the caller's.
+    pub fn may_use(&self, subscription: &SubscriptionName) -> Result<(), Fault> {
+        match &*self.0 {
+            Held::Local(_) => Ok(()),
+            Held::Anyone => Err((&Denied::Method).into()),
+            Held::Known(known) => known.principal.may_use(subscription).map_err(|denied| {
+                let refused = Refused::Denied(denied);
+                known.authority.refused(&refused);
+                refused.fault()
+            }),
+        }
+    }
+
+    /// Whether the caller may receive what is stored: drainers may, operators see counts.
+    #[must_use]
+    pub fn receives(&self) -> bool {
+        match &*self.0 {
+            Held::Local(_) => true,
+            Held::Anyone => false,
+            Held::Known(known) => !known.principal.role.subscriptions().is_empty(),
+        }
+    }
+
+    /// Who is calling, as an operator named them; `None` where nobody is asked.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match &*self.0 {
+            Held::Local(_) | Held::Anyone => None,
+            Held::Known(known) => Some(known.principal.name.as_str()),
+        }
+    }
+
+    /// Whether what let the call in still holds. Costs a few atomic reads if nothing changed.
+    ///
+    /// # Errors
+    /// If the credential has ended, was revoked, or is another's now.
+    pub fn still(&self) -> Result<(), Fault> {
+        match &*self.0 {
+            Held::Local(_) | Held::Anyone => Ok(()),
+            Held::Known(known) => known.still().map_err(|refused| {
+                known.authority.refused(&refused);
+                refused.fault()
+            }),
+        }
+    }
+}

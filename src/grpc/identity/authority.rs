@@ -1,0 +1,209 @@
+//! Who a certificate or a token proves somebody to be. What it goes by is swapped as a whole; each swap, and each
+//! revocation, begins a new generation, by which running calls know that they have to ask again.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, header::AUTHORIZATION};
+use rustls::ServerConfig;
+use tokio::sync::Notify;
+
+use super::access::Proof;
+use super::certificate::{ClientCertificate, Verifier};
+use super::refused::Refused;
+use super::seen::Seen;
+use super::tokens::Tokens;
+use crate::identity::{
+    Denied, JwtError, JwtOptions, KeySet, PREFIX, Principal, RuleMatch, Rules, TokenText, digest, verify,
+};
+use crate::ledger::{Refusal, Refusals};
+use crate::model::UnixMillis;
+use crate::observe::{Clock, Metric};
+
+/// What an authority goes by: all of it at once.
+#[derive(Default)]
+pub struct Standing {
+    /// The identities of the file.
+    pub rules: Rules,
+    /// How connections are encrypted; `None` for a door on loopback without it.
+    pub server: Option<Arc<ServerConfig>>,
+    /// Who decides whether client certificates are genuine; without one, none is.
+    pub clients: Option<Verifier>,
+    /// Which tokens of an identity provider are for us.
+    pub jwt: Option<JwtOptions>,
+    /// Whether the tokens in the store are accepted.
+    pub accepts_tokens: bool,
+}
+
+/// Decides who is calling. Clones share it.
+#[derive(Clone)]
+pub struct Authority(Arc<Inner>);
+
+struct Inner {
+    clock: Clock,
+    tokens: Tokens,
+    standing: ArcSwap<Standing>,
+    keys: ArcSwap<KeySet>,
+    /// Grows with every swap and revocation.
+    generation: AtomicU64,
+    seen: Seen,
+    refusals: Refusals,
+    /// Rings when a token names a key that is not there.
+    wanted: Arc<Notify>,
+}
+
+impl Authority {
+    /// An authority that goes by `standing`, and by `tokens`.
+    #[must_use]
+    pub fn new(standing: Standing, tokens: Tokens, refusals: Refusals, clock: Clock) -> Self {
+        Self(Arc::new(Inner {
+            clock,
+            tokens,
+            standing: ArcSwap::from_pointee(standing),
+            keys: ArcSwap::default(),
+            generation: AtomicU64::new(0),
+            seen: Seen::new(),
+            refusals,
+            wanted: Arc::default(),
+        }))
+    }
+
+    /// Rings when a token names a key of the provider that is not there.
+    #[must_use]
+    pub fn wanted_keys(&self) -> Arc<Notify> {
+        Arc::clone(&self.0.wanted)
+    }
+
+    /// Counts a refusal, for the metrics and for the ledger.
+    pub(super) fn refused(&self, refused: &Refused) {
+        Metric::CallersRefused.add(&[("reason", refused.as_str())], 1);
+        match refused {
+            Refused::Missing | Refused::Invalid | Refused::Ended => {
+                self.0.refusals.count(Refusal::Unauthenticated);
+            }
+            Refused::Denied(Denied::OtherCustomer) => self.0.refusals.count(Refusal::OtherCustomer),
+            Refused::Unknown | Refused::Changed | Refused::Denied(_) => {
+                self.0.refusals.count(Refusal::NotPermitted);
+            }
+            Refused::Busy => {}
+        }
+    }
+
+    /// Goes by something else from now on, running calls too.
+    pub fn replace(&self, standing: Standing) {
+        self.0.standing.store(Arc::new(standing));
+        self.0.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes other keys of the identity provider.
+    pub fn replace_keys(&self, keys: KeySet) {
+        self.0.keys.store(Arc::new(keys));
+        self.0.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How a connection that is accepted now is encrypted.
+    pub(in crate::grpc) fn server(&self) -> Option<Arc<ServerConfig>> {
+        self.0.standing.load().server.clone()
+    }
+
+    pub(super) fn now(&self) -> UnixMillis {
+        self.0.clock.now()
+    }
+
+    /// Changes whenever what was found out before may not hold any more.
+    pub(super) fn generation(&self) -> u64 {
+        self.0.generation.load(Ordering::Acquire).wrapping_add(self.0.tokens.revocations())
+    }
+
+    /// Who holds the token in the headers; `None` if there is none.
+    pub(super) fn by_headers(
+        &self,
+        headers: &HeaderMap,
+        now: UnixMillis,
+    ) -> Result<Option<(Principal, Proof)>, Refused> {
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = given.next() else { return Ok(None) };
+        if given.next().is_some() {
+            return Err(Refused::Invalid);
+        }
+        let value = value.as_bytes();
+        let token = value
+            .split_at_checked(7)
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "))
+            .map(|(_, token)| token)
+            .ok_or(Refused::Invalid)?;
+        let proof = if token.starts_with(PREFIX.as_bytes()) {
+            let (id, hash) = TokenText::read(token).ok_or(Refused::Invalid)?;
+            Proof::Token(id, hash)
+        } else {
+            Proof::Provided(self.provided(token, now)?)
+        };
+        let principal = self.again(&proof, now)?;
+        if let Proof::Token(id, _) = &proof {
+            self.0.tokens.used(*id, now);
+        }
+        Ok(Some((principal, proof)))
+    }
+
+    /// What an identity provider's token says, if it holds.
+    fn provided(&self, token: &[u8], now: UnixMillis) -> Result<Arc<crate::identity::Verified>, Refused> {
+        let standing = self.0.standing.load();
+        let options = standing.jwt.as_ref().ok_or(Refused::Invalid)?;
+        let token = std::str::from_utf8(token).map_err(|_| Refused::Invalid)?;
+        let (digest, generation) = (digest(token.as_bytes()), self.0.generation.load(Ordering::Acquire));
+        let found = match self.0.seen.get(&digest, generation) {
+            Some(found) => found,
+            None if !self.0.seen.may_check() => return Err(Refused::Busy),
+            None => {
+                let found = verify(token, &self.0.keys.load(), options, now).map(Arc::new);
+                if found == Err(JwtError::Key) {
+                    self.0.wanted.notify_one();
+                }
+                self.0.seen.put(digest, generation, found.clone());
+                found
+            }
+        };
+        Ok(found?)
+    }
+
+    /// Who holds a certificate.
+    pub(super) fn by_certificate(
+        &self,
+        certificate: &ClientCertificate,
+        now: UnixMillis,
+    ) -> Result<Principal, Refused> {
+        let standing = self.0.standing.load();
+        // A CA that was taken away takes its certificates with it.
+        certificate.check(standing.clients.as_ref().ok_or(Refused::Ended)?, now)?;
+        let found = standing.rules.of_certificate(&certificate.names);
+        principal(found, Some(certificate.names.until))
+    }
+
+    /// Who has this proof, by what holds now.
+    pub(super) fn again(&self, proof: &Proof, now: UnixMillis) -> Result<Principal, Refused> {
+        let standing = self.0.standing.load();
+        match proof {
+            Proof::Certificate(certificate) => self.by_certificate(certificate, now),
+            Proof::Token(id, hash) => match standing.rules.of_token(*id, hash) {
+                RuleMatch::Nobody if standing.accepts_tokens => self.0.tokens.find(*id, hash, now),
+                RuleMatch::Nobody => Err(Refused::Invalid),
+                found @ (RuleMatch::One(..) | RuleMatch::Several) => principal(found, None),
+            },
+            Proof::Provided(verified) => {
+                let is_ours = standing.jwt.is_some() && self.0.keys.load().has(verified.key);
+                if !is_ours || now >= verified.until {
+                    return Err(Refused::Ended);
+                }
+                principal(standing.rules.of_claims(&verified.claims), Some(verified.until))
+            }
+        }
+    }
+}
+
+fn principal(found: RuleMatch, until: Option<UnixMillis>) -> Result<Principal, Refused> {
+    match found {
+        RuleMatch::One(name, role) => Ok(Principal { name, role, until }),
+        RuleMatch::Nobody | RuleMatch::Several => Err(Refused::Unknown),
+    }
+}

@@ -1,0 +1,293 @@
+//! Certificates, revocation lists, identities and tokens change while a collector runs: what is good is taken over
+//! without dropping a stream, what is bad changes nothing, and what was revoked ends also on a stream that runs.
+
+use std::process::Command;
+
+use rustix::process::Signal;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use usaged::grpc::client::{Channel, ClientTls, Code, Request, Status, Streaming, reason};
+use usaged::grpc::proto::admin::GetStatusRequest;
+use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
+use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
+use usaged::grpc::proto::ingest::{Event, SubmitRequest, SubmitStreamResponse};
+
+use crate::fault_daemon::{Daemon, until};
+use crate::identity_world::{Ca, IDENTITIES, Names, World, channel};
+
+fn refusal<T>(result: Result<T, Status>) -> (Code, String) {
+    match result {
+        Ok(_) => (Code::Ok, String::new()),
+        Err(status) => (status.code(), reason(&status).unwrap_or_default()),
+    }
+}
+
+fn ended() -> (Code, String) {
+    (Code::Unauthenticated, "CREDENTIAL_ENDED".to_owned())
+}
+
+async fn status(channel: &Channel) -> (Code, String) {
+    refusal(AdminServiceClient::new(channel.clone()).get_status(GetStatusRequest {}).await)
+}
+
+/// A stream of batches that is open.
+struct Stream {
+    batches: mpsc::Sender<SubmitRequest>,
+    answers: Streaming<SubmitStreamResponse>,
+}
+
+fn batch() -> SubmitRequest {
+    SubmitRequest {
+        batch_id: uuid::Uuid::new_v4().to_string(),
+        product: "vcenter".into(),
+        events: vec![Event { name: "vm.inventory".into(), ..Event::default() }],
+        ..SubmitRequest::default()
+    }
+}
+
+impl Stream {
+    async fn open(channel: &Channel) -> Self {
+        let (batches, sent) = mpsc::channel(1);
+        batches.send(batch()).await.unwrap();
+        let mut ingest = IngestServiceClient::new(channel.clone());
+        let answers = ingest.submit_stream(Request::new(ReceiverStream::new(sent))).await.unwrap();
+        let mut stream = Self { batches, answers: answers.into_inner() };
+        assert_eq!(stream.answer().await.0, Code::Ok);
+        stream
+    }
+
+    async fn answer(&mut self) -> (Code, String) {
+        refusal(self.answers.message().await.map(|answer| answer.expect("the stream has ended")))
+    }
+
+    /// Sends one more batch; what it comes to.
+    async fn goes_on(&mut self) -> (Code, String) {
+        // It may have been ended before the batch goes out.
+        let _ = self.batches.send(batch()).await;
+        self.answer().await
+    }
+}
+
+fn loads(daemon: &Daemon, result: &str) -> u64 {
+    let page = daemon.page("/metrics");
+    let line = format!("usaged_identity_loads_total{{result=\"{result}\"}} ");
+    page.lines().find_map(|text| text.strip_prefix(&line)).map_or(0, |n| n.parse().unwrap())
+}
+
+fn ok() -> (Code, String) {
+    (Code::Ok, String::new())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_cas_and_identities_are_swapped_without_dropping_a_stream() {
+    let world = World::new();
+    let daemon = world.place().start();
+    let mut stream = Stream::open(&channel(&daemon.grpc, &world.with(&world.sender("acme"))).await).await;
+
+    // Another certificate from another CA, for connections from now on; clients of both CAs.
+    let (other, before) = (Ca::new("other CA"), loads(&daemon, "loaded"));
+    let server = other.server();
+    world.put("pki/server.key", &server.key);
+    world.put("pki/server.pem", &server.certificate);
+    world.put("pki/ca.pem", &format!("{}{}", world.ca.pem, other.pem));
+    world.put("pki/ca.crl", &format!("{}{}", world.ca.revokes(&[], 30), other.revokes(&[], 30)));
+    daemon.signal(Signal::HUP);
+    until("the new certificate is taken over", || loads(&daemon, "loaded") > before);
+    let names = Names { uri: Some("spiffe://vendor.example/operator"), ..Names::default() };
+    let by_other = ClientTls { ca: Some(other.pem.clone().into_bytes()), ..world.with(&other.client(names)) };
+    assert_eq!(status(&channel(&daemon.grpc, &by_other).await).await, ok());
+    let by_old_ca = usaged::grpc::client::connect_with(&daemon.grpc, &world.tls()).await;
+    assert!(by_old_ca.is_err(), "a new connection sees the new certificate, which the old CA did not sign");
+    assert_eq!(stream.goes_on().await, ok(), "the stream that was open goes on");
+
+    // A mistake anywhere, and everything stays as it was.
+    let refused = loads(&daemon, "refused");
+    world.put(
+        "pki/identities.toml",
+        &format!("{IDENTITIES}\n[[identity]]\nname = \"all\"\nrole = \"operator\"\n"),
+    );
+    world.put("pki/server.pem", &world.ca.server().certificate);
+    daemon.signal(Signal::HUP);
+    until("the mistake is refused", || loads(&daemon, "refused") > refused);
+    assert_eq!(status(&channel(&daemon.grpc, &by_other).await).await, ok());
+    assert_eq!(stream.goes_on().await, ok());
+    let said = world.place().said();
+    assert!(
+        said.contains("it would be everybody") && said.contains("does not match the certificate"),
+        "{said}"
+    );
+
+    // Without a signal: the files are watched. The sender's rule is gone, and with it the stream.
+    let (before, only) =
+        (loads(&daemon, "loaded"), IDENTITIES.replace("vendor.example/customer", "vendor.example/c"));
+    world.put("pki/server.pem", &server.certificate);
+    world.put("pki/identities.toml", &only);
+    until("the change is noticed", || loads(&daemon, "loaded") > before);
+    assert_eq!(stream.goes_on().await, (Code::PermissionDenied, "IDENTITY_UNKNOWN".to_owned()));
+    assert_eq!(daemon.end(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_certificate_ends_a_stream_that_runs_and_opens_no_other() {
+    let world = World::new();
+    let daemon = world.place().start();
+    let names =
+        Names { uri: Some("spiffe://vendor.example/customer/acme"), serial: 4711, ..Names::default() };
+    let revoked = world.with(&world.ca.client(names));
+    let other = world.with(&world.sender("acme"));
+    let mut stream = Stream::open(&channel(&daemon.grpc, &revoked).await).await;
+    let mut quiet = Stream::open(&channel(&daemon.grpc, &revoked).await).await;
+    let mut goes_on = Stream::open(&channel(&daemon.grpc, &other).await).await;
+
+    let before = loads(&daemon, "loaded");
+    world.put("pki/ca.crl", &world.ca.revokes(&[4711], 30));
+    until("the revocation list is taken over", || loads(&daemon, "loaded") > before);
+    assert_eq!(stream.goes_on().await, ended());
+    assert_eq!(quiet.answer().await, ended(), "also where nothing is said, a few seconds later");
+    assert_eq!(goes_on.goes_on().await, ok());
+    // TLS 1.3 tells the client after its side of the handshake: by the connection or by the first call.
+    match usaged::grpc::client::connect_with(&daemon.grpc, &revoked).await {
+        Err(_) => {}
+        Ok(connected) => assert_ne!(status(&connected).await.0, Code::Ok),
+    }
+    assert_eq!(daemon.end(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_genuine_certificate_of_tls_1_3_opens_a_connection() {
+    let world = World::new();
+    let daemon = world.place().start();
+    let foreign = Ca::new("test CA");
+    let operator = Names { uri: Some("spiffe://vendor.example/operator"), ..Names::default() };
+    let over = Names { is_over: true, ..operator };
+    for pair in [foreign.client(operator), world.ca.client(over)] {
+        if let Ok(connected) = usaged::grpc::client::connect_with(&daemon.grpc, &world.with(&pair)).await {
+            assert_ne!(status(&connected).await.0, Code::Ok);
+        }
+    }
+    let clear = usaged::grpc::client::connect(&daemon.grpc).await;
+    if let Ok(connected) = clear {
+        assert_ne!(status(&connected).await.0, Code::Ok, "in clear");
+    }
+    // Python's own TLS, which knows the older ones.
+    let port = daemon.grpc.rsplit(':').next().unwrap();
+    let speak = |version: &str| {
+        let program = format!(
+            "import socket, ssl\nc = ssl.create_default_context(cafile={:?})\nc.set_alpn_protocols(['h2'])\n\
+             c.minimum_version = c.maximum_version = ssl.TLSVersion.{version}\n\
+             s = c.wrap_socket(socket.create_connection(('127.0.0.1', {port})), server_hostname='localhost')\n\
+             print(s.version(), s.selected_alpn_protocol())",
+            world.path("pki/ca.pem").display().to_string()
+        );
+        let output = Command::new("python3").args(["-c", &program]).output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(speak("TLSv1_3").0, "TLSv1.3 h2\n");
+    let (said, why) = speak("TLSv1_2");
+    assert!(said.is_empty() && why.contains("SSLError"), "{said} {why}");
+    assert_eq!(status(&channel(&daemon.grpc, &world.with(&world.operator())).await).await, ok());
+    let page = daemon.page("/metrics");
+    assert!(page.contains("usaged_connections_refused_total{reason=\"tls\"}"), "{page}");
+    for file in ["certificate", "client_ca", "client_crl"] {
+        let line = format!("usaged_certificate_expiry_seconds{{file=\"{file}\"}} ");
+        let left: f64 = page.lines().find_map(|text| text.strip_prefix(&line)).unwrap().parse().unwrap();
+        assert!(left > 20.0 * 86_400.0 && left < 400.0 * 86_400.0, "{file} {left}");
+    }
+    assert_eq!(daemon.end(), 0);
+}
+
+/// Every file below `dir`, read.
+fn all_bytes(dir: &std::path::Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all.extend(all_bytes(&path));
+        } else {
+            all.extend(std::fs::read(path).unwrap_or_default());
+        }
+    }
+    all
+}
+
+// covers: P1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_is_issued_used_listed_and_revoked_and_is_in_no_file() {
+    let world = World::new();
+    let daemon = world.place().start();
+    let run = |args: &[&str]| {
+        let flags = world.operator_flags();
+        let all =
+            args.iter().copied().chain(flags.iter().map(String::as_str)).chain(["--server", &daemon.grpc]);
+        crate::cli_run::usaged(all)
+    };
+    let file = world.path("acme.token").display().to_string();
+    let issue =
+        ["token", "issue", "--name", "gate", "--role", "sender", "--customer", "acme", "--out", &file];
+    let issued = run(&issue);
+    assert_eq!(issued.code, 0, "{}", issued.err);
+    let text = std::fs::read_to_string(&file).unwrap().trim().to_owned();
+    assert!(text.starts_with("usaged_") && !issued.out.contains(&text));
+    assert_eq!(run(&issue).code, 1, "it does not write over a token");
+
+    let tls = ClientTls { token: Some(text.clone()), ..world.tls() };
+    let mut stream = Stream::open(&channel(&daemon.grpc, &tls).await).await;
+    let listed = run(&["token", "list", "--json"]).json();
+    let token = &listed["tokens"][0];
+    assert_eq!((&token["name"], &token["role"]), (&"gate".into(), &"sender".into()));
+    assert_eq!((&token["issued_by"], &token["revoke_time"]), (&"ops".into(), &serde_json::Value::Null));
+    assert!(token["last_use_time"].is_string(), "{token}");
+
+    let changed = text.replace(char::is_numeric, "v");
+    let wrong = ClientTls { token: Some(changed.clone()), ..world.tls() };
+    let sent = IngestServiceClient::new(channel(&daemon.grpc, &wrong).await).submit(batch()).await;
+    let status = sent.unwrap_err();
+    assert_eq!(reason(&status).unwrap(), "CREDENTIAL_INVALID");
+    assert!(!format!("{status:?}").contains(&changed[10..]), "a credential is not quoted");
+
+    let id = token["id"].as_str().unwrap().to_owned();
+    assert_eq!(run(&["token", "revoke", &id]).code, 0);
+    assert_eq!(stream.goes_on().await, ended());
+    let mut again = IngestServiceClient::new(channel(&daemon.grpc, &tls).await);
+    assert_eq!(refusal(again.submit(batch()).await), ended());
+    assert_eq!(run(&["token", "revoke", "0000000000000000"]).code, 5);
+    assert_eq!(daemon.end(), 0);
+
+    // It stays revoked, and neither data nor log nor ledger have it.
+    let daemon = world.place().start();
+    let mut again = IngestServiceClient::new(channel(&daemon.grpc, &tls).await);
+    assert_eq!(refusal(again.submit(batch()).await), ended());
+    assert_eq!(daemon.end(), 0);
+    let bytes = all_bytes(&world.path("data"));
+    let log = std::fs::read(world.path("log")).unwrap();
+    for part in [&text[..], &text[7..], &text[20..60], &changed[7..]] {
+        let is_in = |bytes: &[u8]| bytes.windows(part.len()).any(|window| window == part.as_bytes());
+        assert!(!is_in(&bytes) && !is_in(&log), "a token was stored or logged");
+    }
+    assert!(bytes.windows(id.len()).count() > 1000, "there was something to search");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sender_that_names_another_customer_is_refused_and_that_is_on_the_ledger() {
+    let world = World::new();
+    let daemon = world.place().with(&["--set", "ledger.totals_every=1s"]).start();
+    let connected = channel(&daemon.grpc, &world.with(&world.sender("acme"))).await;
+    let named = |customer: &'static str| {
+        let mut request = Request::new(batch());
+        request.metadata_mut().insert("usaged-customer", customer.parse().unwrap());
+        request
+    };
+    let mut ingest = IngestServiceClient::new(connected);
+    let refused = refusal(ingest.submit(named("globex")).await);
+    assert_eq!(refused, (Code::PermissionDenied, "CUSTOMER_NOT_PERMITTED".to_owned()));
+    assert_eq!(refusal(ingest.submit(named("acme")).await), ok());
+    let ledger = || {
+        let flags = world.flags(&world.ca.client(Names { cn: Some("auditor"), ..Names::default() }));
+        let args = ["ledger", "tail", "--json", "--server", &daemon.grpc];
+        crate::cli_run::usaged(args.into_iter().chain(flags.iter().map(String::as_str))).out
+    };
+    until("the refusal is on the ledger", || ledger().contains("other_customer"));
+    let said = ledger();
+    assert!(!said.contains("globex"), "a name that a sender made up is not: {said}");
+    assert_eq!(daemon.end(), 0);
+}

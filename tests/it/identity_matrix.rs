@@ -1,0 +1,300 @@
+//! Every identity × every customer × every method, against a real collector under TLS: what the table here does not
+//! allow is refused. The table is written by hand and knows nothing of the collector's own.
+
+use std::collections::BTreeMap;
+
+use bytes::{Buf as _, BufMut as _, Bytes};
+use http::uri::PathAndQuery;
+use prost::Message as _;
+use tonic::client::Grpc;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataValue;
+use usaged::grpc::CUSTOMER_KEY;
+use usaged::grpc::client::{Channel, ClientTls, Code, Request, Status, reason};
+use usaged::grpc::proto::DESCRIPTORS;
+
+use crate::identity_world::{Names, World, channel};
+
+/// Bytes as they are.
+#[derive(Clone, Copy, Default)]
+struct Plain;
+
+impl Codec for Plain {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Plain {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, out: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        out.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Plain {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, input: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(input.copy_to_bytes(input.remaining())))
+    }
+}
+
+/// A text as the first field of a message.
+fn first_field(text: &str) -> Bytes {
+    let mut bytes = vec![0x0a, u8::try_from(text.len()).unwrap()];
+    bytes.extend_from_slice(text.as_bytes());
+    bytes.into()
+}
+
+/// What a call comes to: the code and the reason; OK if it was answered. A connection that made too many guesses is
+/// asked to go away, and the client opens another: what was lost on the way is called again.
+async fn call(channel: &Channel, path: &str, customer: Option<&str>, message: Bytes) -> (Code, String) {
+    for _ in 0..20 {
+        let called = call_once(channel, path, customer, message.clone()).await;
+        if called.0 == Code::Ok || !called.1.is_empty() {
+            return called;
+        }
+    }
+    panic!("{path} is not answered");
+}
+
+async fn call_once(channel: &Channel, path: &str, customer: Option<&str>, message: Bytes) -> (Code, String) {
+    let mut grpc = Grpc::new(channel.clone());
+    if grpc.ready().await.is_err() {
+        return (Code::Unavailable, String::new());
+    }
+    let mut request = Request::new(tokio_stream::iter([message]));
+    if let Some(customer) = customer {
+        request.metadata_mut().insert(CUSTOMER_KEY, MetadataValue::try_from(customer).unwrap());
+    }
+    let path: PathAndQuery = path.parse().unwrap();
+    let called = async {
+        let mut answers = grpc.streaming(request, path, Plain).await?.into_inner();
+        while answers.message().await?.is_some() {}
+        Ok::<(), Status>(())
+    };
+    match called.await {
+        Ok(()) => (Code::Ok, String::new()),
+        Err(status) => (status.code(), reason(&status).unwrap_or_default()),
+    }
+}
+
+/// The methods of the API, from its descriptors.
+fn methods() -> Vec<String> {
+    let set = prost_types::FileDescriptorSet::decode(DESCRIPTORS).unwrap();
+    let mut all = Vec::new();
+    for file in set.file.iter().filter(|file| !file.package().starts_with("google.")) {
+        for service in &file.service {
+            let name = |method: &prost_types::MethodDescriptorProto| {
+                format!("/{}.{}/{}", file.package(), service.name(), method.name())
+            };
+            all.extend(service.method.iter().map(name));
+        }
+    }
+    all
+}
+
+const SENDERS: &str = "sender relay";
+const DRAINERS: &str = "drainer";
+const OPERATORS: &str = "operator";
+const READERS: &str = "operator auditor";
+
+/// Who may call each method. A method that is not here makes the test fail: whoever adds one says who may call it.
+const MAY: &[(&str, &[&str], &str)] = &[
+    ("ingest.v1.IngestService", &["Submit", "SubmitStream"], SENDERS),
+    ("ingest.v1.IngestService", &["GetCollectionPlan"], "sender relay operator"),
+    ("drain.v1.DrainService", &["Pull", "StreamingPull", "Acknowledge", "ModifyAckDeadline"], DRAINERS),
+    ("drain.v1.DrainService", &["GetSubscription", "ListDeadLetters"], "drainer operator"),
+    (
+        "drain.v1.DrainService",
+        &["CreateSubscription", "ListSubscriptions", "DeleteSubscription", "Seek", "ReplayDeadLetters"],
+        OPERATORS,
+    ),
+    (
+        "admin.v1.AdminService",
+        &[
+            "SetParticipation",
+            "GetParticipation",
+            "ListParticipations",
+            "ImportParticipations",
+            "ListParticipationChanges",
+            "AcceptDictionary",
+            "CountParticipations",
+            "ReloadPolicy",
+            "ExplainEvent",
+            "ExplainBatch",
+            "ListStoredBatches",
+            "GetStatus",
+        ],
+        OPERATORS,
+    ),
+    ("admin.v1.AdminService", &["ReadPolicy"], READERS),
+    ("admin.v1.LedgerService", &["GetLedgerCheckpoint", "ListLedgerEntries", "ExportLedger"], READERS),
+    (
+        "admin.v1.KeyService",
+        &["GetKeyStatus", "RotateRootKey", "LookUpPseudonym", "CreateBridge", "ListBridges", "EraseBridge"],
+        OPERATORS,
+    ),
+    ("admin.v1.ErasureService", &["Erase", "GetErasure", "ListErasures"], OPERATORS),
+    ("admin.v1.BindingService", &["PreviewBinding", "GetBinding"], OPERATORS),
+    ("admin.v1.StoreService", &["Backup"], OPERATORS),
+    ("admin.v1.TokenService", &["IssueToken", "ListTokens", "RevokeToken"], OPERATORS),
+];
+
+/// The methods that name a subscription in the first field of their request.
+const OF_SUBSCRIPTION: &[&str] = &[
+    "Pull",
+    "StreamingPull",
+    "Acknowledge",
+    "ModifyAckDeadline",
+    "GetSubscription",
+    "ListDeadLetters",
+    "DeleteSubscription",
+    "Seek",
+    "ReplayDeadLetters",
+];
+
+fn expected() -> BTreeMap<String, &'static str> {
+    let mut all = BTreeMap::new();
+    for (service, methods, roles) in MAY {
+        for method in *methods {
+            assert!(
+                all.insert(format!("/usaged.{service}/{method}"), *roles).is_none(),
+                "{method} is there twice"
+            );
+        }
+    }
+    all
+}
+
+/// A caller of the matrix.
+struct Caller {
+    name: &'static str,
+    /// Its role; empty for one that is nobody.
+    role: &'static str,
+    /// The customers that it may act for; of an operator any.
+    customers: &'static [&'static str],
+    channel: Channel,
+}
+
+async fn callers(world: &World, address: &str) -> Vec<Caller> {
+    let client = |names: Names<'_>| world.with(&world.ca.client(names));
+    let token = |args: &[&str]| {
+        let flags = world.operator_flags();
+        let flags = flags.iter().map(String::as_str);
+        let args = ["token", "issue", "--name", "t"].into_iter().chain(args.iter().copied());
+        let ended = crate::cli_run::usaged(args.chain(flags).chain(["--server", address]));
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        ClientTls { token: Some(ended.out.trim().to_owned()), ..world.tls() }
+    };
+    let relay = Names { dns: Some("relay.vendor.example"), ..Names::default() };
+    let drainer = Names { cn: Some("improve-job"), ..Names::default() };
+    let auditor = Names { cn: Some("auditor"), ..Names::default() };
+    let stranger = Names { cn: Some("stranger"), ..Names::default() };
+    let both = ClientTls { token: token(&["--role", "auditor"]).token, ..world.with(&world.operator()) };
+    let made: [(&str, &str, &[&str], ClientTls); 12] = [
+        ("sender", "sender", &["acme"], world.with(&world.sender("acme"))),
+        ("relay", "relay", &["acme", "globex"], client(relay)),
+        ("drainer", "drainer", &[], client(drainer)),
+        ("operator", "operator", &["acme", "globex", "initech"], world.with(&world.operator())),
+        ("auditor", "auditor", &[], client(auditor)),
+        ("token of a sender", "sender", &["globex"], token(&["--role", "sender", "--customer", "globex"])),
+        (
+            "token of a drainer",
+            "drainer",
+            &[],
+            token(&["--role", "drainer", "--subscription", "improve-job"]),
+        ),
+        // Where there is both, the token says who it is: an operator's certificate adds nothing to it.
+        ("auditor over an operator's connection", "auditor", &[], both),
+        ("stranger with a genuine certificate", "", &[], client(stranger)),
+        (
+            "made-up token",
+            "",
+            &[],
+            ClientTls { token: Some(format!("usaged_{}", "0".repeat(71))), ..world.tls() },
+        ),
+        ("no token at all", "", &[], ClientTls { token: Some("letmein".to_owned()), ..world.tls() }),
+        ("nobody", "", &[], world.tls()),
+    ];
+    let mut all = Vec::new();
+    for (name, role, customers, tls) in made {
+        all.push(Caller { name, role, customers, channel: channel(address, &tls).await });
+    }
+    all
+}
+
+#[test]
+fn the_table_says_of_every_method_who_may_call_it() {
+    let (found, expected) = (methods(), expected());
+    for method in &found {
+        assert!(expected.contains_key(method), "nobody has said who may call {method}: add it to MAY");
+    }
+    assert_eq!(found.len(), expected.len(), "the table has methods that there are not");
+}
+
+// covers: P7
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_identity_does_what_its_role_its_customer_or_its_subscription_does_not_allow() {
+    let world = World::new();
+    let daemon = world.place().start();
+    let (mut asked, mut allowed) = (0_u32, 0_u32);
+    for caller in callers(&world, &daemon.grpc).await {
+        for (path, roles) in expected() {
+            let method = path.rsplit('/').next().unwrap().to_owned();
+            let has_role = roles.split(' ').any(|role| role == caller.role);
+            let of_customer = path.starts_with("/usaged.ingest.");
+            let of_subscription = OF_SUBSCRIPTION.contains(&method.as_str());
+            let subscriptions: &[&str] = if of_subscription { &["improve-job", "other-job"] } else { &[""] };
+            // None, each that there is, one that is not valid.
+            for customer in [None, Some("acme"), Some("globex"), Some("initech"), Some("not a customer")] {
+                for subscription in subscriptions {
+                    let message = if of_subscription { first_field(subscription) } else { Bytes::new() };
+                    let (code, reason) = call(&caller.channel, &path, customer, message).await;
+                    let what = format!(
+                        "{} {path} as {customer:?} of {subscription}: {code:?} {reason}",
+                        caller.name
+                    );
+                    let is_own = match (customer, caller.role) {
+                        (None, "sender") => true,
+                        (None, _) => false,
+                        (Some(customer), _) => caller.customers.contains(&customer),
+                    };
+                    let may = has_role
+                        && (!of_customer || is_own)
+                        && (!of_subscription || caller.role == "operator" || *subscription == "improve-job");
+                    let is_refused = matches!(code, Code::Unauthenticated | Code::PermissionDenied);
+                    assert_eq!(is_refused, !may, "{what}");
+                    if caller.role.is_empty() {
+                        let expected = if caller.name.starts_with("stranger") {
+                            (Code::PermissionDenied, "IDENTITY_UNKNOWN")
+                        } else if caller.name == "nobody" {
+                            (Code::Unauthenticated, "CREDENTIAL_MISSING")
+                        } else {
+                            (Code::Unauthenticated, "CREDENTIAL_INVALID")
+                        };
+                        assert_eq!((code, reason.as_str()), expected, "{what}");
+                    }
+                    asked += 1;
+                    allowed += u32::from(may);
+                }
+            }
+        }
+    }
+    assert!(asked > 3_000 && allowed > 300, "{asked} {allowed}");
+    assert_eq!(daemon.end(), 0);
+}
