@@ -6,5 +6,5 @@ mod pages;
 mod serve;
 
 pub use exposition::{Exposition, InstallError};
-pub use pages::{Readiness, pages};
+pub use pages::{Readiness, pages, scraped_pages};
 pub use serve::{Options, serve};

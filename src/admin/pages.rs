@@ -54,12 +54,18 @@ impl Readiness {
 
 /// The pages of a collector that is as `readiness` says.
 pub fn pages(exposition: Exposition, readiness: watch::Receiver<Readiness>) -> Router {
+    scraped_pages(exposition, readiness).route("/", get(async || Html(INDEX)))
+}
+
+/// Those of them that a machine reads, and other machines may: nothing can be changed through them.
+pub fn scraped_pages(exposition: Exposition, readiness: watch::Receiver<Readiness>) -> Router {
     Router::new()
-        .route("/", get(async || Html(INDEX)))
         .route("/livez", get(async || (TEXT, "alive\n")))
         .route("/readyz", get(async move || ready(*readiness.borrow())))
         .route("/metrics", get(async move || (PROMETHEUS, exposition.render())))
-        .fallback(async || (StatusCode::NOT_FOUND, TEXT, "no such page; / lists them\n"))
+        .fallback(async || {
+            (StatusCode::NOT_FOUND, TEXT, "no such page; there are /livez, /readyz and /metrics\n")
+        })
 }
 
 fn ready(readiness: Readiness) -> Response {
@@ -114,5 +120,22 @@ mod tests {
         let (_, metrics) = get(&pages, "/metrics").await;
         assert!(metrics.contains("# TYPE usaged_events_received_total counter"), "{metrics}");
         assert_eq!(get(&pages, "/etc/passwd").await.0, StatusCode::NOT_FOUND);
+    }
+
+    #[tokio::test]
+    async fn what_other_machines_may_read_is_three_pages_that_change_nothing() {
+        let (_collector, readiness) = watch::channel(Readiness::Ready);
+        let pages = scraped_pages(Exposition::detached(), readiness);
+        for page in ["/livez", "/readyz", "/metrics"] {
+            assert_eq!(get(&pages, page).await.0, StatusCode::OK);
+            for method in ["POST", "PUT", "DELETE", "PATCH"] {
+                let request = Request::builder().method(method).uri(page).body(Body::empty()).unwrap();
+                let refused = pages.clone().oneshot(request).await.unwrap().status();
+                assert_eq!(refused, StatusCode::METHOD_NOT_ALLOWED, "{method} {page}");
+            }
+        }
+        for page in ["/", "/console", "/debug", "/metrics/", "/../metrics"] {
+            assert_eq!(get(&pages, page).await.0, StatusCode::NOT_FOUND, "{page}");
+        }
     }
 }

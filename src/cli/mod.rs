@@ -2,6 +2,7 @@
 //! end (`exit`), what they show (`output`), the way to a collector (`connect`) and the text forms of
 //! events (`event_text`) and batches (`batch_text`).
 
+mod admin_page;
 mod batch_text;
 mod child;
 mod connect;
@@ -11,6 +12,7 @@ mod drain;
 mod erase;
 mod event_text;
 mod exit;
+mod health;
 mod keys;
 mod ledger;
 mod load;
@@ -91,6 +93,8 @@ enum Command {
     Ledger(ledger::LedgerArgs),
     /// Look into a store, check it, back it up and restore it.
     Store(store::StoreArgs),
+    /// Ask whether a collector lives and is ready: the probe of a container.
+    Health(health::HealthArgs),
     /// A door whose handler does nothing: what `load` measures the floor with.
     #[command(hide = true)]
     FloorDoor,
@@ -114,6 +118,7 @@ fn run(command: Command, out: Output) -> Result<(), Failure> {
         Command::Serve(args) => args.run(out),
         Command::Policy(args) => args.run(out),
         Command::Store(args) => args.run(out),
+        Command::Health(args) => args.run(out),
         Command::Ledger(args) => args.run(out),
         Command::Load(args) => args.run(out),
         Command::FloorDoor => load::floor_door(),

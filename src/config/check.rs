@@ -68,6 +68,23 @@ fn listeners(settings: &Settings, source: &mut Source<'_>) {
         let remedy = "choose another port for one of them";
         source.report("admin.listen", "grpc.listen has the same address and port", remedy);
     }
+    if let Some(metrics) = settings.metrics.listen {
+        metrics_listener(metrics, [("grpc.listen", grpc), ("admin.listen", admin)], source);
+    }
+}
+
+fn metrics_listener(metrics: SocketAddr, others: [(&str, SocketAddr); 2], source: &mut Source<'_>) {
+    if metrics.ip().is_unspecified() {
+        let what = format!("{metrics} is every interface of this machine, also those that customers reach");
+        let remedy = "name the address of the interface that Prometheus scrapes on, or leave the key out";
+        source.report("metrics.listen", what, remedy);
+    }
+    for (name, other) in others {
+        if same(metrics, other) {
+            let remedy = "choose another port for one of them";
+            source.report("metrics.listen", format!("{name} has the same address and port"), remedy);
+        }
+    }
 }
 
 fn same(a: SocketAddr, b: SocketAddr) -> bool {

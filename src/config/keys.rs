@@ -159,6 +159,18 @@ keys! {
 }
 
 keys! {
+    /// A door of its own for Prometheus, where it scrapes from another machine: /metrics, /livez and /readyz,
+    /// read-only, as plain HTTP. What is there names subscriptions and programs, and no customer, unless an
+    /// operator asked for that.
+    MetricsKeys "metrics" {
+        /// The address, which may be reached from other machines: let only those who scrape reach it (a
+        /// firewall, a network policy). Name the interface's own address; 0.0.0.0 and [::] are refused.
+        /// When not set: metrics are on the admin port only.
+        listen: Option<SocketAddr> = None;
+    }
+}
+
+keys! {
     /// How requests are decided.
     IngestKeys "ingest" {
         /// Customers whose participation and keys are kept in memory, about 2 KiB each. Any other costs one
@@ -300,6 +312,8 @@ pub struct Settings {
     pub jwt: JwtKeys,
     /// `[admin]`.
     pub admin: AdminKeys,
+    /// `[metrics]`.
+    pub metrics: MetricsKeys,
     /// `[ingest]`.
     pub ingest: IngestKeys,
     /// `[keys]`.
@@ -334,6 +348,7 @@ impl Settings {
         IdentityKeys::PATH,
         JwtKeys::PATH,
         AdminKeys::PATH,
+        MetricsKeys::PATH,
         IngestKeys::PATH,
         PseudonymKeys::PATH,
         StoreKeys::PATH,
@@ -352,6 +367,7 @@ impl Settings {
             identity: read!(source, root, IdentityKeys, &[]),
             jwt: read!(source, root, JwtKeys, &[]),
             admin: read!(source, root, AdminKeys, &[]),
+            metrics: read!(source, root, MetricsKeys, &[]),
             ingest: read!(source, root, IngestKeys, &[]),
             keys: read!(source, root, PseudonymKeys, &[]),
             store: read!(source, root, StoreKeys, &[]),

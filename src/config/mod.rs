@@ -25,8 +25,8 @@ use toml::de::DeTable;
 
 pub use identities::{Identities, KeysFrom, TlsFiles};
 pub use keys::{
-    AdminKeys, DrainKeys, GrpcKeys, IdentityKeys, IngestKeys, JwtKeys, LedgerKeys, LogKeys, PseudonymKeys,
-    RootKeys, Settings, ShutdownKeys, StoreKeys, TlsKeys,
+    AdminKeys, DrainKeys, GrpcKeys, IdentityKeys, IngestKeys, JwtKeys, LedgerKeys, LogKeys, MetricsKeys,
+    PseudonymKeys, RootKeys, Settings, ShutdownKeys, StoreKeys, TlsKeys,
 };
 pub use problem::Problem;
 pub use resolve::{Config, RootKeySource};

@@ -39,6 +39,8 @@ pub struct Config {
     pub grpc_listen: std::net::SocketAddr,
     /// The HTTP address, a loopback address.
     pub admin_listen: std::net::SocketAddr,
+    /// The HTTP address of metrics alone, where other machines scrape them.
+    pub metrics_listen: Option<std::net::SocketAddr>,
     /// The gRPC door.
     pub grpc: grpc::Options,
     /// Admission.
@@ -74,6 +76,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
         identities: identities(settings),
         grpc_listen: settings.grpc.listen,
         admin_listen: settings.admin.listen,
+        metrics_listen: settings.metrics.listen,
         grpc: grpc_options(settings),
         ingest: ingest::Options {
             level_caps: settings.ingest.level_caps.clone(),

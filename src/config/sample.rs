@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::keys::{
     AdminKeys, AmendKeys, DrainKeys, GrpcKeys, IdentityKeys, IngestKeys, JwtKeys, LedgerKeys, LogKeys,
-    PseudonymKeys, RootKeys, ShutdownKeys, StoreKeys, TlsKeys,
+    MetricsKeys, PseudonymKeys, RootKeys, ShutdownKeys, StoreKeys, TlsKeys,
 };
 use super::table::KeyDoc;
 
@@ -26,6 +26,7 @@ pub fn sample() -> String {
     section(&mut text, IdentityKeys::PATH, IdentityKeys::ABOUT, &IdentityKeys::docs());
     section(&mut text, JwtKeys::PATH, JwtKeys::ABOUT, &JwtKeys::docs());
     section(&mut text, AdminKeys::PATH, AdminKeys::ABOUT, &AdminKeys::docs());
+    section(&mut text, MetricsKeys::PATH, MetricsKeys::ABOUT, &MetricsKeys::docs());
     section(&mut text, IngestKeys::PATH, IngestKeys::ABOUT, &IngestKeys::docs());
     section(&mut text, PseudonymKeys::PATH, PseudonymKeys::ABOUT, &PseudonymKeys::docs());
     section(&mut text, StoreKeys::PATH, StoreKeys::ABOUT, &StoreKeys::docs());
@@ -48,7 +49,7 @@ fn section(text: &mut String, path: &str, about: &[&str], docs: &[KeyDoc]) {
         let name = doc.name;
         let _ = match &doc.default {
             Some(default) => writeln!(text, "{name} = {default}"),
-            None => writeln!(text, "# {name} = \"/a/path\""),
+            None => writeln!(text, "# {name} = {}", doc.example),
         };
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct KeyDoc {
     pub lines: &'static [&'static str],
     /// How its default is written; `None` for a key that is not set by default.
     pub default: Option<String>,
+    /// What the sample shows for a key that is not set by default.
+    pub example: &'static str,
 }
 
 /// Everything that values are read from, and the mistakes found so far.
@@ -200,6 +202,7 @@ macro_rules! keys {
                     name: stringify!($key),
                     lines: &[$($doc),+],
                     default: default.$key.write(),
+                    example: <$kind as KeyValue>::EXAMPLE,
                 },)+]
             }
 

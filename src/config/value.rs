@@ -15,6 +15,9 @@ pub trait KeyValue: Clone {
     /// How it is written, with an example: what a remedy says.
     const FORM: &'static str;
 
+    /// What the sample shows where a key is not set by default.
+    const EXAMPLE: &'static str = "\"/a/path\"";
+
     /// Reads it; `None` if the value is of another form.
     fn read(value: &DeValue<'_>) -> Option<Self>;
 
@@ -228,6 +231,7 @@ impl KeyValue for Vec<String> {
 
 impl KeyValue for SocketAddr {
     const FORM: &'static str = "an address and a port, such as \"127.0.0.1:7171\"";
+    const EXAMPLE: &'static str = "\"192.0.2.1:7173\"";
 
     fn read(value: &DeValue<'_>) -> Option<Self> {
         value.as_str()?.parse().ok()
@@ -240,6 +244,7 @@ impl KeyValue for SocketAddr {
 
 impl<T: KeyValue> KeyValue for Option<T> {
     const FORM: &'static str = T::FORM;
+    const EXAMPLE: &'static str = T::EXAMPLE;
 
     fn read(value: &DeValue<'_>) -> Option<Self> {
         T::read(value).map(Some)

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::key_mode::exposed;
 use crate::ledger::{KeyFault, LedgerKey};
 
 /// A key is 64 digits and a line end; whatever is longer is not a key.
@@ -83,8 +84,9 @@ pub(super) fn get(path: &Path, ledger: &Path, accept_break: bool) -> Result<Ledg
 fn read(file: File, path: &Path) -> Result<LedgerKey, LedgerKeyError> {
     let failed = |source| LedgerKeyError::File { what: "reading", path: path.to_owned(), source };
     let not_a_key = |cause| LedgerKeyError::NotAKey { path: path.to_owned(), cause };
-    let mode = file.metadata().map_err(failed)?.mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let metadata = file.metadata().map_err(failed)?;
+    let mode = metadata.mode() & 0o777;
+    if exposed(metadata.uid(), rustix::process::geteuid().as_raw(), mode) != 0 {
         return Err(LedgerKeyError::Exposed { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(String::new());

@@ -17,6 +17,7 @@ mod process;
 mod pump;
 mod reload;
 mod root_key;
+mod scraped;
 mod sums;
 
 use std::io::Write as _;
@@ -41,6 +42,7 @@ use self::identities::{IdentitySource, Prepared};
 use self::ledger::Keeper;
 use self::next_key::KeyFiles;
 use self::reload::PolicySource;
+use self::scraped::Scraped;
 use crate::admin::{self, Exposition, Readiness};
 use crate::amend::{self, Amend};
 use crate::config::Config;
@@ -88,12 +90,15 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let identities = Prepared::load(config.identities.as_ref(), &clock).map_err(DaemonError::Identities)?;
     let grpc_listener = listen(config.grpc_listen, config.identities.is_some()).await?;
     let admin_listener = listen(config.admin_listen, false).await?;
-    let addresses = (local(&grpc_listener)?, local(&admin_listener)?);
+    let metrics_listener = scraped::listen(config.metrics_listen).await?;
+    let mut addresses = vec![("grpc", local(&grpc_listener)?), ("admin", local(&admin_listener)?)];
 
     // Liveness and metrics are served while the store opens.
     let (readiness, watched) = watch::channel(Readiness::Starting);
-    let pages = admin::pages(exposition.clone(), watched);
     let close_admin = CancellationToken::new();
+    let scraped = Scraped::serve(metrics_listener, &exposition, &watched, &close_admin);
+    addresses.extend(scraped.address().map(|address| ("metrics", address)));
+    let pages = admin::pages(exposition.clone(), watched);
     let mut admin_limits = admin::Options::default();
     let wanted = Doors { grpc: config.grpc.max_connections, admin: admin_limits.max_connections };
     let fit = Doors::that_fit(wanted);
@@ -167,7 +172,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
 
     health.set(true).await;
     readiness.send_replace(Readiness::Ready);
-    announce(addresses);
+    announce(&addresses);
 
     let end = until_the_end(signals, &policy, &identities, store.fatal(), &mut keeper).await;
 
@@ -194,6 +199,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     store.close().await;
     close_admin.cancel();
     let _ = admin.await;
+    scraped.closed().await;
     tracing::info!("ended");
     Ok(())
 }
@@ -256,11 +262,13 @@ async fn open_store(config: &Config, key_files: KeyFiles, clock: &Clock) -> Resu
 }
 
 /// Says where it listens: to the log, and in one line to the program that started it.
-fn announce((grpc, admin): (SocketAddr, SocketAddr)) {
-    tracing::info!(%grpc, %admin, version = env!("CARGO_PKG_VERSION"), "ready");
+fn announce(addresses: &[(&str, SocketAddr)]) {
+    let listens: Vec<String> = addresses.iter().map(|(door, at)| format!("{door}={at}")).collect();
+    let listens = listens.join(" ");
+    tracing::info!(listens, version = env!("CARGO_PKG_VERSION"), "ready");
     let mut out = std::io::stdout().lock();
     // Nobody may be reading; the log has said it too.
-    let _ = writeln!(out, "usaged ready grpc={grpc} admin={admin}").and_then(|()| out.flush());
+    let _ = writeln!(out, "usaged ready {listens}").and_then(|()| out.flush());
 }
 
 /// Serves until a signal asks for the end, or the store or the ledger fails.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::key_mode::exposed;
 use crate::config::{ROOT_KEY_VARIABLE, RootKeySource};
 use crate::sanitize::{KeyError, RootKey};
 
@@ -130,11 +131,12 @@ fn read(file: File, path: &Path) -> Result<RootKey, RootKeyError> {
         return Err(RootKeyError::NotAFile { path: path.to_owned() });
     }
     let owner = metadata.uid();
-    if ![0, rustix::process::geteuid().as_raw()].contains(&owner) {
+    let me = rustix::process::geteuid().as_raw();
+    if ![0, me].contains(&owner) {
         return Err(RootKeyError::Foreign { path: path.to_owned(), owner });
     }
     let mode = metadata.mode() & 0o777;
-    if mode & 0o077 != 0 {
+    if exposed(owner, me, mode) != 0 {
         return Err(RootKeyError::Exposed { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(String::new());

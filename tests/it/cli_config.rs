@@ -79,6 +79,11 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[grpc]\nlisten = \"[::]:0\"", 2, "grpc.listen", "nobody is asked who they are"),
     ("[admin]\nlisten = \"192.0.2.1:80\"", 2, "admin.listen", "listen on 127.0.0.1"),
     ("[admin]\nlisten = \"127.0.0.1:7171\"", 2, "admin.listen", "choose another port"),
+    ("[metrics]\nlisten = \"0.0.0.0:7173\"", 2, "metrics.listen", "every interface"),
+    ("[metrics]\nlisten = \"[::]:7173\"", 2, "metrics.listen", "that Prometheus scrapes on"),
+    ("[metrics]\nlisten = \"127.0.0.1:7171\"", 2, "metrics.listen", "grpc.listen has the same"),
+    ("[metrics]\nlisten = \"127.0.0.1:7172\"", 2, "metrics.listen", "admin.listen has the same"),
+    ("[metrics]\nlisten = \"localhost\"", 2, "metrics.listen", "an address and a port"),
     ("[grpc]\nmax_connections = 8", 0, "grpc.max_connections_per_peer", "at most grpc.max_connections"),
     (
         "[grpc]\nrequest_memory = \"8MiB\"",

@@ -57,6 +57,7 @@ const COMMANDS: &[&str] = &[
     "store backup",
     "store personal",
     "store restore",
+    "health",
 ];
 
 #[test]

@@ -18,6 +18,7 @@ pub const SOON: Duration = Duration::from_secs(30);
 pub struct Place {
     pub data: PathBuf,
     pub log: PathBuf,
+    program: PathBuf,
     args: Vec<String>,
     wrapper: Vec<String>,
 }
@@ -25,7 +26,14 @@ pub struct Place {
 impl Place {
     /// Data in `dir/data`, the log in `dir/log`.
     pub fn new(dir: &Path) -> Self {
-        Self { data: dir.join("data"), log: dir.join("log"), args: Vec::new(), wrapper: Vec::new() }
+        let program = env!("CARGO_BIN_EXE_usaged").into();
+        Self { data: dir.join("data"), log: dir.join("log"), program, args: Vec::new(), wrapper: Vec::new() }
+    }
+
+    /// The same with a copy of the program, for a user who does not reach the original.
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
+        self
     }
 
     /// The same with more arguments of `usaged serve`.
@@ -44,7 +52,7 @@ impl Place {
     pub fn spawn(&self) -> Starting {
         let log = OpenOptions::new().create(true).append(true).open(&self.log).unwrap();
         let data = self.data.display().to_string();
-        let program = env!("CARGO_BIN_EXE_usaged").to_owned();
+        let program = self.program.display().to_string();
         let serve =
             ["serve", "--data-dir", &data, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
         let words: Vec<String> = self.wrapper.iter().cloned().chain([program]).collect();

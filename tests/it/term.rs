@@ -129,7 +129,7 @@ async fn term_under_load_stores_exactly_what_it_answers() {
 
 /// An HTTP/2 connection with a request that has begun and does not go on: the collector has to wait
 /// for it.
-async fn half_sent_request(grpc: &str) -> tokio::net::TcpStream {
+pub async fn half_sent_request(grpc: &str) -> tokio::net::TcpStream {
     let mut stream = tokio::net::TcpStream::connect(grpc).await.unwrap();
     stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
     let path = "/usaged.ingest.v1.IngestService/Submit";

@@ -1,10 +1,9 @@
 //! The collector's own histograms, read from its admin port: how many records share a sync, and how
 //! long a sync takes.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::time::Duration;
 
+use crate::cli::admin_page;
 use crate::observe::Metric;
 
 /// A histogram without labels, as `/metrics` shows it.
@@ -22,12 +21,8 @@ pub(super) struct Scrape(String);
 impl Scrape {
     /// Reads the metrics; `None` if they cannot be had.
     pub fn read(admin: &str) -> Option<Self> {
-        let mut stream = TcpStream::connect(admin).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        write!(stream, "GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n").ok()?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).ok()?;
-        Some(Self(text))
+        let page = admin_page::read(admin, "/metrics", Duration::from_secs(5)).ok()?;
+        Some(Self(page.body))
     }
 
     pub fn histogram(&self, metric: Metric) -> Histogram {
