@@ -11,10 +11,10 @@ CARGO := cargo
 FLAGS := --release --locked
 BIN   := $(CARGO_TARGET_DIR)/release/usaged
 
-.PHONY: help setup build demo test lint doc bench detectors load soak kills fuzz look clean
+.PHONY: help setup build demo test lint doc bench detectors load soak kills fuzz look deb deploy-check deploy-boot clean
 
 help: ## Show this list.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/'
 
 setup: ## Install what is missing: a C++ compiler and libclang for RocksDB, Python and strace for two tests.
 	@deploy/setup.sh
@@ -60,6 +60,15 @@ fuzz: setup ## Fuzz every target for a minute, or TARGET for SECONDS; the table 
 
 look: build ## Check the published dictionary in a real browser (Chromium): no page is wider than a phone.
 	deploy/publish-look.sh $(BIN)
+
+deb: build ## Make the Debian package of the program; its path is the last line.
+	@deploy/debian/build.sh $(BIN) $(CARGO_TARGET_DIR)/deb
+
+deploy-check: setup ## The part of the tests that is about unit, package, container, manifests, scripts and documents.
+	$(CARGO) test $(FLAGS) --test it -- unit_file:: debian_package:: container_image:: kubernetes:: documents:: probes::
+
+deploy-boot: build ## Boot a Debian with systemd in a container of its own, install the package, and use it (as root; fetches 100 MB).
+	deploy/boot.sh $$(deploy/debian/build.sh $(BIN) $(CARGO_TARGET_DIR)/deb)
 
 clean: ## Remove what was built. The next build compiles RocksDB again.
 	rm -rf $(CARGO_TARGET_DIR)

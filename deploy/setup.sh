@@ -10,6 +10,11 @@ compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null || missing+=(libclang-d
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || missing+=(python3 python3-venv)
 # The test of a disk that fails a sync injects the error with strace.
 command -v strace >/dev/null || missing+=(strace)
+# The tests of what is deployed: systemd rates the unit, dpkg makes the package, shellcheck reads the scripts.
+command -v systemd-analyze >/dev/null || missing+=(systemd)
+command -v dpkg-shlibdeps >/dev/null || missing+=(dpkg-dev)
+command -v shellcheck >/dev/null || missing+=(shellcheck)
+[ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 
 sudo=()
 [ "$(id -u)" = 0 ] || sudo=(sudo)

@@ -12,7 +12,7 @@ use crate::fault_daemon::Place;
 use crate::fault_load::set_up;
 
 const REMEDY: &str = "this test needs python3 with venv (deploy/setup.sh installs it) and the packages of \
-                      tests/python/requirements.txt from the Python package index: check the network, or point \
+                      tests/python from the Python package index: check the network, or point \
                       PIP_INDEX_URL or PIP_FIND_LINKS at a mirror that has them";
 
 /// The part of the repository that is called `name`.
@@ -28,12 +28,17 @@ fn run(command: &mut Command, remedy: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Python with the packages of tests/python/requirements.txt, in a virtual environment of its own
-/// under the target directory: made once for each list of packages.
+/// Python with the packages that the clients need.
 pub fn python() -> PathBuf {
-    let list = repository("tests/python/requirements.txt");
+    python_of("tests/python/requirements.txt", "python-client")
+}
+
+/// Python with the packages of a list, in a virtual environment called `name` under the target
+/// directory: made once for each list of packages.
+pub fn python_of(list: &str, name: &str) -> PathBuf {
+    let list = repository(list);
     let wanted = std::fs::read(&list).unwrap();
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-client");
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&home).unwrap();
     // Two test runs may share a target directory.
     let lock = File::create(home.join("lock")).unwrap();

@@ -3,6 +3,7 @@
 //! for its directory, keys that root hands over, no capabilities, no new privileges.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -195,15 +196,15 @@ fn confined() -> Confined {
     for (made, owner, mode) in [(&state, USER, 0o700), (&keys, 0, 0o550), (&bin, 0, 0o755)] {
         std::fs::create_dir(made).unwrap();
         chown(made, Some(owner), Some(USER)).unwrap();
-        std::fs::set_permissions(made, PermissionsExt::from_mode(mode)).unwrap();
+        std::fs::set_permissions(made, Permissions::from_mode(mode)).unwrap();
     }
-    std::fs::set_permissions(&home, PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(&home, Permissions::from_mode(0o755)).unwrap();
     // An access list for the unit's user shows as the right of the group, and the owner stays root.
     for (name, digit) in [("keys_root", "1a"), ("keys_ledger", "2b")] {
         let file = keys.join(name);
         std::fs::write(&file, digit.repeat(32)).unwrap();
         chown(&file, Some(0), Some(USER)).unwrap();
-        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o440)).unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o440)).unwrap();
     }
     let program = bin.join("usaged");
     std::fs::copy(env!("CARGO_BIN_EXE_usaged"), &program).unwrap();
