@@ -55,7 +55,7 @@ usaged ($version) unstable; urgency=medium
 
   * What changed is in README.md and the CHANGELOG.md of the source.
 
- -- The usaged developers <usaged@localhost>  $(stamp '+%a, %d %b %Y %H:%M:%S +0000')
+ -- The usaged developers <usaged@maintainers.invalid>  $(stamp '+%a, %d %b %Y %H:%M:%S +0000')
 CHANGES
 gzip -9n "$work/changelog"
 put 0644 "$work/changelog.gz" "$doc/changelog.gz"

@@ -118,8 +118,8 @@ fn the_last_stage_runs_as_nobody_on_a_read_only_root_and_probes_itself() {
     // Keys as Kubernetes mounts them: root's, readable by the pod's group.
     let keys = root.join("etc/usaged/keys");
     std::fs::create_dir(&keys).unwrap();
-    for (name, digit) in [("root", "1a"), ("ledger", "2b")] {
-        std::fs::write(keys.join(name), digit.repeat(32)).unwrap();
+    for (name, digits) in [("root", "0ab1"), ("ledger", "0ab2")] {
+        std::fs::write(keys.join(name), digits.repeat(16)).unwrap();
         chown(keys.join(name), Some(0), Some(USER)).unwrap();
         std::fs::set_permissions(keys.join(name), Permissions::from_mode(0o440)).unwrap();
     }

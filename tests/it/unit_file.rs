@@ -200,9 +200,9 @@ fn confined() -> Confined {
     }
     std::fs::set_permissions(&home, Permissions::from_mode(0o755)).unwrap();
     // An access list for the unit's user shows as the right of the group, and the owner stays root.
-    for (name, digit) in [("keys_root", "1a"), ("keys_ledger", "2b")] {
+    for (name, digits) in [("keys_root", "0ab1"), ("keys_ledger", "0ab2")] {
         let file = keys.join(name);
-        std::fs::write(&file, digit.repeat(32)).unwrap();
+        std::fs::write(&file, digits.repeat(16)).unwrap();
         chown(&file, Some(0), Some(USER)).unwrap();
         std::fs::set_permissions(&file, Permissions::from_mode(0o440)).unwrap();
     }
