@@ -166,7 +166,11 @@ impl Shared {
     pub(super) fn tell_overdue(&self) {
         let within = self.options.bind_within;
         let (overdue, news) = self.waiting.overdue(self.clock.now(), within);
-        Metric::BindingsOverdue.set(&[], u32::try_from(overdue).map_or(f64::MAX, f64::from));
+        let (due, oldest) = self.waiting.due(self.clock.now());
+        let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
+        Metric::BindingsDue.set_count(&[], count(due));
+        Metric::BindingOldest.set(&[], oldest.as_secs_f64());
+        Metric::BindingsOverdue.set_count(&[], count(overdue));
         match news {
             News::Overdue => tracing::error!(
                 changes = overdue,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::due::{read, removal};
 use super::erasure::{Erasure, Scope, Stage};
@@ -68,11 +69,14 @@ impl Shared {
         open.min_by_key(|erasure| (erasure.requested, erasure.id)).cloned()
     }
 
-    /// How many erasures are not done.
-    pub(super) fn due(&self) -> f64 {
-        let erasures = self.erasures.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = erasures.values().filter(|erasure| erasure.stage != Stage::Done).count();
-        u32::try_from(open).map_or(f64::MAX, f64::from)
+    /// How many erasures are not done, and how long ago the first of them was asked for.
+    pub(super) fn erasures_due(&self) -> (u64, Duration) {
+        let (now, erasures) =
+            (self.clock.now(), self.erasures.lock().unwrap_or_else(PoisonError::into_inner));
+        let open = erasures.values().filter(|erasure| erasure.stage != Stage::Done);
+        let (count, first) =
+            open.fold((0, now), |(count, first), erasure| (count + 1, first.min(erasure.requested)));
+        (count, Duration::from_millis(u64::try_from(now.ms_since(first)).unwrap_or(0)))
     }
 
     /// Forgets erasures that were done long ago, and what need not be withheld any more.

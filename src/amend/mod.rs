@@ -162,6 +162,9 @@ impl Amend {
         loop {
             looks.tick().await;
             self.shared.tell_overdue();
+            let (due, oldest) = self.shared.erasures_due();
+            Metric::ErasuresDue.set_count(&[], due);
+            Metric::ErasureOldest.set(&[], oldest.as_secs_f64());
         }
     }
 
@@ -197,7 +200,6 @@ impl Amend {
         shared.forget_old().await?;
         while let Some(erasure) = shared.next_erasure() {
             shared.go_on(erasure).await?;
-            Metric::ErasuresDue.set(&[], shared.due());
         }
         while let Some(who) = shared.waiting.take() {
             if let Err(error) = shared.bind(&who).await {

@@ -139,6 +139,16 @@ impl Waiting {
         state.waiting.who.has(customer) || state.busy.as_ref().is_some_and(|busy| busy.who.has(customer))
     }
 
+    /// How many changes the disk does not follow yet, and how long ago the first of them was made; a change for everybody
+    /// counts as one.
+    pub(super) fn due(&self, now: UnixMillis) -> (usize, Duration) {
+        let state = self.state();
+        let busy = state.busy.iter().flat_map(|busy| busy.since.values());
+        let due = state.waiting.since.values().chain(busy);
+        let (count, first) = due.fold((0, now), |(count, first), at| (count + 1, first.min(*at)));
+        (count, Duration::from_millis(u64::try_from(now.ms_since(first)).unwrap_or(0)))
+    }
+
     /// How many changes the disk does not follow yet although it should, `within` after they were made; a change for
     /// everybody counts as one.
     pub(super) fn overdue(&self, now: UnixMillis, within: Duration) -> (usize, News) {
@@ -186,8 +196,10 @@ mod tests {
             (1, News::Overdue),
             "also while it is being done"
         );
+        assert_eq!(waiting.due(UnixMillis(101)), (1, Duration::from_millis(101)));
         waiting.done();
         assert_eq!(waiting.overdue(UnixMillis(102), WITHIN), (0, News::CaughtUp));
+        assert_eq!(waiting.due(UnixMillis(102)), (0, Duration::ZERO));
         waiting.add(CustomerKey(1), UnixMillis(200));
         waiting.add(CustomerKey(2), UnixMillis(250));
         waiting.add(CustomerKey(1), UnixMillis(290));

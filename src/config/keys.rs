@@ -1,7 +1,7 @@
 //! Every key of the configuration, documented where it is defined. What a key means to its room is
 //! the room's business (`resolve` hands it over); here is what a person writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::rates::RatesOf;
 use super::table::{KeyDoc, Section, Source, keys, within};
 use super::value::{KeyValue, Size, Span};
 use super::word::{ClientCertificates, FullChoice, LogFormat, LogLevel};
-use crate::model::{LevelName, ProgramName};
+use crate::model::{CustomerId, LevelName, ProgramName};
 
 const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
@@ -167,6 +167,12 @@ keys! {
         /// firewall, a network policy). Name the interface's own address; 0.0.0.0 and [::] are refused.
         /// When not set: metrics are on the admin port only.
         listen: Option<SocketAddr> = None;
+        /// Customers whose events are counted by name, such as ["acme"]: at most 100. Without this, and without the
+        /// next, no customer is named on the page.
+        customers: BTreeSet<CustomerId> = BTreeSet::new();
+        /// How many of the customers who send most are told by name with their events of the last minute; 0 for
+        /// none. Whoever reads the page then learns who your customers are and how much each of them uses.
+        top_customers: usize = 0, 0 => 50;
     }
 }
 

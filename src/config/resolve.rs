@@ -12,6 +12,7 @@ use super::value::Size;
 use super::word::FullChoice;
 use crate::ingest::{PlanTtl, Rotation, fair};
 use crate::ledger::Refusals;
+use crate::observe::Top;
 use crate::{amend, drain, grpc, ingest, ledger, store};
 
 /// Where the root key comes from.
@@ -84,6 +85,10 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
             plan_ttl: PlanTtl(settings.ingest.plan_time_to_live.0),
             fair: fair_options(settings),
             refusals: Refusals::default(),
+            watched: ingest::Watched {
+                named: settings.metrics.customers.clone().into(),
+                top: Top::of(settings.metrics.top_customers),
+            },
         },
         cached_customers: settings.ingest.cached_customers,
         store: store_options(settings),

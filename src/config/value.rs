@@ -1,6 +1,6 @@
 //! The types of configuration values: each knows how it is written, and how to say what it should have been.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use crate::model::{LevelName, ProgramName};
+use crate::model::{CustomerId, LevelName, ProgramName};
 
 /// A value of a key: read from TOML, written back as TOML.
 pub trait KeyValue: Clone {
@@ -272,6 +272,20 @@ impl KeyValue for BTreeMap<ProgramName, LevelName> {
         let pairs: Vec<String> =
             self.iter().map(|(program, level)| format!("{program} = \"{level}\"")).collect();
         Some(if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) })
+    }
+}
+
+impl KeyValue for BTreeSet<CustomerId> {
+    const FORM: &'static str = "a list of at most 100 customer ids, such as [\"acme\"]";
+
+    fn read(value: &DeValue<'_>) -> Option<Self> {
+        let ids = value.as_array().filter(|ids| ids.len() <= 100)?.iter();
+        ids.map(|id| CustomerId::new(id.get_ref().as_str()?).ok()).collect()
+    }
+
+    fn write(&self) -> Option<String> {
+        let ids: Vec<String> = self.iter().map(|id| format!("\"{id}\"")).collect();
+        Some(format!("[{}]", ids.join(", ")))
     }
 }
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::with_causes;
 use crate::ledger::{Entry, Fact};
-use crate::observe::Clock;
+use crate::observe::{Clock, Metric};
 use crate::store::{Customers, MetaOp, Place, StoreError};
 
 /// How often it is looked at.
@@ -32,8 +32,9 @@ pub(super) async fn run(customers: Customers, clock: Clock, shutdown: Cancellati
             () = shutdown.cancelled() => return,
             round = watch.round(&customers, &clock, Instant::now()) => round,
         };
-        if let Err(error) = round {
-            tracing::warn!(%error, "upkeep of key epochs failed; it is tried again");
+        match round {
+            Ok(()) => Metric::KeyUpkeep.set_time(clock.now()),
+            Err(error) => tracing::warn!(%error, "upkeep of key epochs failed; it is tried again"),
         }
     }
 }

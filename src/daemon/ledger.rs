@@ -134,7 +134,7 @@ fn source(store: &Store, accepts_loss: bool) -> Result<Source, DaemonError> {
 fn tell(ledger: &Ledger, report: &Report) {
     let head = ledger.head();
     let signed = ledger.last_checkpoint();
-    Metric::LedgerEntries.set(&[], f64::from(u32::try_from(head.size).unwrap_or(u32::MAX)));
+    Metric::LedgerEntries.set_count(&[], head.size);
     if let Some(findings) = &report.broken {
         tracing::error!(%findings, "the ledger did not add up, and that was accepted: a new one begins");
     }

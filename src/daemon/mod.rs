@@ -14,6 +14,7 @@ mod logs;
 mod next_key;
 mod policy_files;
 mod process;
+mod pulse;
 mod pump;
 mod reload;
 mod root_key;
@@ -41,6 +42,7 @@ use self::end::{Signals, Wish};
 use self::identities::{IdentitySource, Prepared};
 use self::ledger::Keeper;
 use self::next_key::KeyFiles;
+use self::pulse::Pulse;
 use self::reload::PolicySource;
 use self::scraped::Scraped;
 use crate::admin::{self, Exposition, Readiness};
@@ -53,7 +55,7 @@ use crate::grpc::{
 };
 use crate::ingest::Intake;
 use crate::ledger::{Ledger, Refusals};
-use crate::observe::Clock;
+use crate::observe::{Clock, Metric};
 use crate::store::{Customers, Store};
 
 /// How long tasks that are left over may take after everything was finished or has failed.
@@ -80,7 +82,7 @@ pub fn run(config: Config) -> Result<(), DaemonError> {
 async fn serve(mut config: Config) -> Result<(), DaemonError> {
     // What can be wrong without touching the store comes first.
     let signals = Signals::listen().map_err(DaemonError::Runtime)?;
-    let exposition = Exposition::install()?;
+    let exposition = Exposition::install(config.ingest.watched.top.clone())?;
     let clock = Clock::system();
     // What is refused anywhere is counted here, and told to the ledger in sums.
     let refusals = Refusals::new(clock.clone());
@@ -132,6 +134,8 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let drain_door = DrainDoor::new(drain.clone(), clock.clone(), &config.grpc);
     let caps = config.ingest.level_caps.clone();
     let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
+    let pulse = Pulse { store: store.clone(), ledger: keeper.ledger(), clock: clock.clone() };
+    let pulse = tokio::spawn(pulse.run(close_doors.clone()));
     let epochs = tokio::spawn(epochs::run(customers.clone(), clock.clone(), close_doors.clone()));
     let (handle, on_demand) = (policy.handle(), policy.on_demand());
     let admin_door = AdminDoor::new(
@@ -171,14 +175,15 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let following = tokio::spawn(identities.clone().follow(close_doors.clone()));
 
     health.set(true).await;
-    readiness.send_replace(Readiness::Ready);
+    tell_readiness(&readiness, Readiness::Ready);
     announce(&addresses);
 
     let end = until_the_end(signals, &policy, &identities, store.fatal(), &mut keeper).await;
 
     // The end: say so, take nothing new, finish what was accepted, and close what is below last.
     follow.abort();
-    readiness.send_replace(if end.is_err() { Readiness::StoreFailed } else { Readiness::ShuttingDown });
+    let now = if end.is_err() { Readiness::StoreFailed } else { Readiness::ShuttingDown };
+    tell_readiness(&readiness, now);
     health.set(false).await;
     close_doors.cancel();
     if let Err(error) = end {
@@ -193,6 +198,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let _ = upkeep.await;
     let _ = epochs.await;
     let _ = following.await;
+    let _ = pulse.await;
     heed.abort();
     let _ = amending.await;
     keeper.end(&store, &clock).await?;
@@ -238,6 +244,11 @@ async fn heed(mut version: watch::Receiver<Arc<str>>, amend: Amend) {
     while version.changed().await.is_ok() {
         amend.policy_changed();
     }
+}
+
+fn tell_readiness(told: &watch::Sender<Readiness>, now: Readiness) {
+    told.send_replace(now);
+    Metric::Ready.set(&[], if now == Readiness::Ready { 1.0 } else { 0.0 });
 }
 
 async fn listen(address: SocketAddr, knows_callers: bool) -> Result<TcpListener, DaemonError> {

@@ -130,7 +130,7 @@ impl<O: Outbox> Pump<O> {
                 Ok::<_, Stuck>(appended.zip(waiting.last().map(|(number, _)| *number)))
             });
             let Some((Appended { head, .. }, last)) = moved.await? else { break };
-            Metric::LedgerEntries.set(&[], gauge(head.size));
+            Metric::LedgerEntries.set_count(&[], head.size);
             self.outbox.forget(last).await?;
         }
         if sign || self.ledger.is_checkpoint_due() {
@@ -161,11 +161,6 @@ fn tell(stuck: &Stuck) {
         }
         Stuck::Ledger(_) => {}
     }
-}
-
-/// A count as a gauge shows it: exact up to 2^32.
-fn gauge(count: u64) -> f64 {
-    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::policy_files;
 use crate::grpc::Reload;
 use crate::ledger::{Refusal, Refusals};
 use crate::model::{LevelName, ProgramName};
-use crate::observe::Metric;
+use crate::observe::{Clock, Metric};
 use crate::policy::{self, Handle, Policy, PolicyFile, Problem, Severity};
 
 /// Editors write a file in several steps, and a checkout writes many: wait until it has been quiet
@@ -60,7 +60,7 @@ impl PolicySource {
         let watch = dir.as_deref().and_then(|dir| Watch::begin(&[dir], RecursiveMode::Recursive));
         let policy = read_policy(dir.as_deref(), &caps)?;
         tracing::info!(version = policy.version(), dir = place(dir.as_deref()), "policy loaded");
-        Metric::PolicyLoads.add(&[("result", "loaded")], 1);
+        tell_load("loaded");
         let version = Arc::new(watch::Sender::new(policy.version().into()));
         Ok(Self {
             version,
@@ -90,7 +90,7 @@ impl PolicySource {
         let before = self.handle.load().version().to_owned();
         match result {
             Ok(policy) if policy.version() == before => {
-                Metric::PolicyLoads.add(&[("result", "unchanged")], 1);
+                tell_load("unchanged");
                 tracing::info!(version = before, "policy unchanged");
                 Ok(Reloaded { version: before, changed: false })
             }
@@ -98,12 +98,12 @@ impl PolicySource {
                 let version = policy.version().to_owned();
                 self.handle.swap(Arc::new(policy));
                 self.version.send_replace(version.as_str().into());
-                Metric::PolicyLoads.add(&[("result", "loaded")], 1);
+                tell_load("loaded");
                 tracing::info!(version, before, "policy taken over");
                 Ok(Reloaded { version, changed: true })
             }
             Err(problems) => {
-                Metric::PolicyLoads.add(&[("result", "refused")], 1);
+                tell_load(REFUSED);
                 self.refusals.count(Refusal::Policy);
                 for problem in &problems {
                     tracing::error!(%problem, "policy refused");
@@ -149,6 +149,15 @@ impl PolicySource {
             tracing::error!("policy reload panicked, the one before stays");
         }
     }
+}
+
+const REFUSED: &str = "refused";
+
+/// Tells of a load and what came of it.
+fn tell_load(result: &'static str) {
+    Metric::PolicyLoads.add(&[("result", result)], 1);
+    Metric::PolicyRefused.set(&[], if result == REFUSED { 1.0 } else { 0.0 });
+    Metric::PolicyLoadTime.set_time(Clock::system().now());
 }
 
 impl Watch {

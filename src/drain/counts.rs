@@ -86,6 +86,15 @@ impl Sum {
     }
 }
 
+/// What went on since the start of the process: told by metrics, and not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Turnover {
+    /// Batches that went out, repeated ones counted again.
+    pub delivered: u64,
+    /// Leases of batches that had gone out which ended without an acknowledgement.
+    pub leases_ended: u64,
+}
+
 /// Outcomes since the subscription was created. Each only grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::DrainError;
 use super::books::Books;
-use super::counts::{Counts, SkipReason, Sum};
+use super::counts::{Counts, SkipReason, Sum, Turnover};
 use super::lease::Terms;
 use super::rows::Changes;
 use super::state::Queue;
@@ -39,7 +39,7 @@ struct Held {
     books: Books,
     changes: u64,
     deleted: bool,
-    published: Counts,
+    published: (Counts, Turnover),
     /// When the batch at the cursor was received.
     oldest: Option<(CommitNumber, UnixMillis)>,
 }
@@ -53,7 +53,8 @@ struct Written {
 
 impl Drainer {
     pub(super) fn new(subscription: Subscription, nonce: u64, books: Books) -> Arc<Self> {
-        let published = *books.queue.counts();
+        let published = (*books.queue.counts(), books.queue.turnover);
+        begin_counters(subscription.name.as_str());
         Arc::new(Self {
             subscription,
             nonce,
@@ -194,10 +195,14 @@ impl Drainer {
     /// Brings the counters up to the counts of the queue.
     pub(super) fn publish(&self) {
         let mut held = self.held();
-        let (now, then) = (*held.books.queue.counts(), held.published);
-        held.published = now;
+        let (now, turnover) = (*held.books.queue.counts(), held.books.queue.turnover);
+        let (then, before) = std::mem::replace(&mut held.published, (now, turnover));
         drop(held);
         let name = self.subscription.name.as_str();
+        let label = [("subscription", name)];
+        Metric::SubscriptionDelivered.add(&label, turnover.delivered.saturating_sub(before.delivered));
+        let ended = turnover.leases_ended.saturating_sub(before.leases_ended);
+        Metric::SubscriptionLeasesEnded.add(&label, ended);
         let add = |outcome: &'static str, sum: Sum| {
             let labels = [("subscription", name), ("outcome", outcome)];
             Metric::SubscriptionBatches.add(&labels, sum.batches);
@@ -223,4 +228,13 @@ impl Drainer {
     pub(super) fn note_received(&self, cursor: CommitNumber, received: UnixMillis) {
         self.held().oldest = Some((cursor, received));
     }
+}
+
+/// Begins what alerts look at with zero.
+fn begin_counters(name: &str) {
+    for outcome in ["acknowledged", "dead", "expired", "skipped"] {
+        Metric::SubscriptionBatches.begin(&[("subscription", name), ("outcome", outcome)]);
+    }
+    Metric::SubscriptionDelivered.begin(&[("subscription", name)]);
+    Metric::SubscriptionLeasesEnded.begin(&[("subscription", name)]);
 }

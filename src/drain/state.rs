@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::counts::{Balance, Counts, SkipReason};
+use super::counts::{Balance, Counts, SkipReason, Turnover};
 use super::lease::{Cargo, Dead, DeadReason, Lease, LeaseEnded, Returned, Terms};
 use crate::model::{CommitNumber, CustomerKey, Subscription, UnixMillis};
 
@@ -33,6 +33,7 @@ pub struct Queue {
     pub(super) returned: BTreeMap<u64, Returned>,
     pub(super) dead: BTreeMap<u64, Dead>,
     pub(super) counts: Counts,
+    pub(super) turnover: Turnover,
     pub(super) next_nonce: u64,
     pub(super) dirty: Dirty,
 }
@@ -52,6 +53,7 @@ impl Queue {
             returned: BTreeMap::new(),
             dead: BTreeMap::new(),
             counts: Counts::default(),
+            turnover: Turnover::default(),
             next_nonce: nonce_seed,
             dirty,
         }
@@ -183,6 +185,7 @@ impl Queue {
     pub fn hand_out(&mut self, commit: CommitNumber, nonce: u64, plan: [u8; 8]) -> Result<(), LeaseEnded> {
         let lease = self.leases.get_mut(&commit.0).filter(|lease| lease.nonce == nonce).ok_or(LeaseEnded)?;
         lease.handed = true;
+        self.turnover.delivered += 1;
         lease.cargo.plan = plan;
         self.dirty.head = true;
         self.dirty.outstanding.insert(commit.0);
@@ -317,6 +320,7 @@ impl Queue {
             let Some((_, commit)) = due.or_else(far).copied() else { return ended };
             let Some(nonce) = self.leases.get(&commit).map(|lease| lease.nonce) else { return ended };
             let Ok(lease) = self.take_lease(CommitNumber(commit), nonce) else { return ended };
+            self.turnover.leases_ended += u64::from(lease.handed);
             self.end(commit, lease, now);
             ended += 1;
         }

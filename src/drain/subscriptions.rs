@@ -155,9 +155,13 @@ impl Drain {
             drainers.remove(name);
         }
         let label = [("subscription", name.as_str())];
-        for gauge in
-            [Metric::SubscriptionLeased, Metric::SubscriptionWaiting, Metric::SubscriptionOldestSeconds]
-        {
+        for gauge in [
+            Metric::SubscriptionDead,
+            Metric::SubscriptionLag,
+            Metric::SubscriptionLeased,
+            Metric::SubscriptionWaiting,
+            Metric::SubscriptionOldestSeconds,
+        ] {
             gauge.set(&label, 0.0);
         }
         tracing::info!(subscription = %name, "subscription deleted");

@@ -59,8 +59,9 @@ impl Drain {
             let Ok(((ended, expired, dirty), ticket)) = changed else { continue };
             if dirty {
                 drainer.write(&shared.store, ticket, false).await?;
-                drainer.publish();
             }
+            // Also where a pull has just written what ended or went out.
+            drainer.publish();
             let subscription = drainer.subscription.name.as_str();
             if ended > 0 {
                 drainer.bell.notify_waiters();
@@ -76,8 +77,11 @@ impl Drain {
             let (reader, one) = (Arc::clone(shared), Arc::clone(&drainer));
             let state = blocking(move || reader.state(&one)).await??;
             let label = [("subscription", subscription)];
-            Metric::SubscriptionLeased.set(&label, gauge(state.leased));
-            Metric::SubscriptionWaiting.set(&label, gauge(state.waiting));
+            let lag = shared.store.head().0.saturating_add(1).saturating_sub(state.cursor.0);
+            Metric::SubscriptionDead.set_count(&label, state.dead);
+            Metric::SubscriptionLag.set_count(&label, lag);
+            Metric::SubscriptionLeased.set_count(&label, state.leased);
+            Metric::SubscriptionWaiting.set_count(&label, state.waiting);
             Metric::SubscriptionOldestSeconds.set(&label, state.oldest_age.unwrap_or_default().as_secs_f64());
         }
         Ok(())
@@ -98,9 +102,4 @@ impl Shared {
         self.told_at.store(self.clock.now().0, Ordering::Relaxed);
         Ok(())
     }
-}
-
-/// A count as a gauge shows it: exact up to 2^32, which is more than a store holds batches.
-fn gauge(count: u64) -> f64 {
-    u32::try_from(count).map_or(f64::from(u32::MAX), f64::from)
 }

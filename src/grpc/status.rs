@@ -38,6 +38,13 @@ macro_rules! causes {
                 match self { $(Self::$cause => Code::$code,)+ }
             }
 
+            /// Begins the count of each with zero.
+            pub(super) fn begin_counts() {
+                for cause in Self::ALL {
+                    Metric::RequestsRefused.begin(&[("reason", cause.reason())]);
+                }
+            }
+
             /// The stable reason, as in `google.rpc.ErrorInfo`.
             #[must_use]
             pub const fn reason(self) -> &'static str {

@@ -14,7 +14,7 @@ use super::status::{Cause, Fault};
 use super::times::timestamp;
 use crate::backup::{self, BackupFault, Places, Progress};
 use crate::ledger::{Entry, Fact};
-use crate::observe::Clock;
+use crate::observe::{Clock, Metric};
 use crate::store::{BackupError, MetaOp, Store};
 
 /// Bytes of a path.
@@ -122,6 +122,7 @@ impl StoreService for StoreDoor {
             let answer = match made {
                 Ok(made) => {
                     tracing::info!(last = made.last_commit, bytes = made.bytes, "backup made");
+                    Metric::BackupTime.set_time(door.clock.now());
                     Ok(pb::BackupResponse { told: Some(Told::Made(made)) })
                 }
                 Err(fault) => Err(fault.into()),

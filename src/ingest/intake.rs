@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::fair::{self, Account, Accounts};
 use super::plan::{CollectionPlan, PlanAsk, Told};
 use super::receipt::{Receipt, State};
-use super::told::{count, unknown};
+use super::told::{Reckoning, Watched, unknown};
 use crate::ledger::{Refusal as Refused, Refusals};
 use crate::model::{CommitNumber, CustomerId, Delivery, LevelName, ProgramName, Reason, WireError, limits};
 use crate::observe::{Clock, Metric};
@@ -42,6 +42,8 @@ pub struct Options {
     pub fair: fair::Options,
     /// Where refusals are counted for the ledger. Not a choice: whoever opens the intake brings it.
     pub refusals: Refusals,
+    /// Whose events are counted by customer.
+    pub watched: Watched,
 }
 
 /// How long a collection plan is good for.
@@ -127,7 +129,7 @@ impl std::fmt::Debug for Intake {
 struct Prepared {
     append: Option<Append>,
     receipt: Receipt,
-    programs: Vec<(ProgramName, u32)>,
+    reckoning: Reckoning,
 }
 
 thread_local! {
@@ -138,6 +140,7 @@ impl Intake {
     /// An intake into `store`, under the policy that `policy` holds at each moment.
     #[must_use]
     pub fn new(store: Store, customers: Customers, policy: Handle, clock: Clock, options: Options) -> Self {
+        options.watched.begin();
         let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let turns = Arc::new(Semaphore::new(turns));
         let said_behind = AtomicBool::new(false);
@@ -176,6 +179,7 @@ impl Intake {
             return Err(Refusal::TooLarge { bytes: request.len() });
         }
         let mut is_paid = false;
+        Metric::RequestBytes.add(&[], u64::try_from(request.len()).unwrap_or(u64::MAX));
         for _ in 0..DECISIONS {
             // A customer that is not in the cache costs two point reads here, from the block cache or the disk.
             // That is less than a change of threads for every request would cost.
@@ -243,7 +247,9 @@ impl Inner {
         let Some(entry) = entry.filter(|entry| entry.change.participation.delivery != Delivery::Paused)
         else {
             let plan = Told::nothing(&policy, entry, &head, self.options.plan_ttl);
-            return Ok(Prepared::disabled(&policy, &head, plan));
+            let reckoning =
+                entry.map(|entry| Reckoning::of(&entry.change.participation.customer, &self.options.watched));
+            return Ok(Prepared::disabled(&policy, &head, plan, reckoning.unwrap_or_default()));
         };
         let now = self.clock.now();
         let epoch = self.options.rotation.epoch(now);
@@ -264,7 +270,8 @@ impl Inner {
             .with_borrow_mut(|scratch| sanitize(&permit, &head, ProtoReader::new(request), scratch))
             .map_err(Refusal::Malformed)?;
         let plan = Told::new(&permit, entry, &head, self.options.plan_ttl);
-        Prepared::new(&permit, entry, (&head, request), sanitized, plan)
+        let reckoning = Reckoning::of(&entry.change.participation.customer, &self.options.watched);
+        Prepared::new(&permit, entry, (&head, request), sanitized, (plan, reckoning))
     }
 
     /// Says once that the clock shows an epoch whose keys were destroyed: until it is put right, fields with rotating
@@ -281,9 +288,9 @@ impl Inner {
 
     /// `None` if the customer's participation was changed since the request was prepared.
     async fn commit(&self, prepared: Prepared) -> Result<Option<Receipt>, Refusal> {
-        let Prepared { append, receipt, programs } = prepared;
+        let Prepared { append, receipt, reckoning } = prepared;
         let Some(append) = append else {
-            count(&receipt, &programs);
+            reckoning.count(&receipt);
             return Ok(Some(receipt));
         };
         let queued = match self.store.enqueue(append).await {
@@ -292,7 +299,7 @@ impl Inner {
         };
         // A task of its own: what is queued will be stored, so it is counted also when the caller goes away.
         // There are never more of them than commands in the queue and in the group that is being written.
-        let settled = tokio::spawn(async move { settle(queued.answer().await, receipt, &programs) });
+        let settled = tokio::spawn(async move { settle(queued.answer().await, receipt, &reckoning) });
         settled.await.map_err(|_| UNAVAILABLE)?
     }
 }
@@ -301,7 +308,7 @@ impl Inner {
 fn settle(
     answer: Result<Appended, AppendError>,
     mut receipt: Receipt,
-    programs: &[(ProgramName, u32)],
+    reckoning: &Reckoning,
 ) -> Result<Option<Receipt>, Refusal> {
     match answer {
         Ok(Appended::Stored { last }) => receipt.commit = last,
@@ -314,7 +321,7 @@ fn settle(
         Ok(Appended::Conflict) => return Err(Refusal::Conflict),
         Err(error) => return refused(error).map_or(Ok(None), Err),
     }
-    count(&receipt, programs);
+    reckoning.count(&receipt);
     Ok(Some(receipt))
 }
 
@@ -334,7 +341,7 @@ impl Prepared {
         entry: &CustomerEntry,
         (head, request): (&Head<'_>, &[u8]),
         sanitized: Sanitized,
-        plan: Told,
+        (plan, mut reckoning): (Told, Reckoning),
     ) -> Result<Self, Refusal> {
         let effective = permit.effective();
         let state = match (sanitized.batches.is_empty(), stopped(&sanitized)) {
@@ -353,14 +360,14 @@ impl Prepared {
             places_truncated: sanitized.places_truncated,
             plan,
         };
-        let mut prepared =
-            Self { append: None, receipt, programs: Vec::with_capacity(sanitized.batches.len()) };
+        reckoning.hits = sanitized.hits;
+        let mut prepared = Self { append: None, receipt, reckoning };
         if sanitized.batches.is_empty() {
             return Ok(prepared);
         }
         let mut records = Vec::with_capacity(sanitized.batches.len());
         for batch in &sanitized.batches {
-            prepared.programs.push((batch.program().clone(), batch.events()));
+            prepared.reckoning.programs.push((batch.program().clone(), batch.events()));
             let key = permit.secret().seal_key(batch.program(), batch.received());
             let sealed = SealedRecord::seal(batch, entry.change.revision, &key);
             records.push(sealed.map_err(|_| UNAVAILABLE)?);
@@ -375,7 +382,7 @@ impl Prepared {
     }
 
     /// Of a customer who takes part in nothing, or is paused.
-    fn disabled(policy: &Arc<Policy>, head: &Head<'_>, plan: Told) -> Self {
+    fn disabled(policy: &Arc<Policy>, head: &Head<'_>, plan: Told, reckoning: Reckoning) -> Self {
         let none = withheld(head.events, Reason::NotParticipating);
         let receipt = Receipt {
             state: State::Disabled,
@@ -388,7 +395,7 @@ impl Prepared {
             places_truncated: false,
             plan,
         };
-        Self { append: None, receipt, programs: Vec::new() }
+        Self { append: None, receipt, reckoning }
     }
 }
 

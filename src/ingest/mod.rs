@@ -17,3 +17,4 @@ pub use intake::{Intake, Options, PlanTtl, Refusal};
 pub use plan::{CollectionPlan, PlanAsk, Told};
 pub use receipt::{Receipt, State};
 pub use stored::{Content, FoundBatch, Opened, Page, WhyStored, changes_since, find_batch, list_stored};
+pub use told::Watched;

@@ -1,9 +1,13 @@
 //! What the metrics and the ledger are told of a request.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use super::receipt::Receipt;
 use crate::ledger::Refusal;
-use crate::model::{Fate, ProgramName, Reason};
-use crate::observe::Metric;
+use crate::model::{CustomerId, Fate, ProgramName, Reason};
+use crate::observe::{Metric, Top};
+use crate::sanitize::Hits;
 
 /// What the ledger is told of a request that is withheld whole, if it named what there is not.
 pub(super) const fn unknown(reason: Reason) -> Option<Refusal> {
@@ -26,20 +30,82 @@ pub(super) const fn unknown(reason: Reason) -> Option<Refusal> {
     }
 }
 
-/// Counts what became of a batch, once that is certain.
-pub(super) fn count(receipt: &Receipt, programs: &[(ProgramName, u32)]) {
-    let tally = &receipt.tally;
-    Metric::EventsReceived.add(&[], tally.received.into());
-    for (program, events) in programs {
-        Metric::EventsAccepted.add(&[("program", program.as_str())], (*events).into());
+/// Whose events are counted by customer: off unless the configuration asks for it.
+#[derive(Debug, Clone, Default)]
+pub struct Watched {
+    /// Customers that an operator named.
+    pub named: Arc<BTreeSet<CustomerId>>,
+    /// Those who send most.
+    pub top: Top,
+}
+
+impl Watched {
+    /// Begins what is counted with zero.
+    pub(super) fn begin(&self) {
+        for class in Hits::classes() {
+            Metric::DetectorHits.begin(&[("class", class)]);
+        }
+        for reason in Reason::ALL {
+            Metric::EventsWithheld.begin(&[("reason", reason.as_str())]);
+            Metric::FieldsWithheld.begin(&[("reason", reason.as_str())]);
+        }
+        for fate in Fate::ALL {
+            Metric::FieldsStored.begin(&[("fate", fate.as_str())]);
+        }
+        for customer in self.named.iter() {
+            for outcome in ["accepted", "withheld"] {
+                Metric::CustomerEvents.begin(&[("customer", customer.as_str()), ("outcome", outcome)]);
+            }
+        }
     }
-    for (reason, count) in Reason::ALL.iter().zip(tally.withheld) {
-        Metric::EventsWithheld.add(&[("reason", reason.as_str())], count.into());
+}
+
+/// What is counted of a batch beside its receipt.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Reckoning {
+    /// Events that are to be stored, by program.
+    pub(super) programs: Vec<(ProgramName, u32)>,
+    /// What detectors found.
+    pub(super) hits: Hits,
+    /// Whose it is, if that is counted.
+    customer: Option<(CustomerId, Watched)>,
+}
+
+impl Reckoning {
+    /// Of a customer that has a participation.
+    pub(super) fn of(customer: &CustomerId, watched: &Watched) -> Self {
+        let is_watched = watched.top.is_on() || watched.named.contains(customer);
+        let customer = is_watched.then(|| (customer.clone(), watched.clone()));
+        Self { customer, ..Self::default() }
     }
-    for (fate, count) in Fate::ALL.iter().zip(tally.fields) {
-        Metric::FieldsStored.add(&[("fate", fate.as_str())], count.into());
-    }
-    for (reason, count) in Reason::ALL.iter().zip(tally.fields_withheld) {
-        Metric::FieldsWithheld.add(&[("reason", reason.as_str())], count.into());
+
+    /// Counts what became of the batch, once that is certain.
+    pub(super) fn count(&self, receipt: &Receipt) {
+        let tally = &receipt.tally;
+        Metric::EventsReceived.add(&[], tally.received.into());
+        for (program, events) in &self.programs {
+            Metric::EventsAccepted.add(&[("program", program.as_str())], (*events).into());
+        }
+        for (reason, count) in Reason::ALL.iter().zip(tally.withheld) {
+            Metric::EventsWithheld.add(&[("reason", reason.as_str())], count.into());
+        }
+        for (fate, count) in Fate::ALL.iter().zip(tally.fields) {
+            Metric::FieldsStored.add(&[("fate", fate.as_str())], count.into());
+        }
+        for (reason, count) in Reason::ALL.iter().zip(tally.fields_withheld) {
+            Metric::FieldsWithheld.add(&[("reason", reason.as_str())], count.into());
+        }
+        for (class, count) in self.hits.iter() {
+            Metric::DetectorHits.add(&[("class", class)], count.into());
+        }
+        let Some((customer, watched)) = &self.customer else { return };
+        watched.top.note(customer, tally.received.into());
+        if watched.named.contains(customer) {
+            let withheld = tally.received.saturating_sub(tally.accepted);
+            for (outcome, events) in [("accepted", tally.accepted), ("withheld", withheld)] {
+                let labels = [("customer", customer.as_str()), ("outcome", outcome)];
+                Metric::CustomerEvents.add(&labels, events.into());
+            }
+        }
     }
 }

@@ -224,6 +224,14 @@ impl Ledger {
             || (unsigned > 0 && self.0.clock.now().ms_since(state.signed_at) >= every)
     }
 
+    /// How many entries no checkpoint signs yet, and for how many milliseconds there was none.
+    #[must_use]
+    pub fn unsigned(&self) -> (u64, i64) {
+        let state = self.state();
+        let unsigned = state.edge.size().saturating_sub(state.last.checkpoint().size);
+        (unsigned, self.0.clock.now().ms_since(state.signed_at).max(0))
+    }
+
     /// Signs what is there, if the last checkpoint does not have it all. Answers when it is on disk.
     ///
     /// # Errors

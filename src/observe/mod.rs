@@ -2,7 +2,12 @@
 //! is a number, a word of a closed list, or something an operator wrote.
 
 mod clock;
+mod late;
 mod metrics;
+mod process;
+mod top;
 
 pub use clock::Clock;
+pub use late::write_late;
 pub use metrics::{Kind, Metric};
+pub use top::Top;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::redact::Hits;
 use crate::model::{
     CustomerKey, LevelName, ProductName, ProgramName, Purposes, RawText, Reason, RegionName, Tally,
     UnixMillis,
@@ -146,6 +147,8 @@ pub struct Sanitized {
     pub places: Vec<WithheldPlace>,
     /// Whether there were more places.
     pub places_truncated: bool,
+    /// What detectors found in text.
+    pub hits: Hits,
 }
 
 /// A place in the sender's own request. It may hold names that the sender made up, so it goes

@@ -57,7 +57,7 @@ pub use lower_counts::{FieldCounts, LowerCounts};
 pub use pass::{Scratch, sanitize, withheld};
 pub use permit::{Applicant, Permit};
 pub use ratchet::{EpochSeed, Ratchet};
-pub use redact::{Finder, Found, find, in_listed_value};
+pub use redact::{Finder, Found, Hits, find, in_listed_value};
 pub use rotation::Rotation;
 pub use seal::{NONCE_BYTES, SealBroken, SealKey, TAG_BYTES};
 pub use strike::{Strike, StrikeError, Struck, StruckFrom, strike};

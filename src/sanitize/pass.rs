@@ -268,6 +268,6 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
             batches.push(batch);
         }
         let Told { tally, places, places_truncated, .. } = told;
-        Sanitized { batches, tally, places, places_truncated }
+        Sanitized { batches, tally, places, places_truncated, hits: scratch.work.hits }
     }
 }

@@ -163,8 +163,10 @@ mod evidence;
 mod fault;
 mod find;
 pub mod floor;
+mod forecast;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gauges;
 mod group;
 mod inspect;
 mod layout;

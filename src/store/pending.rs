@@ -67,6 +67,8 @@ pub(super) struct Pending {
     pub(super) restamped: Vec<CustomerKey>,
     pub(super) records: u64,
     pub(super) events: u64,
+    /// Bytes of these records.
+    pub(super) bytes: u64,
     pub(super) dedup_bytes: u64,
     /// Damaged records that are copied by it.
     pub(super) aside: Vec<(u64, RecordFault)>,
@@ -116,6 +118,7 @@ impl Pending {
             restamped: Vec::new(),
             records: 0,
             events: 0,
+            bytes: 0,
             dedup_bytes: 0,
             aside: Vec::new(),
             segment: active.map(|segment| segment_family(segment.number)).unwrap_or_default(),
@@ -167,6 +170,7 @@ impl Pending {
             self.head.commit = commit;
             self.head.chain = chain;
             self.content.add(commit, chain, received, super::bytes::length(&bytes));
+            self.bytes += super::bytes::length(&bytes);
             self.records += 1;
             self.events += u64::from(events);
         }

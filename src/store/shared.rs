@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::catalogue::Catalogue;
 use super::directory::Directory;
+use super::forecast::Forecast;
 use super::layout::{Head, OutboxRow};
 use super::loss::AcceptedLoss;
 use super::options::Options;
@@ -50,8 +52,11 @@ pub(super) struct Shared {
     pub(super) disk_bytes: AtomicU64,
     /// Every subscription is past what is below this commit.
     pub(super) released: AtomicU64,
+    /// How the disk grew.
+    pub(super) forecast: Mutex<Forecast>,
     catalogue: RwLock<Catalogue>,
-    acknowledged: Mutex<Head>,
+    /// What is on disk, and since when the witness has not said so.
+    acknowledged: Mutex<(Head, Option<Instant>)>,
     aside: Mutex<BTreeSet<u64>>,
     stamps: Box<[AtomicU64]>,
 }
@@ -97,8 +102,9 @@ impl Shared {
             damaged: AtomicU64::new(super::bytes::count(parts.aside.len())),
             disk_bytes,
             released: AtomicU64::new(0),
+            forecast: Mutex::default(),
             catalogue: RwLock::new(parts.catalogue),
-            acknowledged: Mutex::new(parts.head),
+            acknowledged: Mutex::new((parts.head, None)),
             aside: Mutex::new(parts.aside),
             stamps: std::iter::repeat_with(AtomicU64::default).take(STAMPS).collect(),
         }
@@ -119,7 +125,18 @@ impl Shared {
 
     /// Takes note of what is on disk now. The witness may say so from here on.
     pub(super) fn acknowledge(&self, head: Head) {
-        *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner) = head;
+        let mut acknowledged = self.acknowledged();
+        let since = acknowledged.1.unwrap_or_else(Instant::now);
+        *acknowledged = (head, Some(since));
+    }
+
+    fn acknowledged(&self) -> MutexGuard<'_, (Head, Option<Instant>)> {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long the witness has been behind what was acknowledged.
+    pub(super) fn witness_lag(&self) -> Duration {
+        self.acknowledged().1.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Brings the witness up to what was acknowledged. A failure is fatal: after a failed sync the
@@ -127,9 +144,15 @@ impl Shared {
     pub(super) fn testify(&self) -> bool {
         // The witness is locked first: two threads testify, and the later one must not have read earlier.
         let mut witness = self.witness.lock().unwrap_or_else(PoisonError::into_inner);
-        let head = *self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        let (head, _) = *self.acknowledged();
+        let asked = Instant::now();
         let written = witness.advance(head);
         drop(witness);
+        if written.is_ok() {
+            let mut acknowledged = self.acknowledged();
+            // What was acknowledged meanwhile is behind since then at the earliest.
+            acknowledged.1 = if acknowledged.0 == head { None } else { Some(asked) };
+        }
         written.map_err(|error| self.fail(&format!("cannot write the witness file: {error}"))).is_ok()
     }
 

@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::command::{Append, Appended, Command, MetaOp};
 use super::fault::{AppendError, OpenError, SetError, StoreError};
+use super::gauges::begin_counters;
 use super::loss::AcceptedLoss;
 use super::open::{Opened, recover};
 use super::options::Options;
@@ -60,6 +61,7 @@ impl Store {
         let depth = options.queue_depth.max(1);
         let Opened { shared, head, registry, outbox, generations } = recover(options, key, clock)?;
         let shared = Arc::new(shared);
+        begin_counters();
         let (sender, receiver) = mpsc::channel(depth);
         let writer = Writer { shared: Arc::clone(&shared), receiver, head, registry, outbox, generations };
         let stop = Arc::new(AtomicBool::new(false));

@@ -33,7 +33,7 @@ pub(super) fn active(segment: &Segment, live: usize, now: UnixMillis) -> Active 
 }
 
 impl Writer {
-    /// Retention, rotation and gauges.
+    /// Retention and rotation.
     pub(super) fn maintain(&mut self) {
         let now = self.shared.clock.now();
         if !self.shared.has_failed() {
@@ -42,11 +42,6 @@ impl Writer {
             self.drop_segments(&old, Cause::Age);
             self.rotate(now);
         }
-        let segments = self.shared.catalogue().segments.len();
-        Metric::StoreBytes.set(&[], gauge(self.shared.disk_bytes.load(Ordering::Acquire)));
-        Metric::StoreSegments.set(&[], gauge(super::bytes::count(segments)));
-        Metric::Customers.set(&[], gauge(self.registry.customers));
-        Metric::CommitNumber.set(&[], gauge(self.head.commit));
     }
 
     /// The terms of retention now.
@@ -218,14 +213,4 @@ impl Writer {
         self.generations.push(next);
         Ok(())
     }
-}
-
-/// A number for a gauge. Beyond 2^53 it is rounded.
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_precision_loss,
-    reason = "a gauge is a float; there is no other way"
-)]
-fn gauge(n: u64) -> f64 {
-    n as f64
 }

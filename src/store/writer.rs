@@ -173,6 +173,8 @@ impl Writer {
         }
         if pending.records > 0 {
             Metric::GroupRecords.record(&[], f64::from(u32::try_from(pending.records).unwrap_or(u32::MAX)));
+            Metric::GroupBytes.record_count(&[], pending.bytes);
+            Metric::StoredBytes.add(&[], pending.bytes);
             Metric::RecordsStored.add(&[], pending.records);
             Metric::EventsStored.add(&[], pending.events);
         }

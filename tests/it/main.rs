@@ -105,4 +105,5 @@ mod sync_error;
 mod term;
 mod unit_file;
 mod vectors_idna;
+mod watch_prometheus;
 mod watch_rules;

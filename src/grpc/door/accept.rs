@@ -5,6 +5,7 @@ use std::io::{Error, ErrorKind};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
@@ -13,12 +14,16 @@ use super::connection::{Shared, drive};
 use super::peers::Peers;
 use super::socket::Entrance;
 use super::{Budget, Options};
+use crate::grpc::Cause;
 use crate::grpc::identity::Gate;
 use crate::observe::Metric;
 
 /// The first and the longest pause after a failed accept. Without one, a process that is out of
 /// file descriptors spins: 52,303 failed accepts in 3 s were measured.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// How often it is told what of the budgets is in use.
+const TELL: Duration = Duration::from_secs(1);
 
 /// How a door ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +60,16 @@ pub async fn serve_guarded(
     let connections = TaskTracker::new();
     let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
     let mut pause = PAUSE.0;
+    Cause::begin_counts();
+    let mut tell = tokio::time::interval(TELL);
+    tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let accepted = tokio::select! {
             () = shutdown.cancelled() => break,
+            _ = tell.tick() => {
+                shared.tell();
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {

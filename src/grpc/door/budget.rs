@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::observe::Metric;
+
 /// Bytes that requests of all connections share. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Budget {
@@ -19,6 +21,13 @@ impl Budget {
         let whole = |bytes: u32| usize::try_from(bytes).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let (whole, per_connection) = (whole(all), whole(per_connection));
         Self { all: Arc::new(Semaphore::new(whole)), whole, per_connection }
+    }
+
+    /// Says how much of it is in use.
+    pub(super) fn tell(&self) {
+        let count = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        Metric::RequestMemory.set_count(&[], count(self.whole.saturating_sub(self.all.available_permits())));
+        Metric::RequestMemoryLimit.set_count(&[], count(self.whole));
     }
 
     /// The share of one new connection.

@@ -54,6 +54,12 @@ impl Shared {
         let http = http(&options);
         Self(Arc::new(Inner { routes, options, budget, slots, entrance, http }))
     }
+
+    /// Says what of the budgets is in use.
+    pub(super) fn tell(&self) {
+        self.0.budget.tell();
+        self.0.slots.tell();
+    }
 }
 
 fn http(options: &Options) -> http2::Builder<TokioExecutor> {

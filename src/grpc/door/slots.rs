@@ -9,11 +9,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::observe::Metric;
+
 /// Places that all connections share. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Slots {
     all: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    most: usize,
 }
 
 /// The places of one connection. Clones share them.
@@ -39,7 +42,14 @@ fn half(most: usize) -> Arc<Semaphore> {
 
 impl Slots {
     pub(super) fn new(most: usize) -> Self {
-        Self { all: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))), streams: half(most) }
+        let most = most.min(Semaphore::MAX_PERMITS);
+        Self { all: Arc::new(Semaphore::new(most)), streams: half(most), most }
+    }
+
+    /// Says how many are taken.
+    pub(super) fn tell(&self) {
+        let taken = self.most.saturating_sub(self.all.available_permits());
+        Metric::RequestsInFlight.set_count(&[], u64::try_from(taken).unwrap_or(u64::MAX));
     }
 
     /// The places of one new connection, which may have `most` requests in flight.

@@ -21,6 +21,7 @@ pub use find::{Finder, Found, find};
 pub use listed::in_listed_value;
 #[allow(unused_imports, reason = "called by whoever brings stored batches down")]
 pub(super) use lower::lower;
+pub use seen::Hits;
 pub(super) use seen::Seen;
 
 use zeroize::Zeroize as _;
@@ -45,6 +46,8 @@ pub(super) struct Workspace {
     aside: Vec<Known>,
     /// What the latest redaction found.
     pub(super) seen: Seen,
+    /// What all redactions of the request at hand found.
+    pub(super) hits: Hits,
 }
 
 impl Workspace {
@@ -75,6 +78,7 @@ impl Workspace {
 
     /// Forgets what is known of a request.
     pub(super) fn forget(&mut self) {
+        self.hits = Hits::default();
         self.known.clear();
         self.aside.iter_mut().for_each(Known::clear);
     }
@@ -103,7 +107,7 @@ pub(super) fn redact<'t>(
     }
     let within = u32::try_from(raw.len()).is_ok_and(|len| len <= rules.max_bytes);
     let text = std::str::from_utf8(raw).ok().filter(|_| within).ok_or(Reason::Malformed)?;
-    let Workspace { canonical, folded, out, known, seen, .. } = work;
+    let Workspace { canonical, folded, out, known, seen, hits, .. } = work;
     let reading = folded.read(text);
     let mut scan = Scan::new(reading.text, &*known);
     let mut next = scan.next();
@@ -125,6 +129,7 @@ pub(super) fn redact<'t>(
                 None => item::write_marker(what.word(), out),
             });
             seen.count(what, token.is_some());
+            hits.count(what);
             at = reading.origin(found.end);
         }
         next = scan.next();

@@ -18,6 +18,35 @@ pub(in crate::sanitize) struct Seen {
     pub(in crate::sanitize) is_cut: bool,
 }
 
+/// What detectors found in the texts of one request, by class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hits([u32; KINDS]);
+
+impl Default for Hits {
+    fn default() -> Self {
+        Self([0; KINDS])
+    }
+}
+
+impl Hits {
+    /// The words for the classes, in the order of [`Self::iter`]: a closed list.
+    pub fn classes() -> impl Iterator<Item = &'static str> {
+        let classes = IdentifierClass::ALL.iter().map(|class| What::Class(*class));
+        classes.chain(What::CLASSLESS).map(What::word)
+    }
+
+    /// How often each class was found.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        Self::classes().zip(self.0)
+    }
+
+    pub(super) fn count(&mut self, what: What) {
+        if let Some(count) = self.0.get_mut(Seen::index(what)) {
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
 impl Default for Seen {
     fn default() -> Self {
         Self { counts: [(0, 0); KINDS], is_listed: false, is_cut: false }
@@ -82,9 +111,19 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use super::Seen;
+    use super::{Hits, Seen};
     use crate::model::IdentifierClass;
     use crate::sanitize::detect::What;
+
+    #[test]
+    fn hits_are_counted_under_their_own_word() {
+        let mut hits = Hits::default();
+        for what in [What::Class(IdentifierClass::Email), What::Iban, What::Iban] {
+            hits.count(what);
+        }
+        let found: Vec<_> = hits.iter().filter(|(_, n)| *n > 0).collect();
+        assert_eq!(found, [("email", 1), ("iban", 2)]);
+    }
 
     #[test]
     fn what_was_found_is_told_by_kind() {
