@@ -17,6 +17,11 @@
 mod amend_flow;
 mod amend_store;
 mod architecture;
+mod attack_bombs;
+mod attack_frames;
+mod attack_list;
+mod attack_run;
+mod attack_world;
 mod bad_input;
 mod cli_backup;
 mod cli_config;
