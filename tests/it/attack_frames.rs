@@ -149,6 +149,12 @@ impl<'t> Hostile<'t> {
 
     /// Takes note of what the door has said so far; whether it still listens.
     pub fn hear(&mut self) -> bool {
+        self.listen();
+        self.read_frames();
+        !self.closed
+    }
+
+    fn listen(&mut self) -> bool {
         let mut bytes = [0; 16 * 1024];
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(20) {
@@ -165,8 +171,14 @@ impl<'t> Hostile<'t> {
                 }
             }
         }
-        self.read_frames();
         !self.closed
+    }
+
+    /// The same, where what the door says are not frames.
+    pub fn hear_noise(&mut self) -> bool {
+        let goes_on = self.listen();
+        self.unread.clear();
+        goes_on
     }
 
     fn close(&mut self, how: &str) {
@@ -178,9 +190,10 @@ impl<'t> Hostile<'t> {
 
     fn read_frames(&mut self) {
         while let Some(head) = self.unread.first_chunk::<9>() {
-            let [a, b, c, kind, flags, ..] = *head;
+            let head = *head;
+            let [a, b, c, kind, flags, ..] = head;
             let length = usize::try_from(u32::from_be_bytes([0, a, b, c])).unwrap();
-            let Some(payload) = self.unread.get(9..9 + length) else { return };
+            let Some(payload) = self.unread.get(9..9 + length).map(<[u8]>::to_vec) else { return };
             let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
             let code = |at: usize| payload.get(at..at + 4).map_or(0, |c| c[3]);
             if matches!(kind, RST_STREAM | HEADERS) && self.body.is_some_and(|(id, _)| id == stream) {
@@ -203,7 +216,9 @@ impl<'t> Hostile<'t> {
                         _ => {}
                     }
                 }
-                SETTINGS => {
+                SETTINGS if flags & 1 == 0 => {
+                    // The door goes by its settings when they are acknowledged.
+                    let _gone = self.stream.write(&frame(SETTINGS, 1, 0, &[]));
                     for pair in payload.chunks_exact(6).filter(|pair| pair[..2] == [0, 4]) {
                         self.window.1 = i64::from(u32::from_be_bytes(*pair.last_chunk().unwrap()));
                     }

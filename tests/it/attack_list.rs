@@ -25,14 +25,6 @@ pub struct Attack {
     pub run: fn(&Target) -> Result<()>,
 }
 
-impl Attack {
-    /// Its place in the list, from 1.
-    pub fn number(&self) -> u8 {
-        let at = ATTACKS.iter().position(|attack| attack.name == self.name).unwrap();
-        u8::try_from(at + 1).unwrap()
-    }
-}
-
 pub const ATTACKS: &[Attack] = &[
     Attack {
         name: "rapid reset",
@@ -187,7 +179,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         name: "empty parts",
         how: "4 MiB of two-byte events and fields, plain and compressed",
-        holds: "reason=\"MALFORMED_REQUEST\"",
+        holds: "reason=\"INVALID_FIELD\"",
         threads: 2,
         run: |target| bombs::send(target, &bombs::EMPTY_PARTS),
     },

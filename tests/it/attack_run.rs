@@ -8,7 +8,8 @@ use tokio::task::JoinSet;
 use usaged::grpc::client::connect;
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 
-use crate::attack_list::ATTACKS;
+use crate::attack_list::{ATTACKS, Attack};
+use crate::attack_tls;
 use crate::attack_world::{Outcome, Seen, World};
 use crate::fair_neighbour::fresh;
 use crate::grpc_collector::from;
@@ -59,23 +60,23 @@ fn print(name: &str, outcome: &Outcome) {
     );
 }
 
-/// covers: B1, B2, B3
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn attack_after_attack_honest_clients_are_served_and_memory_stays_bounded() {
-    let world = World::open().await;
+/// Runs the attacks of a list one after the other.
+async fn run(world: World, attacks: &[Attack]) {
     let long = heavy().unwrap_or(Duration::from_millis(700));
     let only = std::env::var("USAGED_ATTACK_ONLY").ok();
     let mut wrong = Vec::new();
     if heavy().is_some() {
         println!(
-            "| attack | inputs | p50, ratio to calm | p99, ratio | p99, calm → attacked | peak memory | the door said |"
+            "| attack | inputs | p50, ratio | p99, ratio | p99, calm → attacked | peak memory | the door said |"
         );
         println!("|---|---|---|---|---|---|---|");
     }
-    for attack in ATTACKS.iter().filter(|attack| only.as_ref().is_none_or(|only| attack.name.contains(only)))
-    {
+    for (attack, number) in attacks.iter().zip(1..) {
+        if only.as_ref().is_some_and(|only| !attack.name.contains(only)) {
+            continue;
+        }
         let calm = if heavy().is_some() { Some(world.calm(long).await) } else { None };
-        let mut outcome = world.under(attack, long).await;
+        let mut outcome = world.under(attack, number, long).await;
         outcome.calm = calm;
         print(attack.name, &outcome);
         wrong.extend(broken(attack.name, &outcome));
@@ -85,12 +86,24 @@ async fn attack_after_attack_honest_clients_are_served_and_memory_stays_bounded(
     tokio::task::block_in_place(|| world.end());
 }
 
+/// covers: B1, B2, B3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_after_attack_honest_clients_are_served_and_memory_stays_bounded() {
+    run(World::open().await, ATTACKS).await;
+}
+
+/// covers: B1, B2, B3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_on_tls_after_attack_honest_clients_are_served_and_memory_stays_bounded() {
+    run(World::open_tls(), attack_tls::ATTACKS).await;
+}
+
 #[test]
 fn every_attack_says_what_it_does() {
-    let mut names: Vec<_> = ATTACKS.iter().map(|attack| attack.name).collect();
-    names.dedup();
-    assert_eq!(names.len(), ATTACKS.len());
-    assert!(ATTACKS.iter().all(|attack| !attack.how.is_empty() && attack.threads > 0));
+    let all: Vec<_> = ATTACKS.iter().chain(attack_tls::ATTACKS).collect();
+    let names: std::collections::BTreeSet<_> = all.iter().map(|attack| attack.name).collect();
+    assert_eq!(names.len(), all.len());
+    assert!(all.iter().all(|attack| !attack.how.is_empty() && attack.threads > 0));
 }
 
 /// What a neighbour at full blast does to an honest customer; measured by `make attack`, where it is printed.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use usaged::grpc::client::connect;
+use usaged::grpc::client::{ClientTls, connect, connect_with};
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 
 use crate::attack_frames::Target;
@@ -15,6 +15,7 @@ use crate::fair_neighbour::fresh;
 use crate::fault_daemon::{Daemon, Place, until};
 use crate::fault_load::set_up;
 use crate::grpc_collector::from;
+use crate::identity_world;
 
 /// Honest clients: each sends a batch, waits for its receipt, and a little.
 const CLIENTS: usize = 3;
@@ -47,14 +48,19 @@ impl Seen {
 }
 
 /// Sends as honest clients do until `stop`.
-async fn honest(grpc: &str, stop: Arc<AtomicBool>) -> Seen {
+async fn honest(grpc: &str, tls: Option<ClientTls>, stop: Arc<AtomicBool>) -> Seen {
+    let customer = if tls.is_some() { "acme" } else { "honest" };
     let mut clients = JoinSet::new();
     for _ in 0..CLIENTS {
-        let (grpc, stop) = (grpc.to_owned(), Arc::clone(&stop));
+        let (grpc, tls, stop) = (grpc.to_owned(), tls.clone(), Arc::clone(&stop));
         clients.spawn(async move {
             let mut seen = Seen::default();
             while !stop.load(Ordering::Relaxed) {
-                let mut client = match connect(&grpc).await {
+                let connected = match &tls {
+                    Some(tls) => connect_with(&grpc, tls).await,
+                    None => connect(&grpc).await,
+                };
+                let mut client = match connected {
                     Ok(channel) => IngestServiceClient::new(channel),
                     Err(error) => {
                         seen.failures.push(error.to_string());
@@ -63,7 +69,7 @@ async fn honest(grpc: &str, stop: Arc<AtomicBool>) -> Seen {
                 };
                 for _ in 0..BATCHES {
                     let begun = Instant::now();
-                    match client.submit(from("honest", fresh(10))).await {
+                    match client.submit(from(customer, fresh(10))).await {
                         Ok(_) => seen.latencies.push(begun.elapsed()),
                         Err(status) => seen.failures.push(status.to_string()),
                     }
@@ -97,7 +103,9 @@ pub struct Outcome {
 pub struct World {
     daemon: Daemon,
     place: Place,
-    _dir: tempfile::TempDir,
+    /// With what honest clients come, if the door asks for it; and where that is.
+    tls: Option<ClientTls>,
+    _dirs: (Option<tempfile::TempDir>, Option<identity_world::World>),
 }
 
 impl World {
@@ -118,7 +126,15 @@ impl World {
         let place = Place::new(dir.path()).with(&args);
         let daemon = place.start();
         set_up(&daemon.grpc, &["honest", "hostile"], &[]).await;
-        Self { daemon, place, _dir: dir }
+        Self { daemon, place, tls: None, _dirs: (Some(dir), None) }
+    }
+
+    /// One that is reached over TLS, with certificates.
+    pub fn open_tls() -> Self {
+        let world = identity_world::World::new();
+        let place = world.place().with(&["--set", "grpc.handshake_deadline=1s"]);
+        let (daemon, tls) = (place.start(), Some(world.with(&world.sender("acme"))));
+        Self { daemon, place, tls, _dirs: (None, Some(world)) }
     }
 
     pub fn grpc(&self) -> &str {
@@ -128,7 +144,7 @@ impl World {
     /// What honest clients see for `long` while nobody attacks.
     pub async fn calm(&self, long: Duration) -> Seen {
         let stop = Arc::new(AtomicBool::new(false));
-        let clients = honest(self.grpc(), Arc::clone(&stop));
+        let clients = honest(self.grpc(), self.tls.clone(), Arc::clone(&stop));
         let timer = async {
             tokio::time::sleep(long).await;
             stop.store(true, Ordering::Relaxed);
@@ -137,8 +153,9 @@ impl World {
     }
 
     /// Attacks for `long` at the least, and until the door has said what it must.
-    pub async fn under(&self, attack: &Attack, long: Duration) -> Outcome {
-        let target = Arc::new(Target::new(self.grpc(), attack.number()));
+    /// The attackers are at an address of their own, which has the `number`.
+    pub async fn under(&self, attack: &Attack, number: u8, long: Duration) -> Outcome {
+        let target = Arc::new(Target::new(self.grpc(), number));
         let before = self.refusals();
         self.forget_peak();
         let threads: Vec<_> = (0..attack.threads)
@@ -156,7 +173,7 @@ impl World {
             })
             .collect();
         let stop = Arc::new(AtomicBool::new(false));
-        let clients = honest(self.grpc(), Arc::clone(&stop));
+        let clients = honest(self.grpc(), self.tls.clone(), Arc::clone(&stop));
         let watcher = async {
             let begun = Instant::now();
             tokio::time::sleep(long).await;

@@ -21,6 +21,7 @@ mod attack_bombs;
 mod attack_frames;
 mod attack_list;
 mod attack_run;
+mod attack_tls;
 mod attack_world;
 mod bad_input;
 mod cli_backup;
