@@ -45,6 +45,7 @@ use self::next_key::KeyFiles;
 use self::pulse::Pulse;
 use self::reload::PolicySource;
 use self::scraped::Scraped;
+use self::sums::Sums;
 use crate::admin::{self, Exposition, Readiness};
 use crate::amend::{self, Amend};
 use crate::config::Config;
@@ -126,11 +127,14 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
 
     let amend = open_amend(&config, &store, &customers, &policy, &drain, &keeper.ledger(), &clock).await?;
 
+    let (told, every) = (refusals.clone(), config.totals_every);
+    keeper.tell_sums(Sums { store: store.clone(), intake: intake.clone(), refusals: told, every });
+
     // The doors.
     let tokens = Tokens::open(store.clone(), clock.clone()).map_err(DaemonError::Tokens)?;
     let identities = identities.begin(&tokens, &refusals, &clock);
     let close_doors = CancellationToken::new();
-    let ingest_door = IngestDoor::new(intake, &config.grpc);
+    let ingest_door = IngestDoor::new(intake.clone(), &config.grpc);
     let drain_door = DrainDoor::new(drain.clone(), clock.clone(), &config.grpc);
     let caps = config.ingest.level_caps.clone();
     let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
@@ -150,6 +154,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let admin_door = admin_door.with_amend(amend.clone());
     let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone());
     let ledger_door = ledger_door.with_retention(config.store.retention_age);
+    let ledger_door = ledger_door.with_sums(intake.clone(), drain.clone());
     let (routes, health) = grpc::routes(
         ingest_door,
         drain_door,

@@ -68,6 +68,7 @@ impl std::fmt::Debug for ClassCounts {
 
 impl ClassCounts {
     /// Counts `n` fields more.
+    #[inline]
     pub fn add(&mut self, class: IdentifierClass, handling: Handling, n: u64) {
         if let Some(count) = self.0.get_mut(class.index()).and_then(|row| row.get_mut(handling.index())) {
             *count = count.saturating_add(n);
@@ -91,6 +92,17 @@ impl ClassCounts {
     #[must_use]
     pub fn total(&self, handling: Handling) -> u64 {
         IdentifierClass::ALL.iter().fold(0, |sum, class| sum.saturating_add(self.get(*class, handling)))
+    }
+
+    /// Counts no field as stored, beside those that were when it was `before`. What was dropped since stays counted.
+    pub fn take_back_stored(&mut self, before: &Self) {
+        let mut kept = before.clone();
+        for class in IdentifierClass::ALL {
+            let dropped = self.get(*class, Handling::Dropped);
+            let known = before.get(*class, Handling::Dropped);
+            kept.add(*class, Handling::Dropped, dropped.saturating_sub(known));
+        }
+        *self = kept;
     }
 
     /// Whether nothing was counted.

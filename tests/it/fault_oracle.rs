@@ -86,6 +86,11 @@ impl Oracle {
         self.known().acknowledged.len()
     }
 
+    /// How many events the batch `number` has.
+    pub fn events_of(number: u64) -> u64 {
+        events(number)
+    }
+
     /// How many batches were stored before the retry that was answered.
     pub fn duplicates(&self) -> u64 {
         self.known().duplicates

@@ -86,6 +86,7 @@ mod kubernetes;
 mod leak_hunt;
 mod ledger_daemon;
 mod ledger_files;
+mod ledger_sums;
 mod ledger_tamper;
 mod ledger_world;
 mod made_up;
