@@ -239,7 +239,7 @@ pub use collected::{Collected, CollectedKey};
 pub use command::{Append, Appended, MetaOp};
 pub use customers::{Basis, CustomerEntry, Customers, suppression_of, suppression_of_mark};
 pub use dedup::Dedup;
-pub use epochs::{MAX_BRIDGES, Moved};
+pub use epochs::{MAX_BRIDGES, Moved, Ratcheted};
 pub use fault::{AppendError, DatabaseFault, OpenError, RecordFault, SetError, StoreError};
 pub use find::Found;
 pub use inspect::{DedupInspection, Inspection, SegmentInspection, inspect};

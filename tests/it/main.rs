@@ -35,6 +35,7 @@ mod cli_help;
 mod cli_run;
 mod collection_plan;
 mod composition;
+mod composition_text;
 mod conservation;
 mod container_image;
 mod data_directory;
