@@ -98,10 +98,11 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
 
     // Liveness and metrics are served while the store opens.
     let (readiness, watched) = watch::channel(Readiness::Starting);
+    let explaining = admin::Explaining::default();
     let close_admin = CancellationToken::new();
     let scraped = Scraped::serve(metrics_listener, &exposition, &watched, &close_admin);
     addresses.extend(scraped.address().map(|address| ("metrics", address)));
-    let pages = admin::pages(exposition.clone(), watched);
+    let pages = admin::pages(exposition.clone(), watched, explaining.clone());
     let mut admin_limits = admin::Options::default();
     let wanted = Doors { grpc: config.grpc.max_connections, admin: admin_limits.max_connections };
     let fit = Doors::that_fit(wanted);
@@ -116,9 +117,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let mut keeper = Keeper::start(&config, &store, &clock, &policy, &refusals).await?;
     let customers = Customers::new(store.clone(), config.cached_customers);
     config.ingest.rotation = store.rotation();
-    config.ingest.refusals = refusals.clone();
-    config.drain.refusals = refusals.clone();
-    config.amend.refusals = refusals.clone();
+    count_refusals(&mut config, &refusals);
     let intake =
         Intake::new(store.clone(), customers.clone(), policy.handle(), clock.clone(), config.ingest.clone());
     let drain =
@@ -151,10 +150,11 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
         config.ingest.clone(),
         on_demand,
     );
-    let admin_door = admin_door.with_amend(amend.clone());
+    let admin_door = Arc::new(admin_door.with_amend(amend.clone()));
+    // Where callers are authenticated, nobody asks about a customer over HTTP, which does not know who they are.
+    explaining.open(Arc::clone(&admin_door), config.identities.is_none());
     let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone());
-    let ledger_door = ledger_door.with_retention(config.store.retention_age);
-    let ledger_door = ledger_door.with_sums(intake.clone(), drain.clone());
+    let ledger_door = ledger_door.with_retention(config.store.retention_age).with_sums(intake, drain.clone());
     let (routes, health) = grpc::routes(
         ingest_door,
         drain_door,
@@ -213,6 +213,13 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     scraped.closed().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Has every room count what it refuses in one place.
+fn count_refusals(config: &mut Config, refusals: &Refusals) {
+    config.ingest.refusals = refusals.clone();
+    config.drain.refusals = refusals.clone();
+    config.amend.refusals = refusals.clone();
 }
 
 /// Brings back what changes what is stored.

@@ -94,17 +94,6 @@ impl ClassCounts {
         IdentifierClass::ALL.iter().fold(0, |sum, class| sum.saturating_add(self.get(*class, handling)))
     }
 
-    /// Counts no field as stored, beside those that were when it was `before`. What was dropped since stays counted.
-    pub fn take_back_stored(&mut self, before: &Self) {
-        let mut kept = before.clone();
-        for class in IdentifierClass::ALL {
-            let dropped = self.get(*class, Handling::Dropped);
-            let known = before.get(*class, Handling::Dropped);
-            kept.add(*class, Handling::Dropped, dropped.saturating_sub(known));
-        }
-        *self = kept;
-    }
-
     /// Whether nothing was counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {

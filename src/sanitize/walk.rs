@@ -23,6 +23,8 @@ pub(super) struct Walk<'w, 'a> {
     depth: usize,
     /// Fields that the event may still have.
     left: usize,
+    /// Whether nothing of what is walked through is stored.
+    passes_over: bool,
 }
 
 impl<'w, 'a> Walk<'w, 'a> {
@@ -34,7 +36,17 @@ impl<'w, 'a> Walk<'w, 'a> {
         told: &'w mut Told,
     ) -> Self {
         let path = [Raw::default(); limits::DEPTH + 1];
-        Self { plan, keys, growth, work, told, path, depth: 0, left: limits::FIELDS_PER_EVENT }
+        Self {
+            plan,
+            keys,
+            growth,
+            work,
+            told,
+            path,
+            depth: 0,
+            left: limits::FIELDS_PER_EVENT,
+            passes_over: false,
+        }
     }
 
     /// Treats the fields of an event (written as field 3) or record (as field 1).
@@ -113,11 +125,12 @@ impl<'w, 'a> Walk<'w, 'a> {
         nested: &Shape,
         value: RawValue<'a, F>,
     ) -> Result<Result<(), Reason>, WireError> {
-        let (start, before) = (self.growth.buffers.events.len(), self.growth.fields.clone());
+        let start = self.growth.buffers.events.len();
+        // The keys of a map whose values are withheld are not stored either.
+        let passes_over = std::mem::replace(&mut self.passes_over, true);
         let outcome = self.nested(nested, value, 2)?;
         self.growth.buffers.events.truncate(start);
-        // The keys of a map whose values are withheld.
-        self.growth.fields.take_back_stored(&before);
+        self.passes_over = passes_over;
         Ok(outcome)
     }
 
@@ -179,7 +192,9 @@ impl<'w, 'a> Walk<'w, 'a> {
     /// Counts a field that is stored.
     #[inline]
     fn stored(&mut self, planned: &FieldPlan, fate: Fate) {
-        self.growth.fields.add(planned.spec.class, fate.into(), 1);
+        if !self.passes_over {
+            self.growth.fields.add(planned.spec.class, fate.into(), 1);
+        }
     }
 
     /// Treats a record, list or map and writes it as field `number`, which holds a `Value`. Where

@@ -200,7 +200,8 @@ impl Pending {
         let (Some(notary), Some(meta)) = (notary, db.cf_handle(META)) else { return };
         let mut changed = sums.changed(std::mem::take(&mut self.sums.added), now);
         let waiting = sums.by_number.len() + changed.len();
-        let many = if waiting > MANY && self.check_outbox(TOLD).is_ok() { TOLD } else { 0 };
+        let many = waiting.checked_sub(MANY).filter(|more| *more > 0).map_or(0, |more| more.max(TOLD));
+        let many = if self.check_outbox(many).is_ok() { many } else { 0 };
         for (number, sum) in sums.by_number.iter().take(self.sums.tell.max(many)) {
             let sum = changed.remove(number).unwrap_or_else(|| sum.clone());
             let Some(entry) = notary.entry_of(&sum) else { continue };

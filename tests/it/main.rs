@@ -55,6 +55,7 @@ mod drain_told;
 mod drain_world;
 mod erase_newer;
 mod explain_equals_ingest;
+mod explain_http;
 mod fair_neighbour;
 mod fault_daemon;
 mod fault_load;
