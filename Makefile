@@ -11,7 +11,7 @@ CARGO := cargo
 FLAGS := --release --locked
 BIN   := $(CARGO_TARGET_DIR)/release/usaged
 
-.PHONY: help setup build demo test lint doc bench detectors load soak kills fuzz attack look deb deploy-check deploy-boot clean
+.PHONY: help setup build demo test lint doc bench detectors load soak kills fuzz faults fixture look deb deploy-check deploy-boot clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/'
@@ -58,8 +58,15 @@ fuzz: setup ## Fuzz every target for a minute, or TARGET for SECONDS; the table 
 	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/deploy/fuzz-rustc.sh $(CARGO) build $(FLAGS) --example fuzz
 	deploy/fuzz.sh $(CARGO_TARGET_DIR)/release/examples/fuzz $(SECONDS) $(TARGET)
 
-attack: setup ## The long form of the attacks: latency of honest clients under each, beside a calm time.
-	USAGED_ATTACK_SECONDS=8 $(CARGO) test $(FLAGS) --test it -- attack_ --nocapture --test-threads 1
+faults: setup ## Every fault in its long form: kills, power cuts, errors, full and slow disks, rot; with a table.
+	USAGED_FAULTS=1 USAGED_KILL_SECONDS=120 $(CARGO) test $(FLAGS) --test it -- --nocapture --test-threads=2 \
+	  kill_9 a_failed_ a_power_cut a_device_that a_disk_ near_a_full rot_in_any | tee $(CARGO_TARGET_DIR)/faults.log
+	@echo; grep -h '^ROT|' $(CARGO_TARGET_DIR)/faults.log | column -t -s '|' -N rot,file,outcome,times
+	@echo; grep -h '^FAULTS|' $(CARGO_TARGET_DIR)/faults.log | \
+	  column -t -s '|' -N faults,kind,injected,survived,acknowledged,lost,twice -H faults
+
+fixture: setup ## Make the store of format 1 anew that every version opens. Only before format 1 is released.
+	USAGED_MAKE_FIXTURE=1 $(CARGO) test $(FLAGS) --test it -- a_store_of_format_1
 
 look: build ## Check the published dictionary in a real browser (Chromium): no page is wider than a phone.
 	deploy/publish-look.sh $(BIN)

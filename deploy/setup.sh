@@ -15,6 +15,9 @@ command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v dpkg-shlibdeps >/dev/null || missing+=(dpkg-dev)
 command -v shellcheck >/dev/null || missing+=(shellcheck)
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
+# The test of a power cut mounts file systems of its own; syncs that fail need no package.
+command -v mkfs.btrfs >/dev/null || missing+=(btrfs-progs)
+command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
 
 sudo=()
 [ "$(id -u)" = 0 ] || sudo=(sudo)

@@ -96,7 +96,6 @@ impl Reader {
             | Fact::Refused { .. }
             | Fact::RootKeyRotated { .. }
             | Fact::KeysRatcheted { .. }
-            | Fact::RatchetsMoved { .. }
             | Fact::DataLossAccepted { .. }
             | Fact::BackupMade { .. }
             | Fact::StoreRestored { .. }

@@ -1,14 +1,16 @@
 //! What a person types. Each command is a file or folder of its own; what they share is how they
-//! end (`exit`), what they show (`output`) and the way to a collector (`connect`). The text forms of events and
-//! batches are those of `grpc::json`.
+//! end (`exit`), what they show (`output`), the way to a collector (`connect`) and the text forms of
+//! events (`event_text`) and batches (`batch_text`).
 
 mod admin_page;
+mod batch_text;
 mod child;
 mod connect;
 mod credentials;
 mod demo;
 mod drain;
 mod erase;
+mod event_text;
 mod exit;
 mod health;
 mod keys;
@@ -21,6 +23,7 @@ mod policy;
 mod pseudonym;
 mod send;
 mod serve;
+mod status;
 mod store;
 mod subscription;
 mod token;
@@ -33,7 +36,6 @@ pub use exit::Failure;
 use output::Output;
 
 use crate::daemon::with_causes;
-use crate::grpc::json::{batch as batch_text, event as event_text};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -64,6 +66,8 @@ fn after_help() -> String {
 enum Command {
     /// Run the collector.
     Serve(serve::ServeArgs),
+    /// Show how a running collector is, and what its last reload did.
+    Status(status::StatusArgs),
     /// Show the whole of it in seconds: a real collector, five customers, three products.
     Demo(demo::DemoArgs),
     /// Send events from a file or standard input.
@@ -122,6 +126,7 @@ fn run(command: Command, out: Output) -> Result<(), Failure> {
         Command::Load(args) => args.run(out),
         Command::FloorDoor => load::floor_door(),
         Command::Demo(args) => block_on(args.run(out)),
+        Command::Status(args) => block_on(args.run(out)),
         Command::Send(args) => block_on(args.run(out)),
         Command::Drain(args) => block_on(args.run(out)),
         Command::Participation(args) => block_on(args.run(out)),

@@ -20,6 +20,7 @@ mod reload;
 mod root_key;
 mod scraped;
 mod sums;
+mod systemd;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 pub use error::{DaemonError, with_causes};
@@ -45,7 +47,6 @@ use self::next_key::KeyFiles;
 use self::pulse::Pulse;
 use self::reload::PolicySource;
 use self::scraped::Scraped;
-use self::sums::Sums;
 use crate::admin::{self, Exposition, Readiness};
 use crate::amend::{self, Amend};
 use crate::config::Config;
@@ -80,7 +81,17 @@ pub fn run(config: Config) -> Result<(), DaemonError> {
     result
 }
 
-async fn serve(mut config: Config) -> Result<(), DaemonError> {
+async fn serve(config: Config) -> Result<(), DaemonError> {
+    let starting = tokio::spawn(systemd::starting());
+    let served = serve_until_the_end(config, starting.abort_handle()).await;
+    starting.abort();
+    if served.is_err() {
+        systemd::stopping("it cannot go on; the log says why");
+    }
+    served
+}
+
+async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Result<(), DaemonError> {
     // What can be wrong without touching the store comes first.
     let signals = Signals::listen().map_err(DaemonError::Runtime)?;
     let exposition = Exposition::install(config.ingest.watched.top.clone())?;
@@ -98,11 +109,10 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
 
     // Liveness and metrics are served while the store opens.
     let (readiness, watched) = watch::channel(Readiness::Starting);
-    let explaining = admin::Explaining::default();
     let close_admin = CancellationToken::new();
     let scraped = Scraped::serve(metrics_listener, &exposition, &watched, &close_admin);
     addresses.extend(scraped.address().map(|address| ("metrics", address)));
-    let pages = admin::pages(exposition.clone(), watched, explaining.clone());
+    let pages = admin::pages(exposition.clone(), watched);
     let mut admin_limits = admin::Options::default();
     let wanted = Doors { grpc: config.grpc.max_connections, admin: admin_limits.max_connections };
     let fit = Doors::that_fit(wanted);
@@ -117,7 +127,9 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     let mut keeper = Keeper::start(&config, &store, &clock, &policy, &refusals).await?;
     let customers = Customers::new(store.clone(), config.cached_customers);
     config.ingest.rotation = store.rotation();
-    count_refusals(&mut config, &refusals);
+    config.ingest.refusals = refusals.clone();
+    config.drain.refusals = refusals.clone();
+    config.amend.refusals = refusals.clone();
     let intake =
         Intake::new(store.clone(), customers.clone(), policy.handle(), clock.clone(), config.ingest.clone());
     let drain =
@@ -126,14 +138,11 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
 
     let amend = open_amend(&config, &store, &customers, &policy, &drain, &keeper.ledger(), &clock).await?;
 
-    let (told, every) = (refusals.clone(), config.totals_every);
-    keeper.tell_sums(Sums { store: store.clone(), intake: intake.clone(), refusals: told, every });
-
     // The doors.
     let tokens = Tokens::open(store.clone(), clock.clone()).map_err(DaemonError::Tokens)?;
     let identities = identities.begin(&tokens, &refusals, &clock);
     let close_doors = CancellationToken::new();
-    let ingest_door = IngestDoor::new(intake.clone(), &config.grpc);
+    let ingest_door = IngestDoor::new(intake, &config.grpc);
     let drain_door = DrainDoor::new(drain.clone(), clock.clone(), &config.grpc);
     let caps = config.ingest.level_caps.clone();
     let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
@@ -150,11 +159,9 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
         config.ingest.clone(),
         on_demand,
     );
-    let admin_door = Arc::new(admin_door.with_amend(amend.clone()));
-    // Where callers are authenticated, nobody asks about a customer over HTTP, which does not know who they are.
-    explaining.open(Arc::clone(&admin_door), config.identities.is_none());
+    let admin_door = admin_door.with_amend(amend.clone()).with_reloads(policy.last_reload());
     let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone());
-    let ledger_door = ledger_door.with_retention(config.store.retention_age).with_sums(intake, drain.clone());
+    let ledger_door = ledger_door.with_retention(config.store.retention_age);
     let (routes, health) = grpc::routes(
         ingest_door,
         drain_door,
@@ -182,10 +189,14 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     health.set(true).await;
     tell_readiness(&readiness, Readiness::Ready);
     announce(&addresses);
+    starting.abort();
+    systemd::ready(policy.handle().load().version());
+    let watch = tokio::spawn(systemd::watch(store.clone()));
 
     let end = until_the_end(signals, &policy, &identities, store.fatal(), &mut keeper).await;
 
     // The end: say so, take nothing new, finish what was accepted, and close what is below last.
+    systemd::stopping("finishing what was accepted");
     follow.abort();
     let now = if end.is_err() { Readiness::StoreFailed } else { Readiness::ShuttingDown };
     tell_readiness(&readiness, now);
@@ -195,11 +206,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
         doors.abort();
         return Err(error);
     }
-    match (&mut doors).await {
-        Ok(Ended::Drained) => tracing::info!("every request in progress was answered"),
-        Ok(Ended::Cut(connections)) => tracing::warn!(connections, "grace period over, connections cut"),
-        Err(_) => tracing::error!("the gRPC door panicked"),
-    }
+    finished(&mut doors).await;
     let _ = upkeep.await;
     let _ = epochs.await;
     let _ = following.await;
@@ -207,6 +214,7 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     heed.abort();
     let _ = amending.await;
     keeper.end(&store, &clock).await?;
+    watch.abort();
     store.close().await;
     close_admin.cancel();
     let _ = admin.await;
@@ -215,11 +223,13 @@ async fn serve(mut config: Config) -> Result<(), DaemonError> {
     Ok(())
 }
 
-/// Has every room count what it refuses in one place.
-fn count_refusals(config: &mut Config, refusals: &Refusals) {
-    config.ingest.refusals = refusals.clone();
-    config.drain.refusals = refusals.clone();
-    config.amend.refusals = refusals.clone();
+/// Waits until what was accepted is finished, or the grace period is over.
+async fn finished(doors: &mut JoinHandle<Ended>) {
+    match doors.await {
+        Ok(Ended::Drained) => tracing::info!("every request in progress was answered"),
+        Ok(Ended::Cut(connections)) => tracing::warn!(connections, "grace period over, connections cut"),
+        Err(_) => tracing::error!("the gRPC door panicked"),
+    }
 }
 
 /// Brings back what changes what is stored.
@@ -310,8 +320,11 @@ async fn until_the_end(
                     return Ok(());
                 }
                 Wish::Reload => {
-                    policy.reload_aside().await;
+                    systemd::reloading();
+                    let taken_over = policy.reload_aside("signal").await;
                     identities.reload_aside().await;
+                    let policy = policy.handle().load();
+                    if taken_over { systemd::ready(policy.version()) } else { systemd::refused(policy.version()) }
                 }
             },
             failed = fatal.wait_for(Option::is_some) => {

@@ -9,7 +9,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, watch};
 
 use super::policy_files;
-use crate::grpc::Reload;
+use crate::grpc::{LastReload, Reload, ReloadOutcome};
 use crate::ledger::{Refusal, Refusals};
 use crate::model::{LevelName, ProgramName};
 use crate::observe::{Clock, Metric};
@@ -33,6 +33,8 @@ pub(super) struct PolicySource {
     turn: Arc<Mutex<()>>,
     /// Tells the version of every policy that comes into force.
     version: Arc<watch::Sender<Arc<str>>>,
+    /// What the last reload did.
+    last: Arc<watch::Sender<Option<LastReload>>>,
     watch: Option<Watch>,
     refusals: Refusals,
 }
@@ -64,6 +66,7 @@ impl PolicySource {
         let version = Arc::new(watch::Sender::new(policy.version().into()));
         Ok(Self {
             version,
+            last: Arc::new(watch::Sender::new(None)),
             dir,
             caps: Arc::new(caps),
             handle: Handle::new(Arc::new(policy)),
@@ -83,8 +86,31 @@ impl PolicySource {
         self.version.subscribe()
     }
 
-    /// Reads the files again and puts them in force, if there is no mistake in them. Blocks.
-    pub fn reload(&self) -> Result<Reloaded, Vec<Problem>> {
+    /// What the last reload did; nothing before the first.
+    pub fn last_reload(&self) -> watch::Receiver<Option<LastReload>> {
+        self.last.subscribe()
+    }
+
+    /// Reads the files again and puts them in force, if there is no mistake in them; keeps and logs what became of
+    /// it. Blocks.
+    fn reload(&self, asked_by: &'static str) -> Result<Reloaded, Vec<Problem>> {
+        let done = self.read_again();
+        let outcome = match &done {
+            Ok(Reloaded { changed: true, .. }) => ReloadOutcome::TakenOver,
+            Ok(_) => ReloadOutcome::Unchanged,
+            Err(_) => ReloadOutcome::Refused,
+        };
+        let problems = done
+            .as_ref()
+            .map_or_else(|problems| problems.iter().map(ToString::to_string).collect(), |_| Vec::new());
+        let policy_version = self.handle.load().version().to_owned();
+        tracing::info!(asked_by, outcome = outcome.as_str(), policy = policy_version, "reload done");
+        let at = Clock::system().now();
+        self.last.send_replace(Some(LastReload { at, asked_by, outcome, policy_version, problems }));
+        done
+    }
+
+    fn read_again(&self) -> Result<Reloaded, Vec<Problem>> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let result = read_policy(self.dir.as_deref(), &self.caps);
         let before = self.handle.load().version().to_owned();
@@ -122,7 +148,7 @@ impl PolicySource {
     /// What the admin API calls: the version in force and whether it changed, or every problem.
     pub fn on_demand(&self) -> Reload {
         let source = self.clone();
-        Arc::new(move || match source.reload() {
+        Arc::new(move || match source.reload("admin API") {
             Ok(reloaded) => Ok((reloaded.version, reloaded.changed)),
             Err(problems) => {
                 let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
@@ -137,17 +163,18 @@ impl PolicySource {
         loop {
             changed.notified().await;
             while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
-            self.reload_aside().await;
+            self.reload_aside("change of a file").await;
         }
     }
 
-    /// Reloads on a thread that may block.
-    pub async fn reload_aside(&self) {
+    /// Reloads on a thread that may block; gives whether there was no mistake.
+    pub async fn reload_aside(&self, asked_by: &'static str) -> bool {
         let source = self.clone();
-        let done = tokio::task::spawn_blocking(move || source.reload().is_ok()).await;
-        if done.is_err() {
+        let done = tokio::task::spawn_blocking(move || source.reload(asked_by).is_ok()).await;
+        done.unwrap_or_else(|_| {
             tracing::error!("policy reload panicked, the one before stays");
-        }
+            false
+        })
     }
 }
 

@@ -12,7 +12,6 @@ mod door;
 mod drain;
 mod identity;
 mod ingest;
-pub mod json;
 mod keys;
 mod ledger;
 mod page;
@@ -31,7 +30,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 
-pub use self::admin::{AdminDoor, EventsAsk, Reload};
+pub use self::admin::{AdminDoor, LastReload, Reload, ReloadOutcome};
 pub use self::amend::AmendDoor;
 pub use self::door::{Budget, Caller, Ended, Options, Reservation, Share, serve, serve_guarded};
 pub use self::drain::DrainDoor;
@@ -97,7 +96,7 @@ impl Health {
 pub fn routes(
     ingest: IngestDoor,
     drain: DrainDoor,
-    admin: impl Into<Arc<AdminDoor>>,
+    admin: AdminDoor,
     keys: KeyDoor,
     ledger: LedgerDoor,
     amend: AmendDoor,
@@ -105,8 +104,7 @@ pub fn routes(
     tokens: TokenDoor,
 ) -> (Routes, Health) {
     let (reporter, health) = health_reporter();
-    let admin: Arc<AdminDoor> = admin.into();
-    let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(admin));
+    let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(Arc::new(admin)));
     let drain = Pick {
         usual: drain.clone().max_decoding_message_size(TYPED_REQUEST_BYTES),
         large: drain.max_decoding_message_size(LARGE_REQUEST_BYTES),

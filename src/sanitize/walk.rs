@@ -6,9 +6,7 @@ use super::pass::Told;
 use super::redact::Workspace;
 use super::treat::{Scalar, treat};
 use super::{ProgramKeys, encode};
-use crate::model::{
-    Fate, Handling, Raw, RawFields, RawItems, RawText, RawValue, Reason, WireError, WireFault, limits,
-};
+use crate::model::{Raw, RawFields, RawItems, RawText, RawValue, Reason, WireError, WireFault, limits};
 use crate::policy::{Action, FieldPlan, Kind, NameTable, Plan, Shape};
 
 /// One event on its way.
@@ -23,8 +21,6 @@ pub(super) struct Walk<'w, 'a> {
     depth: usize,
     /// Fields that the event may still have.
     left: usize,
-    /// Whether nothing of what is walked through is stored.
-    passes_over: bool,
 }
 
 impl<'w, 'a> Walk<'w, 'a> {
@@ -36,17 +32,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         told: &'w mut Told,
     ) -> Self {
         let path = [Raw::default(); limits::DEPTH + 1];
-        Self {
-            plan,
-            keys,
-            growth,
-            work,
-            told,
-            path,
-            depth: 0,
-            left: limits::FIELDS_PER_EVENT,
-            passes_over: false,
-        }
+        Self { plan, keys, growth, work, told, path, depth: 0, left: limits::FIELDS_PER_EVENT }
     }
 
     /// Treats the fields of an event (written as field 3) or record (as field 1).
@@ -65,14 +51,13 @@ impl<'w, 'a> Walk<'w, 'a> {
                 None => return Err(self.fault(WireFault::Depth)),
             }
             self.depth = depth + 1;
-            let found = names.get(name.expose());
-            let stored = match found {
+            let stored = match names.get(name.expose()) {
                 None => Err(Reason::UnknownField),
                 Some(field) if self.growth.is_first(field, record) => self.field(field, value, number)?,
                 Some(_) => Err(Reason::Repeated),
             };
             if let Err(reason) = stored {
-                self.withhold(reason, found);
+                self.withhold(reason);
             }
         }
         self.depth = depth;
@@ -91,7 +76,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         let Some(planned) = planned(plan, field) else { return Ok(Err(Reason::UnknownField)) };
         match &planned.shape {
             Shape::Scalar { kind, action } => {
-                Ok(self.scalar_field(field, planned, (*kind, action), &value, number))
+                Ok(self.scalar_field(field, planned.max_bytes, (*kind, action), &value, number))
             }
             nested @ (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) => {
                 if planned.spec.purposes.is_empty() {
@@ -125,12 +110,11 @@ impl<'w, 'a> Walk<'w, 'a> {
         nested: &Shape,
         value: RawValue<'a, F>,
     ) -> Result<Result<(), Reason>, WireError> {
-        let start = self.growth.buffers.events.len();
-        // The keys of a map whose values are withheld are not stored either.
-        let passes_over = std::mem::replace(&mut self.passes_over, true);
+        let (start, fates) = (self.growth.buffers.events.len(), self.told.tally.fields);
         let outcome = self.nested(nested, value, 2)?;
         self.growth.buffers.events.truncate(start);
-        self.passes_over = passes_over;
+        // The keys of a map whose values are withheld.
+        self.told.tally.fields = fates;
         Ok(outcome)
     }
 
@@ -138,7 +122,7 @@ impl<'w, 'a> Walk<'w, 'a> {
     fn scalar_field<F: RawFields<'a>>(
         &mut self,
         field: u32,
-        planned: &FieldPlan,
+        max_bytes: u32,
         (kind, action): (Kind, &Action),
         value: &RawValue<'a, F>,
         number: u8,
@@ -147,7 +131,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         if let Action::Withhold(reason) = action {
             return Err(*reason);
         }
-        let scalar = Scalar::of(kind, value)?.within(planned.max_bytes)?;
+        let scalar = Scalar::of(kind, value)?.within(max_bytes)?;
         let (treated, fate) = treat(action, scalar, self.keys, self.work)?;
         let spec = u64::from(self.growth.spec_number(self.plan, self.keys.epoch(), field));
         let out = &mut self.growth.buffers.events;
@@ -157,7 +141,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         encode::varint(out, encode::size(len));
         encode::varint_field(out, 1, spec);
         treated.write_field(out, 2);
-        self.stored(planned, fate);
+        self.told.tally.store_field(fate);
         Ok(())
     }
 
@@ -169,32 +153,22 @@ impl<'w, 'a> Walk<'w, 'a> {
         value: RawValue<'a, F>,
         number: u8,
     ) -> Result<Result<(), Reason>, WireError> {
-        let plan = self.plan;
-        let Some(planned) = planned(plan, field) else { return Ok(Err(Reason::UnknownField)) };
+        let Some(planned) = planned(self.plan, field) else { return Ok(Err(Reason::UnknownField)) };
         match &planned.shape {
             Shape::Scalar { action: Action::Withhold(reason), .. } => Ok(Err(*reason)),
             Shape::Scalar { kind, action } => Ok(Scalar::of(*kind, &value)
-                .and_then(|scalar| self.scalar(action, scalar.within(planned.max_bytes)?, number))
-                .map(|fate| self.stored(planned, fate))),
+                .and_then(|scalar| self.scalar(action, scalar.within(planned.max_bytes)?, number))),
             nested @ (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) => {
                 self.nested(nested, value, number)
             }
         }
     }
 
-    /// Writes a treated scalar, and leaves it to the caller to count it.
-    fn scalar(&mut self, action: &Action, scalar: Scalar<'a>, number: u8) -> Result<Fate, Reason> {
+    fn scalar(&mut self, action: &Action, scalar: Scalar<'a>, number: u8) -> Result<(), Reason> {
         let (treated, fate) = treat(action, scalar, self.keys, self.work)?;
         treated.write_field(&mut self.growth.buffers.events, number);
-        Ok(fate)
-    }
-
-    /// Counts a field that is stored.
-    #[inline]
-    fn stored(&mut self, planned: &FieldPlan, fate: Fate) {
-        if !self.passes_over {
-            self.growth.fields.add(planned.spec.class, fate.into(), 1);
-        }
+        self.told.tally.store_field(fate);
+        Ok(())
     }
 
     /// Treats a record, list or map and writes it as field `number`, which holds a `Value`. Where
@@ -225,7 +199,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         while let Some(value) = items.next_item()? {
             self.count()?;
             if let Err(reason) = self.value(item, value, 1)? {
-                self.withhold(reason, Some(item));
+                self.withhold(reason);
             }
         }
         Ok(())
@@ -235,6 +209,7 @@ impl<'w, 'a> Walk<'w, 'a> {
     fn pairs<F: RawFields<'a>>(&mut self, mut pairs: F, key: u32, value: u32) -> Result<(), WireError> {
         while let Some((raw_key, raw_value)) = pairs.next_field()? {
             self.count()?;
+            let fates = self.told.tally.fields;
             let start = self.growth.buffers.events.len();
             let pair = encode::open(&mut self.growth.buffers.events, 1, 1);
             let treated_key = match planned(self.plan, key).map(|key| (&key.shape, key.max_bytes)) {
@@ -246,21 +221,16 @@ impl<'w, 'a> Walk<'w, 'a> {
                     Err(Reason::WrongType)
                 }
             };
-            // Nothing of a value that is not stored was counted.
             let stored = match treated_key {
-                Ok(fate) => self.value(value, raw_value, 2)?.map(|()| fate).map_err(|reason| (reason, value)),
-                Err(reason) => Err((reason, key)),
+                Ok(()) => self.value(value, raw_value, 2)?,
+                Err(reason) => Err(reason),
             };
             match stored {
-                Ok(fate) => {
-                    encode::close(&mut self.growth.buffers.events, pair);
-                    if let Some(planned) = planned(self.plan, key) {
-                        self.stored(planned, fate);
-                    }
-                }
-                Err((reason, field)) => {
+                Ok(()) => encode::close(&mut self.growth.buffers.events, pair),
+                Err(reason) => {
                     self.growth.buffers.events.truncate(start);
-                    self.withhold(reason, Some(field));
+                    self.told.tally.fields = fates;
+                    self.withhold(reason);
                 }
             }
         }
@@ -285,11 +255,7 @@ impl<'w, 'a> Walk<'w, 'a> {
     }
 
     #[inline]
-    fn withhold(&mut self, reason: Reason, field: Option<u32>) {
-        // What the dictionary does not have has no class.
-        if let Some(planned) = field.and_then(|field| planned(self.plan, field)) {
-            self.growth.fields.add(planned.spec.class, Handling::Dropped, 1);
-        }
+    fn withhold(&mut self, reason: Reason) {
         self.told.withhold(self.path.get(..self.depth).unwrap_or_default(), reason);
     }
 }

@@ -64,7 +64,6 @@
 //! | `1f` `restored` | that the store was restored: see "Backups" |
 //! | `1a`, token id (8) | a bearer token without its text: version 1 (1), JSON with its SHA-256 (`identity/token_row.rs`) |
 //! | `20`, number (8) | an entry of the outbox: numbers are dense, and none is given twice |
-//! | `21`, number (8) | a sum of what came in and the ledger was not told of: version 1 (1), JSON (`collected.rs`) |
 //!
 //! # Segments
 //!
@@ -128,6 +127,22 @@
 //! restore (8), then the ids (16 each) of erasures whose row the backup did not have; it is taken away when those were
 //! carried out again, before anything is served. What else a backup of a collector has is said in [`crate::backup`].
 //!
+//! # Versions of the format
+//!
+//! The number in `FORMAT` says what a program must understand to do no harm. This program reads and writes format 1.
+//!
+//! - **Upgrade.** A program reads every format from 1 to its own. If its own is higher, it brings the store there at the
+//!   first open, step by step, each step done again after a crash, and writes the new number into `FORMAT` last. Every
+//!   release opens a store of format 1 that is kept in `tests/fixtures/format-1` and drains it to the same bytes.
+//! - **Downgrade.** A higher number is refused by name before anything is changed: go back to the program that wrote it,
+//!   or restore a backup that was made before. Within one format, older and newer programs can follow each other freely.
+//! - **Within a format** only that may be added which an older program may pass over without harm. It leaves tables of
+//!   `meta` between `10` and `1f` that it does not know as they are; it shows kinds of ledger entries that it does not
+//!   know as they are; it answers fewer questions. Everything else raises the number: a new column family (refused by
+//!   name), a new field of a row, a new version or form of a record (one such record is set aside), and any table that
+//!   withholds or erases something, because passing over it would serve what must not be served.
+//! - Backups have the format of the store in them and a number of their own in `BACKUP`, under the same rules.
+//!
 //! # When something is wrong
 //!
 //! | what | then |
@@ -139,7 +154,7 @@
 //! | commits are missing, differ, or the witness file is gone | amnesia: refused with what is missing, unless `accept_data_loss`; then numbers go on behind the lost ones |
 //! | the disk is full | appends refused with a hint, before that at `reserve_bytes`; metadata and amendments as long as they fit; goes on by itself when space is freed; a purge that it would interrupt is refused |
 //! | a block of a segment is damaged | purging that segment is refused by name: a compaction would stop on it, and the whole database with it |
-//! | 100,000 entries wait in the outbox | what would add one is refused as busy, and does not happen; so is a batch that would begin a sum of what came in, if 8,192 of them wait |
+//! | 100,000 entries wait in the outbox | what would add one is refused as busy, and does not happen |
 //! | a sync or write fails otherwise | the store has failed ([`Store::fatal`]); nothing more is written or acknowledged |
 //!
 //! `RocksDB`'s own repair is never run, and the live directory is never opened twice.
@@ -155,7 +170,6 @@ mod chain;
 mod check;
 mod check_records;
 mod check_told;
-mod collected;
 mod command;
 mod customers;
 mod dedup;
@@ -214,9 +228,6 @@ mod amend_tests;
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod backup_tests;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod collected_tests;
-#[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod crash_tests;
 #[cfg(test)]
@@ -235,11 +246,10 @@ pub use backup_error::BackupError;
 pub use backup_files::FileSum;
 pub use check::Check;
 pub use check_told::{CheckProgress, Checked, Fault, Faults};
-pub use collected::{Collected, CollectedKey};
 pub use command::{Append, Appended, MetaOp};
 pub use customers::{Basis, CustomerEntry, Customers, suppression_of, suppression_of_mark};
 pub use dedup::Dedup;
-pub use epochs::{MAX_BRIDGES, Moved, Ratcheted};
+pub use epochs::{MAX_BRIDGES, Moved};
 pub use fault::{AppendError, DatabaseFault, OpenError, RecordFault, SetError, StoreError};
 pub use find::Found;
 pub use inspect::{DedupInspection, Inspection, SegmentInspection, inspect};

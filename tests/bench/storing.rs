@@ -39,13 +39,7 @@ impl Home {
 pub(crate) fn append(n: u64, record: SealedRecord) -> Append {
     let mut id = [0; 16];
     id.last_chunk_mut::<8>().unwrap().copy_from_slice(&n.to_be_bytes());
-    Append {
-        records: vec![record],
-        dedup: Dedup { id, digest: id },
-        receipt: vec![0; 64],
-        basis: None,
-        collected: Vec::new(),
-    }
+    Append { records: vec![record], dedup: Dedup { id, digest: id }, receipt: vec![0; 64], basis: None }
 }
 
 fn sealed(batch: &SanitizedBatch, key: &SealKey) -> Vec<SealedRecord> {

@@ -67,6 +67,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("indicatif", &["cli"]),
     ("comfy_table", &["cli"]),
     ("notify", &["daemon"]),
+    ("sd_notify", &["daemon"]),
     ("tracing_subscriber", &["daemon"]),
     ("aes_gcm", &["sanitize"]),
     ("hkdf", &["sanitize"]),

@@ -5,6 +5,7 @@ use crate::cli_run::usaged;
 const COMMANDS: &[&str] = &[
     "",
     "serve",
+    "status",
     "demo",
     "send",
     "drain",

@@ -159,6 +159,11 @@ impl Daemon {
         drop(self.child);
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.0.try_wait().unwrap().is_some()
+    }
+
     /// Waits until it ends by itself; its exit code, -1 for a signal.
     pub fn ended(mut self) -> i32 {
         self.child.wait().code().unwrap_or(-1)

@@ -66,6 +66,18 @@ struct Known {
     duplicates: u64,
 }
 
+/// Tells what was injected and survived; that nothing acknowledged was lost, and nothing is there twice, was
+/// asserted before. `make faults` gathers these lines.
+pub fn survived(kind: &str, injected: u64, acknowledged: usize) {
+    println!("FAULTS|{kind}|{injected}|{injected}|{acknowledged}|0|0");
+}
+
+/// Whether the long forms are asked for.
+#[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
+pub fn is_long() -> bool {
+    std::env::var("USAGED_FAULTS").is_ok_and(|value| value == "1")
+}
+
 impl Oracle {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
@@ -86,9 +98,22 @@ impl Oracle {
         self.known().acknowledged.len()
     }
 
-    /// How many events the batch `number` has.
-    pub fn events_of(number: u64) -> u64 {
-        events(number)
+    /// What is acknowledged by now: the commit number of each batch.
+    pub fn acknowledged(&self) -> BTreeMap<u64, u64> {
+        self.known().acknowledged.clone()
+    }
+
+    /// Checks what was drained of a copy that was made at an instant: all that was `acknowledged` before that is there,
+    /// once, in its place; the rest was under way then.
+    pub fn compare_instant(&self, drained: &[(u64, u64)], acknowledged: &BTreeMap<u64, u64>) {
+        let mut seen = BTreeMap::new();
+        for &(number, commit) in drained {
+            assert_eq!(seen.insert(number, commit), None, "batch {number} is stored twice");
+            assert!(number < self.next.load(Ordering::Relaxed), "batch {number} was never sent");
+        }
+        let lost: Vec<_> =
+            acknowledged.iter().filter(|(number, commit)| seen.get(number) != Some(commit)).collect();
+        assert!(lost.is_empty(), "{} acknowledged batches are lost: {lost:?}", lost.len());
     }
 
     /// How many batches were stored before the retry that was answered.

@@ -12,9 +12,10 @@ use usaged::model::CommitNumber;
 use usaged::observe::Clock;
 use usaged::store::{Amended, Amendment, Entry, Options, Place as Where, PurgeError, ReadLimits};
 
+use crate::cli_run::usaged;
 use crate::fault_daemon::{Daemon, Disk, Place, until};
 use crate::fault_load::{Load, drain_all, set_up, standing};
-use crate::fault_oracle::batch;
+use crate::fault_oracle::{batch, survived};
 use crate::grpc_collector::{from, participation, set};
 use crate::store_samples::{START, append, root_key};
 
@@ -91,15 +92,25 @@ async fn near_a_full_disk_ingest_is_refused_while_draining_goes_on_and_it_recove
     let request = set(participation("initech", "enhanced"));
     let mut admin = AdminServiceClient::new(connect(&daemon.grpc).await.unwrap());
     admin.set_participation(request).await.unwrap();
+    // Erasing goes on as well: the keys of a customer go at once, whatever room there is.
+    let erase =
+        ["erase", "--customer", "initech", "--everything", "--no-wait", "--json", "--server", &daemon.grpc];
+    let erased = tokio::task::block_in_place(|| usaged(erase));
+    assert_eq!(erased.code, 0, "{}", erased.err);
+    let erasure = erased.json()["erasure_id"].as_str().unwrap().to_owned();
     is_refused(&daemon).await;
     assert!(load.oracle.count() <= stored + 1, "nothing is taken in below the reserve");
     assert!(daemon.page("/livez").starts_with("HTTP/1.1 200"));
 
     drop(ballast);
     load.goes_on(100).await;
+    let done = ["erase", "status", &erasure, "--wait", "--json", "--server", &daemon.grpc];
+    let done = tokio::task::block_in_place(|| usaged(done));
+    assert_eq!((done.code, &done.json()["state"]), (0, &"DONE".into()), "{} {}", done.out, done.err);
     load.stop().await;
     let oracle = &load.oracle;
     oracle.compare(&drain_all(&daemon.grpc, "verify", oracle).await);
+    survived("a full disk, down to the last byte", 2, oracle.count());
     let rest = drain_all(&daemon.grpc, "live", oracle).await;
     assert_eq!(live.len() + rest.len(), oracle.count(), "what was acknowledged does not come back");
     assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);

@@ -114,7 +114,6 @@ pub fn append(n: u64, received: UnixMillis) -> Append {
         dedup: dedup(n),
         receipt: format!("receipt {n}").into_bytes(),
         basis: None,
-        collected: Vec::new(),
     }
 }
 

@@ -2,14 +2,19 @@
 //! after a restart everything that was acknowledged is there.
 
 use std::process::Command;
+use std::time::Duration;
 
-use crate::fault_daemon::Place;
+use crate::fault_daemon::{Place, SOON};
 use crate::fault_load::{Load, drain_all, set_up};
+use crate::fault_oracle::{is_long, survived};
 
 /// The Nth sync of a thread that fails.
 const SYNCS: [u32; 6] = [1, 2, 3, 5, 20, 60];
 
-fn need_strace() {
+/// Reads of the program's loader, about.
+const LOADER_READS: u32 = 24;
+
+pub fn need_strace() {
     let found = Command::new("strace").arg("--version").output();
     assert!(
         found.is_ok(),
@@ -32,7 +37,8 @@ async fn a_failed_sync_ends_the_process_and_nothing_acknowledged_is_lost() {
     load.sender("acme", 0);
     load.pipeliner("globex");
     let mut under_load = 0;
-    for sync in SYNCS {
+    let syncs: Vec<u32> = if is_long() { (1..=40).chain([60, 100]).collect() } else { SYNCS.to_vec() };
+    for &sync in &syncs {
         let inject = format!("inject=fdatasync:error=EIO:when={sync}");
         // The tracer is a grandchild (-D), so that the child is the collector itself.
         let tracer = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", &inject];
@@ -58,11 +64,85 @@ async fn a_failed_sync_ends_the_process_and_nothing_acknowledged_is_lost() {
         load.is_gone();
         assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
     }
-    assert!(under_load >= 2, "only {under_load} of {SYNCS:?} failed after the start");
+    assert!(under_load >= 2, "only {under_load} of {syncs:?} failed after the start");
 
     let daemon = place.start();
     load.is_at(&daemon.grpc);
     load.stop().await;
     load.oracle.compare(&drain_all(&daemon.grpc, "verify", &load.oracle).await);
     assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
+    survived("EIO on the Nth sync", syncs.len().try_into().unwrap(), load.oracle.count());
+}
+
+/// Writes of the witness and the ledger (`pwrite64`), and reads of table files (`pread64`): the Nth one of a thread
+/// fails. Whatever the collector does then, it does not lose or damage anything, and does not take what it could not
+/// read for damaged.
+///
+/// covers: D1, D5
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_write_or_read_ends_the_process_or_is_told_and_nothing_acknowledged_is_lost() {
+    need_strace();
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::new(dir.path());
+    let daemon = place.start();
+    set_up(&daemon.grpc, &["acme", "globex"], &["verify"]).await;
+    let mut load = Load::new();
+    load.sender("acme", 0);
+    load.pipeliner("globex");
+    load.is_at(&daemon.grpc);
+    load.goes_on(50).await;
+    load.is_gone();
+    assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
+    let numbers: Vec<u32> = if is_long() { (1..=30).collect() } else { vec![1, 2, 3, 8] };
+    let (mut injected, mut ended) = (0, 0);
+    for call in ["pwrite64", "pread64"] {
+        for &number in &numbers {
+            injected += 1;
+            // The first reads are those of the loader, which ends the program before it begins.
+            let nth = if call == "pread64" { number + LOADER_READS } else { number };
+            let (trace, inject) = (format!("trace={call}"), format!("inject={call}:error=EIO:when={nth}"));
+            let tracer = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+            let failing = Place::new(dir.path()).under(&tracer);
+            match tokio::task::block_in_place(|| failing.spawn().ready()) {
+                Err((code, said)) => {
+                    ended += 1;
+                    assert!([1, 6].contains(&code), "{call} {number}: {code} {said}");
+                }
+                Ok(mut daemon) => {
+                    load.is_at(&daemon.grpc);
+                    let (begun, before) = (std::time::Instant::now(), load.oracle.count());
+                    // It ends, or what failed was not needed and it goes on.
+                    while !daemon.has_ended() && load.oracle.count() < before + 30 {
+                        assert!(begun.elapsed() < SOON, "{call} {number}: it neither ends nor goes on");
+                        tokio::time::sleep(Duration::from_millis(10)).await;
+                    }
+                    load.is_gone();
+                    if daemon.has_ended() {
+                        ended += 1;
+                        assert_eq!(daemon.ended(), 1, "{call} {number}: {}", failing.said());
+                    } else {
+                        daemon.kill();
+                    }
+                }
+            }
+            let daemon = tokio::task::block_in_place(|| place.start());
+            load.is_at(&daemon.grpc);
+            load.goes_on(10).await;
+            load.is_gone();
+            assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
+        }
+    }
+    assert!(ended >= 2, "only {ended} of {injected} failures ended it");
+    let daemon = place.start();
+    load.is_at(&daemon.grpc);
+    load.stop().await;
+    load.oracle.compare(&drain_all(&daemon.grpc, "verify", &load.oracle).await);
+    let metrics = daemon.page("/metrics");
+    assert!(
+        !metrics
+            .lines()
+            .any(|line| line.starts_with("usaged_damaged_records_total ") && !line.ends_with(" 0"))
+    );
+    assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
+    survived("EIO on the Nth write or read", injected, load.oracle.count());
 }

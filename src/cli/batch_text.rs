@@ -8,21 +8,18 @@ use crate::grpc::proto::drain::value::Kind;
 use crate::grpc::proto::drain::{Batch, Event, Field, FieldSpec, Value};
 
 /// A time as in RFC 3339.
-#[must_use]
-pub fn time_text(time: &Timestamp) -> String {
+pub(super) fn time_text(time: &Timestamp) -> String {
     jiff::Timestamp::new(time.seconds, time.nanos).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 /// Milliseconds since the epoch as in RFC 3339.
-#[must_use]
-pub fn millis_text(ms: i64) -> String {
+pub(super) fn millis_text(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
 }
 
 /// Bytes as they are typed.
-#[must_use]
-pub fn bytes_json(bytes: &[u8]) -> Json {
-    json!({ (super::event::BYTES_KEY): data_encoding::BASE64.encode(bytes) })
+pub(super) fn bytes_json(bytes: &[u8]) -> Json {
+    json!({ (super::event_text::BYTES_KEY): data_encoding::BASE64.encode(bytes) })
 }
 
 /// The text of a pseudonym.
@@ -31,8 +28,7 @@ fn token_text(prefix: &str, token: &[u8]) -> String {
 }
 
 /// What every event of a batch says about the batch.
-#[must_use]
-pub fn head(batch: &Batch) -> Map<String, Json> {
+pub(super) fn head(batch: &Batch) -> Map<String, Json> {
     let mut head = Map::new();
     let mut put = |name: &str, value: Json| {
         if !value.is_null() && value.as_str() != Some("") {
@@ -60,7 +56,7 @@ fn party(value: Option<&Value>, prefix: &str) -> Json {
 }
 
 /// The events of a batch, each a line of its own with the head of the batch in it.
-pub fn lines(batch: &Batch, commit_number: u64) -> impl Iterator<Item = Json> {
+pub(super) fn lines(batch: &Batch, commit_number: u64) -> impl Iterator<Item = Json> {
     let mut head = head(batch);
     head.insert("commit_number".to_owned(), json!(commit_number));
     batch.events.iter().map(move |event| {
@@ -74,8 +70,7 @@ pub fn lines(batch: &Batch, commit_number: u64) -> impl Iterator<Item = Json> {
 }
 
 /// The fields of an event by name.
-#[must_use]
-pub fn fields(batch: &Batch, event: &Event) -> Json {
+pub(super) fn fields(batch: &Batch, event: &Event) -> Json {
     Reader { specs: &batch.fields }.record(&event.fields)
 }
 
