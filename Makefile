@@ -11,7 +11,7 @@ CARGO := cargo
 FLAGS := --release --locked
 BIN   := $(CARGO_TARGET_DIR)/release/usaged
 
-.PHONY: help setup build demo test lint doc bench detectors load soak kills fuzz faults fixture look deb deploy-check deploy-boot clean
+.PHONY: help setup build demo test lint doc bench detectors load soak kills fuzz attack faults fixture look deb deploy-check deploy-boot clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/'
@@ -57,6 +57,9 @@ SECONDS ?= 60
 fuzz: setup ## Fuzz every target for a minute, or TARGET for SECONDS; the table at the end has executions and what broke.
 	RUSTC_WORKSPACE_WRAPPER=$(CURDIR)/deploy/fuzz-rustc.sh $(CARGO) build $(FLAGS) --example fuzz
 	deploy/fuzz.sh $(CARGO_TARGET_DIR)/release/examples/fuzz $(SECONDS) $(TARGET)
+
+attack: setup ## The long form of the attacks: latency of honest clients under each, beside a calm time.
+	USAGED_ATTACK_SECONDS=8 $(CARGO) test $(FLAGS) --test it -- attack_ --nocapture --test-threads 1
 
 faults: setup ## Every fault in its long form: kills, power cuts, errors, full and slow disks, rot; with a table.
 	USAGED_FAULTS=1 USAGED_KILL_SECONDS=120 $(CARGO) test $(FLAGS) --test it -- --nocapture --test-threads=2 \

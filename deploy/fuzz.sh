@@ -11,11 +11,12 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 work=${USAGED_FUZZ_DIR:-${CARGO_TARGET_DIR:-$HOME/.cache/usaged/target}/fuzz}
 # Name and the longest input, from the table of targets.
 table=$(sed -nE 's/.*Target \{ name: "([a-z]+)", max_len: ([0-9]+).*/\1 \2/p' "$here/tests/fuzz/targets/mod.rs")
-[ $# -gt 0 ] || set -- $(cut -d' ' -f1 <<<"$table")
+mapfile -t all < <(cut -d' ' -f1 <<<"$table")
+[ $# -gt 0 ] || set -- "${all[@]}"
 rows=() failed=0
 for target in "$@"; do
     longest=$(sed -n "s/^$target //p" <<<"$table")
-    [ -n "$longest" ] || { echo "usaged: no fuzz target is called $target; there are: $(cut -d' ' -f1 <<<"$table" | tr '\n' ' ')" >&2; exit 2; }
+    [ -n "$longest" ] || { echo "usaged: no fuzz target is called $target; there are: ${all[*]}" >&2; exit 2; }
     mkdir -p "$work/corpus/$target" "$work/crash/$target"
     log=$work/$target.log
     args=(-max_total_time="$seconds" -max_len="$longest" -timeout=20 -rss_limit_mb=2048 -print_final_stats=1)

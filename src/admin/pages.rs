@@ -7,6 +7,7 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use super::Exposition;
+use super::explain::{self, Explaining};
 
 const TEXT: [(header::HeaderName, &str); 1] = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
 
@@ -21,6 +22,8 @@ const INDEX: &str = "<!doctype html>
 <li><a href=\"/livez\">/livez</a>: whether the process answers</li>
 <li><a href=\"/readyz\">/readyz</a>: whether it takes and gives batches (200), or why not (503)</li>
 <li><a href=\"/metrics\">/metrics</a>: counters, gauges and histograms for Prometheus</li>
+<li>POST /explain?product=PRODUCT: what each level would store of the events in the body, one a line, and why</li>
+<li>/explain/batch/CUSTOMER/ID: what became of a batch, and why</li>
 </ul>
 </body></html>
 ";
@@ -53,11 +56,17 @@ impl Readiness {
 }
 
 /// The pages of a collector that is as `readiness` says.
-pub fn pages(exposition: Exposition, readiness: watch::Receiver<Readiness>) -> Router {
-    scraped_pages(exposition, readiness).route("/", get(async || Html(INDEX)))
+pub fn pages(
+    exposition: Exposition,
+    readiness: watch::Receiver<Readiness>,
+    explaining: Explaining,
+) -> Router {
+    let scraped = scraped_pages(exposition, readiness);
+    scraped.route("/", get(async || Html(INDEX))).merge(explain::routes(explaining))
 }
 
-/// Those of them that a machine reads, and other machines may: nothing can be changed through them.
+/// Those of them that a machine reads, and other machines may: nothing can be changed through them, and nothing of a
+/// customer is there.
 pub fn scraped_pages(exposition: Exposition, readiness: watch::Receiver<Readiness>) -> Router {
     Router::new()
         .route("/livez", get(async || (TEXT, "alive\n")))
@@ -93,7 +102,7 @@ mod tests {
     #[tokio::test]
     async fn readiness_follows_the_collector_and_liveness_does_not() {
         let (collector, readiness) = watch::channel(Readiness::Starting);
-        let pages = pages(Exposition::detached(), readiness);
+        let pages = pages(Exposition::detached(), readiness, Explaining::default());
         for (now, status, text) in [
             (Readiness::Starting, 503, "starting"),
             (Readiness::Ready, 200, "ready"),
@@ -111,7 +120,7 @@ mod tests {
     #[tokio::test]
     async fn the_index_lists_every_page_and_metrics_are_text() {
         let (_collector, readiness) = watch::channel(Readiness::Ready);
-        let pages = pages(Exposition::detached(), readiness);
+        let pages = pages(Exposition::detached(), readiness, Explaining::default());
         let (_, index) = get(&pages, "/").await;
         for page in ["/livez", "/readyz", "/metrics"] {
             assert!(index.contains(page), "{page}");

@@ -118,7 +118,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let (_collector, readiness) = watch::channel(Readiness::Ready);
         let exposition = Exposition::detached();
-        let pages = pages(exposition.clone(), readiness);
+        let pages = pages(exposition.clone(), readiness, crate::admin::Explaining::default());
         let options = Options { request_deadline: Duration::from_millis(100), ..Options::default() };
         let shutdown = CancellationToken::new();
         let served = tokio::spawn(serve(listener, pages, exposition, options, shutdown.clone()));

@@ -96,6 +96,7 @@ impl Reader {
             | Fact::Refused { .. }
             | Fact::RootKeyRotated { .. }
             | Fact::KeysRatcheted { .. }
+            | Fact::RatchetsMoved { .. }
             | Fact::DataLossAccepted { .. }
             | Fact::BackupMade { .. }
             | Fact::StoreRestored { .. }

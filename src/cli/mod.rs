@@ -1,16 +1,14 @@
 //! What a person types. Each command is a file or folder of its own; what they share is how they
-//! end (`exit`), what they show (`output`), the way to a collector (`connect`) and the text forms of
-//! events (`event_text`) and batches (`batch_text`).
+//! end (`exit`), what they show (`output`) and the way to a collector (`connect`). The text forms of events and
+//! batches are those of `grpc::json`.
 
 mod admin_page;
-mod batch_text;
 mod child;
 mod connect;
 mod credentials;
 mod demo;
 mod drain;
 mod erase;
-mod event_text;
 mod exit;
 mod health;
 mod keys;
@@ -36,6 +34,7 @@ pub use exit::Failure;
 use output::Output;
 
 use crate::daemon::with_causes;
+use crate::grpc::json::{batch as batch_text, event as event_text};
 
 const EXAMPLES: &str = "\
 Examples:

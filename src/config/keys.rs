@@ -58,6 +58,9 @@ keys! {
         max_connections: usize = 512, 1 => 65_536;
         /// Open connections of one peer: an IPv4 address, or an IPv6 /64.
         max_connections_per_peer: usize = 256, 1 => 65_536;
+        /// New connections of one peer in a second, on average; a peer that was silent may open as many at
+        /// once as it may have. Further ones are closed at once.
+        new_connections_per_peer: u32 = 100, 1 => 1_000_000;
         /// Calls in progress in all; further ones are refused with a hint when to come back.
         max_requests: usize = 4_096, 1 => 1_000_000;
         /// Calls in progress on one connection.

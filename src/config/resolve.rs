@@ -141,6 +141,7 @@ fn grpc_options(settings: &Settings) -> grpc::Options {
     grpc::Options {
         max_connections: keys.max_connections,
         max_connections_per_peer: keys.max_connections_per_peer,
+        new_connections_per_peer: keys.new_connections_per_peer,
         max_requests: keys.max_requests,
         max_concurrent_streams: keys.max_streams,
         max_pulls: keys.max_pulls,

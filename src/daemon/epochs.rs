@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::with_causes;
 use crate::ledger::{Entry, Fact};
 use crate::observe::{Clock, Metric};
-use crate::store::{Customers, MetaOp, Place, StoreError};
+use crate::store::{Customers, MetaOp, Place, Ratcheted, StoreError};
 
 /// How often it is looked at.
 const ROUND: Duration = Duration::from_mins(1);
@@ -72,8 +72,10 @@ impl Watch {
         self.purged &= ended == 0;
         let epoch = customers.store().rotation().epoch(time);
         if self.is_due(epoch, now) {
-            let ratcheted = |customer, oldest: u32| {
-                vec![entry(Fact::KeysRatcheted { customer, oldest_epoch: oldest.into() })]
+            let ratcheted = |moved: &Ratcheted| {
+                let Ratcheted { first, last, customers, oldest_epoch } = *moved;
+                let oldest_epoch = oldest_epoch.into();
+                vec![entry(Fact::RatchetsMoved { first, last, customers, oldest_epoch })]
             };
             let moved = customers.move_ratchets(epoch, ratcheted).await?;
             self.purged &= moved.customers == 0;

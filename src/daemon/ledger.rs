@@ -14,17 +14,19 @@ use super::pump::Pump;
 use super::reload::PolicySource;
 use super::sums::Sums;
 use crate::config::Config;
-use crate::ledger::{Entry, Fact, Ledger, LedgerError, OpenError, Refusal, Refusals, Report, Source, Terms};
+use crate::ledger::{
+    Entry, Fact, Ledger, LedgerError, OpenError, Period, Refusal, Refusals, Report, Source, Terms,
+};
 use crate::observe::{Clock, Metric};
 use crate::policy::{Handle, Policy};
-use crate::store::{AcceptedLoss, MetaOp, Notary, Store, StoreError};
+use crate::store::{AcceptedLoss, Collected, CollectedKey, MetaOp, Notary, Store, StoreError};
 
 /// How long to wait before telling again what could not be told.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// Makes the entry of every change of a participation.
+/// Makes the entries of changes of participations, and of sums of what came in.
 pub(super) fn notary() -> Notary {
-    Notary::new(|before, after, customer| {
+    let changed = Notary::new(|before, after, customer| {
         let fact = Fact::ParticipationChanged {
             customer,
             revision: after.revision,
@@ -32,6 +34,12 @@ pub(super) fn notary() -> Notary {
             after: Terms::from(&after.participation),
         };
         Entry { at: after.at, fact }.to_bytes()
+    });
+    changed.with_collected(|CollectedKey { customer, under }, (from, until), collected| {
+        let Collected { batches, events, withheld, fields } = collected.clone();
+        let (customer, under, period) = (*customer, under.clone(), Period { from, until });
+        let fact = Fact::Collected { customer, period, under, batches, events, withheld, fields };
+        Entry { at: until, fact }.to_bytes()
     })
 }
 
@@ -40,7 +48,7 @@ pub(super) struct Keeper {
     ledger: Ledger,
     pump: JoinHandle<Result<(), LedgerError>>,
     teller: JoinHandle<()>,
-    sums: JoinHandle<()>,
+    sums: Option<JoinHandle<()>>,
     no_more_sums: CancellationToken,
     close: CancellationToken,
 }
@@ -58,10 +66,12 @@ impl Keeper {
         let (close, no_more_sums) = (CancellationToken::new(), CancellationToken::new());
         let pump = tokio::spawn(Pump::new(store.clone(), ledger.clone()).run(close.clone()));
         let teller = tell_all(store.clone(), clock.clone(), policy.handle(), policy.watch_version());
-        let (store, refusals) = (store.clone(), refusals.clone());
-        let sums = Sums { store, refusals, every: config.totals_every }.run(no_more_sums.clone());
-        let (teller, sums) = (tokio::spawn(teller), tokio::spawn(sums));
-        Ok(Self { ledger, pump, teller, sums, no_more_sums, close })
+        Ok(Self { ledger, pump, teller: tokio::spawn(teller), sums: None, no_more_sums, close })
+    }
+
+    /// Begins to tell of sums.
+    pub fn tell_sums(&mut self, sums: Sums) {
+        self.sums = Some(tokio::spawn(sums.run(self.no_more_sums.clone())));
     }
 
     /// The ledger.
@@ -79,7 +89,9 @@ impl Keeper {
     pub async fn end(self, store: &Store, clock: &Clock) -> Result<(), DaemonError> {
         self.teller.abort();
         self.no_more_sums.cancel();
-        let _ = self.sums.await;
+        if let Some(sums) = self.sums {
+            let _ = sums.await;
+        }
         tell_end(store, clock).await;
         self.close.cancel();
         self.pump.await.unwrap_or(Err(LedgerError::Failed)).map_err(DaemonError::LedgerFailed)

@@ -47,6 +47,7 @@ use self::next_key::KeyFiles;
 use self::pulse::Pulse;
 use self::reload::PolicySource;
 use self::scraped::Scraped;
+use self::sums::Sums;
 use crate::admin::{self, Exposition, Readiness};
 use crate::amend::{self, Amend};
 use crate::config::Config;
@@ -109,10 +110,11 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
 
     // Liveness and metrics are served while the store opens.
     let (readiness, watched) = watch::channel(Readiness::Starting);
+    let explaining = admin::Explaining::default();
     let close_admin = CancellationToken::new();
     let scraped = Scraped::serve(metrics_listener, &exposition, &watched, &close_admin);
     addresses.extend(scraped.address().map(|address| ("metrics", address)));
-    let pages = admin::pages(exposition.clone(), watched);
+    let pages = admin::pages(exposition.clone(), watched, explaining.clone());
     let mut admin_limits = admin::Options::default();
     let wanted = Doors { grpc: config.grpc.max_connections, admin: admin_limits.max_connections };
     let fit = Doors::that_fit(wanted);
@@ -127,9 +129,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let mut keeper = Keeper::start(&config, &store, &clock, &policy, &refusals).await?;
     let customers = Customers::new(store.clone(), config.cached_customers);
     config.ingest.rotation = store.rotation();
-    config.ingest.refusals = refusals.clone();
-    config.drain.refusals = refusals.clone();
-    config.amend.refusals = refusals.clone();
+    count_refusals(&mut config, &refusals);
     let intake =
         Intake::new(store.clone(), customers.clone(), policy.handle(), clock.clone(), config.ingest.clone());
     let drain =
@@ -138,11 +138,14 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
 
     let amend = open_amend(&config, &store, &customers, &policy, &drain, &keeper.ledger(), &clock).await?;
 
+    let (told, every) = (refusals.clone(), config.totals_every);
+    keeper.tell_sums(Sums { store: store.clone(), intake: intake.clone(), refusals: told, every });
+
     // The doors.
     let tokens = Tokens::open(store.clone(), clock.clone()).map_err(DaemonError::Tokens)?;
     let identities = identities.begin(&tokens, &refusals, &clock);
     let close_doors = CancellationToken::new();
-    let ingest_door = IngestDoor::new(intake, &config.grpc);
+    let ingest_door = IngestDoor::new(intake.clone(), &config.grpc);
     let drain_door = DrainDoor::new(drain.clone(), clock.clone(), &config.grpc);
     let caps = config.ingest.level_caps.clone();
     let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
@@ -159,9 +162,11 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
         config.ingest.clone(),
         on_demand,
     );
-    let admin_door = admin_door.with_amend(amend.clone()).with_reloads(policy.last_reload());
+    let admin_door = Arc::new(admin_door.with_amend(amend.clone()).with_reloads(policy.last_reload()));
+    // Where callers are authenticated, nobody asks about a customer over HTTP, which does not know who they are.
+    explaining.open(Arc::clone(&admin_door), config.identities.is_none());
     let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone());
-    let ledger_door = ledger_door.with_retention(config.store.retention_age);
+    let ledger_door = ledger_door.with_retention(config.store.retention_age).with_sums(intake, drain.clone());
     let (routes, health) = grpc::routes(
         ingest_door,
         drain_door,
@@ -221,6 +226,13 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     scraped.closed().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Has every room count what it refuses in one place.
+fn count_refusals(config: &mut Config, refusals: &Refusals) {
+    config.ingest.refusals = refusals.clone();
+    config.drain.refusals = refusals.clone();
+    config.amend.refusals = refusals.clone();
 }
 
 /// Waits until what was accepted is finished, or the grace period is over.

@@ -1,16 +1,19 @@
-//! What the ledger is told in sums, at intervals and at the end: what was refused.
+//! What the ledger is told in sums, at intervals and at the end: what came in and what was refused. What left, the
+//! drain tells by itself.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::ingest::Intake;
 use crate::ledger::{Entry, Refusals};
 use crate::store::{MetaOp, Store, StoreError};
 
 /// Tells the ledger of sums.
 pub(super) struct Sums {
     pub store: Store,
+    pub intake: Intake,
     pub refusals: Refusals,
     /// How often.
     pub every: Duration,
@@ -37,6 +40,11 @@ impl Sums {
 
     /// Tells what was counted since the last time.
     async fn tell(&self) -> Result<(), StoreError> {
+        let collected = self.intake.tell().await;
+        self.tell_refused().await.and(collected)
+    }
+
+    async fn tell_refused(&self) -> Result<(), StoreError> {
         let refused = self.refusals.take();
         if refused.is_empty() {
             return Ok(());
@@ -53,12 +61,16 @@ impl Sums {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::ingest;
     use crate::ledger::{Fact, Refusal};
     use crate::model::UnixMillis;
     use crate::observe::Clock;
+    use crate::policy::{Handle, compile, shipped};
     use crate::sanitize::RootKey;
-    use crate::store::Options;
+    use crate::store::{Customers, Options};
 
     #[tokio::test]
     async fn what_was_refused_is_on_the_ledger_once_at_the_latest_at_the_end() {
@@ -67,8 +79,12 @@ mod tests {
         let key = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
         let clock = Clock::manual(UnixMillis(1_000));
         let store = Store::open(options, &key, clock.clone()).unwrap();
-        let refusals = Refusals::new(clock);
-        let sums = Sums { store: store.clone(), refusals: refusals.clone(), every: Duration::from_hours(24) };
+        let refusals = Refusals::new(clock.clone());
+        let customers = Customers::new(store.clone(), 16);
+        let policy = Handle::new(Arc::new(compile(&shipped()).unwrap().0));
+        let intake = Intake::new(store.clone(), customers, policy, clock, ingest::Options::default());
+        let every = Duration::from_hours(24);
+        let sums = Sums { store: store.clone(), intake: intake.clone(), refusals: refusals.clone(), every };
         refusals.count(Refusal::Policy);
         refusals.count(Refusal::Policy);
         let shutdown = CancellationToken::new();
@@ -86,7 +102,7 @@ mod tests {
         // A store that takes nothing: what was counted waits.
         store.clone().close().await;
         refusals.count(Refusal::Policy);
-        let sums = Sums { store, refusals: refusals.clone(), every: Duration::from_hours(24) };
+        let sums = Sums { store, intake, refusals: refusals.clone(), every };
         assert!(sums.tell().await.is_err());
         assert_eq!(refusals.take().len(), 1);
     }

@@ -38,6 +38,14 @@ impl Drain {
         }
     }
 
+    /// Has the ledger told of everything that was delivered until now.
+    ///
+    /// # Errors
+    /// If the store fails. What was not told is told later.
+    pub async fn tell(&self) -> Result<(), DrainError> {
+        self.shared.tell().await
+    }
+
     /// One round of [`Drain::run`].
     ///
     /// # Errors

@@ -12,6 +12,8 @@ use super::proto::admin as pb;
 use super::proto::admin::ledger_service_server::LedgerService;
 use super::status::{Cause, Fault};
 use super::times::timestamp;
+use crate::drain::Drain;
+use crate::ingest::Intake;
 use crate::ledger::{Entry, Fact, Leaf, Ledger, LedgerError, SignedCheckpoint, number};
 use crate::model::{CustomerId, CustomerKey};
 use crate::observe::Clock;
@@ -34,6 +36,8 @@ pub struct LedgerDoor {
     clock: Clock,
     retention: Duration,
     exports: Arc<Semaphore>,
+    /// Who has sums that the ledger was not told of yet.
+    sums: Option<(Intake, Drain)>,
 }
 
 impl LedgerDoor {
@@ -41,7 +45,7 @@ impl LedgerDoor {
     #[must_use]
     pub fn new(ledger: Ledger, store: Store, policy: Handle, clock: Clock) -> Self {
         let exports = Arc::new(Semaphore::new(EXPORTS));
-        Self { ledger, store, policy, clock, retention: Duration::ZERO, exports }
+        Self { ledger, store, policy, clock, retention: Duration::ZERO, exports, sums: None }
     }
 
     /// Says after how long stored batches are dropped; exports tell it.
@@ -49,6 +53,22 @@ impl LedgerDoor {
     pub const fn with_retention(mut self, retention: Duration) -> Self {
         self.retention = retention;
         self
+    }
+
+    /// Has the ledger told of all sums before a record is given out, so that it is complete up to then.
+    #[must_use]
+    pub fn with_sums(mut self, intake: Intake, drain: Drain) -> Self {
+        self.sums = Some((intake, drain));
+        self
+    }
+
+    /// Has the ledger told of what came in and left until now.
+    async fn tell_sums(&self) -> Result<(), Fault> {
+        if let Some((intake, drain)) = &self.sums {
+            intake.tell().await?;
+            drain.tell().await?;
+        }
+        Ok(())
     }
 
     /// The customer that a request names, by its id or its number.
@@ -244,6 +264,7 @@ impl LedgerService for LedgerDoor {
             )
             .into());
         }
+        self.tell_sums().await?;
         self.note(Fact::Exported { customer }).await?;
         let (to, answers) = mpsc::channel(2);
         let door = self.clone();

@@ -12,6 +12,7 @@ mod door;
 mod drain;
 mod identity;
 mod ingest;
+pub mod json;
 mod keys;
 mod ledger;
 mod page;
@@ -30,7 +31,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 
-pub use self::admin::{AdminDoor, LastReload, Reload, ReloadOutcome};
+pub use self::admin::{AdminDoor, EventsAsk, LastReload, Reload, ReloadOutcome};
 pub use self::amend::AmendDoor;
 pub use self::door::{Budget, Caller, Ended, Options, Reservation, Share, serve, serve_guarded};
 pub use self::drain::DrainDoor;
@@ -96,7 +97,7 @@ impl Health {
 pub fn routes(
     ingest: IngestDoor,
     drain: DrainDoor,
-    admin: AdminDoor,
+    admin: impl Into<Arc<AdminDoor>>,
     keys: KeyDoor,
     ledger: LedgerDoor,
     amend: AmendDoor,
@@ -104,7 +105,8 @@ pub fn routes(
     tokens: TokenDoor,
 ) -> (Routes, Health) {
     let (reporter, health) = health_reporter();
-    let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(Arc::new(admin)));
+    let admin: Arc<AdminDoor> = admin.into();
+    let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(admin));
     let drain = Pick {
         usual: drain.clone().max_decoding_message_size(TYPED_REQUEST_BYTES),
         large: drain.max_decoding_message_size(LARGE_REQUEST_BYTES),

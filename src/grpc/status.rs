@@ -151,6 +151,27 @@ causes! {
     Internal = Internal "INTERNAL",
 }
 
+impl Cause {
+    /// The status of an answer over HTTP.
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        match self.code() {
+            Code::Ok => 200,
+            Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => 400,
+            Code::Unauthenticated => 401,
+            Code::PermissionDenied => 403,
+            Code::NotFound => 404,
+            Code::AlreadyExists | Code::Aborted => 409,
+            Code::ResourceExhausted => 429,
+            Code::Cancelled => 499,
+            Code::Unknown | Code::Internal | Code::DataLoss => 500,
+            Code::Unimplemented => 501,
+            Code::Unavailable => 503,
+            Code::DeadlineExceeded => 504,
+        }
+    }
+}
+
 /// A refusal: its row, what to say, the field it is about and when to try again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -208,7 +229,9 @@ impl Fault {
         self.cause
     }
 
-    fn text(&self) -> String {
+    /// What is wrong and what to do, with the field that it is about in front.
+    #[must_use]
+    pub fn text(&self) -> String {
         if self.field.is_empty() {
             self.message.to_string()
         } else {

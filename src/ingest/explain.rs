@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::intake::Refusal;
+use super::refusal::Refusal;
 use crate::model::{
     CustomerId, CustomerKey, LevelName, Participation, ProgramName, Purpose, RawText, RegionName, UnixMillis,
     WireReader as _,

@@ -13,14 +13,19 @@ use tokio::sync::Semaphore;
 use super::fair::{self, Account, Accounts};
 use super::plan::{CollectionPlan, PlanAsk, Told};
 use super::receipt::{Receipt, State};
+use super::refusal::Refusal;
+use super::sums::Sums;
 use super::told::{Reckoning, Watched, unknown};
+use super::untold::Untold;
 use crate::ledger::{Refusal as Refused, Refusals};
-use crate::model::{CommitNumber, CustomerId, Delivery, LevelName, ProgramName, Reason, WireError, limits};
+use crate::model::{CommitNumber, CustomerId, CustomerKey, Delivery, LevelName, ProgramName, Reason, limits};
 use crate::observe::{Clock, Metric};
 use crate::policy::{Handle, Policy};
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
 use crate::sanitize::{Applicant, Permit, Rotation, Sanitized, Scratch, sanitize, withheld};
-use crate::store::{Append, AppendError, Appended, CustomerEntry, Customers, Dedup, SealedRecord, Store};
+use crate::store::{
+    Append, AppendError, Appended, CustomerEntry, Customers, Dedup, SealedRecord, Store, StoreError,
+};
 
 /// Requests of at most so many bytes are sanitised on the thread that received them: about a millisecond of
 /// work, and some if all of it is tiny identifiers. Larger ones go to a thread that may block, so that they do
@@ -56,52 +61,6 @@ impl Default for PlanTtl {
     }
 }
 
-/// Why a batch was not taken. Nothing of it was stored.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// More bytes than a request may have.
-    #[error(
-        "the request has {bytes} bytes; at most {} are taken, send smaller batches",
-        limits::REQUEST_BYTES
-    )]
-    TooLarge {
-        /// How many it had.
-        bytes: usize,
-    },
-    /// The bytes are not a `SubmitRequest`, or pass a bound.
-    #[error("the request cannot be read: {0}")]
-    Malformed(WireError),
-    /// A field of the head is missing or wrong.
-    #[error("{field}: {rule}")]
-    Head {
-        /// The field of `SubmitRequest`.
-        field: &'static str,
-        /// What it has to be.
-        rule: &'static str,
-    },
-    /// The batch id was used before, for other bytes.
-    #[error("batch_id: another batch was stored under this id; make a new id for new data")]
-    Conflict,
-    /// The disk budget is spent.
-    #[error("the disk budget of the collector is spent; retry later")]
-    Full {
-        /// When to try again.
-        retry_after: Duration,
-    },
-    /// Too much is on its way already.
-    #[error("the collector is busy; retry later")]
-    Busy {
-        /// When to try again.
-        retry_after: Duration,
-    },
-    /// The store has failed or is closing.
-    #[error("the collector cannot store now; retry later")]
-    Unavailable {
-        /// When to try again.
-        retry_after: Duration,
-    },
-}
-
 /// Takes requests.
 #[derive(Clone)]
 pub struct Intake(Arc<Inner>);
@@ -117,6 +76,8 @@ struct Inner {
     turns: Arc<Semaphore>,
     /// Whether it was said that the clock is behind the keys.
     said_behind: AtomicBool,
+    /// Requests of which nothing is stored, for the ledger.
+    untold: Untold,
 }
 
 impl std::fmt::Debug for Intake {
@@ -127,6 +88,8 @@ impl std::fmt::Debug for Intake {
 
 /// A request after the pass: what goes to the store, and what the sender will be told.
 struct Prepared {
+    /// Whose it is, if that is known.
+    customer: Option<CustomerKey>,
     append: Option<Append>,
     receipt: Receipt,
     reckoning: Reckoning,
@@ -144,8 +107,9 @@ impl Intake {
         let turns = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let turns = Arc::new(Semaphore::new(turns));
         let said_behind = AtomicBool::new(false);
-        let accounts = Accounts::new(options.fair.clone());
-        Self(Arc::new(Inner { store, customers, policy, clock, options, accounts, turns, said_behind }))
+        let (accounts, untold) = (Accounts::new(options.fair.clone()), Untold::default());
+        let inner = Inner { store, customers, policy, clock, options, accounts, turns, said_behind, untold };
+        Self(Arc::new(inner))
     }
 
     /// What each customer may have of what they share.
@@ -207,6 +171,15 @@ impl Intake {
         Ok(ask.answer(&self.0.policy.load(), participation, &self.0.options))
     }
 
+    /// Has the ledger told of everything that came in until now.
+    ///
+    /// # Errors
+    /// If the store cannot be written, or too many entries wait for the ledger. What was not told is told later.
+    pub async fn tell(&self) -> Result<(), StoreError> {
+        self.0.untold.hand_over(&self.0.store).await?;
+        self.0.store.tell_collected().await
+    }
+
     async fn prepare(
         &self,
         account: &Account,
@@ -246,10 +219,11 @@ impl Inner {
         }
         let Some(entry) = entry.filter(|entry| entry.change.participation.delivery != Delivery::Paused)
         else {
+            let customer = entry.map(|entry| entry.key);
             let plan = Told::nothing(&policy, entry, &head, self.options.plan_ttl);
             let reckoning =
                 entry.map(|entry| Reckoning::of(&entry.change.participation.customer, &self.options.watched));
-            return Ok(Prepared::disabled(&policy, &head, plan, reckoning.unwrap_or_default()));
+            return Ok(Prepared::disabled(&policy, (customer, &head), plan, reckoning.unwrap_or_default()));
         };
         let now = self.clock.now();
         let epoch = self.options.rotation.epoch(now);
@@ -288,8 +262,12 @@ impl Inner {
 
     /// `None` if the customer's participation was changed since the request was prepared.
     async fn commit(&self, prepared: Prepared) -> Result<Option<Receipt>, Refusal> {
-        let Prepared { append, receipt, reckoning } = prepared;
+        let Prepared { customer, append, receipt, reckoning } = prepared;
         let Some(append) = append else {
+            if let Some(customer) = customer {
+                let counted = self.untold.add(&self.store, customer, &receipt.tally).await;
+                counted.map_err(|_| UNAVAILABLE)?;
+            }
             reckoning.count(&receipt);
             return Ok(Some(receipt));
         };
@@ -361,28 +339,35 @@ impl Prepared {
             plan,
         };
         reckoning.hits = sanitized.hits;
-        let mut prepared = Self { append: None, receipt, reckoning };
+        let mut prepared = Self { customer: Some(entry.key), append: None, receipt, reckoning };
         if sanitized.batches.is_empty() {
             return Ok(prepared);
         }
         let mut records = Vec::with_capacity(sanitized.batches.len());
-        for batch in &sanitized.batches {
+        let mut sums = Sums::of(entry.key, &prepared.receipt.tally);
+        for batch in sanitized.batches {
             prepared.reckoning.programs.push((batch.program().clone(), batch.events()));
             let key = permit.secret().seal_key(batch.program(), batch.received());
-            let sealed = SealedRecord::seal(batch, entry.change.revision, &key);
+            let sealed = SealedRecord::seal(&batch, entry.change.revision, &key);
             records.push(sealed.map_err(|_| UNAVAILABLE)?);
+            sums.add(batch);
         }
         let dedup = Dedup {
             id: entry.secret.batch_token(&head.batch_id),
             digest: entry.secret.body_token(&head.batch_id, request),
         };
         let (receipt, basis) = (prepared.receipt.to_short(), Some(entry.basis()));
-        prepared.append = Some(Append { records, dedup, receipt, basis });
+        prepared.append = Some(Append { records, dedup, receipt, basis, collected: sums.finish() });
         Ok(prepared)
     }
 
     /// Of a customer who takes part in nothing, or is paused.
-    fn disabled(policy: &Arc<Policy>, head: &Head<'_>, plan: Told, reckoning: Reckoning) -> Self {
+    fn disabled(
+        policy: &Arc<Policy>,
+        (customer, head): (Option<CustomerKey>, &Head<'_>),
+        plan: Told,
+        reckoning: Reckoning,
+    ) -> Self {
         let none = withheld(head.events, Reason::NotParticipating);
         let receipt = Receipt {
             state: State::Disabled,
@@ -395,7 +380,7 @@ impl Prepared {
             places_truncated: false,
             plan,
         };
-        Self { append: None, receipt, reckoning }
+        Self { customer, append: None, receipt, reckoning }
     }
 }
 

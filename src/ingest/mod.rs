@@ -8,13 +8,17 @@ pub mod fuzzing;
 mod intake;
 mod plan;
 mod receipt;
+mod refusal;
 mod stored;
+mod sums;
 mod told;
+mod untold;
 
 pub use crate::sanitize::Rotation;
 pub use explain::{EventShape, Explain, FieldFate, LevelExplanation};
-pub use intake::{Intake, Options, PlanTtl, Refusal};
+pub use intake::{Intake, Options, PlanTtl};
 pub use plan::{CollectionPlan, PlanAsk, Told};
 pub use receipt::{Receipt, State};
+pub use refusal::Refusal;
 pub use stored::{Content, FoundBatch, Opened, Page, WhyStored, changes_since, find_batch, list_stored};
 pub use told::Watched;

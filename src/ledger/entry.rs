@@ -231,7 +231,20 @@ pub enum Fact {
         /// How often that was done, this one counted.
         rotations: u64,
     },
-    /// Rotating keys of past epochs were destroyed.
+    /// Rotating keys of past epochs were destroyed, of up to a thousand customers in one step.
+    RatchetsMoved {
+        /// The first of them, by its number.
+        #[serde(with = "number")]
+        first: CustomerKey,
+        /// The last of them. Whoever is between the two and was not moved had no older keys.
+        #[serde(with = "number")]
+        last: CustomerKey,
+        /// How many they are.
+        customers: u64,
+        /// The oldest epoch whose keys can still be derived.
+        oldest_epoch: u64,
+    },
+    /// Rotating keys of past epochs were destroyed: as it was told before [`Self::RatchetsMoved`].
     KeysRatcheted {
         /// Whose.
         #[serde(with = "number")]
@@ -309,7 +322,16 @@ impl Entry {
 }
 
 impl Fact {
-    /// The customer that it is about.
+    /// Whether it is about this customer, alone or with others.
+    #[must_use]
+    pub fn is_about(&self, customer: CustomerKey) -> bool {
+        if let Self::RatchetsMoved { first, last, .. } = self {
+            return (*first..=*last).contains(&customer);
+        }
+        self.customer() == Some(customer)
+    }
+
+    /// The one customer that it is about.
     #[must_use]
     pub const fn customer(&self) -> Option<CustomerKey> {
         match self {
@@ -333,6 +355,7 @@ impl Fact {
             | Self::SubscriptionCreated { .. }
             | Self::SubscriptionDeleted { .. }
             | Self::RootKeyRotated { .. }
+            | Self::RatchetsMoved { .. }
             | Self::DataLossAccepted { .. }
             | Self::BackupMade { .. }
             | Self::StoreRestored { .. } => None,

@@ -172,8 +172,9 @@ impl Export {
         let read = Leaf::read(index, entry.leaf.clone().into_bytes());
         match read {
             Some(read) if is_in => {
-                let customer = read.customer().map(number::text);
-                (customer.as_deref() != Some(&self.customer_number)).then_some(ExportFault::Foreign { index })
+                let customer = number::parse(&self.customer_number);
+                let is_about = customer.is_some_and(|customer| read.is_about(customer));
+                (!is_about).then_some(ExportFault::Foreign { index })
             }
             Some(_) | None => Some(ExportFault::Entry { index }),
         }

@@ -115,7 +115,16 @@ impl Leaf {
         self.entry.as_ref().map(|entry| &entry.fact)
     }
 
-    /// The customer that it is about.
+    /// Whether it is about this customer, alone or with others.
+    #[must_use]
+    pub fn is_about(&self, customer: CustomerKey) -> bool {
+        match &self.entry {
+            Some(entry) => entry.fact.is_about(customer),
+            None => self.customer() == Some(customer),
+        }
+    }
+
+    /// The one customer that it is about.
     #[must_use]
     pub fn customer(&self) -> Option<CustomerKey> {
         match &self.entry {
@@ -125,10 +134,13 @@ impl Leaf {
     }
 }
 
-/// What every leaf about a customer holds: a way to pass over the others without reading them.
+/// What every leaf about a customer alone holds: a way to pass over the others without reading them.
 pub(super) fn needle(customer: CustomerKey) -> String {
     format!("\"customer\":\"{}\"", number::text(customer))
 }
+
+/// What every leaf about several customers holds.
+pub(super) const SEVERAL: &str = "\"kind\":\"ratchets_moved\"";
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]

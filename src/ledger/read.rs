@@ -87,7 +87,7 @@ impl Ledger {
         each: &mut dyn FnMut(Leaf) -> bool,
     ) -> Result<(), LedgerError> {
         let needle = leaf::needle(customer);
-        let finder = Finder::new(&needle);
+        let (finder, several) = (Finder::new(&needle), Finder::new(leaf::SEVERAL));
         let file =
             std::fs::File::open(self.0.options.dir.join(ENTRIES)).map_err(self.fault("open", ENTRIES))?;
         let mut records = Records::new(file, FIRST, self.extent().1).map_err(self.fault("read", ENTRIES))?;
@@ -95,11 +95,11 @@ impl Ledger {
             let Found::Leaf(bytes) = records.next().map_err(self.fault("read", ENTRIES))? else {
                 return Err(LedgerError::Damaged { index });
             };
-            if finder.find(&bytes).is_none() {
+            if finder.find(&bytes).or_else(|| several.find(&bytes)).is_none() {
                 continue;
             }
             let leaf = Leaf::read(index, bytes).ok_or(LedgerError::Damaged { index })?;
-            if leaf.customer() == Some(customer) && !each(leaf) {
+            if leaf.is_about(customer) && !each(leaf) {
                 break;
             }
         }

@@ -68,6 +68,7 @@ impl std::fmt::Debug for ClassCounts {
 
 impl ClassCounts {
     /// Counts `n` fields more.
+    #[inline]
     pub fn add(&mut self, class: IdentifierClass, handling: Handling, n: u64) {
         if let Some(count) = self.0.get_mut(class.index()).and_then(|row| row.get_mut(handling.index())) {
             *count = count.saturating_add(n);

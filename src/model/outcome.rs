@@ -1,6 +1,8 @@
 //! Outcomes: the one fate of each event and field, and the tally of a batch. Every received
 //! event is counted once, and the counts add up (P3).
 
+use std::collections::BTreeMap;
+
 use super::class::words;
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,13 @@ impl Reason {
     #[expect(clippy::as_conversions, reason = "the position in a fieldless enum")]
     pub const fn index(self) -> usize {
         self as usize
+    }
+
+    /// Counts by [`Self::index`], by name; those that are zero are left out.
+    #[must_use]
+    pub fn named<N: Into<u64>>(counts: [N; Self::COUNT]) -> BTreeMap<Self, u64> {
+        let named = Self::ALL.iter().copied().zip(counts.map(Into::into));
+        named.filter(|(_, n)| *n > 0).collect()
     }
 
     /// Why, and what can be done about it, in one sentence for the receipt and for explain.

@@ -1,5 +1,6 @@
 //! The proofs: a higher level reveals at least what a lower one does, an overlay reveals at most
-//! what its level does, and whatever has to be compared can be. A policy that breaks one is refused.
+//! what its level does, whatever has to be compared can be, and what is stored can be brought down. A policy that
+//! breaks one is refused.
 
 use super::problem::{Place, Problems};
 use super::program_file::{LevelDraft, ProgramDraft, RegionDraft};
@@ -32,19 +33,32 @@ pub(super) fn prove(program: &ProgramDraft, problems: &mut Problems) {
 struct Broken {
     less: Treatment,
     more: Treatment,
-    comparable: bool,
+    how: How,
+}
+
+/// How a comparison failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// What should reveal less reveals more.
+    RevealsMore,
+    /// The two have no order.
+    NotComparable,
+    /// They are in order, but the one cannot be made of what the other has stored.
+    NotMadeOf,
 }
 
 impl Broken {
-    /// `None` if `less` reveals at most what `more` does, asked or not.
+    /// `None` if `less` reveals at most what `more` does, and can be made of it, asked or not.
     fn find(less: Rule, more: Rule) -> Option<Self> {
         ASKED.into_iter().find_map(|asked| {
             let (less, more) = (less.resolve(asked), more.resolve(asked));
-            match less.reveals_at_most(more) {
-                Some(true) => None,
-                Some(false) => Some(Self { less, more, comparable: true }),
-                None => Some(Self { less, more, comparable: false }),
-            }
+            let how = match less.reveals_at_most(more) {
+                Some(true) if less.is_made_of(more) => return None,
+                Some(true) => How::NotMadeOf,
+                Some(false) => How::RevealsMore,
+                None => How::NotComparable,
+            };
+            Some(Self { less, more, how })
         })
     }
 }
@@ -68,15 +82,22 @@ fn ladder(lower: &LevelDraft, higher: &LevelDraft, problems: &mut Problems) {
         let Some(below) = lower.rules.get(class) else { continue };
         let Some(broken) = Broken::find(below.rule, rule.rule) else { continue };
         let (low, high) = (&lower.name, &higher.name);
-        let what = if broken.comparable {
-            format!(
-                "`{high}` has `{}` and reveals less than `{low}`, which has `{}`",
-                broken.more, broken.less
-            )
-        } else {
-            format!("`{}` of `{high}` cannot be compared with `{}` of `{low}`", broken.more, broken.less)
+        let (less, more) = (broken.less, broken.more);
+        let (what, remedy) = match broken.how {
+            How::RevealsMore => (
+                format!("`{high}` has `{more}` and reveals less than `{low}`, which has `{less}`"),
+                reveal_more(less),
+            ),
+            How::NotComparable => (
+                format!("`{more}` of `{high}` cannot be compared with `{less}` of `{low}`"),
+                reveal_more(less),
+            ),
+            How::NotMadeOf => (
+                format!("`{high}` has `{more}` and `{low}` has `{less}`: {NOT_MADE_OF}"),
+                format!("choose `{less}` for `{high}` too, or `vocabulary` or `drop` for `{low}`"),
+            ),
         };
-        problems.error(&rule.place, what, reveal_more(broken.less));
+        problems.error(&rule.place, what, remedy);
     }
 }
 
@@ -95,6 +116,10 @@ fn include(
     }
 }
 
+/// Why kept text is not brought down to redacted text.
+const NOT_MADE_OF: &str = "text that is stored as it is cannot be redacted later as it would have been at once, so a \
+                           lowered level could not bind it";
+
 fn reveal_more(than: Treatment) -> String {
     format!(
         "choose a treatment that reveals at least what `{than}` does, or a stricter one for the lower level"
@@ -107,24 +132,19 @@ fn overlay(program: &ProgramDraft, region: &str, draft: &RegionDraft, problems: 
         for (class, rule) in rules {
             let Some(base) = level.rules.get(class) else { continue };
             let Some(broken) = Broken::find(rule.rule, base.rule) else { continue };
-            let what = if broken.comparable {
-                let (less, more) = (broken.less, broken.more);
-                format!(
-                    "an overlay only tightens, and `{less}` reveals more than `{more}` of `{}`",
-                    level.name
-                )
-            } else {
-                let (less, more) = (broken.less, broken.more);
-                format!(
-                    "`{less}` of the region `{region}` cannot be compared with `{more}` of `{}`",
-                    level.name
-                )
+            let (less, more, level) = (broken.less, broken.more, &level.name);
+            let what = match broken.how {
+                How::RevealsMore => {
+                    format!("an overlay only tightens, and `{less}` reveals more than `{more}` of `{level}`")
+                }
+                How::NotComparable => {
+                    format!("`{less}` of the region `{region}` cannot be compared with `{more}` of `{level}`")
+                }
+                How::NotMadeOf => {
+                    format!("the region `{region}` has `{less}` and `{level}` has `{more}`: {NOT_MADE_OF}")
+                }
             };
-            problems.error(
-                &rule.place,
-                what,
-                format!("choose `{}`, `drop`, or something between them", broken.more),
-            );
+            problems.error(&rule.place, what, format!("choose `{more}`, `drop`, or something between them"));
         }
     }
 }
@@ -210,7 +230,7 @@ mod tests {
     /// An edit of the shipped policy that breaks a proof, the key that is named, and a part of what is said.
     type Broken = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
-    const BROKEN: [Broken; 14] = [
+    const BROKEN: [Broken; 17] = [
         // A higher level reveals at least what a lower one does.
         (
             ENHANCED,
@@ -262,6 +282,22 @@ mod tests {
             "purposes = [\"recommend\"]",
             "levels[1].purposes",
             "improve",
+        ),
+        // What is stored can be brought down: kept text is not redacted later.
+        (ENHANCED, "url = \"redact\"", "url = \"keep\"", "", ""),
+        (
+            STANDARD,
+            "customer_id = \"pseudonym\"",
+            "customer_id = \"redact\"",
+            "levels[1].treatments.customer_id",
+            "cannot be redacted later",
+        ),
+        (
+            "[regions.eea.enhanced]",
+            "phone = \"drop\"",
+            "phone = \"drop\"\ncustomer_id = \"redact\"",
+            "regions.eea.enhanced.customer_id",
+            "cannot be redacted later",
         ),
         // An overlay only tightens.
         (

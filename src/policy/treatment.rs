@@ -134,6 +134,14 @@ impl Treatment {
         self.partial_cmp(&other).map(Ordering::is_le)
     }
 
+    /// Whether what `other` has stored can be brought down to this, with the bytes of treating it so at once. Redacting
+    /// finds the identifiers that other fields of the request name, and of those what was not kept is not known any
+    /// more: so redacted text is not made of kept text.
+    #[must_use]
+    pub const fn is_made_of(self, other: Self) -> bool {
+        !matches!((self, other), (Self::Redact { .. }, Self::Keep))
+    }
+
     /// The one of the two that reveals less. Two that cannot be compared give `drop`: the
     /// compiler has refused such a policy, and no mistake of its proof may reveal more.
     #[must_use]

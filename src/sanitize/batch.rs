@@ -1,11 +1,12 @@
 //! What the one pass makes, and the only thing the store takes: a sanitised batch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::redact::Hits;
 use crate::model::{
-    CustomerKey, LevelName, ProductName, ProgramName, Purposes, RawText, Reason, RegionName, Tally,
-    UnixMillis,
+    ClassCounts, CustomerKey, LevelName, ProductName, ProgramName, Purposes, RawText, Reason, RegionName,
+    Tally, UnixMillis,
 };
 
 /// The sanitised events of one request that belong to one program, at one level. Only
@@ -40,6 +41,8 @@ pub struct SanitizedBatch {
     pub(super) received: UnixMillis,
     pub(super) events: u32,
     pub(super) fingerprint: [u8; 8],
+    pub(super) fields: ClassCounts,
+    pub(super) withheld: BTreeMap<Reason, u64>,
     pub(super) body: Vec<u8>,
 }
 
@@ -115,6 +118,26 @@ impl SanitizedBatch {
     #[must_use]
     pub const fn events(&self) -> u32 {
         self.events
+    }
+
+    /// The fields of its events by class and by what was done with them, those counted that were dropped on the way in.
+    /// Of a batch that [`super::sanitize`] made: what is made from a stored one does not know what was dropped before.
+    #[must_use]
+    pub const fn fields(&self) -> &ClassCounts {
+        &self.fields
+    }
+
+    /// Those fields by themselves.
+    #[must_use]
+    pub fn into_fields(self) -> ClassCounts {
+        self.fields
+    }
+
+    /// Events of the request that belong to its program and were withheld at its level; of a batch that
+    /// [`super::sanitize`] made.
+    #[must_use]
+    pub const fn withheld(&self) -> &BTreeMap<Reason, u64> {
+        &self.withheld
     }
 
     /// The stored form: the bytes of a `usaged.drain.v1.Batch`, its tables before its events.

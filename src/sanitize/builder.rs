@@ -8,7 +8,9 @@ use super::redact::Workspace;
 use super::treat::{Scalar, token_prefix, treat};
 use super::value::Treated;
 use super::{CustomerSecret, ProgramKeys, SanitizedBatch, encode};
-use crate::model::{CustomerId, CustomerKey, EventName, Purpose, Purposes, Raw, RawText, UnixMillis};
+use crate::model::{
+    ClassCounts, CustomerId, CustomerKey, EventName, Purpose, Purposes, Raw, RawText, Reason, UnixMillis,
+};
 use crate::policy::{Action, FieldPlan, Form, Generalise, Plan, PlanKey, Shape};
 
 /// Buffers that one batch after another is built in.
@@ -43,6 +45,10 @@ pub(super) struct Growth {
     pub(super) event_count: u32,
     record_serial: u32,
     purposes: Purposes,
+    /// Its fields by class and handling, those that are not stored counted.
+    pub(super) fields: ClassCounts,
+    /// Events that were withheld, by [`Reason::index`].
+    withheld: [u32; Reason::COUNT],
 }
 
 /// Who and when, for the head of a batch.
@@ -124,6 +130,8 @@ impl Growth {
             event_count: 0,
             record_serial: 0,
             purposes: Purposes::NONE,
+            fields: ClassCounts::default(),
+            withheld: [0; Reason::COUNT],
         }
     }
 
@@ -161,9 +169,18 @@ impl Growth {
             received: head.received,
             events: self.event_count,
             fingerprint: plan.fingerprint,
+            fields: self.fields,
+            withheld: Reason::named(self.withheld),
             body,
         };
         (batch, self.buffers)
+    }
+
+    /// Counts an event that belongs here and is withheld.
+    pub(super) fn withhold_event(&mut self, reason: Reason) {
+        if let Some(count) = self.withheld.get_mut(reason.index()) {
+            *count = count.saturating_add(1);
+        }
     }
 
     /// A number for a record that begins, to tell a repeated field from one of another record.

@@ -8,7 +8,9 @@ use super::redact::Workspace;
 use super::walk::Walk;
 use super::wire::Head;
 use super::{Sanitized, WithheldPlace, canonical, encode};
-use crate::model::{RawEvent, RawFields, RawText, Reason, Tally, WireError, WireReader, limits};
+use crate::model::{
+    Fate, Handling, RawEvent, RawFields, RawText, Reason, Tally, WireError, WireReader, limits,
+};
 use crate::policy::{EventPlan, EventRef};
 
 /// Buffers that one request after another is sanitised in. One for each thread that sanitises.
@@ -182,8 +184,23 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
             Ok(at) => at,
             Err(reason) => return Ok(Err(reason)),
         };
+        let kept = self.event_of(at, known.event, event)?;
+        if let (Err(reason), Some(builder)) = (kept, self.builders.get_mut(at)) {
+            builder.growth.withhold_event(reason);
+        }
+        Ok(kept)
+    }
+
+    /// Treats an event that belongs to the builder at `at`.
+    #[inline]
+    fn event_of<F: RawFields<'a>>(
+        &mut self,
+        at: usize,
+        known: usize,
+        event: &RawEvent<'a, F>,
+    ) -> Result<Result<(), Reason>, WireError> {
         let Some(builder) = self.builders.get_mut(at) else { return Ok(Err(Reason::Level)) };
-        let (name, fields, purposes, redacts) = match builder.plan.events.get(known.event) {
+        let (name, fields, purposes, redacts) = match builder.plan.events.get(known) {
             None => return Ok(Err(Reason::UnknownEvent)),
             Some(EventPlan::Withhold(reason)) => return Ok(Err(*reason)),
             Some(EventPlan::Store { name, fields, purposes, redacts }) => (name, fields, *purposes, *redacts),
@@ -209,7 +226,7 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
             self.scratch.work.gather(self.permit, &builder.plan, request)?;
         }
         let growth = &mut builder.growth;
-        let number = growth.name_number(known.event, name, purposes);
+        let number = growth.name_number(known, name, purposes);
         growth.event_count += 1;
         let record = growth.next_record();
         let out = &mut growth.buffers.events;
@@ -248,7 +265,7 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
     }
 
     fn finish(self, head: &Head<'_>) -> Sanitized {
-        let Self { permit, mut builders, scratch, told, .. } = self;
+        let Self { permit, mut builders, scratch, mut told, .. } = self;
         // Not in the order of the first events: some of those may be withheld.
         builders.sort_unstable_by_key(|builder| (builder.key.program, builder.key.rank));
         let origin = Origin {
@@ -262,6 +279,10 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
             if builder.growth.event_count == 0 {
                 scratch.buffers.push(builder.growth.buffers);
                 continue;
+            }
+            for (fate, stored) in Fate::ALL.iter().zip(&mut told.tally.fields) {
+                let of_batch = builder.growth.fields.total(Handling::from(*fate));
+                *stored = stored.saturating_add(u32::try_from(of_batch).unwrap_or(u32::MAX));
             }
             let (batch, buffers) = builder.finish(&origin, &mut scratch.work);
             scratch.buffers.push(buffers);

@@ -2,6 +2,7 @@
 //! are taken out. The caller gives the identifier as it is known outside; every pseudonym that it can have been
 //! stored under is derived here.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use super::strike_marks::{Marks, ProgramMarks};
 use super::wire::Cursor;
 use super::{CustomerSecret, SanitizedBatch, Scratch};
 use crate::model::{
-    CustomerKey, IdentifierClass, LevelName, ProductName, ProgramName, Purposes, RawText, RegionName,
-    WireFault,
+    ClassCounts, CustomerKey, IdentifierClass, LevelName, ProductName, ProgramName, Purposes, RawText,
+    RegionName, WireFault,
 };
 use crate::policy::Epoch;
 
@@ -233,6 +234,8 @@ fn sealed(
         received: batch.received()?,
         events,
         fingerprint: from.fingerprint,
+        fields: ClassCounts::default(),
+        withheld: BTreeMap::new(),
         body,
     })
 }

@@ -6,7 +6,9 @@ use super::pass::Told;
 use super::redact::Workspace;
 use super::treat::{Scalar, treat};
 use super::{ProgramKeys, encode};
-use crate::model::{Raw, RawFields, RawItems, RawText, RawValue, Reason, WireError, WireFault, limits};
+use crate::model::{
+    Fate, Handling, Raw, RawFields, RawItems, RawText, RawValue, Reason, WireError, WireFault, limits,
+};
 use crate::policy::{Action, FieldPlan, Kind, NameTable, Plan, Shape};
 
 /// One event on its way.
@@ -21,6 +23,8 @@ pub(super) struct Walk<'w, 'a> {
     depth: usize,
     /// Fields that the event may still have.
     left: usize,
+    /// Whether nothing of what is walked through is stored.
+    passes_over: bool,
 }
 
 impl<'w, 'a> Walk<'w, 'a> {
@@ -32,7 +36,17 @@ impl<'w, 'a> Walk<'w, 'a> {
         told: &'w mut Told,
     ) -> Self {
         let path = [Raw::default(); limits::DEPTH + 1];
-        Self { plan, keys, growth, work, told, path, depth: 0, left: limits::FIELDS_PER_EVENT }
+        Self {
+            plan,
+            keys,
+            growth,
+            work,
+            told,
+            path,
+            depth: 0,
+            left: limits::FIELDS_PER_EVENT,
+            passes_over: false,
+        }
     }
 
     /// Treats the fields of an event (written as field 3) or record (as field 1).
@@ -51,13 +65,14 @@ impl<'w, 'a> Walk<'w, 'a> {
                 None => return Err(self.fault(WireFault::Depth)),
             }
             self.depth = depth + 1;
-            let stored = match names.get(name.expose()) {
+            let found = names.get(name.expose());
+            let stored = match found {
                 None => Err(Reason::UnknownField),
                 Some(field) if self.growth.is_first(field, record) => self.field(field, value, number)?,
                 Some(_) => Err(Reason::Repeated),
             };
             if let Err(reason) = stored {
-                self.withhold(reason);
+                self.withhold(reason, found);
             }
         }
         self.depth = depth;
@@ -76,7 +91,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         let Some(planned) = planned(plan, field) else { return Ok(Err(Reason::UnknownField)) };
         match &planned.shape {
             Shape::Scalar { kind, action } => {
-                Ok(self.scalar_field(field, planned.max_bytes, (*kind, action), &value, number))
+                Ok(self.scalar_field(field, planned, (*kind, action), &value, number))
             }
             nested @ (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) => {
                 if planned.spec.purposes.is_empty() {
@@ -110,11 +125,12 @@ impl<'w, 'a> Walk<'w, 'a> {
         nested: &Shape,
         value: RawValue<'a, F>,
     ) -> Result<Result<(), Reason>, WireError> {
-        let (start, fates) = (self.growth.buffers.events.len(), self.told.tally.fields);
+        let start = self.growth.buffers.events.len();
+        // The keys of a map whose values are withheld are not stored either.
+        let passes_over = std::mem::replace(&mut self.passes_over, true);
         let outcome = self.nested(nested, value, 2)?;
         self.growth.buffers.events.truncate(start);
-        // The keys of a map whose values are withheld.
-        self.told.tally.fields = fates;
+        self.passes_over = passes_over;
         Ok(outcome)
     }
 
@@ -122,7 +138,7 @@ impl<'w, 'a> Walk<'w, 'a> {
     fn scalar_field<F: RawFields<'a>>(
         &mut self,
         field: u32,
-        max_bytes: u32,
+        planned: &FieldPlan,
         (kind, action): (Kind, &Action),
         value: &RawValue<'a, F>,
         number: u8,
@@ -131,7 +147,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         if let Action::Withhold(reason) = action {
             return Err(*reason);
         }
-        let scalar = Scalar::of(kind, value)?.within(max_bytes)?;
+        let scalar = Scalar::of(kind, value)?.within(planned.max_bytes)?;
         let (treated, fate) = treat(action, scalar, self.keys, self.work)?;
         let spec = u64::from(self.growth.spec_number(self.plan, self.keys.epoch(), field));
         let out = &mut self.growth.buffers.events;
@@ -141,7 +157,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         encode::varint(out, encode::size(len));
         encode::varint_field(out, 1, spec);
         treated.write_field(out, 2);
-        self.told.tally.store_field(fate);
+        self.stored(planned, fate);
         Ok(())
     }
 
@@ -153,22 +169,32 @@ impl<'w, 'a> Walk<'w, 'a> {
         value: RawValue<'a, F>,
         number: u8,
     ) -> Result<Result<(), Reason>, WireError> {
-        let Some(planned) = planned(self.plan, field) else { return Ok(Err(Reason::UnknownField)) };
+        let plan = self.plan;
+        let Some(planned) = planned(plan, field) else { return Ok(Err(Reason::UnknownField)) };
         match &planned.shape {
             Shape::Scalar { action: Action::Withhold(reason), .. } => Ok(Err(*reason)),
             Shape::Scalar { kind, action } => Ok(Scalar::of(*kind, &value)
-                .and_then(|scalar| self.scalar(action, scalar.within(planned.max_bytes)?, number))),
+                .and_then(|scalar| self.scalar(action, scalar.within(planned.max_bytes)?, number))
+                .map(|fate| self.stored(planned, fate))),
             nested @ (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) => {
                 self.nested(nested, value, number)
             }
         }
     }
 
-    fn scalar(&mut self, action: &Action, scalar: Scalar<'a>, number: u8) -> Result<(), Reason> {
+    /// Writes a treated scalar, and leaves it to the caller to count it.
+    fn scalar(&mut self, action: &Action, scalar: Scalar<'a>, number: u8) -> Result<Fate, Reason> {
         let (treated, fate) = treat(action, scalar, self.keys, self.work)?;
         treated.write_field(&mut self.growth.buffers.events, number);
-        self.told.tally.store_field(fate);
-        Ok(())
+        Ok(fate)
+    }
+
+    /// Counts a field that is stored.
+    #[inline]
+    fn stored(&mut self, planned: &FieldPlan, fate: Fate) {
+        if !self.passes_over {
+            self.growth.fields.add(planned.spec.class, fate.into(), 1);
+        }
     }
 
     /// Treats a record, list or map and writes it as field `number`, which holds a `Value`. Where
@@ -199,7 +225,7 @@ impl<'w, 'a> Walk<'w, 'a> {
         while let Some(value) = items.next_item()? {
             self.count()?;
             if let Err(reason) = self.value(item, value, 1)? {
-                self.withhold(reason);
+                self.withhold(reason, Some(item));
             }
         }
         Ok(())
@@ -209,7 +235,6 @@ impl<'w, 'a> Walk<'w, 'a> {
     fn pairs<F: RawFields<'a>>(&mut self, mut pairs: F, key: u32, value: u32) -> Result<(), WireError> {
         while let Some((raw_key, raw_value)) = pairs.next_field()? {
             self.count()?;
-            let fates = self.told.tally.fields;
             let start = self.growth.buffers.events.len();
             let pair = encode::open(&mut self.growth.buffers.events, 1, 1);
             let treated_key = match planned(self.plan, key).map(|key| (&key.shape, key.max_bytes)) {
@@ -221,16 +246,21 @@ impl<'w, 'a> Walk<'w, 'a> {
                     Err(Reason::WrongType)
                 }
             };
+            // Nothing of a value that is not stored was counted.
             let stored = match treated_key {
-                Ok(()) => self.value(value, raw_value, 2)?,
-                Err(reason) => Err(reason),
+                Ok(fate) => self.value(value, raw_value, 2)?.map(|()| fate).map_err(|reason| (reason, value)),
+                Err(reason) => Err((reason, key)),
             };
             match stored {
-                Ok(()) => encode::close(&mut self.growth.buffers.events, pair),
-                Err(reason) => {
+                Ok(fate) => {
+                    encode::close(&mut self.growth.buffers.events, pair);
+                    if let Some(planned) = planned(self.plan, key) {
+                        self.stored(planned, fate);
+                    }
+                }
+                Err((reason, field)) => {
                     self.growth.buffers.events.truncate(start);
-                    self.told.tally.fields = fates;
-                    self.withhold(reason);
+                    self.withhold(reason, Some(field));
                 }
             }
         }
@@ -255,7 +285,11 @@ impl<'w, 'a> Walk<'w, 'a> {
     }
 
     #[inline]
-    fn withhold(&mut self, reason: Reason) {
+    fn withhold(&mut self, reason: Reason, field: Option<u32>) {
+        // What the dictionary does not have has no class.
+        if let Some(planned) = field.and_then(|field| planned(self.plan, field)) {
+            self.growth.fields.add(planned.spec.class, Handling::Dropped, 1);
+        }
         self.told.withhold(self.path.get(..self.depth).unwrap_or_default(), reason);
     }
 }

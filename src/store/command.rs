@@ -3,6 +3,7 @@
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::amend::{Amended, Amendment};
+use super::collected::{Collected, CollectedKey};
 use super::customers::Basis;
 use super::dedup::Dedup;
 use super::fault::{AppendError, SetError, StoreError};
@@ -26,6 +27,9 @@ pub struct Append {
     /// The participation that it was decided under. The batch is refused as stale if that was changed
     /// meanwhile. Without one it is stored whatever holds.
     pub basis: Option<Basis>,
+    /// What of it the ledger is told in sums: written with the records, if the batch is stored now. Ignored without a
+    /// [`super::Notary`] that tells of it.
+    pub collected: Vec<(CollectedKey, Collected)>,
 }
 
 /// What became of a batch. It is on disk.
@@ -120,6 +124,14 @@ pub(super) enum Command {
         ops: Vec<MetaOp>,
         reply: Reply<Option<Change>>,
     },
+    Count {
+        collected: Vec<(CollectedKey, Collected)>,
+        reply: MetaReply,
+    },
+    Tell {
+        upto: Option<u64>,
+        reply: Reply<Option<u64>>,
+    },
     Forget {
         upto: u64,
         reply: MetaReply,
@@ -145,7 +157,10 @@ impl Command {
             Self::SetAside(damage) => (super::bytes::length(&damage.bytes), 1),
             Self::Amend { amendments, .. } => (super::amend::bytes(amendments), amendments.len()),
             Self::Destroy { ops, .. } => (0, ops.len() + 1),
-            Self::Forget { .. } | Self::Mark(_) | Self::Maintain(_) | Self::Close(_) => (0, 1),
+            Self::Count { collected, .. } => (0, collected.len()),
+            Self::Forget { .. } | Self::Tell { .. } | Self::Mark(_) | Self::Maintain(_) | Self::Close(_) => {
+                (0, 1)
+            }
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Key epochs and bridges as the other rooms see them, and the work of moving every ratchet forward.
 
+use std::collections::BTreeMap;
+
 use super::command::MetaOp;
 use super::fault::StoreError;
 use super::root::{self, Rewrapped};
@@ -20,6 +22,19 @@ pub struct Moved {
     pub customers: u64,
     /// Some of them have to be moved further: the next round goes on.
     pub more: bool,
+}
+
+/// Customers whose ratchets were moved to one epoch, in one write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ratcheted {
+    /// The first, by its key.
+    pub first: CustomerKey,
+    /// The last. A customer between the two that was not moved stood there already.
+    pub last: CustomerKey,
+    /// How many they are.
+    pub customers: u64,
+    /// The oldest epoch that they have keys of now.
+    pub oldest_epoch: u32,
 }
 
 impl Store {
@@ -64,7 +79,7 @@ impl Store {
 impl Customers {
     /// Moves the ratchet of every customer to the oldest epoch that is kept when `epoch` is the present one: from
     /// then on nothing can be derived of the epochs before it. In chunks, each in one write; what was moved is
-    /// forgotten in memory too. What `tell` says of a customer and its oldest epoch is written with it. Afterwards
+    /// forgotten in memory too. What `tell` says of those that were moved to one epoch is written with it. Afterwards
     /// [`super::Place::Keys`] has to be purged: until then the old states are still in its files.
     ///
     /// # Errors
@@ -72,7 +87,7 @@ impl Customers {
     pub async fn move_ratchets(
         &self,
         epoch: u32,
-        tell: impl Fn(CustomerKey, u32) -> Vec<MetaOp> + Send,
+        tell: impl Fn(&Ratcheted) -> Vec<MetaOp> + Send,
     ) -> Result<Moved, StoreError> {
         let past = self.store().shared().options.past_epochs;
         let (mut moved, mut after) = (Moved::default(), CustomerKey(0));
@@ -91,11 +106,17 @@ impl Customers {
             moved.more |= due.iter().any(|(_, ratchet, to)| ratchet.epoch() < *to);
             moved.customers += super::bytes::count(due.len());
             if !due.is_empty() {
-                let mut ops = Vec::with_capacity(due.len() * 2);
+                let mut ops = Vec::with_capacity(due.len() + 1);
+                let mut groups: BTreeMap<u32, Ratcheted> = BTreeMap::new();
                 for (customer, to, _) in due {
-                    ops.extend(tell(customer, to.epoch()));
+                    let oldest_epoch = to.epoch();
+                    let one = Ratcheted { first: customer, last: customer, customers: 0, oldest_epoch };
+                    let group = groups.entry(oldest_epoch).or_insert(one);
+                    // They come in the order of their keys.
+                    (group.last, group.customers) = (customer, group.customers + 1);
                     ops.push(MetaOp::Key(KeyOp::Ratchet { customer, to }));
                 }
+                ops.extend(groups.values().flat_map(&tell));
                 self.store().write_meta(ops, true).await?;
             }
             match last {

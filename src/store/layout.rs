@@ -85,6 +85,7 @@ pub(super) const KEY_OUTBOX: &[u8] = b"\x01outbox";
 const TAG_SEGMENT: u8 = 0x02;
 const TAG_DEDUP: u8 = 0x03;
 const TAG_OUTBOX: u8 = 0x20;
+const TAG_COLLECTED: u8 = 0x21;
 
 /// The key of a segment's row.
 pub(super) fn segment_key(number: u32) -> [u8; 5] {
@@ -111,7 +112,25 @@ pub(super) fn key_number(key: &[u8]) -> Option<u32> {
 
 /// The key of an entry of the outbox.
 pub(super) fn outbox_key(number: u64) -> [u8; 9] {
-    let mut key = [TAG_OUTBOX; 9];
+    numbered(TAG_OUTBOX, number)
+}
+
+/// The key of a sum of what came in.
+pub(super) fn collected_key(number: u64) -> [u8; 9] {
+    numbered(TAG_COLLECTED, number)
+}
+
+/// The number of a sum of what came in, by its key.
+pub(super) fn collected_number(key: &[u8]) -> Option<u64> {
+    let mut input = Bytes(key.strip_prefix(&[TAG_COLLECTED])?);
+    input.u64().filter(|_| input.0.is_empty())
+}
+
+/// The bounds of all sums of what came in.
+pub(super) const COLLECTED_BOUNDS: ([u8; 1], [u8; 1]) = ([TAG_COLLECTED], [TAG_COLLECTED + 1]);
+
+fn numbered(tag: u8, number: u64) -> [u8; 9] {
+    let mut key = [tag; 9];
     key.iter_mut().skip(1).zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
     key
 }

@@ -64,6 +64,7 @@
 //! | `1f` `restored` | that the store was restored: see "Backups" |
 //! | `1a`, token id (8) | a bearer token without its text: version 1 (1), JSON with its SHA-256 (`identity/token_row.rs`) |
 //! | `20`, number (8) | an entry of the outbox: numbers are dense, and none is given twice |
+//! | `21`, number (8) | a sum of what came in and the ledger was not told of: version 1 (1), JSON (`collected.rs`) |
 //!
 //! # Segments
 //!
@@ -154,7 +155,7 @@
 //! | commits are missing, differ, or the witness file is gone | amnesia: refused with what is missing, unless `accept_data_loss`; then numbers go on behind the lost ones |
 //! | the disk is full | appends refused with a hint, before that at `reserve_bytes`; metadata and amendments as long as they fit; goes on by itself when space is freed; a purge that it would interrupt is refused |
 //! | a block of a segment is damaged | purging that segment is refused by name: a compaction would stop on it, and the whole database with it |
-//! | 100,000 entries wait in the outbox | what would add one is refused as busy, and does not happen |
+//! | 100,000 entries wait in the outbox | what would add one is refused as busy, and does not happen; so is a batch that would begin a sum of what came in, if 8,192 of them wait |
 //! | a sync or write fails otherwise | the store has failed ([`Store::fatal`]); nothing more is written or acknowledged |
 //!
 //! `RocksDB`'s own repair is never run, and the live directory is never opened twice.
@@ -170,6 +171,7 @@ mod chain;
 mod check;
 mod check_records;
 mod check_told;
+mod collected;
 mod command;
 mod customers;
 mod dedup;
@@ -228,6 +230,9 @@ mod amend_tests;
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod backup_tests;
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod collected_tests;
+#[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod crash_tests;
 #[cfg(test)]
@@ -246,10 +251,11 @@ pub use backup_error::BackupError;
 pub use backup_files::FileSum;
 pub use check::Check;
 pub use check_told::{CheckProgress, Checked, Fault, Faults};
+pub use collected::{Collected, CollectedKey};
 pub use command::{Append, Appended, MetaOp};
 pub use customers::{Basis, CustomerEntry, Customers, suppression_of, suppression_of_mark};
 pub use dedup::Dedup;
-pub use epochs::{MAX_BRIDGES, Moved};
+pub use epochs::{MAX_BRIDGES, Moved, Ratcheted};
 pub use fault::{AppendError, DatabaseFault, OpenError, RecordFault, SetError, StoreError};
 pub use find::Found;
 pub use inspect::{DedupInspection, Inspection, SegmentInspection, inspect};

@@ -11,16 +11,17 @@ use rocksdb::WriteBatch;
 use super::aside;
 use super::bytes::count;
 use super::catalogue::{Catalogue, Segment};
+use super::collected::Sums;
 use super::dedup::Generation;
 use super::directory::{Directory, Format, failed};
 use super::fault::{DatabaseFault, OpenError};
 use super::layout::{
-    FORMAT_VERSION, Head, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, KEY_STORE, META, OutboxRow, RegistryRow,
-    StoreRow,
+    COLLECTED_BOUNDS, FORMAT_VERSION, Head, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, KEY_STORE, META, OutboxRow,
+    RegistryRow, StoreRow, collected_number,
 };
 use super::loss::{AcceptedLoss, Loss};
 use super::options::Options;
-use super::rocks::{Db, Setup, write_options};
+use super::rocks::{Db, Setup, between, write_options};
 use super::roll::is_due_at_open;
 use super::root;
 use super::salvage;
@@ -39,6 +40,7 @@ pub(super) struct Opened {
     pub(super) head: Head,
     pub(super) registry: RegistryRow,
     pub(super) outbox: OutboxRow,
+    pub(super) sums: Sums,
     pub(super) generations: Vec<Generation>,
 }
 
@@ -115,6 +117,7 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
     let outbox = row(&db, KEY_OUTBOX, &judge)?;
     let outbox = outbox.map_or(Some(OutboxRow::START), |row| OutboxRow::decode(&row));
     let outbox = outbox.ok_or_else(|| judge.damaged("the row of the outbox", None))?;
+    let sums = collected(&db, &judge)?;
     let Survey { mut catalogue, generations, aside, .. } = survey;
     go_on(&db, &setup, &mut catalogue, head, &options, now)
         .map_err(|source| OpenError::Database { path: options.dir.clone(), source })?;
@@ -139,7 +142,24 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
         aside,
         accepted,
     };
-    Ok(Opened { shared: Shared::new(parts), head, registry, outbox, generations })
+    Ok(Opened { shared: Shared::new(parts), head, registry, outbox, sums, generations })
+}
+
+/// The sums of what came in that the ledger was not told of.
+fn collected(db: &Db, judge: &Judge<'_>) -> Result<Sums, OpenError> {
+    const PART: &str = "the sums of what came in";
+    let meta = db.cf_handle(META).ok_or_else(|| judge.damaged(PART, None))?;
+    let (lower, upper) = COLLECTED_BOUNDS;
+    let mut rows = db.raw_iterator_cf_opt(&meta, between(lower.to_vec(), upper.to_vec()));
+    rows.seek_to_first();
+    let mut found = Vec::new();
+    while let Some((key, row)) = rows.item() {
+        let number = collected_number(key).ok_or_else(|| judge.damaged(PART, None))?;
+        found.push((number, row.to_vec()));
+        rows.next();
+    }
+    rows.status().map_err(judge.unreadable(PART))?;
+    Sums::recover(found.into_iter()).ok_or_else(|| judge.damaged(PART, None))
 }
 
 /// After a loss it is not known which numbers customers had: the next ones are beyond all of them, so that nobody is

@@ -8,12 +8,13 @@ use tokio::sync::watch;
 
 use super::Store;
 use super::bytes::count;
+use super::collected::{Collected, CollectedKey};
 use super::command::{Command, MetaReply};
 use super::fault::StoreError;
 use super::layout::{META, OutboxRow, open_row, outbox_key, row};
 use super::pending::Pending;
 use super::rocks::{Db, between};
-use crate::model::{Change, CustomerKey};
+use crate::model::{Change, CustomerKey, UnixMillis};
 
 /// Entries that may wait. Beyond it, what would add one is refused: nothing happens that is not told.
 const WAITING: u64 = 100_000;
@@ -22,10 +23,16 @@ const FORGET: u64 = 8_192;
 
 type Entry = dyn Fn(Option<&Change>, &Change, CustomerKey) -> Vec<u8> + Send + Sync;
 
-/// Makes the entry for a change of a participation: from what was chosen before, if anything, what is chosen now,
-/// and the customer's key.
+type Summary = dyn Fn(&CollectedKey, (UnixMillis, UnixMillis), &Collected) -> Vec<u8> + Send + Sync;
+
+/// Makes entries of the ledger. For a change of a participation: from what was chosen before, if anything, what is
+/// chosen now, and the customer's key. For a sum of what came in: from what it is of, the time of the first and the last
+/// that it counts, and what it counts.
 #[derive(Clone)]
-pub struct Notary(Arc<Entry>);
+pub struct Notary {
+    changed: Arc<Entry>,
+    collected: Option<Arc<Summary>>,
+}
 
 impl Notary {
     /// Runs in the writer's thread: it must be quick, and must not panic.
@@ -33,7 +40,30 @@ impl Notary {
     pub fn new(
         entry: impl Fn(Option<&Change>, &Change, CustomerKey) -> Vec<u8> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(entry))
+        Self { changed: Arc::new(entry), collected: None }
+    }
+
+    /// Has sums of what came in kept and told as well. Runs in the writer's thread, as the other.
+    #[must_use]
+    pub fn with_collected(
+        self,
+        entry: impl Fn(&CollectedKey, (UnixMillis, UnixMillis), &Collected) -> Vec<u8> + Send + Sync + 'static,
+    ) -> Self {
+        Self { collected: Some(Arc::new(entry)), ..self }
+    }
+
+    /// Whether sums of what came in are kept.
+    pub(super) const fn keeps_sums(&self) -> bool {
+        self.collected.is_some()
+    }
+
+    pub(super) fn collected(
+        &self,
+        key: &CollectedKey,
+        period: (UnixMillis, UnixMillis),
+        collected: &Collected,
+    ) -> Option<Vec<u8>> {
+        self.collected.as_ref().map(|entry| entry(key, period, collected))
     }
 }
 
@@ -110,7 +140,7 @@ impl Pending {
     /// Enters what the notary says of the changes since the last call.
     pub(super) fn certify(&mut self, db: &Db, notary: Option<&Notary>) {
         for (before, after, key) in std::mem::take(&mut self.revisions.news) {
-            if let Some(Notary(entry)) = notary {
+            if let Some(Notary { changed: entry, .. }) = notary {
                 self.enter(db, &entry(before.as_ref(), &after, key));
             }
         }

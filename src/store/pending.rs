@@ -8,6 +8,7 @@ use rocksdb::WriteBatch;
 
 use super::amend::Changes;
 use super::catalogue::Content;
+use super::collected::SumChanges;
 use super::command::{Append, AppendReply, Appended, MetaOp, MetaReply, Reply, SetReply};
 use super::customers::Basis;
 use super::dedup::{Remembered, recall};
@@ -63,6 +64,8 @@ pub(super) struct Pending {
     pub(super) revisions: Revisions,
     pub(super) outbox: OutboxRow,
     pub(super) changes: Changes,
+    /// What it does to the sums of what came in.
+    pub(super) sums: SumChanges,
     /// Customers whose caches take notice although their participation is the same.
     pub(super) restamped: Vec<CustomerKey>,
     pub(super) records: u64,
@@ -115,6 +118,7 @@ impl Pending {
             revisions: Revisions::new(writer.registry, writer.shared.oldest_epoch(now)),
             outbox: writer.outbox,
             changes: Changes::default(),
+            sums: SumChanges::default(),
             restamped: Vec::new(),
             records: 0,
             events: 0,
@@ -138,7 +142,7 @@ impl Pending {
     }
 
     fn place(&mut self, writer: &Writer, append: Append) -> Result<Appended, AppendError> {
-        let Append { records, dedup, receipt, basis } = append;
+        let Append { records, dedup, receipt, basis, collected } = append;
         let before = match self.seen.get(&dedup.id) {
             Some(seen) => Some(seen.clone()),
             None => recall(&writer.shared.db, &writer.generations, &dedup.id).map_err(|error| {
@@ -157,6 +161,10 @@ impl Pending {
         if basis.map_or(Ok(false), |basis| self.is_stale(writer, basis))? {
             return Err(AppendError::Stale);
         }
+        let counts = writer.keeps_sums();
+        if counts && !self.has_room_for(&writer.sums, &collected) {
+            return Err(AppendError::Busy { retry_after: AFTER_FULL });
+        }
         let families =
             (writer.shared.db.cf_handle(&self.segment), writer.shared.db.cf_handle(&self.generation));
         let (Some(segment), Some(generation)) = families else { return Err(AppendError::Failed) };
@@ -173,6 +181,9 @@ impl Pending {
             self.bytes += super::bytes::length(&bytes);
             self.records += 1;
             self.events += u64::from(events);
+        }
+        if counts {
+            self.count(collected);
         }
         let last = CommitNumber(self.head.commit);
         let remembered = Remembered { digest: dedup.digest, last, receipt };

@@ -12,10 +12,11 @@ use super::backup_files::FileSum;
 use super::bytes::{Bytes, count};
 use super::directory::{Directory, Format};
 use super::fault::OpenError;
-use super::layout::{CUSTOMERS, open_row};
 use super::layout::{
-    FIXED, Head, KEY_OUTBOX, KEY_REGISTRY, META, OutboxRow, RegistryRow, outbox_key, row as encode_row,
+    COLLECTED_BOUNDS, FIXED, Head, KEY_OUTBOX, KEY_REGISTRY, META, OutboxRow, RegistryRow, outbox_key,
+    row as encode_row,
 };
+use super::layout::{CUSTOMERS, open_row};
 use super::meta::MetaTable;
 use super::open::{Judge, go_on, leap, row};
 use super::options::Options;
@@ -228,6 +229,12 @@ fn go_behind(db: &Db, restore: &Restore<'_>, joined: &Joined) -> Result<(Restore
     let mut batch = WriteBatch::default();
     // The ledger has them.
     batch.delete_range_cf(&meta, outbox_key(outbox.first), outbox_key(moved.first));
+    if behind > outbox.next {
+        // And what was summed up before the backup: the ledger goes on behind it, and was told since.
+        for (from, until) in [COLLECTED_BOUNDS, MetaTable::Totals.bounds()] {
+            batch.delete_range_cf(&meta, from, until);
+        }
+    }
     batch.put_cf(&meta, KEY_OUTBOX, moved.encode());
     batch.put_cf(&meta, MetaTable::Restored.key(RESTORED), restored.encode());
     // The head is written by the beginning of a segment, except by the very first.

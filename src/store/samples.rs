@@ -127,7 +127,10 @@ pub(super) async fn fill(
         id[8..].copy_from_slice(&n.to_be_bytes());
         let dedup = Dedup { id, digest: [1; 16] };
         let receipt = format!("receipt {n}").into_bytes();
-        store.append(Append { records: vec![record], dedup, receipt, basis: None }).await.unwrap();
+        store
+            .append(Append { records: vec![record], dedup, receipt, basis: None, collected: Vec::new() })
+            .await
+            .unwrap();
     }
     sealed
 }

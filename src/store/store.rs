@@ -59,11 +59,12 @@ impl Store {
     /// acknowledged data is missing ([`OpenError::Amnesia`]).
     pub fn open(options: Options, key: &RootKey, clock: Clock) -> Result<Self, OpenError> {
         let depth = options.queue_depth.max(1);
-        let Opened { shared, head, registry, outbox, generations } = recover(options, key, clock)?;
+        let Opened { shared, head, registry, outbox, sums, generations } = recover(options, key, clock)?;
         let shared = Arc::new(shared);
         begin_counters();
         let (sender, receiver) = mpsc::channel(depth);
-        let writer = Writer { shared: Arc::clone(&shared), receiver, head, registry, outbox, generations };
+        let writer =
+            Writer { shared: Arc::clone(&shared), receiver, head, registry, outbox, sums, generations };
         let stop = Arc::new(AtomicBool::new(false));
         let ticker = ticker(Arc::clone(&shared), sender.downgrade(), Arc::clone(&stop));
         let threads = vec![

@@ -9,10 +9,12 @@ use rocksdb::WriteBatch;
 use tokio::sync::{mpsc, oneshot};
 
 use super::aside;
+use super::collected::Sums;
 use super::command::Command;
 use super::dedup::Generation;
 use super::group::{GroupBounds, GroupSize};
 use super::layout::{Head, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, META, OutboxRow, RegistryRow};
+use super::outbox::Notary;
 use super::pending::{Pending, Refusal};
 use super::reader::Damage;
 use super::rocks::{is_no_space, write_options};
@@ -29,6 +31,8 @@ pub(super) struct Writer {
     pub(super) head: Head,
     pub(super) registry: RegistryRow,
     pub(super) outbox: OutboxRow,
+    /// What came in and the ledger was not told of.
+    pub(super) sums: Sums,
     /// The families of deduplication rows, oldest first.
     pub(super) generations: Vec<Generation>,
 }
@@ -100,6 +104,8 @@ impl Writer {
                 Command::Set { changes, reply } => pending.set(self, &changes, reply),
                 Command::Amend { amendments, reply, .. } => pending.amend(&self.shared, amendments, reply),
                 Command::Destroy { key, ops, reply } => pending.destroy(db, key, ops, reply),
+                Command::Count { collected, reply } => pending.count_only(&self.sums, collected, reply),
+                Command::Tell { upto, reply } => pending.tell(&self.sums, upto, reply),
                 Command::Forget { upto, reply } => pending.forget(db, upto, reply),
                 Command::Mark(reply) => {
                     (pending.sync, pending.marked) = (true, true);
@@ -119,6 +125,8 @@ impl Writer {
         if self.shared.has_failed() {
             return pending.refuse(Refusal::Failed);
         }
+        let (db, notary) = (&self.shared.db, self.shared.options.notary.as_ref());
+        pending.sum_up(&self.sums, db, notary, self.shared.clock.now());
         if pending.batch.is_empty() && !pending.marked && pending.outbox == self.outbox {
             return pending.answer();
         }
@@ -157,7 +165,7 @@ impl Writer {
     }
 
     /// Makes what is on disk now known: to readers, to the witness, to caches, and last to who waits.
-    fn publish(&mut self, pending: Pending) {
+    fn publish(&mut self, mut pending: Pending) {
         let shared = &self.shared;
         if pending.records > 0 || !pending.changes.is_empty() {
             let mut catalogue = shared.catalogue_mut();
@@ -185,6 +193,7 @@ impl Writer {
             shared.outbox_first.store(self.outbox.first, Ordering::Release);
             shared.outbox.send_replace(self.outbox.next - 1);
         }
+        self.sums.apply(std::mem::take(&mut pending.sums));
         if let Some(newest) = self.generations.last_mut() {
             newest.bytes += pending.dedup_bytes;
         }
@@ -209,6 +218,11 @@ impl Writer {
             shared.head.send_replace(CommitNumber(self.head.commit));
         }
         pending.answer();
+    }
+
+    /// Whether what comes in is summed up for the ledger.
+    pub(super) fn keeps_sums(&self) -> bool {
+        self.shared.options.notary.as_ref().is_some_and(Notary::keeps_sums)
     }
 
     /// Copies a damaged record, unless that was done before.

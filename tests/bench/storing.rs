@@ -39,7 +39,13 @@ impl Home {
 pub(crate) fn append(n: u64, record: SealedRecord) -> Append {
     let mut id = [0; 16];
     id.last_chunk_mut::<8>().unwrap().copy_from_slice(&n.to_be_bytes());
-    Append { records: vec![record], dedup: Dedup { id, digest: id }, receipt: vec![0; 64], basis: None }
+    Append {
+        records: vec![record],
+        dedup: Dedup { id, digest: id },
+        receipt: vec![0; 64],
+        basis: None,
+        collected: Vec::new(),
+    }
 }
 
 fn sealed(batch: &SanitizedBatch, key: &SealKey) -> Vec<SealedRecord> {

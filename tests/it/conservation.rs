@@ -23,6 +23,7 @@ use crate::cli_flow::page;
 use crate::cli_run::Collector;
 use crate::dictionary_events::{field, text, value};
 use crate::grpc_collector::set;
+use crate::ledger_sums::sums;
 
 #[test]
 fn the_metrics_are_those_that_were_agreed() {
@@ -328,4 +329,15 @@ async fn every_event_and_every_batch_is_counted_in_exactly_one_place() {
         assert_eq!(read.waiting(name), drained + more("skipped") + more("dead") + more("expired"), "{name}");
     }
     assert_eq!(collector.end(), 0);
+
+    // The ledger says the same. Who is not known has no number there: what was refused to it is counted by itself.
+    let ledger = dir.path().join("data/ledger");
+    let collected = sums(&ledger, "collected");
+    let unknown = 20 * 7;
+    assert_eq!(collected.events, told.accepted);
+    assert_eq!(collected.withheld.values().sum::<u64>() + unknown, told.withheld);
+    assert_eq!(collected.stored_fields(), told.fields);
+    assert!(collected.fields["host_name"]["pseudonymised"] >= 36 * 9_000);
+    let refused = sums(&ledger, "refused").refused;
+    assert_eq!((refused["unknown_customer"], refused["unknown_product"]), (20 * 3, 20 * 3));
 }

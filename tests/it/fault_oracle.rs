@@ -98,6 +98,11 @@ impl Oracle {
         self.known().acknowledged.len()
     }
 
+    /// How many events the batch `number` has.
+    pub fn events_of(number: u64) -> u64 {
+        events(number)
+    }
+
     /// What is acknowledged by now: the commit number of each batch.
     pub fn acknowledged(&self) -> BTreeMap<u64, u64> {
         self.known().acknowledged.clone()

@@ -1,6 +1,7 @@
 //! kill -9 in a loop under load: whatever the moment, what was acknowledged is there, once and whole,
 //! and what a drainer has acknowledged does not come back.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
@@ -8,6 +9,8 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use crate::fault_daemon::Place;
 use crate::fault_load::{Load, drain_all, set_up, standing};
+use crate::fault_oracle::Oracle;
+use crate::ledger_sums::sums;
 
 /// Kills of the short form.
 const KILLS: u64 = 8;
@@ -26,7 +29,7 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// covers: D1, D2, D3, D4
+/// covers: D1, D2, D3, D4, P3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_at_any_moment_loses_nothing_acknowledged_and_stores_nothing_twice() {
     let mut random = StdRng::seed_from_u64(seed());
@@ -37,6 +40,9 @@ async fn kill_9_at_any_moment_loses_nothing_acknowledged_and_stores_nothing_twic
         "store.segment_bytes=1MiB",
         "--set",
         "store.retention_bytes=1GiB",
+        // So often that kills meet the telling, too.
+        "--set",
+        "ledger.totals_every=1s",
     ]);
     let mut daemon = place.start();
     set_up(&daemon.grpc, &["acme", "globex", "initech"], &["live", "verify"]).await;
@@ -98,4 +104,14 @@ async fn kill_9_at_any_moment_loses_nothing_acknowledged_and_stores_nothing_twic
     assert!(oracle.settled() > 0 && oracle.count() > 100);
     crate::fault_oracle::survived("kill -9 at any moment", kills, oracle.count());
     assert_eq!(daemon.end(), 0);
+
+    // What the ledger says came in, and left, is what is there: once, through every kill.
+    let events: u64 = drained.iter().map(|(number, _)| Oracle::events_of(*number)).sum();
+    let collected = sums(&place.data.join("ledger"), "collected");
+    assert_eq!((collected.batches, collected.events), (stored, events));
+    let one = |handling: &str, n| BTreeMap::from([(handling.to_owned(), n)]);
+    assert_eq!(collected.fields["host_name"], one("pseudonymised", events), "every event names one host");
+    assert_eq!(collected.fields["not_identifying"], one("kept", 3 * events));
+    let left = sums(&place.data.join("ledger"), "pulled");
+    assert!(left.batches >= 2 * stored, "two subscriptions received all of it");
 }

@@ -57,7 +57,7 @@ fn chains(class: Class) -> Vec<Vec<String>> {
     }
     if kinds(class) == ["string"] {
         chains.push(chain(&["\"drop\"", "\"vocabulary\"", "\"keep\""]));
-        // Text that is kept cannot be redacted later: see `Step`.
+        // Text that is kept cannot be redacted later: the proof refuses `keep` above `redact`.
         let capped = "{ treatment = \"redact\", max_bytes = 24 }";
         chains.push(chain(&["\"drop\"", "\"vocabulary\"", capped, "\"redact\""]));
     }

@@ -159,11 +159,11 @@ async fn soak_whatever_happens_at_once_nothing_is_lost_doubled_or_said_too_much(
     // In peace: erasures come to their end, and everything that is left is drained.
     let erasures = finished_erasures(&daemon).await;
     assert_eq!(erasures, oracle.sums().erased, "every erasure is there once and is done");
-    let drained = drain_rest(&daemon, "verify", &oracle).await;
-    let must = oracle.conserved(&drained);
     for name in ["live", "other"] {
         drain_rest(&daemon, name, &oracle).await;
     }
+    let drained = drain_rest(&daemon, "verify", &oracle).await;
+    let must = oracle.conserved(&drained);
     for name in ["live", "other", "verify"] {
         let at_end = standing(&daemon.grpc, name).await;
         let left = (at_end.waiting_batches, at_end.dead_batches, at_end.expired_batches);

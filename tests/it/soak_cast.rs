@@ -123,9 +123,10 @@ pub async fn live(mut stage: Stage, place: usize, seed: u64, next: Arc<AtomicUsi
         if step % ERASE_EVERY == place * 5 {
             something_is_erased(&mut stage, place, step / ERASE_EVERY + place, &mut random, &next).await;
         } else {
-            // Whoever stops leaves nothing behind, so that comes seldom.
+            // Whoever stops leaves nothing behind, so that comes seldom; and never in the first place, so that what was
+            // stored in the first minute is still owed in the last.
             let level = match random.random_range(0..16) {
-                0 => Level::None,
+                0 if place > 0 => Level::None,
                 n => Level::ALL[1 + n % 3],
             };
             choose(&mut stage, customer, level).await;
@@ -152,6 +153,7 @@ async fn something_is_erased(
             erase(stage, customer, Scope::Times(until - random.random_range(1..400_i64), until)).await;
         }
         2 => erase(stage, customer, Scope::Instance(random.random_range(0..INSTANCES))).await,
+        _ if place == 0 => erase(stage, customer, Scope::Host(random.random_range(0..HOSTS))).await,
         _ => {
             let newcomer = next.fetch_add(1, Ordering::SeqCst);
             if newcomer < stage.oracle.customers.len() {

@@ -4,7 +4,7 @@
 //! A change takes effect at some moment between its first attempt and its answer. What was acknowledged before its
 //! beginning is bound by it after its end; in between, both are right, and nothing else is.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -72,6 +72,8 @@ struct Known {
     highest: u64,
     /// By subscription: commits that were acknowledged, and confirmed.
     settled: BTreeMap<String, BTreeSet<u64>>,
+    /// By subscription: batches that it was given at some time.
+    given: BTreeMap<String, HashSet<u64>>,
     sums: Sums,
 }
 
@@ -226,6 +228,7 @@ impl Oracle {
             "{number} (commit {commit}) came back to {subscription} after it was acknowledged"
         );
         known.sums.delivered += 1;
+        known.given.entry(subscription.to_owned()).or_default().insert(number);
         let sent = known.sent.get(&number).unwrap_or_else(|| panic!("{number} was never sent")).clone();
         let chosen = &known.chosen[sent.customer];
         let levels = chosen.levels_at(&sent, asked, came);
@@ -284,7 +287,8 @@ impl Oracle {
     }
 
     /// Checks everything that was drained in peace at the end, as (number, commit): each batch of which something may
-    /// and must be left is there once, and no other. Gives how many that are.
+    /// and must be left is there once, and no other; and every subscription was given it at some time. Gives how many
+    /// that are.
     pub fn conserved(&self, drained: &[(u64, u64)]) -> u64 {
         let end = self.tick();
         let known = self.known();
@@ -304,6 +308,9 @@ impl Oracle {
                 .any(|place| !all.clone().any(|scope| touches(scope, *number, place, sent.created)));
             if is_left && !levels.contains(&Level::None) {
                 must += 1;
+                for (subscription, given) in &known.given {
+                    assert!(given.contains(number), "{subscription} was never given {number}");
+                }
                 if !seen.contains_key(number) {
                     lost.push((*number, self.customers[sent.customer].clone(), levels, sent.clone()));
                 }

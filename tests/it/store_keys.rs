@@ -12,13 +12,18 @@ use usaged::model::{
 };
 use usaged::policy::{Epoch, Handle, compile, shipped};
 use usaged::sanitize::{Ratchet, RootKey, Rotation};
-use usaged::store::{Bridge, Customers, KeyOp, MetaOp, NewChange, OpenError, Options, Store};
+use usaged::store::{Bridge, Customers, KeyOp, MetaOp, NewChange, OpenError, Options, Ratcheted, Store};
 
 use crate::grpc_collector::batch;
 use crate::store_samples::{Bench, START, reopen, root_key};
 
 const EPOCH_MS: i64 = 720 * 3_600_000;
 const CLASS: IdentifierClass = IdentifierClass::InstanceId;
+
+/// Nobody is told.
+fn unsaid(_: &Ratcheted) -> Vec<MetaOp> {
+    Vec::new()
+}
 
 /// What nobody is told.
 fn nothing(_: CustomerKey, _: u32) -> Vec<MetaOp> {
@@ -71,7 +76,7 @@ async fn pseudonyms_of_kept_epochs_outlive_restarts_and_moves_and_older_ones_do_
         let now = first + passed;
         assert_eq!(store.rotation().epoch(bench.clock.now()), now);
         was.push(token(&customers, 1, now).unwrap());
-        customers.move_ratchets(now, nothing).await.unwrap();
+        customers.move_ratchets(now, unsaid).await.unwrap();
         for (epoch, was) in (first..=now).zip(&was) {
             let kept = epoch + 2 >= now;
             assert_eq!(token(&customers, 1, epoch), kept.then_some(*was), "epoch {epoch} at {now}");
@@ -104,7 +109,7 @@ async fn what_waits_is_brought_down_with_the_keys_of_the_epoch_in_which_it_came(
     let stored = stable(&customers, 0);
     for (epochs, expected) in [(1, Some(at_once)), (1, Some(at_once)), (1, None)] {
         bench.clock.advance_ms(epochs * EPOCH_MS);
-        customers.move_ratchets(store.rotation().epoch(bench.clock.now()), nothing).await.unwrap();
+        customers.move_ratchets(store.rotation().epoch(bench.clock.now()), unsaid).await.unwrap();
         let entry = customers.get(&id(0)).unwrap().unwrap();
         let keys = entry.secret.program(&ceip(), store.rotation().epoch(received));
         assert_eq!(keys.rotate(CLASS, &stored), expected);
@@ -119,19 +124,26 @@ async fn all_ratchets_are_moved_in_chunks_and_a_second_round_finds_nothing() {
     register(&store, 0..2_345).await;
     let now = store.rotation().epoch(bench.clock.now());
     assert_eq!(
-        customers.move_ratchets(now, nothing).await.unwrap().customers,
+        customers.move_ratchets(now, unsaid).await.unwrap().customers,
         0,
         "new ones stand where they should"
     );
-    let told =
-        |customer: CustomerKey, oldest| vec![MetaOp::Ledger(format!("{} {oldest}", customer.0).into_bytes())];
+    let told = |moved: &Ratcheted| {
+        let Ratcheted { first, last, customers, oldest_epoch } = moved;
+        vec![MetaOp::Ledger(format!("{customers}, {} to {}: {oldest_epoch}", first.0, last.0).into_bytes())]
+    };
     let moved = customers.move_ratchets(now + 7, told).await.unwrap();
     assert_eq!((moved.customers, moved.more), (2_345, false));
     let entries = store.outbox(5_000).unwrap();
-    assert_eq!(entries.len(), 2_345, "each is told, once");
-    assert_eq!(entries[2_344].1, format!("2345 {}", now + 5).into_bytes());
-    assert_eq!(customers.move_ratchets(now + 7, nothing).await.unwrap().customers, 0);
-    assert_eq!(customers.move_ratchets(now, nothing).await.unwrap().customers, 0, "nothing moves back");
+    let entries: Vec<_> = entries.into_iter().map(|(_, entry)| String::from_utf8(entry).unwrap()).collect();
+    let expected = ["1000, 1 to 1000", "1000, 1001 to 2000", "345, 2001 to 2345"];
+    assert_eq!(
+        entries,
+        expected.map(|told| format!("{told}: {}", now + 5)),
+        "an entry a chunk, and each once"
+    );
+    assert_eq!(customers.move_ratchets(now + 7, unsaid).await.unwrap().customers, 0);
+    assert_eq!(customers.move_ratchets(now, unsaid).await.unwrap().customers, 0, "nothing moves back");
     for n in [0, 999, 1_000, 2_344] {
         assert_eq!(store.customer(&id(n)).unwrap().unwrap().ratchet.epoch(), now + 5);
     }
@@ -146,7 +158,7 @@ async fn after_a_long_absence_ratchets_are_moved_in_bounded_steps() {
     let far = store.rotation().epoch(bench.clock.now()) + Ratchet::STEPS + 3;
     let mut rounds = Vec::new();
     for _ in 0..3 {
-        let moved = customers.move_ratchets(far, nothing).await.unwrap();
+        let moved = customers.move_ratchets(far, unsaid).await.unwrap();
         rounds.push((moved.customers, moved.more));
     }
     assert_eq!(rounds, [(3, true), (3, false), (0, false)]);
@@ -278,7 +290,7 @@ async fn a_clock_that_falls_behind_the_keys_withholds_rotating_pseudonyms_and_no
     assert_eq!(before.tally.fields_withheld, [0; Reason::COUNT], "{:?}", before.tally);
     assert_eq!(rotation_of_instance(&store, 1), Some(store.rotation().epoch(START)));
     // The ratchets move far ahead, as a clock of another year would have it; then the clock is put right.
-    customers.move_ratchets(store.rotation().epoch(START) + 12, nothing).await.unwrap();
+    customers.move_ratchets(store.rotation().epoch(START) + 12, unsaid).await.unwrap();
     let after = submit(2).await;
     assert_eq!(after.tally.accepted, 1, "what does not rotate is stored: {:?}", after.tally);
     assert_eq!(after.tally.fields_withheld[Reason::NoKey.index()], 1, "{:?}", after.tally);

@@ -72,7 +72,7 @@ impl Model {
             let records =
                 (0..u64::from(*size)).map(|n| record(self.head + 1 + n, bench.clock.now())).collect();
             let receipt = number.to_string().into_bytes();
-            let batch = Append { records, dedup: dedup(number), receipt, basis: None };
+            let batch = Append { records, dedup: dedup(number), receipt, basis: None, collected: Vec::new() };
             self.head += u64::from(*size);
             let stored = Appended::Stored { last: CommitNumber(self.head) };
             assert_eq!(store.append(batch).await.unwrap(), stored);

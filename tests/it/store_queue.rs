@@ -35,10 +35,15 @@ async fn the_records_of_a_batch_are_stored_together_in_order() {
     let bench = Bench::new();
     let store = bench.open();
     let records = vec![record(1, START), record(2, START), record(3, START)];
-    let batch = Append { records, dedup: dedup(1), receipt: Vec::new(), basis: None };
+    let batch = Append { records, dedup: dedup(1), receipt: Vec::new(), basis: None, collected: Vec::new() };
     assert_eq!(store.append(batch).await, Ok(Appended::Stored { last: CommitNumber(3) }));
-    let empty =
-        Append { records: Vec::new(), dedup: dedup(2), receipt: b"nothing kept".to_vec(), basis: None };
+    let empty = Append {
+        records: Vec::new(),
+        dedup: dedup(2),
+        receipt: b"nothing kept".to_vec(),
+        basis: None,
+        collected: Vec::new(),
+    };
     assert_eq!(store.append(empty).await, Ok(Appended::Stored { last: CommitNumber(3) }));
     assert_eq!(readable(&store), [1, 2, 3]);
 }

@@ -114,6 +114,7 @@ pub fn append(n: u64, received: UnixMillis) -> Append {
         dedup: dedup(n),
         receipt: format!("receipt {n}").into_bytes(),
         basis: None,
+        collected: Vec::new(),
     }
 }
 

@@ -99,6 +99,12 @@ pub(super) fn fact(fact: &Fact) -> String {
             millis_text(made.0),
             count(*erased_again, "erasure", "erasures")
         ),
+        Fact::RatchetsMoved { first, last, customers, oldest_epoch } => format!(
+            "keys of {} from {} to {} from before epoch {oldest_epoch} destroyed",
+            count(*customers, "customer", "customers"),
+            number::text(*first),
+            number::text(*last)
+        ),
         Fact::Refused { what, customer, times, .. } => {
             let what = what.as_str().replace('_', " ");
             format!("refused{}: {what}, {}", of(*customer), count(*times, "time", "times"))
@@ -176,6 +182,7 @@ fn of_customer(fact: &Fact) -> String {
         | Fact::DataLossAccepted { .. }
         | Fact::BackupMade { .. }
         | Fact::StoreRestored { .. }
+        | Fact::RatchetsMoved { .. }
         | Fact::Refused { .. } => String::new(),
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 
 use crate::cli::batch_text;
 use crate::cli::event_text;
 use crate::cli::exit::Failure;
 use crate::cli::output::{Output, table};
 use crate::grpc::client::Message as _;
+use crate::grpc::json::explained;
 use crate::grpc::proto::admin::{EventShape, ExplainEventResponse, LevelExplanation};
 use crate::grpc::proto::drain::Batch;
 use crate::grpc::proto::ingest::SubmitRequest;
@@ -33,38 +34,7 @@ impl<'r> SideBySide<'r> {
     }
 
     pub fn json(&self) -> Json {
-        let levels: Vec<_> = self
-            .levels
-            .iter()
-            .map(|(level, batch)| {
-                let events: Vec<_> = batch_text::lines(batch, 0)
-                    .map(|mut line| {
-                        if let Some(object) = line.as_object_mut() {
-                            object.remove("commit_number");
-                        }
-                        line
-                    })
-                    .collect();
-                let fields = level.fields.iter();
-                let fields: Vec<_> = fields
-                    .map(|field| json!({ "place": field.place, "treatment": field.treatment, "why": field.why }))
-                    .collect();
-                let mut told = json!({
-                    "program": level.program, "level": level.level, "events": events, "fields": fields,
-                });
-                if let Some(object) = told.as_object_mut().filter(|_| level.in_force) {
-                    object.insert("in_force".to_owned(), json!(true));
-                }
-                told
-            })
-            .collect();
-        let sent: Vec<_> = self
-            .request
-            .events
-            .iter()
-            .map(|event| json!({ "name": event.name, "fields": event_text::show_fields(&event.fields) }))
-            .collect();
-        json!({ "policy_version": self.policy_version, "sent": sent, "levels": levels })
+        explained::events(&self.request.events, &self.policy_version, &self.levels)
     }
 
     /// One event: a row for each field, a column for each level of the program that it belongs to.

@@ -1,6 +1,7 @@
 //! `usaged.admin.v1.AdminService`: what an operator may ask.
 
 mod accept;
+mod by_http;
 mod convert;
 mod count;
 mod explain;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tonic::{Request, Response, Status, Streaming};
 
+pub use self::by_http::EventsAsk;
 use self::convert::api_participation;
 pub(super) use self::convert::written;
 pub(in crate::grpc) use self::convert::{customer, participation};

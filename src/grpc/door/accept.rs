@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use super::connection::{Shared, drive};
-use super::peers::Peers;
+use super::peers::{Caps, Peers};
 use super::socket::Entrance;
 use super::{Budget, Options};
 use crate::grpc::Cause;
@@ -53,7 +53,11 @@ pub async fn serve_guarded(
     gate: Gate,
     shutdown: CancellationToken,
 ) -> Ended {
-    let peers = Peers::new(options.max_connections, options.max_connections_per_peer);
+    let peers = Peers::new(Caps {
+        most: options.max_connections,
+        per_peer: options.max_connections_per_peer,
+        new_per_peer: options.new_connections_per_peer,
+    });
     let grace = options.shutdown_grace;
     let budget = Budget::new(options.request_bytes, options.request_bytes_per_connection);
     let shared = Shared::new(routes.prepare(), options, budget, Entrance::new(gate));

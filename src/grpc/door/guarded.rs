@@ -1,4 +1,5 @@
-//! A socket that tells whether the preface has come, and gives up on a client that does not read.
+//! A socket that tells whether the preface has come, and gives up on a client that does not read or
+//! sends too many frames beside its requests.
 
 use std::future::Future;
 use std::io::{ErrorKind, IoSlice, Result};
@@ -11,7 +12,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::frames::Frames;
 use super::socket::Socket;
+use crate::observe::Metric;
 
 /// Bytes of a client's preface (24) and of the header of its first SETTINGS frame (9).
 pub(super) const PREFACE_BYTES: usize = 24 + 9;
@@ -25,16 +28,19 @@ pub(super) struct Guarded {
     /// Runs while `is_stalled`.
     stall: Pin<Box<Sleep>>,
     is_stalled: bool,
+    frames: Frames,
 }
 
 impl Guarded {
     pub(super) fn new(stream: Socket, read: Arc<AtomicUsize>, write_deadline: Duration) -> Self {
-        Self { stream, read, write_deadline, stall: Box::pin(sleep(write_deadline)), is_stalled: false }
+        let (stall, frames) = (Box::pin(sleep(write_deadline)), Frames::new(Instant::now()));
+        Self { stream, read, write_deadline, stall, is_stalled: false, frames }
     }
 
     /// What a write came to; an error if the client has read nothing for too long.
     fn written(&mut self, cx: &mut Context<'_>, polled: Poll<Result<usize>>) -> Poll<Result<usize>> {
-        if polled.is_ready() {
+        if let Poll::Ready(outcome) = &polled {
+            self.frames.wrote(outcome.as_ref().map_or(0, |written| *written));
             self.is_stalled = false;
             return polled;
         }
@@ -51,6 +57,11 @@ impl AsyncRead for Guarded {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let new = buf.filled().get(before..).unwrap_or_default();
+        if !new.is_empty() && !self.frames.read(new, Instant::now()) {
+            Metric::ConnectionsRefused.add(&[("reason", "flood")], 1);
+            return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
+        }
         if self.read.load(Ordering::Relaxed) < PREFACE_BYTES {
             self.read.fetch_add(buf.filled().len().saturating_sub(before), Ordering::Relaxed);
         }

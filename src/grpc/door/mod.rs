@@ -6,6 +6,7 @@ mod accept;
 mod begun;
 mod budget;
 mod connection;
+mod frames;
 mod guarded;
 mod method;
 mod options;

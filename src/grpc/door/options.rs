@@ -10,6 +10,9 @@ pub struct Options {
     pub max_connections: usize,
     /// Open connections of one peer: an IPv4 address, or an IPv6 /64.
     pub max_connections_per_peer: usize,
+    /// New connections of one peer in a second, over a longer time than it takes for
+    /// `max_connections_per_peer` at this pace, which may come at once. One more is closed at once.
+    pub new_connections_per_peer: u32,
     /// Requests in flight in all, streams counted. One more is answered `RESOURCE_EXHAUSTED`.
     pub max_requests: usize,
     /// Requests in flight on one connection (`SETTINGS_MAX_CONCURRENT_STREAMS`).
@@ -68,6 +71,7 @@ impl Default for Options {
         Self {
             max_connections: 512,
             max_connections_per_peer: 256,
+            new_connections_per_peer: 100,
             max_requests: 4096,
             max_concurrent_streams: 128,
             max_local_resets: 128,

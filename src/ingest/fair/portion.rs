@@ -109,7 +109,9 @@ mod tests {
         let (greedy, late) = (AtomicUsize::new(0), AtomicUsize::new(0));
         assert_eq!(take_all(&portion, &greedy), 30, "alone");
         let crowd: Vec<AtomicUsize> = (0..20).map(|_| AtomicUsize::new(0)).collect();
-        crowd.iter().for_each(|own| drop(take_all(&portion, own)));
+        for own in &crowd {
+            take_all(&portion, own);
+        }
         assert_eq!(take_all(&portion, &late), 0, "all of it is held");
         portion.give(&greedy, 30);
         assert!(take_all(&portion, &late) >= 10);

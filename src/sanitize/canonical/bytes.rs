@@ -142,6 +142,11 @@ pub fn canonical_int(class: IdentifierClass, value: i64, scratch: &mut Scratch) 
         return Canonical::Malformed;
     }
     let out = scratch.for_value(0);
-    text::push_display(value, out);
+    if class == IdentifierClass::LicenceKey {
+        // A dash says nothing in a licence key.
+        text::push_display(value.unsigned_abs(), out);
+    } else {
+        text::push_display(value, out);
+    }
     Canonical::Identifier(out)
 }

@@ -54,6 +54,7 @@ fn numbers_have_the_form_of_their_decimal_text() {
         (IdentifierClass::UserId, 1000, "1000"),
         (IdentifierClass::EntitlementId, -5, "-5"),
         (IdentifierClass::ClusterId, i64::MIN, "-9223372036854775808"),
+        (IdentifierClass::LicenceKey, -5_551, "5551"),
         (IdentifierClass::UserId, 0, "=zero"),
         (IdentifierClass::Phone, 15_551_234_567, "15551234567"),
         (IdentifierClass::Phone, -5_551_234, "!"),

@@ -8,18 +8,21 @@ use crate::grpc::proto::drain::value::Kind;
 use crate::grpc::proto::drain::{Batch, Event, Field, FieldSpec, Value};
 
 /// A time as in RFC 3339.
-pub(super) fn time_text(time: &Timestamp) -> String {
+#[must_use]
+pub fn time_text(time: &Timestamp) -> String {
     jiff::Timestamp::new(time.seconds, time.nanos).map_or_else(|_| String::new(), |time| time.to_string())
 }
 
 /// Milliseconds since the epoch as in RFC 3339.
-pub(super) fn millis_text(ms: i64) -> String {
+#[must_use]
+pub fn millis_text(ms: i64) -> String {
     jiff::Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |time| time.to_string())
 }
 
 /// Bytes as they are typed.
-pub(super) fn bytes_json(bytes: &[u8]) -> Json {
-    json!({ (super::event_text::BYTES_KEY): data_encoding::BASE64.encode(bytes) })
+#[must_use]
+pub fn bytes_json(bytes: &[u8]) -> Json {
+    json!({ (super::event::BYTES_KEY): data_encoding::BASE64.encode(bytes) })
 }
 
 /// The text of a pseudonym.
@@ -28,7 +31,8 @@ fn token_text(prefix: &str, token: &[u8]) -> String {
 }
 
 /// What every event of a batch says about the batch.
-pub(super) fn head(batch: &Batch) -> Map<String, Json> {
+#[must_use]
+pub fn head(batch: &Batch) -> Map<String, Json> {
     let mut head = Map::new();
     let mut put = |name: &str, value: Json| {
         if !value.is_null() && value.as_str() != Some("") {
@@ -56,7 +60,7 @@ fn party(value: Option<&Value>, prefix: &str) -> Json {
 }
 
 /// The events of a batch, each a line of its own with the head of the batch in it.
-pub(super) fn lines(batch: &Batch, commit_number: u64) -> impl Iterator<Item = Json> {
+pub fn lines(batch: &Batch, commit_number: u64) -> impl Iterator<Item = Json> {
     let mut head = head(batch);
     head.insert("commit_number".to_owned(), json!(commit_number));
     batch.events.iter().map(move |event| {
@@ -70,7 +74,8 @@ pub(super) fn lines(batch: &Batch, commit_number: u64) -> impl Iterator<Item = J
 }
 
 /// The fields of an event by name.
-pub(super) fn fields(batch: &Batch, event: &Event) -> Json {
+#[must_use]
+pub fn fields(batch: &Batch, event: &Event) -> Json {
     Reader { specs: &batch.fields }.record(&event.fields)
 }
 

@@ -9,10 +9,13 @@ use crate::grpc::proto::ingest::value::Kind;
 use crate::grpc::proto::ingest::{Event, Field, List, Record, Value};
 
 /// The key that marks bytes.
-pub(super) const BYTES_KEY: &str = "$bytes";
+pub const BYTES_KEY: &str = "$bytes";
 
 /// Reads one line.
-pub(super) fn parse(line: &str) -> Result<Event, String> {
+///
+/// # Errors
+/// If it is no event: what is wrong, by its place.
+pub fn parse(line: &str) -> Result<Event, String> {
     let json: Json = serde_json::from_str(line)
         .map_err(|error| format!("column {}: not JSON ({:?} error)", error.column(), error.classify()))?;
     let Json::Object(object) = json else { return Err("not an object".to_owned()) };
@@ -70,21 +73,23 @@ fn value(json: Json, place: &str) -> Result<Value, String> {
 }
 
 /// Shows a value of a request as JSON, the way it would be typed.
-pub(super) fn show(value: &Value) -> Json {
+#[must_use]
+pub fn show(value: &Value) -> Json {
     match &value.kind {
         None => Json::Null,
         Some(Kind::StringValue(text)) => Json::from(text.as_str()),
         Some(Kind::IntValue(number)) => Json::from(*number),
         Some(Kind::DoubleValue(number)) => Json::from(*number),
         Some(Kind::BoolValue(yes)) => Json::from(*yes),
-        Some(Kind::BytesValue(bytes)) => super::batch_text::bytes_json(bytes),
+        Some(Kind::BytesValue(bytes)) => super::batch::bytes_json(bytes),
         Some(Kind::RecordValue(record)) => show_fields(&record.fields),
         Some(Kind::ListValue(list)) => list.values.iter().map(show).collect(),
     }
 }
 
 /// Shows named values as JSON, in the order of their names.
-pub(super) fn show_fields(fields: &[Field]) -> Json {
+#[must_use]
+pub fn show_fields(fields: &[Field]) -> Json {
     let shown: serde_json::Map<_, _> = fields
         .iter()
         .map(|field| (field.name.clone(), field.value.as_ref().map_or(Json::Null, show)))

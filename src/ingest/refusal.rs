@@ -1,0 +1,51 @@
+//! Why a request was not taken.
+
+use std::time::Duration;
+
+use crate::model::{WireError, limits};
+
+/// Why a batch was not taken. Nothing of it was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// More bytes than a request may have.
+    #[error(
+        "the request has {bytes} bytes; at most {} are taken, send smaller batches",
+        limits::REQUEST_BYTES
+    )]
+    TooLarge {
+        /// How many it had.
+        bytes: usize,
+    },
+    /// The bytes are not a `SubmitRequest`, or pass a bound.
+    #[error("the request cannot be read: {0}")]
+    Malformed(WireError),
+    /// A field of the head is missing or wrong.
+    #[error("{field}: {rule}")]
+    Head {
+        /// The field of `SubmitRequest`.
+        field: &'static str,
+        /// What it has to be.
+        rule: &'static str,
+    },
+    /// The batch id was used before, for other bytes.
+    #[error("batch_id: another batch was stored under this id; make a new id for new data")]
+    Conflict,
+    /// The disk budget is spent.
+    #[error("the disk budget of the collector is spent; retry later")]
+    Full {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Too much is on its way already.
+    #[error("the collector is busy; retry later")]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The store has failed or is closing.
+    #[error("the collector cannot store now; retry later")]
+    Unavailable {
+        /// When to try again.
+        retry_after: Duration,
+    },
+}

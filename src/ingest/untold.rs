@@ -1,0 +1,85 @@
+//! Requests of which nothing is stored: counted here, so that they cost no write each, and handed to the store's sums
+//! at intervals. What was counted since then is lost if the process is killed.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::model::{CustomerKey, Reason, Tally};
+use crate::store::{Collected, CollectedKey, Store, StoreError};
+
+/// Customers that are counted at a time, about 150 bytes each; with more, they are handed over at once.
+const MOST: usize = 1_024;
+
+/// What was withheld of one customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Withheld {
+    requests: u64,
+    events: [u64; Reason::COUNT],
+}
+
+impl Withheld {
+    fn add(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        for (sum, n) in self.events.iter_mut().zip(other.events) {
+            *sum = sum.saturating_add(n);
+        }
+    }
+}
+
+/// The counts.
+#[derive(Debug, Default)]
+pub(super) struct Untold(Mutex<HashMap<CustomerKey, Withheld>>);
+
+impl Untold {
+    fn counts(&self) -> MutexGuard<'_, HashMap<CustomerKey, Withheld>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a request. If there are too many customers, what is counted is handed over first.
+    pub(super) async fn add(
+        &self,
+        store: &Store,
+        customer: CustomerKey,
+        tally: &Tally,
+    ) -> Result<(), StoreError> {
+        let one = Withheld { requests: 1, events: tally.withheld.map(u64::from) };
+        while !self.fits(customer, &one) {
+            self.hand_over(store).await?;
+        }
+        Ok(())
+    }
+
+    fn fits(&self, customer: CustomerKey, one: &Withheld) -> bool {
+        let mut counts = self.counts();
+        let fits = counts.len() < MOST || counts.contains_key(&customer);
+        if fits {
+            counts.entry(customer).or_default().add(one);
+        }
+        fits
+    }
+
+    /// Hands everything over to the sums of the store.
+    pub(super) async fn hand_over(&self, store: &Store) -> Result<(), StoreError> {
+        let taken = std::mem::take(&mut *self.counts());
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let collected = taken.iter().map(|(customer, withheld)| {
+            let key = CollectedKey { customer: *customer, under: None };
+            let collected = Collected {
+                batches: withheld.requests,
+                withheld: Reason::named(withheld.events),
+                ..Collected::default()
+            };
+            (key, collected)
+        });
+        let handed = store.count_collected(collected.collect()).await;
+        if handed.is_err() {
+            let mut counts = self.counts();
+            for (customer, withheld) in &taken {
+                counts.entry(*customer).or_default().add(withheld);
+            }
+        }
+        handed
+    }
+}

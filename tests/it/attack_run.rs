@@ -1,0 +1,168 @@
+//! Every attack of the list on the real collector: honest clients are served, memory stays within its
+//! bound, and afterwards everything is as before. `make attack` runs each for longer, measures the
+//! latency of honest clients beside a calm time, and prints a table.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use usaged::grpc::client::connect;
+use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
+
+use crate::attack_list::{ATTACKS, Attack};
+use crate::attack_tls;
+use crate::attack_world::{Outcome, Seen, World};
+use crate::fair_neighbour::fresh;
+use crate::grpc_collector::from;
+
+/// The most memory that the collector may take, whatever is done to it.
+const BOUND: u64 = 256 << 20;
+
+/// How long each attack takes, and the calm before it: seconds, from the environment.
+fn heavy() -> Option<Duration> {
+    let seconds = std::env::var("USAGED_ATTACK_SECONDS").ok()?;
+    Some(Duration::from_secs(seconds.parse().expect("USAGED_ATTACK_SECONDS is a number of seconds")))
+}
+
+/// What did not hold under an attack.
+fn broken(name: &str, outcome: &Outcome) -> Vec<String> {
+    let Outcome { seen, peak_bytes, said, holds, .. } = outcome;
+    let mut broken = Vec::new();
+    if let Some(first) = seen.failures.first() {
+        broken.push(format!("{name}: {} times honest clients were told: {first}", seen.failures.len()));
+    }
+    if seen.served() < 20 {
+        broken.push(format!("{name}: {} batches of honest clients were served", seen.served()));
+    }
+    if *peak_bytes > BOUND {
+        broken.push(format!("{name}: {} MiB of memory", peak_bytes >> 20));
+    }
+    if !holds {
+        broken.push(format!("{name}: the door said {said:?}"));
+    }
+    broken
+}
+
+fn ratio(seen: &Seen, calm: &Seen, percent: usize) -> f64 {
+    seen.percentile(percent).as_secs_f64() / calm.percentile(percent).as_secs_f64()
+}
+
+fn print(name: &str, outcome: &Outcome) {
+    let Some(calm) = &outcome.calm else { return };
+    let (p50, p99) = (ratio(&outcome.seen, calm, 50), ratio(&outcome.seen, calm, 99));
+    let said: Vec<&str> = outcome.said.iter().take(3).map(String::as_str).collect();
+    println!(
+        "| {name} | {} | {p50:.2} | {p99:.2} | {:.2} ms → {:.2} ms | {} MiB | {} |",
+        outcome.inputs,
+        calm.percentile(99).as_secs_f64() * 1e3,
+        outcome.seen.percentile(99).as_secs_f64() * 1e3,
+        outcome.peak_bytes >> 20,
+        said.join("; ")
+    );
+}
+
+/// Runs the attacks of a list one after the other.
+async fn run(world: World, attacks: &[Attack]) {
+    let long = heavy().unwrap_or(Duration::from_millis(700));
+    let only = std::env::var("USAGED_ATTACK_ONLY").ok();
+    let mut wrong = Vec::new();
+    if heavy().is_some() {
+        println!(
+            "| attack | inputs | p50, ratio | p99, ratio | p99, calm → attacked | peak memory | the door said |"
+        );
+        println!("|---|---|---|---|---|---|---|");
+    }
+    for (attack, number) in attacks.iter().zip(1..) {
+        if only.as_ref().is_some_and(|only| !attack.name.contains(only)) {
+            continue;
+        }
+        let calm = if heavy().is_some() { Some(world.calm(long).await) } else { None };
+        let mut outcome = world.under(attack, number, long).await;
+        outcome.calm = calm;
+        print(attack.name, &outcome);
+        wrong.extend(broken(attack.name, &outcome));
+        tokio::task::block_in_place(|| world.recovers());
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    tokio::task::block_in_place(|| world.end());
+}
+
+/// covers: B1, B2, B3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_after_attack_honest_clients_are_served_and_memory_stays_bounded() {
+    run(World::open().await, ATTACKS).await;
+}
+
+/// covers: B1, B2, B3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_on_tls_after_attack_honest_clients_are_served_and_memory_stays_bounded() {
+    run(World::open_tls(), attack_tls::ATTACKS).await;
+}
+
+#[test]
+fn every_attack_says_what_it_does() {
+    let all: Vec<_> = ATTACKS.iter().chain(attack_tls::ATTACKS).collect();
+    let names: std::collections::BTreeSet<_> = all.iter().map(|attack| attack.name).collect();
+    assert_eq!(names.len(), all.len());
+    assert!(all.iter().all(|attack| !attack.how.is_empty() && attack.threads > 0));
+}
+
+/// What a neighbour at full blast does to an honest customer; measured by `make attack`, where it is printed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_by_a_neighbour_at_full_blast_is_held_back() {
+    for (rates, what) in [("{}", "no rate"), (HELD, "10,000 events a second")] {
+        let world =
+            World::open_with(&[&format!("ingest.customer_rates={rates}"), "ingest.customer_burst=1s"]).await;
+        let long = heavy().unwrap_or(Duration::from_millis(700));
+        let calm = world.calm(long).await;
+        let grpc = world.grpc().to_owned();
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let blast = std::thread::spawn(move || {
+            let polite = || drop(rustix::process::nice(19));
+            polite();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(blast(&grpc, stopped))
+        });
+        let seen = world.calm(long).await;
+        stop.send_replace(true);
+        let (served, refused) = tokio::task::block_in_place(|| blast.join().unwrap());
+        if heavy().is_some() {
+            println!(
+                "| neighbour at full blast, {what} | {served} served, {refused} refused | {:.2} | {:.2} | {:.2} ms → {:.2} ms |",
+                ratio(&seen, &calm, 50),
+                ratio(&seen, &calm, 99),
+                calm.percentile(99).as_secs_f64() * 1e3,
+                seen.percentile(99).as_secs_f64() * 1e3,
+            );
+        }
+        assert!(seen.failures.is_empty() && seen.served() > 20, "{what}: {:?}", seen.failures);
+        assert!(served > 0);
+        assert_eq!(refused > 0, rates == HELD, "{what}: {refused} refused");
+        tokio::task::block_in_place(|| world.end());
+    }
+}
+
+const HELD: &str = "{ hostile = { events_per_second = 10000, bytes_per_second = \"0B\" } }";
+
+/// Batches of 500 events, 32 at a time, with no pause even when refused: how many were served, and refused.
+async fn blast(grpc: &str, stop: tokio::sync::watch::Receiver<bool>) -> (u64, u64) {
+    let mut senders = JoinSet::new();
+    for _ in 0..32 {
+        let channel = connect(grpc).await.unwrap();
+        let stop = stop.clone();
+        senders.spawn(async move {
+            let mut client = IngestServiceClient::new(channel);
+            let (mut served, mut refused) = (0, 0);
+            let mut batch = fresh(500);
+            while !*stop.borrow() {
+                batch.batch_id = uuid::Uuid::now_v7().to_string();
+                match client.submit(from("hostile", batch.clone())).await {
+                    Ok(_) => served += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+            (served, refused)
+        });
+    }
+    let each: Vec<(u64, u64)> = senders.join_all().await;
+    each.into_iter().fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
+}

@@ -1,0 +1,261 @@
+//! The real collector under attack: honest clients beside the attackers, its memory and its CPU.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use usaged::grpc::client::{ClientTls, connect, connect_with};
+use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
+
+use crate::attack_frames::Target;
+use crate::attack_list::Attack;
+use crate::fair_neighbour::fresh;
+use crate::fault_daemon::{Daemon, Place, until};
+use crate::fault_load::set_up;
+use crate::grpc_collector::from;
+use crate::identity_world;
+
+/// Honest clients: each sends a batch, waits for its receipt, and a little.
+const CLIENTS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(6);
+/// How long the door may take to say what it must.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Each connects anew after so many batches: new connections are served, too.
+const BATCHES: usize = 25;
+
+/// What honest clients saw.
+#[derive(Debug, Default, Clone)]
+pub struct Seen {
+    latencies: Vec<Duration>,
+    /// What they were told in place of a receipt.
+    pub failures: Vec<String>,
+}
+
+impl Seen {
+    pub fn served(&self) -> usize {
+        self.latencies.len()
+    }
+
+    /// The latency that so many of a hundred stay below.
+    pub fn percentile(&self, percent: usize) -> Duration {
+        let mut sorted = self.latencies.clone();
+        sorted.sort_unstable();
+        let at = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+        sorted.get(at).copied().unwrap_or_default()
+    }
+}
+
+/// Sends as honest clients do until `stop`.
+async fn honest(grpc: &str, tls: Option<ClientTls>, stop: Arc<AtomicBool>) -> Seen {
+    let customer = if tls.is_some() { "acme" } else { "honest" };
+    let mut clients = JoinSet::new();
+    for _ in 0..CLIENTS {
+        let (grpc, tls, stop) = (grpc.to_owned(), tls.clone(), Arc::clone(&stop));
+        clients.spawn(async move {
+            let mut seen = Seen::default();
+            while !stop.load(Ordering::Relaxed) {
+                let connected = match &tls {
+                    Some(tls) => connect_with(&grpc, tls).await,
+                    None => connect(&grpc).await,
+                };
+                let mut client = match connected {
+                    Ok(channel) => IngestServiceClient::new(channel),
+                    Err(error) => {
+                        seen.failures.push(error.to_string());
+                        continue;
+                    }
+                };
+                for _ in 0..BATCHES {
+                    let begun = Instant::now();
+                    match client.submit(from(customer, fresh(10))).await {
+                        Ok(_) => seen.latencies.push(begun.elapsed()),
+                        Err(status) => seen.failures.push(status.to_string()),
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            seen
+        });
+    }
+    let each = clients.join_all().await;
+    Seen {
+        latencies: each.iter().flat_map(|seen| seen.latencies.clone()).collect(),
+        failures: each.into_iter().flat_map(|seen| seen.failures).collect(),
+    }
+}
+
+/// What came of one attack.
+pub struct Outcome {
+    pub calm: Option<Seen>,
+    pub seen: Seen,
+    /// The most memory that the collector took meanwhile.
+    pub peak_bytes: u64,
+    pub inputs: u64,
+    /// Whether the door said what it had to.
+    pub holds: bool,
+    /// What the door answered, on the wire and in its metrics.
+    pub said: Vec<String>,
+}
+
+/// A collector to attack.
+pub struct World {
+    daemon: Daemon,
+    place: Place,
+    /// With what honest clients come, if the door asks for it; and where that is.
+    tls: Option<ClientTls>,
+    _dirs: (Option<tempfile::TempDir>, Option<identity_world::World>),
+}
+
+impl World {
+    /// Its deadlines are short, so that they pass within a short attack.
+    pub async fn open() -> Self {
+        Self::open_with(&[
+            "grpc.handshake_deadline=500ms",
+            "grpc.request_deadline=1s",
+            "grpc.answer_deadline=300ms",
+        ])
+        .await
+    }
+
+    /// With these keys set.
+    pub async fn open_with(set: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let args: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
+        let place = Place::new(dir.path()).with(&args);
+        let daemon = place.start();
+        set_up(&daemon.grpc, &["honest", "hostile"], &[]).await;
+        Self { daemon, place, tls: None, _dirs: (Some(dir), None) }
+    }
+
+    /// One that is reached over TLS, with certificates.
+    pub fn open_tls() -> Self {
+        let world = identity_world::World::new();
+        let place = world.place().with(&["--set", "grpc.handshake_deadline=1s"]);
+        let (daemon, tls) = (place.start(), Some(world.with(&world.sender("acme"))));
+        Self { daemon, place, tls, _dirs: (None, Some(world)) }
+    }
+
+    pub fn grpc(&self) -> &str {
+        &self.daemon.grpc
+    }
+
+    /// What honest clients see for `long` while nobody attacks.
+    pub async fn calm(&self, long: Duration) -> Seen {
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients = honest(self.grpc(), self.tls.clone(), Arc::clone(&stop));
+        let timer = async {
+            tokio::time::sleep(long).await;
+            stop.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(clients, timer).0
+    }
+
+    /// Attacks for `long` at the least, and until the door has said what it must.
+    /// The attackers are at an address of their own, which has the `number`.
+    pub async fn under(&self, attack: &Attack, number: u8, long: Duration) -> Outcome {
+        let target = Arc::new(Target::new(self.grpc(), number));
+        let before = self.refusals();
+        self.forget_peak();
+        let threads: Vec<_> = (0..attack.threads)
+            .map(|_| {
+                let (target, run) = (Arc::clone(&target), attack.run);
+                std::thread::spawn(move || {
+                    let _polite = rustix::process::nice(19);
+                    while target.goes_on() {
+                        if run(&target).is_err() {
+                            // The door closed, or is closed to us for now.
+                            std::thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients = honest(self.grpc(), self.tls.clone(), Arc::clone(&stop));
+        let watcher = async {
+            let begun = Instant::now();
+            tokio::time::sleep(long).await;
+            while !self.has_said(&target, &before, attack.holds) && begun.elapsed() < long + PATIENCE {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            stop.store(true, Ordering::Relaxed);
+        };
+        let (seen, ()) = tokio::join!(clients, watcher);
+        let peak_bytes = self.status("VmHWM");
+        target.stop.store(true, Ordering::Relaxed);
+        tokio::task::block_in_place(|| threads.into_iter().for_each(|thread| thread.join().unwrap()));
+        let inputs = target.inputs.load(Ordering::Relaxed);
+        let holds = self.has_said(&target, &before, attack.holds);
+        Outcome { calm: None, seen, peak_bytes, inputs, holds, said: self.said(&target, &before) }
+    }
+
+    fn has_said(&self, target: &Target, before: &[(String, u64)], what: &str) -> bool {
+        self.said(target, before).iter().any(|said| said.contains(what)) || what.is_empty()
+    }
+
+    /// What the door said since `before`, most often first.
+    fn said(&self, target: &Target, before: &[(String, u64)]) -> Vec<String> {
+        let mut said: Vec<(String, u64)> = target.said.lock().unwrap().clone().into_iter().collect();
+        for (line, count) in self.refusals() {
+            let old = before.iter().find(|(known, _)| *known == line).map_or(0, |(_, count)| *count);
+            if count > old {
+                said.push((line, count - old));
+            }
+        }
+        said.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        said.into_iter().map(|(what, count)| format!("{count} × {what}")).collect()
+    }
+
+    /// The counters of refusals, as the admin port shows them.
+    fn refusals(&self) -> Vec<(String, u64)> {
+        let page = tokio::task::block_in_place(|| self.daemon.page("/metrics"));
+        let refused = ["usaged_connections_refused_total", "usaged_requests_refused_total"];
+        let lines = page.lines().filter(|line| refused.iter().any(|name| line.starts_with(name)));
+        let labels = lines.filter_map(|line| {
+            let (name, count) = line.rsplit_once(' ')?;
+            let label = name.split_once('{')?.1.trim_end_matches('}');
+            Some((label.to_owned(), count.parse().ok()?))
+        });
+        labels.collect()
+    }
+
+    /// Waits until the collector is as before: no connection of the attackers, and no CPU.
+    pub fn recovers(&self) {
+        until("the connections of the attackers are gone", || {
+            let page = self.daemon.page("/metrics");
+            let open = page.lines().find_map(|line| line.strip_prefix("usaged_connections "));
+            open.is_some_and(|open| open.trim().parse::<f64>().unwrap() <= 4.0)
+        });
+        until("the collector is idle again", || {
+            let before = self.cpu_ticks();
+            std::thread::sleep(Duration::from_millis(100));
+            // Less than half of one processor.
+            self.cpu_ticks() - before < rustix::param::clock_ticks_per_second() / 20
+        });
+    }
+
+    fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.daemon.pid())).unwrap();
+        // After the name, which is in parentheses: user and system time are the 12th and 13th field.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
+    /// Has the kernel begin anew with the most memory that the collector took.
+    fn forget_peak(&self) {
+        fs::write(format!("/proc/{}/clear_refs", self.daemon.pid()), "5").unwrap();
+    }
+
+    fn status(&self, key: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.daemon.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+        line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap() * 1024
+    }
+
+    /// Ends it in order; nothing that it accepted is left over.
+    pub fn end(self) {
+        assert_eq!(self.daemon.end(), 0, "{}", self.place.said());
+    }
+}
