@@ -121,6 +121,13 @@ done
 [ "$(inside usaged drain jobs 2>/dev/null | grep -c vm.inventory)" = 1 ] || fail "what was acknowledged is not there after a kill"
 say "sent, reloaded, killed, started again by systemd, drained"
 
+# A backup is written where the unit lets it, and nowhere else.
+inside usaged store backup /var/backups/usaged/first --personal /var/backups/usaged/personal >"$cache/backup.log" 2>&1 ||
+  fail "backup: $(tail -3 "$cache/backup.log")"
+inside usaged store check /var/backups/usaged/first >"$cache/check.log" 2>&1 || fail "check of the backup: $(tail -3 "$cache/check.log")"
+! inside usaged store backup /srv/first --personal /var/backups/usaged/other >/dev/null 2>&1 || fail "it writes outside of its places"
+say "backed up while it runs, and the backup checked"
+
 # The root key is changed with the key that systemd hands over.
 inside sh -c 'umask 077; openssl rand -hex 32 >/etc/usaged/keys/root.next'
 inside systemctl restart usaged || fail "restart with a next key"

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use usaged::config::Settings;
 
 use crate::cli_run::usaged;
+use crate::identity_world::World;
 use crate::python_client::{python_of, repository};
 
 /// The oldest version whose features are used (a pause before TERM without a shell), and the newest with a schema.
@@ -198,4 +199,39 @@ fn the_network_lets_in_grpc_by_label_and_metrics_from_monitoring_and_nothing_out
         && service["metadata"]["name"] == set["spec"]["serviceName"]));
     let client = services.iter().find(|service| service["spec"]["clusterIP"] == Json::Null).unwrap();
     assert_eq!(client["spec"]["ports"].as_array().unwrap().len(), 1, "clients see gRPC alone");
+}
+
+#[test]
+fn the_program_takes_the_configuration_of_the_pod_and_not_without_its_identities() {
+    let world = World::new();
+    let file = |name: &str| std::fs::read_to_string(repository("deploy/kubernetes").join(name)).unwrap();
+    world.put("pki/identities.toml", &file("identities.toml"));
+    let mut text = file("usaged.toml");
+    for (mounted, here) in [
+        ("/etc/usaged/tls/tls.crt", "pki/server.pem"),
+        ("/etc/usaged/tls/tls.key", "pki/server.key"),
+        ("/etc/usaged/tls/ca.crt", "pki/ca.pem"),
+        ("/etc/usaged/identities/identities.toml", "pki/identities.toml"),
+    ] {
+        assert!(text.contains(mounted), "{mounted} is where the pod has it");
+        text = text.replace(mounted, &world.path(here).display().to_string());
+    }
+    let documents = documents();
+    let set = of_kind(&documents, "StatefulSet")[0];
+    let args = set["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap();
+    let check = |text: &str| {
+        world.put("usaged.toml", text);
+        let config = world.path("usaged.toml").display().to_string();
+        let args = args.iter().map(|arg| {
+            let arg = arg.as_str().unwrap().replace("$(POD_IP)", "192.0.2.7");
+            if arg == "/etc/usaged/usaged.toml" { config.clone() } else { arg }
+        });
+        usaged(args.chain(["--check".to_owned()]))
+    };
+    let taken = check(&text);
+    assert_eq!(taken.code, 0, "{}", taken.err);
+    let open = check(text.split("[identity]").next().unwrap());
+    assert_eq!(open.code, 3, "without identities: {}{}", open.out, open.err);
+    let plain = check(text.split("[tls]").next().unwrap());
+    assert_eq!(plain.code, 3, "without TLS: {}{}", plain.out, plain.err);
 }

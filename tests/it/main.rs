@@ -43,6 +43,7 @@ mod debian_package;
 mod delivery_modes;
 mod descriptors;
 mod dictionary_events;
+mod documents;
 mod door_limits;
 mod door_raw;
 mod drain_bind;

@@ -132,7 +132,7 @@ fn the_user_and_the_directories_are_made_as_they_are_described() {
     assert!(line.ends_with(":/var/lib/usaged:/usr/sbin/nologin"), "{line}");
     let files = run("systemd-tmpfiles", &[&at, "--create", "usaged.conf"]);
     assert!(files.status.success(), "{}", text(&files.stderr));
-    for place in ["var/lib/usaged", "etc/usaged/keys"] {
+    for place in ["var/lib/usaged", "etc/usaged/keys", "var/backups/usaged"] {
         let mode = std::fs::metadata(root.join(place)).unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o700, "{place} is for its owner only");
     }
