@@ -81,7 +81,7 @@ fn commands(code: &str) -> Vec<Vec<String>> {
         } else {
             // `sudo -u usaged usaged …`, `X=1 usaged …`, `$ usaged …`: words that come before a command.
             begins = begins && (matches!(word, "$" | "sudo" | "-u" | "exec") || word.contains('='));
-            begins = begins || matches!(word, "sudo" | "-u");
+            begins = begins || matches!(word, "sudo" | "-u") || raw.ends_with(';');
         }
     }
     found.extend(current);
@@ -279,7 +279,11 @@ fn every_metric_that_a_document_names_is_one() {
         let text = std::fs::read_to_string(repository("docs").join(name)).unwrap();
         for (line, code) in code(&text) {
             let words = code.split(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':')));
-            for word in words.filter(|word| word.starts_with("usaged_") || word.starts_with("usaged:")) {
+            // Not the name of a package or of a user and group.
+            let is_name =
+                |word: &&str| !word.bytes().any(|byte| byte.is_ascii_uppercase()) && word.len() > 10;
+            let words = words.filter(|word| word.starts_with("usaged_") || word.starts_with("usaged:"));
+            for word in words.filter(is_name).filter(|word| *word != "usaged:usaged") {
                 let plain = ["_bucket", "_sum", "_count"]
                     .iter()
                     .find_map(|end| word.strip_suffix(end))
