@@ -39,7 +39,7 @@ done
 
 doc=usr/share/doc/usaged
 put 0644 "$here/copyright" "$doc/copyright"
-for file in "$top"/README.md "$top"/SECURITY.md "$top"/docs/*.md; do
+for file in "$top"/README.md "$top"/CHANGELOG.md "$top"/SECURITY.md "$top"/docs/*.md; do
   [ ! -e "$file" ] || put 0644 "$file" "$doc/$(basename "$file")"
 done
 for dir in prometheus grafana; do
@@ -53,7 +53,7 @@ done
 cat >"$work/changelog" <<CHANGES
 usaged ($version) unstable; urgency=medium
 
-  * What changed is in README.md and the CHANGELOG.md of the source.
+  * What changed is in CHANGELOG.md beside this file.
 
  -- The usaged developers <usaged@maintainers.invalid>  $(stamp '+%a, %d %b %Y %H:%M:%S +0000')
 CHANGES
