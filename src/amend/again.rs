@@ -1,5 +1,7 @@
 //! After a backup was put back: what was erased since it was made is erased again, before anything is served.
 
+use std::collections::BTreeSet;
+
 use super::erase::{row, suppression};
 use super::erasure::{Counts, Stage};
 use super::{Amend, AmendError, record};
@@ -43,7 +45,7 @@ impl Amend {
             erasures = again,
             "the store was restored from a backup; what was erased since is erased again before anything is served"
         );
-        while let Some(erasure) = shared.next_erasure() {
+        while let Some(erasure) = shared.next_erasure(&BTreeSet::new()) {
             shared.go_on(erasure).await?;
         }
         let fact = Fact::StoreRestored {

@@ -1,54 +1,71 @@
 //! Binding what is on disk: after a customer was lowered, or the policy became stricter, the queue is rewritten. What
 //! leaves is bound at once by the drain; this makes the stored bytes follow, within [`super::Options::bind_within`].
+//!
+//! A crash loses nothing of it: each write of amendments also says for whom they are and where old bytes are now, and
+//! the next pass takes that up before it looks at anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use super::bound::{Bound, Span};
 use super::due::{Due, Judge};
-use super::report::{BindingReport, BindingStage, Tally};
+use super::report::{BindingReport, BindingStage, Line, LineKey, Tally};
 use super::sweep::{Piece, Sweep, Touched, purge};
 use super::waiting::{News, Who};
 use super::{Amend, AmendError, Options, Shared, blocking, record};
-use crate::model::{CustomerId, CustomerKey, Participation, UnixMillis};
+use crate::model::{CommitNumber, CustomerId, CustomerKey, Participation, UnixMillis};
 use crate::observe::Metric;
-use crate::store::{MetaOp, MetaTable, Scan, Scanned};
+use crate::store::{MetaOp, Scan, Scanned, step};
 
-/// The version of a row.
-const VERSION: u8 = 1;
+/// Customers whose rows are written at a time.
+const NOTED: usize = 1_000;
 
-/// What was done for a customer: its row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Bound {
-    revision: u64,
-    stage: BindingStage,
-    tally: Tally,
-    withdrawn: u64,
-    done: Option<UnixMillis>,
+/// What one piece of a pass looked at: batches of each customer.
+type Looked = BTreeMap<CustomerKey, u64>;
+/// What an amendment of a pass is for.
+type Changed = (CustomerKey, LineKey, Line);
+
+/// A pass over the queue: what it did so far for each customer, and where old bytes are.
+#[derive(Debug, Default)]
+struct Pass {
+    tallies: BTreeMap<CustomerKey, Tally>,
+    looked: Looked,
+    /// As its row has it.
+    span: Option<Span>,
 }
 
-impl Bound {
-    fn row(&self, customer: CustomerKey) -> Result<MetaOp, AmendError> {
-        let mut value = vec![VERSION];
-        serde_json::to_writer(&mut value, self).map_err(|_| AmendError::Damaged { what: "a binding" })?;
-        Ok(MetaOp::Put { table: MetaTable::Bindings, key: customer.0.to_be_bytes().to_vec(), value })
+impl Pass {
+    /// Takes in what is about to be amended. Gives what is to be written with it.
+    fn take_in(
+        &mut self,
+        shared: &Shared,
+        changes: &[(CommitNumber, &Changed)],
+    ) -> Result<Vec<MetaOp>, AmendError> {
+        let (mut ops, mut span, mut customers) = (Vec::new(), self.span, BTreeSet::new());
+        for (commit, (customer, key, line)) in changes {
+            span = Some(Span::with(span, Span { first: *commit, last: *commit }));
+            self.tallies.entry(*customer).or_default().count(key.clone(), line);
+            customers.insert(*customer);
+        }
+        if let Some(span) = span.filter(|_| span != self.span) {
+            ops.push(span.row()?);
+            self.span = Some(span);
+        }
+        for customer in customers {
+            let tally = self.tallies.get(&customer).cloned().unwrap_or_default();
+            ops.extend(shared.noted(customer, tally, BindingStage::Rewriting)?);
+        }
+        Ok(ops)
     }
 
-    fn decode(row: &[u8]) -> Option<Self> {
-        serde_json::from_slice(row.strip_prefix(&[VERSION])?).ok()
+    /// What there is to tell, once everything was looked at.
+    fn settle(&mut self) {
+        for (customer, tally) in &mut self.tallies {
+            tally.settle(self.looked.get(customer).copied().unwrap_or_default());
+        }
+        self.tallies.retain(|_, tally| tally.changes());
     }
 }
-
-/// A row as it would be written again.
-pub(super) fn again(row: &[u8]) -> Option<Vec<u8>> {
-    let MetaOp::Put { value, .. } = Bound::decode(row)?.row(CustomerKey(1)).ok()? else { return None };
-    Some(value)
-}
-
-/// What one piece of a pass found: by customer, what becomes of its records.
-type Found = BTreeMap<CustomerKey, Tally>;
 
 impl Amend {
     /// Looks at the records of a customer soon: its participation was changed.
@@ -96,16 +113,17 @@ impl Shared {
         }
         let mut judge = self.judge_by(&policy);
         judge.proposed = Some(&proposed);
-        let mut tally = Tally::default();
+        let (mut tally, mut looked) = (Tally::default(), 0);
         let mut from = self.store.oldest();
         let to = self.store.head();
         while from <= to {
             let scan = Scan { customer: Some(entry.key), from, to, places: u64::MAX, headers: 256 };
             let scanned = self.store.scan(scan)?;
             for at in &scanned.found {
+                looked += 1;
                 match judge.due(at)? {
-                    Due::Same => tally.count_unchanged(),
-                    Due::Unreadable => {}
+                    Due::Same => {}
+                    Due::Unreadable => looked -= 1,
                     Due::Change(_, key, line) => tally.count(key, &line),
                 }
             }
@@ -114,6 +132,7 @@ impl Shared {
             }
             from = scanned.next;
         }
+        tally.settle(looked);
         let now = self.clock.now();
         Ok(BindingReport {
             stage: BindingStage::Preview,
@@ -143,10 +162,9 @@ impl Shared {
 
     fn binding(&self, id: &CustomerId) -> Result<BindingReport, AmendError> {
         let entry = self.customers.get(id)?.ok_or(AmendError::NoCustomer)?;
-        let row = self.store.meta(MetaTable::Bindings, &entry.key.0.to_be_bytes())?;
-        let bound = row.map(|row| Bound::decode(&row).ok_or(AmendError::Damaged { what: "a binding" }));
-        let bound = bound.transpose()?;
+        // In this order: what is done meanwhile is then not taken for what was never to be done.
         let is_waiting = self.waiting.has(entry.key);
+        let bound = Bound::read(&self.store, entry.key)?;
         let of_this = bound.filter(|bound| bound.revision == entry.change.revision);
         let changed = entry.change.at;
         let due = self.due_of(changed);
@@ -184,6 +202,40 @@ impl Shared {
 
     /// One pass: rewrites what has to be, purges, and writes the reports down.
     pub(super) async fn bind(self: &Arc<Self>, who: &Who) -> Result<(), AmendError> {
+        let mut pass = Pass::default();
+        let unfinished = self.take_up(&mut pass).await?;
+        let touched = self.rewrite_for(who, &mut pass).await?;
+        pass.settle();
+        let places = [touched.places(), unfinished.into_iter().flat_map(Touched::places).collect()].concat();
+        if !places.is_empty() {
+            self.note(&pass.tallies, BindingStage::Purging).await?;
+            step::reached("bind: rewritten");
+            purge(&self.store, places).await?;
+            step::reached("bind: purged");
+        }
+        self.note(&pass.tallies, BindingStage::Done).await?;
+        step::reached("bind: noted");
+        if pass.span.is_some() {
+            self.store.write_meta(vec![Span::removal()], true).await?;
+        }
+        self.note_unchanged(&pass.tallies, who).await
+    }
+
+    /// Takes up what an earlier pass did not bring to its end. Gives where it left old bytes.
+    async fn take_up(self: &Arc<Self>, pass: &mut Pass) -> Result<Option<Touched>, AmendError> {
+        let store = self.store.clone();
+        let begun = blocking(move || {
+            let span = Span::read(&store)?;
+            let open = if span.is_some() { Bound::open(&store)? } else { Vec::new() };
+            Ok::<_, AmendError>((span, open))
+        });
+        let (span, open) = begun.await??;
+        pass.span = span;
+        pass.tallies = open.into_iter().map(|(customer, bound)| (customer, bound.tally.taken_up())).collect();
+        Ok(span.map(|span| Touched::all(span.first, span.last)))
+    }
+
+    async fn rewrite_for(self: &Arc<Self>, who: &Who, pass: &mut Pass) -> Result<Touched, AmendError> {
         let customer = match who {
             Who::Some(customers) if customers.len() == 1 => customers.first().copied(),
             Who::Some(_) | Who::Everybody => None,
@@ -197,77 +249,94 @@ impl Shared {
             judging: Arc::new(move |scanned| shared.judge(scanned, &of)),
             touched: Touched::default(),
         };
-        let mut tallies = Found::new();
-        while let Some(found) = sweep.next().await? {
-            for (customer, tally) in found {
-                tallies.entry(customer).or_default().merge(tally);
+        while let Some(piece) = sweep.next().await? {
+            for (customer, looked) in piece.told {
+                let before = pass.looked.entry(customer).or_default();
+                *before = before.saturating_add(looked);
             }
+            sweep.amend(piece.amendments, &mut |changes| pass.take_in(self, changes)).await?;
         }
-        let touched = sweep.touched;
-        tallies.retain(|_, tally| tally.changes());
-        let stages = if touched.is_empty() {
-            &[BindingStage::Done][..]
-        } else {
-            &[BindingStage::Purging, BindingStage::Done]
-        };
-        for stage in stages {
-            if *stage == BindingStage::Done && !touched.is_empty() {
-                purge(&self.store, touched.places()).await?;
-            }
-            self.note(&tallies, who, *stage).await?;
-        }
-        Ok(())
+        Ok(sweep.touched)
     }
 
-    fn judge(&self, scanned: &Scanned, who: &Who) -> Result<Piece<Found>, AmendError> {
+    fn judge(&self, scanned: &Scanned, who: &Who) -> Result<Piece<Looked, Changed>, AmendError> {
         let policy = self.policy.load();
         let mut judge = self.judge_by(&policy);
-        let (mut amendments, mut told) = (Vec::new(), Found::default());
+        let (mut amendments, mut told) = (Vec::new(), Looked::default());
         for at in &scanned.found {
             let customer = at.header.customer;
             if matches!(who, Who::Some(customers) if !customers.contains(&customer)) {
                 continue;
             }
             match judge.due(at)? {
-                Due::Same => told.entry(customer).or_default().count_unchanged(),
-                Due::Unreadable => {}
-                Due::Change(amendment, key, line) => {
-                    told.entry(customer).or_default().count(key, &line);
-                    amendments.push(amendment);
-                }
+                Due::Same => {}
+                Due::Unreadable => continue,
+                Due::Change(amendment, key, line) => amendments.push((amendment, (customer, key, line))),
             }
+            *told.entry(customer).or_default() += 1;
         }
         Ok(Piece { amendments, told })
     }
 
-    /// Writes down what was done for each customer, with an entry for the ledger when it is done.
-    async fn note(&self, tallies: &Found, who: &Who, stage: BindingStage) -> Result<(), AmendError> {
-        let is_done = stage == BindingStage::Done;
-        let mut ops = Vec::new();
-        for (customer, tally) in tallies {
-            let Some(entry) = self.customers.get_by_key(*customer)? else { continue };
-            let (now, revision) = (self.clock.now(), entry.change.revision);
-            let done = is_done.then_some(now);
-            let withdrawn = self.withdrawn(*customer, revision);
-            let bound = Bound { revision, stage, tally: tally.clone(), withdrawn, done };
-            ops.push(bound.row(*customer)?);
-            if is_done {
-                ops.push(record::bound(*customer, revision, (entry.change.at, now), tally));
-                Metric::BatchesBound.add(&[], tally.batches.saturating_sub(tally.unchanged));
+    /// What is written of a customer: its row, and when it is done an entry for the ledger.
+    fn noted(
+        &self,
+        customer: CustomerKey,
+        tally: Tally,
+        stage: BindingStage,
+    ) -> Result<Vec<MetaOp>, AmendError> {
+        let Some(entry) = self.customers.get_by_key(customer)? else {
+            // Erased as a whole since: its row goes with it.
+            return Ok(vec![Bound::removal(customer)]);
+        };
+        let (now, revision) = (self.clock.now(), entry.change.revision);
+        let done = (stage == BindingStage::Done).then_some(now);
+        let told = done.map(|now| record::bound(customer, revision, (entry.change.at, now), &tally));
+        let withdrawn = self.withdrawn(customer, revision);
+        let bound = Bound { revision, stage, tally, withdrawn, done };
+        Ok([bound.row(customer)?].into_iter().chain(told).collect())
+    }
+
+    /// Writes down what was done for each customer.
+    async fn note(
+        &self,
+        tallies: &BTreeMap<CustomerKey, Tally>,
+        stage: BindingStage,
+    ) -> Result<(), AmendError> {
+        let all: Vec<(&CustomerKey, &Tally)> = tallies.iter().collect();
+        for some in all.chunks(NOTED) {
+            let mut ops = Vec::new();
+            for (customer, tally) in some {
+                ops.extend(self.noted(**customer, (*tally).clone(), stage)?);
             }
-        }
-        // Of those for whom nothing was to be done, nothing is noted but of those that were asked for.
-        if let (Who::Some(customers), true) = (who, is_done) {
-            for customer in customers.iter().filter(|customer| !tallies.contains_key(customer)) {
-                let Some(entry) = self.customers.get_by_key(*customer)? else { continue };
-                let (tally, done) = (Tally::default(), Some(self.clock.now()));
-                let bound = Bound { revision: entry.change.revision, stage, tally, withdrawn: 0, done };
-                ops.push(bound.row(*customer)?);
-            }
-        }
-        if !ops.is_empty() {
             self.store.write_meta(ops, true).await?;
+            if stage == BindingStage::Done {
+                let bound = some.iter().map(|(_, tally)| tally.batches.saturating_sub(tally.unchanged));
+                Metric::BatchesBound.add(&[], bound.sum());
+            }
         }
         Ok(())
+    }
+
+    /// Of those for whom nothing was to be done, nothing is noted but of those that were asked for.
+    async fn note_unchanged(
+        &self,
+        tallies: &BTreeMap<CustomerKey, Tally>,
+        who: &Who,
+    ) -> Result<(), AmendError> {
+        let Who::Some(customers) = who else { return Ok(()) };
+        let mut ops = Vec::new();
+        for customer in customers.iter().filter(|customer| !tallies.contains_key(customer)) {
+            let Some(entry) = self.customers.get_by_key(*customer)? else { continue };
+            let revision = entry.change.revision;
+            // What an earlier pass did for the same revision stays told.
+            if Bound::read(&self.store, *customer)?.is_some_and(|bound| bound.revision == revision) {
+                continue;
+            }
+            let done = Some(self.clock.now());
+            let (stage, tally) = (BindingStage::Done, Tally::default());
+            ops.push(Bound { revision, stage, tally, withdrawn: 0, done }.row(*customer)?);
+        }
+        if ops.is_empty() { Ok(()) } else { Ok(self.store.write_meta(ops, true).await?) }
     }
 }

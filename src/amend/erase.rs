@@ -1,6 +1,6 @@
 //! Asking for an erasure: what it is of, the fence, and how far it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use rand::Rng as _;
@@ -8,21 +8,19 @@ use zeroize::Zeroizing;
 
 use super::erasing::Wanted;
 use super::erasure::{Counts, Erasure, Scope, Stage};
+use super::telling::told;
 use super::{Amend, AmendError, Shared, blocking, record};
-use crate::drain::{Notice, Scope as Told};
+use crate::drain::Notice;
 use crate::ledger::{ErasureStep, Refusal};
 use crate::model::{
-    CommitNumber, CustomerId, CustomerKey, Delivery, ErasureId, IdentifierClass, Participation, ProgramName,
-    RawText, UnixMillis, limits,
+    CommitNumber, CustomerId, CustomerKey, ErasureId, IdentifierClass, ProgramName, RawText, UnixMillis,
+    limits,
 };
-use crate::policy::Epoch;
-use crate::sanitize::{Erased, NONCE_BYTES, Sought, StrikeError, pseudonym_text};
-use crate::store::{CustomerEntry, MetaOp, MetaTable, Store, suppression_of, suppression_of_mark};
+use crate::sanitize::{Erased, NONCE_BYTES, Sought, StrikeError};
+use crate::store::{Customers, MetaOp, MetaTable, Store, step, suppression_of, suppression_of_mark};
 
 /// Erasures that may be under way or remembered.
 const ERASURES: usize = 10_000;
-/// The revision of a customer's first participation.
-const FIRST_REVISION: u64 = 1;
 /// Bytes of a reference.
 const REFERENCE_BYTES: usize = 64;
 /// Bytes of an original identifier.
@@ -101,60 +99,19 @@ impl Amend {
     /// If there is no such customer, the value is none of its class, the id belongs to another erasure, or the store
     /// fails.
     pub async fn erase(&self, new: NewErasure) -> Result<ErasureReport, AmendError> {
-        let shared = &self.shared;
+        let shared = Arc::clone(&self.shared);
         let customer = shared.customers.get(&new.customer).ok().flatten().map(|entry| entry.key);
-        let begun = self.begin_erasure(new).await;
+        // Once begun it is not given up, also if the caller goes away.
+        let begun = tokio::spawn(async move { shared.begin(new).await }).await;
+        let begun = begun.unwrap_or(Err(AmendError::Stopped));
         if begun.is_err() {
-            let refusals = &shared.options.refusals;
+            let refusals = &self.shared.options.refusals;
             match customer {
                 Some(customer) => refusals.count_of(Refusal::Erasure, customer),
                 None => refusals.count(Refusal::Erasure),
             }
         }
         begun
-    }
-
-    async fn begin_erasure(&self, new: NewErasure) -> Result<ErasureReport, AmendError> {
-        let shared = &self.shared;
-        let _alone = shared.beginning.lock().await;
-        if let Some(known) = shared.known(new.id) {
-            return shared.repeated(&new, known);
-        }
-        if shared.erasures.lock().unwrap_or_else(PoisonError::into_inner).len() >= ERASURES {
-            return Err(AmendError::TooMany { most: ERASURES });
-        }
-        let (erasure, erased) = shared.plan(&new)?;
-        let mut ops = vec![row(&erasure)?, record::step(&erasure, ErasureStep::Fenced, erasure.requested)];
-        if let Some(erased) = &erased {
-            ops.push(suppression(erasure.customer, &erasure.id, erased));
-            ops.push(MetaOp::Touch(erasure.customer));
-        }
-        if erasure.scope == Scope::Customer {
-            // The keys go in the write that begins it: there is no moment in which the one is there without the other.
-            let mark = shared.customers.mark(&new.customer);
-            let all = Erased::times(
-                UnixMillis(i64::MIN),
-                erasure.requested,
-                (erasure.requested, erasure.suppress_until),
-            );
-            let mut all = all;
-            all.rewritten();
-            let key = suppression_of_mark(&mark);
-            ops.push(MetaOp::Put { table: MetaTable::Suppressions, key, value: all.encode() });
-            ops.push(record::customer_erased(&erasure, erasure.requested));
-            ops.push(record::step(&erasure, ErasureStep::KeysDestroyed, erasure.requested));
-            shared.store.destroy_customer(erasure.customer, ops).await?;
-            shared.customers.forget(&new.customer, erasure.customer);
-        } else {
-            shared.store.write_meta(ops, true).await?;
-        }
-        // Nothing that is stored from now on can hold it.
-        let mut erasure = erasure;
-        erasure.upto = shared.store.head();
-        shared.reach(&erasure, erased).await?;
-        shared.bell.notify_one();
-        tracing::info!(erasure = %erasure.id, scope = erasure.scope.as_str(), "erasure begun");
-        Ok(shared.report(erasure))
     }
 
     /// Counts what an erasure would take out. Nothing is changed.
@@ -238,6 +195,70 @@ impl Shared {
         self.erasures.lock().unwrap_or_else(PoisonError::into_inner).insert(erasure.id, erasure);
     }
 
+    /// Fences it: from when this answers on, nothing of it is stored or delivered.
+    async fn begin(self: Arc<Self>, new: NewErasure) -> Result<ErasureReport, AmendError> {
+        let shared = &self;
+        let _alone = shared.beginning.lock().await;
+        if let Some(known) = shared.known(new.id) {
+            return shared.repeated(&new, known);
+        }
+        if shared.erasures.lock().unwrap_or_else(PoisonError::into_inner).len() >= ERASURES {
+            return Err(AmendError::TooMany { most: ERASURES });
+        }
+        let (erasure, erased) = shared.plan(&new)?;
+        // Each is looked for in all that the customer sends, until nothing of it can arrive late any more.
+        if erasure.scope != Scope::Customer
+            && shared.customers.erasures_of(erasure.customer)? >= Customers::ERASURES
+        {
+            return Err(AmendError::TooMany { most: Customers::ERASURES });
+        }
+        let mut ops = vec![row(&erasure)?, record::step(&erasure, ErasureStep::Fenced, erasure.requested)];
+        if let Some(erased) = &erased {
+            ops.push(suppression(erasure.customer, &erasure.id, erased));
+            ops.push(MetaOp::Touch(erasure.customer));
+        }
+        if erasure.scope == Scope::Customer {
+            // The keys go in the write that begins it: there is no moment in which the one is there without the other.
+            let mark = shared.customers.mark(&new.customer);
+            let all = Erased::times(
+                UnixMillis(i64::MIN),
+                erasure.requested,
+                (erasure.requested, erasure.suppress_until),
+            );
+            let mut all = all;
+            all.rewritten();
+            let key = suppression_of_mark(&mark);
+            ops.push(MetaOp::Put { table: MetaTable::Suppressions, key, value: all.encode() });
+            ops.push(record::customer_erased(&erasure, erasure.requested));
+            ops.push(record::step(&erasure, ErasureStep::KeysDestroyed, erasure.requested));
+            shared.store.destroy_customer(erasure.customer, ops).await?;
+            shared.customers.forget(&new.customer, erasure.customer);
+        } else {
+            shared.store.write_meta(ops, true).await?;
+        }
+        step::reached("erase: fenced");
+        let mut erasure = erasure;
+        if let Err(error) = shared.mark_out(&mut erasure).await {
+            // It is fenced all the same, and goes on from here.
+            tracing::warn!(%error, "an erasure is begun, and its next step is tried again");
+            erasure.upto = CommitNumber(0);
+            shared.remember(erasure.clone());
+        }
+        shared.bell.notify_one();
+        tracing::info!(erasure = %erasure.id, scope = erasure.scope.as_str(), "erasure begun");
+        Ok(shared.report(erasure))
+    }
+
+    /// Says up to where there can be something of it, and has leases of that refused.
+    pub(super) async fn mark_out(self: &Arc<Self>, erasure: &mut Erasure) -> Result<(), AmendError> {
+        // Nothing that is stored after the fence can hold it.
+        erasure.upto = self.store.head();
+        self.revoke_leases(erasure).await?;
+        step::reached("erase: leases revoked");
+        let erased = self.erased(erasure)?;
+        self.reach(erasure, erased).await
+    }
+
     /// The answer to an id that was used before.
     fn repeated(&self, new: &NewErasure, known: Erasure) -> Result<ErasureReport, AmendError> {
         let is_same = match (&new.target, &known.scope) {
@@ -250,8 +271,21 @@ impl Shared {
         };
         // The customer of a whole erasure has no number any more.
         let present = self.customers.get(&new.customer)?.map(|entry| entry.key);
-        let is_same = is_same && present.is_none_or(|key| key == known.customer);
+        let is_same =
+            is_same && present.is_none_or(|key| key == known.customer) && self.is_same(new, &known)?;
         if is_same { Ok(self.report(known)) } else { Err(AmendError::OtherErasure { id: new.id }) }
+    }
+
+    /// Whether an identifier is the one that was given before, as far as that is still known.
+    fn is_same(&self, new: &NewErasure, known: &Erasure) -> Result<bool, AmendError> {
+        if self.customers.get_by_key(known.customer)?.is_none() {
+            return Ok(true);
+        }
+        let (before, now) = (self.erased(known)?, self.plan(new)?.1);
+        Ok(match (before, now, known.scope) {
+            (Some(before), Some(now), Scope::Instance | Scope::Identifier { .. }) => before.is_of_same(&now),
+            (_, _, Scope::Customer | Scope::Times { .. }) | (None, ..) | (_, None, _) => true,
+        })
     }
 
     pub(super) fn report(&self, erasure: Erasure) -> ErasureReport {
@@ -327,45 +361,5 @@ impl Shared {
             done: None,
         };
         Ok((erasure, erased))
-    }
-
-    /// How the customer was named in what was delivered: as the levels that it ever chose treat its id, and in no
-    /// other form, so that who had received a pseudonym does not learn the id from the notice.
-    fn names(&self, entry: &Arc<CustomerEntry>, epochs: &[u32]) -> Result<Vec<String>, AmendError> {
-        let (class, policy) = (IdentifierClass::CustomerId, self.policy.load());
-        let id = entry.change.participation.customer.as_str();
-        let since = self.histories.since(&self.store, entry, FIRST_REVISION)?;
-        let mut names = BTreeSet::new();
-        for participation in since.choices() {
-            // What was delivered before a pause is named as without it.
-            let chosen = Participation { delivery: Delivery::Deliver, ..participation.clone() };
-            for of in policy.class_uses(class, &chosen, &self.options.global_caps) {
-                let keys = |epoch| entry.secret.program(&of.program, epoch);
-                let Some(stable) = keys(0).token(class, Epoch::Stable, id.as_bytes()) else { continue };
-                for treatment in &of.treatments {
-                    match *treatment {
-                        "keep" => drop(names.insert(id.to_owned())),
-                        "stable" => drop(names.insert(pseudonym_text(class, None, &stable))),
-                        "rotating" => names.extend(epochs.iter().filter_map(|epoch| {
-                            let token = keys(*epoch).rotate(class, &stable)?;
-                            Some(pseudonym_text(class, Some(*epoch), &token))
-                        })),
-                        _ => {}
-                    }
-                }
-            }
-        }
-        Ok(names.into_iter().collect())
-    }
-}
-
-/// What drainers are told of a scope.
-fn told(scope: Scope, erased: Option<&Erased>, entry: &CustomerEntry) -> Told {
-    let tokens = || erased.map(|erased| erased.told(&entry.secret)).unwrap_or_default();
-    match scope {
-        Scope::Customer => Told::Customer,
-        Scope::Instance => Told::Instance { tokens: tokens() },
-        Scope::Identifier { class } => Told::Identifier { class, tokens: tokens() },
-        Scope::Times { from, until } => Told::Times { from, until },
     }
 }

@@ -6,15 +6,16 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::due::{read, removal};
-use super::erasure::{Erasure, Scope, Stage};
+use super::erasure::{Counts, Erasure, Scope, Stage};
 use super::sweep::{Piece, Sweep, Touched, purge};
 use super::{AmendError, Shared, record};
 use crate::ledger::ErasureStep;
-use crate::model::{CommitNumber, CustomerKey, UnixMillis};
+use crate::model::{CommitNumber, CustomerKey, ErasureId, UnixMillis};
 use crate::observe::Metric;
 use crate::sanitize::{Erased, Scratch, Strike, Struck, StruckFrom, strike};
 use crate::store::{
-    Amendment, CustomerEntry, HeaderAt, MetaOp, MetaTable, Place, Scan, Scanned, SealedRecord, suppression_of,
+    Amendment, CustomerEntry, HeaderAt, MetaOp, MetaTable, Place, Scan, Scanned, SealedRecord, step,
+    suppression_of,
 };
 
 use super::erase::{row, suppression};
@@ -37,13 +38,25 @@ enum Found {
     All(Amendment, u32),
 }
 
-/// What a piece of work did.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sums {
-    scanned: u64,
-    removed: u64,
-    rewritten: u64,
-    events: u64,
+/// What an amendment of an erasure takes out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    /// The batches of the piece that were looked at before it, and it.
+    nth: u64,
+    /// Whether nothing is left of the batch.
+    all: bool,
+    events: u32,
+}
+
+/// What is looked for in a piece, and what of it is there.
+type Judged = Piece<u64, Taken>;
+
+impl Counts {
+    fn take_in(&mut self, taken: &Taken) {
+        self.removed = self.removed.saturating_add(u64::from(taken.all));
+        self.rewritten = self.rewritten.saturating_add(u64::from(!taken.all));
+        self.events = self.events.saturating_add(u64::from(taken.events));
+    }
 }
 
 impl Wanted {
@@ -62,10 +75,11 @@ impl Wanted {
 }
 
 impl Shared {
-    /// The erasure that was asked for first, of those that are not done.
-    pub(super) fn next_erasure(&self) -> Option<Erasure> {
+    /// The erasure that was asked for first, of those that are not done, without `tried`.
+    pub(super) fn next_erasure(&self, tried: &BTreeSet<ErasureId>) -> Option<Erasure> {
         let erasures = self.erasures.lock().unwrap_or_else(PoisonError::into_inner);
         let open = erasures.values().filter(|erasure| erasure.stage != Stage::Done);
+        let open = open.filter(|erasure| !tried.contains(&erasure.id));
         open.min_by_key(|erasure| (erasure.requested, erasure.id)).cloned()
     }
 
@@ -111,9 +125,7 @@ impl Shared {
     pub(super) async fn go_on(self: &Arc<Self>, mut erasure: Erasure) -> Result<(), AmendError> {
         if erasure.upto == CommitNumber(0) {
             // It was fenced, and the collector ended before it could say up to where.
-            erasure.upto = self.store.head();
-            let erased = self.erased(&erasure)?;
-            self.reach(&erasure, erased).await?;
+            self.mark_out(&mut erasure).await?;
         }
         if let Some(notice) = erasure.notice.take() {
             let told = self.drain.notify(erasure.customer, notice).await?;
@@ -145,14 +157,16 @@ impl Shared {
         Wanted::new(erasure, erased.as_ref(), &entry)
     }
 
-    fn erased(&self, erasure: &Erasure) -> Result<Option<Erased>, AmendError> {
+    pub(super) fn erased(&self, erasure: &Erasure) -> Result<Option<Erased>, AmendError> {
         let row = self.store.meta(MetaTable::Suppressions, &suppression_of(erasure.customer, &erasure.id))?;
         let read = |row: Vec<u8>| Erased::decode(&row).ok_or(AmendError::Damaged { what: "what was erased" });
         row.map(read).transpose()
     }
 
     async fn rewrite(self: &Arc<Self>, erasure: &mut Erasure) -> Result<(), AmendError> {
-        erasure.counts.total = self.count_batches(erasure.customer, erasure.upto).await?;
+        if erasure.next == CommitNumber(1) {
+            erasure.counts.total = self.count_batches(erasure.customer, erasure.upto).await?;
+        }
         let wanted = self.wanted(erasure)?;
         let shared = Arc::clone(self);
         let mut sweep = Sweep {
@@ -163,17 +177,21 @@ impl Shared {
             judging: Arc::new(move |scanned| shared.judge_erasure(scanned, &wanted)),
             touched: Touched::default(),
         };
-        while let Some((sums, commits)) = sweep.next().await? {
-            if !commits.is_empty() {
-                self.drain.revoke(&commits).await?;
-            }
-            let counts = &mut erasure.counts;
-            counts.scanned = counts.scanned.saturating_add(sums.scanned).min(counts.total);
-            counts.removed = counts.removed.saturating_add(sums.removed);
-            counts.rewritten = counts.rewritten.saturating_add(sums.rewritten);
-            counts.events = counts.events.saturating_add(sums.events);
+        while let Some(piece) = sweep.next().await? {
+            let scanned = erasure.counts.scanned;
+            let noting = &mut |taken: &[(CommitNumber, &Taken)]| {
+                for (commit, taken) in taken {
+                    erasure.counts.take_in(taken);
+                    erasure.counts.scanned = scanned.saturating_add(taken.nth).min(erasure.counts.total);
+                    erasure.next = commit.next();
+                }
+                Ok(vec![row(erasure)?])
+            };
+            sweep.amend(piece.amendments, noting).await?;
+            erasure.counts.scanned = scanned.saturating_add(piece.told).min(erasure.counts.total);
             erasure.next = sweep.from;
             self.keep(erasure).await?;
+            step::reached("erase: piece");
         }
         let now = self.clock.now();
         erasure.stage = Stage::Purging;
@@ -282,12 +300,9 @@ impl Shared {
         while from <= to {
             let customer = Some(erasure.customer);
             let scanned = self.store.scan(Scan { customer, from, to, places: u64::MAX, headers: 256 })?;
-            let piece = self.judge_erasure(&scanned, wanted)?;
-            let (sums, counts) = (piece.told.0, &mut erasure.counts);
-            counts.scanned = counts.scanned.saturating_add(sums.scanned);
-            counts.removed = counts.removed.saturating_add(sums.removed);
-            counts.rewritten = counts.rewritten.saturating_add(sums.rewritten);
-            counts.events = counts.events.saturating_add(sums.events);
+            let Judged { amendments, told } = self.judge_erasure(&scanned, wanted)?;
+            erasure.counts.scanned = erasure.counts.scanned.saturating_add(told);
+            amendments.iter().for_each(|(_, taken)| erasure.counts.take_in(taken));
             if scanned.next <= from {
                 break;
             }
@@ -297,27 +312,50 @@ impl Shared {
         Ok(())
     }
 
-    fn judge_erasure(
-        &self,
-        scanned: &Scanned,
-        wanted: &Wanted,
-    ) -> Result<Piece<(Sums, BTreeSet<CommitNumber>)>, AmendError> {
-        let (mut amendments, mut sums, mut commits) = (Vec::new(), Sums::default(), BTreeSet::new());
-        let mut scratch = Scratch::default();
+    fn judge_erasure(&self, scanned: &Scanned, wanted: &Wanted) -> Result<Judged, AmendError> {
+        let (mut amendments, mut nth, mut scratch) = (Vec::new(), 0_u64, Scratch::default());
         for at in &scanned.found {
-            sums.scanned = sums.scanned.saturating_add(1);
+            nth = nth.saturating_add(1);
             let (amendment, events, all) = match self.find(at, wanted, &mut scratch)? {
                 Found::Nothing => continue,
                 Found::Part(amendment, events) => (amendment, events, false),
                 Found::All(amendment, events) => (amendment, events, true),
             };
-            sums.removed = sums.removed.saturating_add(u64::from(all));
-            sums.rewritten = sums.rewritten.saturating_add(u64::from(!all));
-            sums.events = sums.events.saturating_add(u64::from(events));
-            commits.insert(at.commit);
-            amendments.push(amendment);
+            amendments.push((amendment, Taken { nth, all, events }));
         }
-        Ok(Piece { amendments, told: (sums, commits) })
+        Ok(Piece { amendments, told: nth })
+    }
+
+    /// Has every lease of a batch that holds something of it refused at its acknowledgement: it was delivered before
+    /// the fence. What is delivered from then on is without it.
+    pub(super) async fn revoke_leases(self: &Arc<Self>, erasure: &Erasure) -> Result<(), AmendError> {
+        let (shared, erasure) = (Arc::clone(self), erasure.clone());
+        let holding = super::blocking(move || {
+            let wanted = shared.wanted(&erasure)?;
+            let mut scratch = Scratch::default();
+            let mut holding = BTreeSet::new();
+            let upto = erasure.upto;
+            for commit in shared.drain.leased_of(erasure.customer).into_iter().filter(|one| *one <= upto) {
+                let scan = Scan {
+                    customer: Some(erasure.customer),
+                    from: commit,
+                    to: commit,
+                    places: 1,
+                    headers: 1,
+                };
+                for at in &shared.store.scan(scan)?.found {
+                    if !matches!(shared.find(at, &wanted, &mut scratch)?, Found::Nothing) {
+                        holding.insert(commit);
+                    }
+                }
+            }
+            Ok::<_, AmendError>(holding)
+        });
+        let holding = holding.await??;
+        if !holding.is_empty() {
+            self.drain.revoke(&holding).await?;
+        }
+        Ok(())
     }
 
     fn find(&self, at: &HeaderAt, wanted: &Wanted, scratch: &mut Scratch) -> Result<Found, AmendError> {

@@ -32,8 +32,10 @@ pub enum AmendError {
         /// What it has to be.
         rule: String,
     },
-    /// More erasures are under way than there may be.
-    #[error("{most} erasures are under way already; wait until one is done")]
+    /// More erasures are under way or remembered than there may be.
+    #[error(
+        "{most} erasures are under way or still withhold what arrives late; wait, or erase a time or an instance instead"
+    )]
     TooMany {
         /// The bound.
         most: usize,

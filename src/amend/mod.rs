@@ -7,6 +7,7 @@
 
 mod again;
 mod binding;
+mod bound;
 mod due;
 mod erase;
 mod erasing;
@@ -17,9 +18,10 @@ pub mod fuzzing;
 mod record;
 mod report;
 mod sweep;
+mod telling;
 mod waiting;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -176,7 +178,8 @@ impl Amend {
                 done = self.tick() => match done {
                     Ok(()) => ROUND,
                     Err(error) => {
-                        tracing::warn!(%error, "changing what is stored failed; it is tried again");
+                        let cause = std::error::Error::source(&error).map(tracing::field::display);
+                        tracing::warn!(%error, cause, "changing what is stored failed; it is tried again");
                         AFTER_FAILURE
                     }
                 },
@@ -191,24 +194,25 @@ impl Amend {
         }
     }
 
-    /// Does everything that waits: erasures first.
+    /// Does everything that waits: erasures first. What cannot be done does not keep the rest from being done.
     ///
     /// # Errors
     /// If something could not be done; it still waits.
     pub async fn tick(&self) -> Result<(), AmendError> {
         let shared = &self.shared;
-        shared.forget_old().await?;
-        while let Some(erasure) = shared.next_erasure() {
-            shared.go_on(erasure).await?;
+        let (mut result, mut tried) = (shared.forget_old().await, BTreeSet::new());
+        while let Some(erasure) = shared.next_erasure(&tried) {
+            tried.insert(erasure.id);
+            result = result.and(shared.go_on(erasure).await);
         }
         while let Some(who) = shared.waiting.take() {
             if let Err(error) = shared.bind(&who).await {
                 shared.waiting.put_back();
-                return Err(error);
+                return result.and(Err(error));
             }
             shared.waiting.done();
         }
-        Ok(())
+        result
     }
 }
 

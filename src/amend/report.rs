@@ -69,23 +69,20 @@ pub struct Tally {
 impl Tally {
     /// Counts a batch that changes.
     pub(super) fn count(&mut self, key: LineKey, line: &Line) {
-        self.batches = self.batches.saturating_add(1);
         self.lines.entry(key).or_default().add(line);
     }
 
-    /// Counts a batch that stays as it is.
-    pub(super) const fn count_unchanged(&mut self) {
-        self.batches = self.batches.saturating_add(1);
-        self.unchanged = self.unchanged.saturating_add(1);
+    /// What an interrupted pass counted, for the pass that takes it up and looks at everything again: what was
+    /// rewritten is seen again then, what was removed is not.
+    pub(super) fn taken_up(self) -> Self {
+        Self { batches: self.sum().removed, unchanged: 0, lines: self.lines }
     }
 
-    /// Adds what another one counted.
-    pub(super) fn merge(&mut self, other: Self) {
-        self.batches = self.batches.saturating_add(other.batches);
-        self.unchanged = self.unchanged.saturating_add(other.unchanged);
-        for (key, line) in other.lines {
-            self.lines.entry(key).or_default().add(&line);
-        }
+    /// Ends the counting: this many batches were looked at.
+    pub(super) fn settle(&mut self, looked: u64) {
+        let sum = self.sum();
+        self.batches = self.batches.saturating_add(looked);
+        self.unchanged = self.batches.saturating_sub(sum.rewritten).saturating_sub(sum.removed);
     }
 
     /// All lines together.

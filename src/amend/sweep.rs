@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use super::{AmendError, blocking};
 use crate::model::{CommitNumber, CustomerKey};
-use crate::store::{Amended, Amendment, Place, Scan, Scanned, Store};
+use crate::store::{Amended, Amendment, MetaOp, Place, Scan, Scanned, Store};
 
 /// Places that are looked at in one piece of work, and headers that are judged in it.
 const PIECE: (u64, usize) = (16_384, 256);
 /// Rewritten commits that are no further apart than this are purged together.
 const NEAR: u64 = 1_024;
 
-/// What one piece of work made of some records.
-pub(super) struct Piece<T> {
-    pub(super) amendments: Vec<Amendment>,
+/// What one piece of work makes of some records.
+pub(super) struct Piece<T, U> {
+    /// What is to be amended, in order, each with what it is for.
+    pub(super) amendments: Vec<(Amendment, U)>,
+    /// What was seen.
     pub(super) told: T,
 }
 
@@ -23,6 +25,11 @@ pub(super) struct Piece<T> {
 pub(super) struct Touched(Vec<(u64, u64)>);
 
 impl Touched {
+    /// Everything from `first` to `last`.
+    pub(super) fn all(first: CommitNumber, last: CommitNumber) -> Self {
+        Self(vec![(first.0, last.0)])
+    }
+
     /// Takes in one more; they come in order.
     pub(super) fn add(&mut self, commit: CommitNumber) {
         match self.0.last_mut() {
@@ -31,37 +38,35 @@ impl Touched {
         }
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Where old bytes are.
-    pub(super) fn places(&self) -> Vec<Place> {
-        let place = |(first, last): &(u64, u64)| Place::Commits {
-            first: CommitNumber(*first),
-            last: CommitNumber(*last),
+    pub(super) fn places(self) -> Vec<Place> {
+        let place = |(first, last): (u64, u64)| Place::Commits {
+            first: CommitNumber(first),
+            last: CommitNumber(last),
         };
-        self.0.iter().map(place).collect()
+        self.0.into_iter().map(place).collect()
     }
 }
 
 /// What judges the headers of one piece, off the runtime's threads.
-pub(super) type Judging<T> = Arc<dyn Fn(&Scanned) -> Result<Piece<T>, AmendError> + Send + Sync>;
+pub(super) type Judging<T, U> = Arc<dyn Fn(&Scanned) -> Result<Piece<T, U>, AmendError> + Send + Sync>;
+/// What is to be written together with some amendments.
+pub(super) type Noting<'n, U> =
+    dyn FnMut(&[(CommitNumber, &U)]) -> Result<Vec<MetaOp>, AmendError> + Send + 'n;
 
 /// A way through the queue, piece by piece.
-pub(super) struct Sweep<T> {
+pub(super) struct Sweep<T, U> {
     pub(super) store: Store,
     pub(super) customer: Option<CustomerKey>,
     pub(super) from: CommitNumber,
     pub(super) upto: CommitNumber,
-    pub(super) judging: Judging<T>,
+    pub(super) judging: Judging<T, U>,
     pub(super) touched: Touched,
 }
 
-impl<T: Send + 'static> Sweep<T> {
-    /// Judges and rewrites the next piece. Gives what was told of it, once its amendments are on disk; `None` at the
-    /// end. [`Self::from`] is the commit that comes next.
-    pub(super) async fn next(&mut self) -> Result<Option<T>, AmendError> {
+impl<T: Send + 'static, U: Send + Sync + 'static> Sweep<T, U> {
+    /// Judges the next piece; `None` at the end. [`Self::from`] is the commit that comes after it.
+    pub(super) async fn next(&mut self) -> Result<Option<Piece<T, U>>, AmendError> {
         self.from = self.from.max(self.store.oldest());
         if self.from > self.upto {
             return Ok(None);
@@ -79,21 +84,37 @@ impl<T: Send + 'static> Sweep<T> {
             Ok::<_, AmendError>((scanned.next, judging(&scanned)?))
         });
         let (next, piece) = piece.await??;
-        let commits: Vec<CommitNumber> = piece.amendments.iter().map(|amendment| amendment.commit).collect();
-        let outcomes = self.store.amend(piece.amendments).await?;
-        for (commit, outcome) in commits.into_iter().zip(outcomes) {
-            match outcome {
-                Amended::Done => self.touched.add(commit),
-                Amended::Gone | Amended::Absent | Amended::Damaged => {}
-                // Only this room amends, and one thing at a time.
-                Amended::Changed | Amended::Unlike => {
-                    return Err(AmendError::Damaged { what: "an amendment" });
+        // Where nothing is left to look at, the way ends.
+        self.from = if next > self.from { next } else { self.upto.next() };
+        Ok(Some(piece))
+    }
+
+    /// Amends what was judged, some at a time; with each write goes what `noting` gives for it.
+    pub(super) async fn amend(
+        &mut self,
+        amendments: Vec<(Amendment, U)>,
+        noting: &mut Noting<'_, U>,
+    ) -> Result<(), AmendError> {
+        let mut left = amendments.into_iter().peekable();
+        while left.peek().is_some() {
+            let chunk = Amendment::chunk(&mut left, |(amendment, _)| amendment);
+            let told: Vec<(CommitNumber, &U)> = chunk.iter().map(|(one, of)| (one.commit, of)).collect();
+            let ops = noting(&told)?;
+            let commits: Vec<CommitNumber> = told.iter().map(|(commit, _)| *commit).collect();
+            let amendments = chunk.into_iter().map(|(amendment, _)| amendment).collect();
+            let outcomes = self.store.amend_with(amendments, ops).await?;
+            for (commit, outcome) in commits.into_iter().zip(outcomes) {
+                match outcome {
+                    Amended::Done => self.touched.add(commit),
+                    Amended::Gone | Amended::Absent | Amended::Damaged => {}
+                    // Only this room amends, and one thing at a time.
+                    Amended::Changed | Amended::Unlike => {
+                        return Err(AmendError::Damaged { what: "an amendment" });
+                    }
                 }
             }
         }
-        // Where nothing is left to look at, the way ends.
-        self.from = if next > self.from { next } else { self.upto.next() };
-        Ok(Some(piece.told))
+        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! The composition root: what a running collector is made of, in the order in which it is put
 //! together, and the order in which it is taken apart.
 
+#[cfg(test)]
+mod crash_tests;
 mod descriptors;
 mod end;
 mod epochs;
@@ -17,6 +19,8 @@ mod process;
 mod pulse;
 mod pump;
 mod reload;
+#[cfg(test)]
+mod rooms_tests;
 mod root_key;
 mod scraped;
 mod sums;

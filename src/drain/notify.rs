@@ -70,6 +70,16 @@ impl Drain {
         Ok(leases)
     }
 
+    /// The batches of a customer that some subscription has leased. Bounded as leases are.
+    #[must_use]
+    pub fn leased_of(&self, customer: CustomerKey) -> BTreeSet<CommitNumber> {
+        let mut leased = BTreeSet::new();
+        for drainer in self.shared.all_drainers() {
+            drainer.look(|queue| leased.extend(queue.leased_of(customer)));
+        }
+        leased
+    }
+
     /// How many leases there are of what was delivered of a customer before `revision` of its participation. Those
     /// of them that the revision lowers are refused at their acknowledgement.
     #[must_use]

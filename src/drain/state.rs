@@ -259,6 +259,12 @@ impl Queue {
         revoked
     }
 
+    /// The batches of a customer that are leased.
+    pub fn leased_of(&self, customer: CustomerKey) -> impl Iterator<Item = CommitNumber> {
+        let mine = self.leases.iter().filter(move |(_, lease)| lease.cargo.customer == customer);
+        mine.map(|(commit, _)| CommitNumber(*commit))
+    }
+
     /// How many leases there are of what was delivered of a customer before `revision`.
     #[must_use]
     pub fn leased_before(&self, customer: CustomerKey, revision: u64) -> usize {

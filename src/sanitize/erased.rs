@@ -138,6 +138,12 @@ impl Erased {
         texts
     }
 
+    /// Whether both are of the same identifier, whatever programs there were when it was asked for.
+    #[must_use]
+    pub fn is_of_same(&self, other: &Self) -> bool {
+        self.tokens.iter().any(|token| other.tokens.contains(token))
+    }
+
     /// Forgets the identifier: everything that was stored is rewritten. What arrives late is still withheld.
     pub fn rewritten(&mut self) {
         self.upto = CommitNumber(0);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::bytes::{count, length};
 use super::catalogue::{Catalogue, Segment};
-use super::command::{Command, Reply};
+use super::command::{Command, MetaOp, Reply};
 use super::fault::{RecordFault, StoreError};
 use super::layout::{ASIDE, META, segment_family, segment_key};
 use super::options::Options;
@@ -18,11 +18,6 @@ use super::store::{SHARE, Store};
 use super::stored::{Stored, StoredRecord};
 use crate::model::{CommitNumber, UnixMillis};
 
-/// Amendments in one write: between two of them, ingest has its turn.
-const CHUNK: usize = 64;
-/// Bytes of new records in one write.
-const CHUNK_BYTES: u64 = 4 * 1024 * 1024;
-
 /// A change of one stored record.
 #[derive(Debug)]
 pub struct Amendment {
@@ -33,6 +28,32 @@ pub struct Amendment {
     /// What was read there: [`StoredRecord::tag`]. If something else is there by now, nothing is changed. Of a
     /// damaged record there is none; it is not looked at then.
     pub expect: [u8; 16],
+}
+
+impl Amendment {
+    /// Amendments in one write: between two of them, ingest has its turn.
+    pub const AT_ONCE: usize = 64;
+    /// Bytes of new records in one write; one more record may go beyond it.
+    pub const BYTES_AT_ONCE: u64 = 4 * 1024 * 1024;
+
+    /// Bytes of the new record.
+    #[must_use]
+    pub fn stored_len(&self) -> u64 {
+        self.with.as_ref().map_or(0, |record| count(record.stored_len()))
+    }
+
+    /// Takes from the front of `left` what fits into one write.
+    pub fn chunk<T>(
+        left: &mut std::iter::Peekable<impl Iterator<Item = T>>,
+        amendment: impl Fn(&T) -> &Self,
+    ) -> Vec<T> {
+        let (mut chunk, mut size) = (Vec::new(), 0_u64);
+        while let Some(next) = left.next_if(|_| chunk.len() < Self::AT_ONCE && size < Self::BYTES_AT_ONCE) {
+            size = size.saturating_add(amendment(&next).stored_len());
+            chunk.push(next);
+        }
+        chunk
+    }
 }
 
 /// What became of an amendment.
@@ -73,8 +94,7 @@ impl Changes {
 
 /// Bytes of the new records.
 pub(super) fn bytes(amendments: &[Amendment]) -> u64 {
-    let records = amendments.iter().filter_map(|amendment| amendment.with.as_ref());
-    count(records.map(SealedRecord::stored_len).sum())
+    amendments.iter().map(Amendment::stored_len).sum()
 }
 
 impl Store {
@@ -87,28 +107,44 @@ impl Store {
         let mut outcomes = Vec::with_capacity(amendments.len());
         let mut left = amendments.into_iter().peekable();
         while left.peek().is_some() {
-            let (mut chunk, mut size) = (Vec::new(), 0);
-            while let Some(next) = left.next_if(|_| chunk.len() < CHUNK && size < CHUNK_BYTES) {
-                size += next.with.as_ref().map_or(0, |record| count(record.stored_len()));
-                chunk.push(next);
-            }
-            let shares =
-                (usize::try_from(size).unwrap_or(usize::MAX) / SHARE + 1).min(Options::QUEUE_BYTES / SHARE);
-            let share =
-                Arc::clone(self.shares()).acquire_many_owned(u32::try_from(shares).unwrap_or(u32::MAX));
-            let share = share.await.map_err(|_| StoreError::Closed)?;
-            let command = |reply| Command::Amend { amendments: chunk, _share: share, reply };
-            outcomes.extend(self.ask(command).await??);
+            let chunk = Amendment::chunk(&mut left, |amendment| amendment);
+            outcomes.extend(self.amend_with(chunk, Vec::new()).await?);
         }
         Ok(outcomes)
+    }
+
+    /// Amends records and changes metadata rows, in one synced write: what is told of the amendments is on disk if
+    /// and only if they are. For as many as [`Amendment::chunk`] gives.
+    ///
+    /// # Errors
+    /// As [`Self::amend`]; the rows may then be there without the amendments, and the same again puts that right.
+    pub async fn amend_with(
+        &self,
+        amendments: Vec<Amendment>,
+        ops: Vec<MetaOp>,
+    ) -> Result<Vec<Amended>, StoreError> {
+        let size = usize::try_from(bytes(&amendments)).unwrap_or(usize::MAX);
+        let shares = (size / SHARE + 1).min(Options::QUEUE_BYTES / SHARE);
+        let share = Arc::clone(self.shares()).acquire_many_owned(u32::try_from(shares).unwrap_or(u32::MAX));
+        let share = share.await.map_err(|_| StoreError::Closed)?;
+        self.ask(|reply| Command::Amend { amendments, ops, _share: share, reply }).await?
     }
 }
 
 impl Pending {
-    /// Takes in amendments.
-    pub(super) fn amend(&mut self, shared: &Shared, amendments: Vec<Amendment>, reply: Reply<Vec<Amended>>) {
-        let outcomes: Result<Vec<_>, _> =
-            amendments.into_iter().map(|amendment| self.amend_one(shared, amendment)).collect();
+    /// Takes in amendments, and before them the rows that tell of them: an amendment that nobody remembers would
+    /// never be purged.
+    pub(super) fn amend(
+        &mut self,
+        shared: &Shared,
+        amendments: Vec<Amendment>,
+        ops: Vec<MetaOp>,
+        reply: Reply<Vec<Amended>>,
+    ) {
+        self.sync |= !ops.is_empty();
+        let outcomes = self.put_rows(&shared.db, ops).and_then(|()| {
+            amendments.into_iter().map(|amendment| self.amend_one(shared, amendment)).collect()
+        });
         match outcomes {
             Ok(outcomes) => self.wait(reply, outcomes),
             Err(error) => drop(reply.send(Err(error))),

@@ -270,3 +270,23 @@ async fn a_destroyed_customer_is_unknown_to_everyone_and_in_no_file_and_may_come
     assert_eq!(store.history(&id("acme"), None, 9).unwrap().len(), 1);
     assert!(store.customer_by_key(key).unwrap().is_none());
 }
+
+// covers: P8
+#[tokio::test(flavor = "multi_thread")]
+async fn purging_again_what_is_gone_already_succeeds_also_between_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, [first, _]) = world(dir.path()).await;
+    let middle = register(&store, "initech", "enhanced").await;
+    let last = register(&store, "umbrella", "enhanced").await;
+    fill(&store, [first, last], 1..=20).await;
+    store.close().await;
+    let store = open(dir.path());
+    store.destroy_customer(middle, Vec::new()).await.unwrap();
+    for _ in 0..3 {
+        purge(&store, vec![ALL, Place::Customer(middle)]).await.unwrap();
+    }
+    // Nor does it matter that there never was anything.
+    purge(&store, vec![Place::Customer(CustomerKey(3)), Place::Customer(CustomerKey(99))]).await.unwrap();
+    assert!(seal_key(&store, first).is_some() && seal_key(&store, last).is_some());
+    assert!(holding(dir.path(), [b"initech".as_slice()]).is_empty());
+}

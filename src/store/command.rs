@@ -116,6 +116,7 @@ pub(super) enum Command {
     },
     Amend {
         amendments: Vec<Amendment>,
+        ops: Vec<MetaOp>,
         _share: OwnedSemaphorePermit,
         reply: Reply<Vec<Amended>>,
     },
@@ -155,7 +156,9 @@ impl Command {
             Self::Meta { ops, .. } => (0, ops.len()),
             Self::Set { changes, .. } => (0, changes.len()),
             Self::SetAside(damage) => (super::bytes::length(&damage.bytes), 1),
-            Self::Amend { amendments, .. } => (super::amend::bytes(amendments), amendments.len()),
+            Self::Amend { amendments, ops, .. } => {
+                (super::amend::bytes(amendments), amendments.len() + ops.len())
+            }
             Self::Destroy { ops, .. } => (0, ops.len() + 1),
             Self::Count { collected, .. } => (0, collected.len()),
             Self::Forget { .. } | Self::Tell { .. } | Self::Mark(_) | Self::Maintain(_) | Self::Close(_) => {

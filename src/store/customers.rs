@@ -54,13 +54,11 @@ pub struct Customers {
     entries: Arc<Cache<CustomerKey, Arc<CustomerEntry>>>,
 }
 
-/// Erasures of one customer that are looked at. There are never more under way or remembered.
-const ERASED: usize = 10_000;
-
 /// What was erased of a customer, and of whoever had its id before.
 fn erased(store: &Store, key: CustomerKey, mark: &[u8; 16]) -> Result<Arc<[Erased]>, StoreError> {
     const DAMAGED: StoreError = StoreError::Damaged { what: "a row of what was erased" };
-    let mut rows = store.scan_meta(MetaTable::Suppressions, &key.0.to_be_bytes(), None, ERASED)?;
+    let mut rows =
+        store.scan_meta(MetaTable::Suppressions, &key.0.to_be_bytes(), None, Customers::ERASURES)?;
     let before = suppression_of_mark(mark);
     rows.extend(store.meta(MetaTable::Suppressions, &before)?.map(|row| (before, row)));
     let now = store.shared().clock.now();
@@ -90,6 +88,19 @@ pub fn suppression_of_mark(mark: &[u8; 16]) -> Vec<u8> {
 }
 
 impl Customers {
+    /// Erasures of one customer that can be under way or remembered: so many are looked for in what it sends.
+    pub const ERASURES: usize = 10_000;
+
+    /// How many there are of a customer.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn erasures_of(&self, key: CustomerKey) -> Result<usize, StoreError> {
+        let rows =
+            self.store.scan_meta(MetaTable::Suppressions, &key.0.to_be_bytes(), None, Self::ERASURES)?;
+        Ok(rows.len())
+    }
+
     /// A keyed mark of a customer's id. Without the data root nobody can tell whose it is.
     #[must_use]
     pub fn mark(&self, id: &CustomerId) -> [u8; 16] {

@@ -213,7 +213,7 @@ mod search;
 mod segments;
 mod shared;
 mod status;
-mod step;
+pub(crate) mod step;
 #[expect(clippy::module_inception, reason = "the handle has the name of the room")]
 mod store;
 mod stored;

@@ -143,6 +143,8 @@ impl Range {
 struct File {
     path: PathBuf,
     bytes: u64,
+    first: Vec<u8>,
+    last: Vec<u8>,
 }
 
 impl Store {
@@ -316,9 +318,13 @@ fn rewrite(shared: &Shared, range: &Range) -> Result<Vec<File>, PurgeError> {
     // Also files at the bottom are rewritten. Other families are compacted meanwhile.
     options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
     options.set_exclusive_manual_compaction(false);
+    // `RocksDB` passes over a file that has no key in the range, and so would one be that this range lies in the middle
+    // of. The ends of the files are keys of theirs.
+    let first = old.iter().map(|file| &file.first).chain([&range.first]).min().unwrap_or(&range.first);
+    let last = old.iter().map(|file| &file.last).chain([&range.last]).max().unwrap_or(&range.last);
     for _ in 0..ATTEMPTS {
         let Some(family) = db.cf_handle(&range.family) else { return Ok(old) };
-        db.compact_range_cf_opt(&family, Some(&range.first), Some(&range.last), &options);
+        db.compact_range_cf_opt(&family, Some(first), Some(last), &options);
         drop(family);
         let now = live(db, range)?;
         if !old.iter().any(|file| now.contains(file)) {
@@ -341,7 +347,12 @@ fn live(db: &Db, range: &Range) -> Result<Vec<File>, StoreError> {
     Ok(files
         .iter()
         .filter(|file| overlaps(file))
-        .map(|file| File { path: path(&file.name), bytes: count(file.size) })
+        .map(|file| File {
+            path: path(&file.name),
+            bytes: count(file.size),
+            first: file.start_key.clone().unwrap_or_else(|| range.first.clone()),
+            last: file.end_key.clone().unwrap_or_else(|| range.last.clone()),
+        })
         .collect())
 }
 

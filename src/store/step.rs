@@ -3,29 +3,40 @@
 
 /// Passes a step.
 #[cfg(not(test))]
-pub(super) const fn reached(_step: &str) {}
+pub(crate) const fn reached(_step: &str) {}
 
 #[cfg(test)]
-pub(super) use armed::{arm, reached};
+pub(crate) use armed::{arm, arm_any, reached};
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says where it ended"
+)]
 mod armed {
     use std::sync::Mutex;
 
-    /// The step to end at, and how often it is still passed before that.
-    static ARMED: Mutex<Option<(String, u32)>> = Mutex::new(None);
+    /// The step to end at, if not any, and how often it is still passed before that.
+    static ARMED: Mutex<Option<(Option<String>, u32)>> = Mutex::new(None);
 
     /// Has the process end when it comes to `step` for the `nth` time from now on.
-    pub(in crate::store) fn arm(step: &str, nth: u32) {
-        *ARMED.lock().unwrap() = Some((step.to_owned(), nth));
+    pub(crate) fn arm(step: &str, nth: u32) {
+        *ARMED.lock().unwrap() = Some((Some(step.to_owned()), nth));
     }
 
-    pub(in crate::store) fn reached(step: &str) {
+    /// Has the process end at the `nth` step from now on, whichever it is.
+    pub(crate) fn arm_any(nth: u32) {
+        *ARMED.lock().unwrap() = Some((None, nth));
+    }
+
+    pub(crate) fn reached(step: &str) {
         let mut armed = ARMED.lock().unwrap();
-        let Some((_, left)) = armed.as_mut().filter(|(at, _)| at == step) else { return };
+        let is_meant = |at: &Option<String>| at.as_ref().is_none_or(|at| at == step);
+        let Some((_, left)) = armed.as_mut().filter(|(at, _)| is_meant(at)) else { return };
         *left -= 1;
         if *left == 0 {
+            eprintln!("ended at: {step}");
             std::process::abort();
         }
     }

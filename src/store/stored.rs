@@ -174,6 +174,12 @@ impl StoredRecord {
         self.bytes.len() - self.header_len
     }
 
+    /// The sealed body with its tag: what a search of the disk looks for.
+    #[must_use]
+    pub fn ciphertext(&self) -> &[u8] {
+        self.bytes.get(self.header_len..).unwrap_or_default()
+    }
+
     /// Opens the body: the wire bytes of a `usaged.drain.v1.Batch`.
     ///
     /// # Errors

@@ -102,7 +102,9 @@ impl Writer {
                 Command::Append { append, reply, .. } => pending.append(self, append, reply),
                 Command::Meta { ops, durable, reply } => pending.meta(db, ops, durable, reply),
                 Command::Set { changes, reply } => pending.set(self, &changes, reply),
-                Command::Amend { amendments, reply, .. } => pending.amend(&self.shared, amendments, reply),
+                Command::Amend { amendments, ops, reply, .. } => {
+                    pending.amend(&self.shared, amendments, ops, reply);
+                }
                 Command::Destroy { key, ops, reply } => pending.destroy(db, key, ops, reply),
                 Command::Count { collected, reply } => pending.count_only(&self.sums, collected, reply),
                 Command::Tell { upto, reply } => pending.tell(&self.sums, upto, reply),

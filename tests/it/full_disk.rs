@@ -20,14 +20,14 @@ use crate::grpc_collector::{from, participation, set};
 use crate::store_samples::{START, append, root_key};
 
 /// The file that something else fills the disk with.
-struct Ballast<'a> {
+pub struct Ballast<'a> {
     disk: &'a Disk,
     path: PathBuf,
 }
 
 impl<'a> Ballast<'a> {
     /// Fills the disk so that `left` bytes stay free.
-    fn fill(disk: &'a Disk, left: u64) -> Self {
+    pub fn fill(disk: &'a Disk, left: u64) -> Self {
         let path = disk.path().join("ballast");
         let ballast = Self { disk, path };
         let mut file = File::create(&ballast.path).unwrap();
@@ -53,7 +53,7 @@ impl Drop for Ballast<'_> {
 }
 
 /// A collector on `disk` that keeps its hands off the last 16 MiB, with its log elsewhere.
-fn place(disk: &Disk, logs: &tempfile::TempDir) -> Place {
+pub fn place(disk: &Disk, logs: &tempfile::TempDir) -> Place {
     let mut place = Place::new(disk.path());
     place.log = logs.path().join("log");
     place.with(&["--set", "store.reserve_bytes=16MiB"])

@@ -55,6 +55,8 @@ mod drain_purposes;
 mod drain_told;
 mod drain_world;
 mod erase_newer;
+mod erasure_pressed;
+mod erasure_whole;
 mod explain_equals_ingest;
 mod explain_http;
 mod fair_neighbour;

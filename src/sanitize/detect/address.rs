@@ -219,11 +219,18 @@ pub(super) fn may_be_mac(view: View<'_>, word: Word, separator: u8) -> bool {
         && view::is(view.at(word.end + step + 1), WORD)
 }
 
+/// Whether a group of an address ends here, so that what comes behind it is no beginning. A word such as `mac:` is none.
+fn goes_on(view: View<'_>, end: usize) -> bool {
+    let group = view.slice(view.run_back(end, WORD, 5), end);
+    let is_hex = |byte: &u8| view::is(*byte, WORD) && !view::is(*byte, BEYOND_HEX);
+    matches!(group.len(), 1..=4) && group.iter().all(is_hex)
+}
+
 /// A MAC address, or an EUI-64: groups of two or four digits, from a word of digits on.
 pub(super) fn mac(view: View<'_>, word: Word) -> Option<Finding> {
     let separator = view.at(word.end);
     let before = view.before(word.start);
-    if before == separator && view::is(view.before(word.start - 1), WORD) {
+    if before == separator && goes_on(view, word.start - 1) {
         return None;
     }
     let groups = match word.len() {

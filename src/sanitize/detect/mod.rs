@@ -33,6 +33,8 @@ pub(super) mod work;
 #[cfg(test)]
 mod detect_tests;
 #[cfg(test)]
+mod disguise_tests;
+#[cfg(test)]
 mod hostile_tests;
 
 use digits::Digits;

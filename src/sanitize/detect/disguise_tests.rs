@@ -1,0 +1,61 @@
+//! Identifiers in disguise: between markers, in other scripts, with marks that nobody sees.
+
+use super::detect_tests::marked;
+
+#[test]
+fn markers_around_and_inside_of_an_identifier_hide_nothing_and_stay_what_they_are() {
+    let hidden = [
+        "jane@example.com",
+        "10.1.2.3",
+        "4111111111111111",
+        "00:50:56:ab:cd:ef",
+        "AKIAIOSFODNN7EXAMPLE",
+        "DE89370400440532013000",
+    ];
+    let around = [
+        "[#]",
+        "[[#]]",
+        "[email]#[email]",
+        "[#",
+        "#]",
+        "[secret]#",
+        "[email: #]",
+        "[email:#]",
+        "x [[[[#]]]] [#][ip_address]",
+    ];
+    for (identifier, frame) in hidden.iter().flat_map(|one| around.iter().map(move |frame| (one, frame))) {
+        let text = frame.replace('#', identifier);
+        let once = marked(&text);
+        assert!(!once.contains(identifier), "{text:?} became {once:?}");
+        assert_eq!(marked(&once), once, "{text:?}, a second time");
+    }
+    // What looks like a marker or a token and is none of ours is text like any other.
+    let forged = "[email] [secret] [nothing] p1-host_name-s-0123456789abcdefghijklmnop";
+    assert_eq!(marked(&marked(forged)), marked(forged));
+}
+
+#[test]
+fn identifiers_in_other_scripts_and_in_mixed_ones_are_found() {
+    for (text, part) in [
+        // Letters of one script that look like those of another.
+        ("mail j\u{430}ne@ex\u{430}mple.com now", "mple.com"),
+        (
+            "mail \u{438}\u{432}\u{430}\u{43d}@\u{43f}\u{440}\u{438}\u{43c}\u{435}\u{440}.\u{440}\u{444} now",
+            "\u{43f}\u{440}\u{438}",
+        ),
+        ("\u{7528}\u{6237}@\u{4f8b}\u{5b50}.\u{516c}\u{53f8}", "\u{4f8b}"),
+        // Wide forms, and stops of other scripts.
+        ("\u{ff4a}\u{ff41}\u{ff4e}\u{ff45}\u{ff20}example\u{ff0e}com", "example"),
+        ("\u{ff11}\u{ff10}.1.2.3 fails", "1.2.3"),
+        ("card \u{ff14}111 1111 1111 1111", "1111"),
+        // Marks that nobody sees.
+        ("ja\u{200b}ne@exam\u{2060}ple.com", "ple.com"),
+        ("AKIA\u{200d}IOSFODNN7EXAMPLE", "IOSFODNN"),
+        // Written from right to left before and after it.
+        ("\u{5e9}\u{5dc}\u{5d5}\u{5dd} jane@example.com \u{202e}", "example"),
+        ("\u{202e}10.1.2.3\u{202c}", "10.1"),
+    ] {
+        let told = marked(text);
+        assert!(!told.contains(part), "{text:?} became {told:?}");
+    }
+}
