@@ -13,9 +13,10 @@ pub(super) fn canonical<'t>(text: &'t str, out: &mut Vec<u8>) -> Found<'t> {
     if let Some(word) = known::placeholder(text.as_bytes()) {
         return Found::Known(word);
     }
-    let kept = |c: &char| !is_dash(*c) && !c.is_whitespace();
+    // A zero can come to an end that way, where none is kept.
+    let kept = |c: &char| !is_dash(*c) && !c.is_whitespace() && *c != '\0';
     if text.is_ascii() {
-        let kept = |byte: &u8| *byte != b'-' && !char::from(*byte).is_whitespace();
+        let kept = |byte: &u8| !matches!(*byte, b'-' | 0) && !char::from(*byte).is_whitespace();
         out.extend(text.bytes().filter(kept).map(|byte| byte.to_ascii_uppercase()));
     } else {
         // Taking a character out can bring two together that compose.
@@ -47,6 +48,7 @@ mod tests {
                 ("JJ2WR-25L9P-H71A8-6J20P-C0K3F", "JJ2WR25L9PH71A86J20PC0K3F"),
                 ("jj2wr 25l9p h71a8 6j20p c0k3f", "JJ2WR25L9PH71A86J20PC0K3F"),
                 ("JJ2WR25L9PH71A86J20PC0K3F", "JJ2WR25L9PH71A86J20PC0K3F"),
+                ("JJ2WR\0-", "JJ2WR"),
                 ("JJ2WR\u{2011}25L9P", "JJ2WR25L9P"),
                 ("00000-00000-00000-00000-00000", "=zero"),
                 ("N-O-N-E", "=placeholder"),

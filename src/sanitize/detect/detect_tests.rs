@@ -239,6 +239,8 @@ fn secrets_are_found_by_their_mark_their_name_and_their_look() {
         ("key: -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- z", "key: [secret] z"),
         ("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B", "[secret]"),
         ("p1-host_name-s-0123456789abcdefghijklmnop!", "[token]!"),
+        ("https://db.example.com/x?[query] z", "https://[host_name]/x?[query] z"),
+        ("https://db.example.com/x?[query]&a=b z", "https://[host_name]/x?[query] z"),
         ("jane@example.com--password", "[email]--password"),
         ("jane@db.example.com_old", "[email]_old"),
         // Also where a host or an account is announced.

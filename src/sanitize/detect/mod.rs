@@ -264,6 +264,7 @@ impl<L: Lookup> Iterator for Scan<'_, L> {
                 self.url = None;
                 if let Some(query) = url.query()
                     && query.start >= self.at
+                    && !is_marker(self.text, query)
                 {
                     self.at = query.end;
                     return Some(query);
@@ -307,6 +308,11 @@ fn ours(text: &[u8], found: Finding) -> Finding {
         Some(Item::Token { end, .. }) if end == found.end => Finding { what: What::Token, ..found },
         Some(Item::Token { .. } | Item::Marker { .. }) | None => found,
     }
+}
+
+/// Whether a query is a marker of ours and nothing else; its bracket ends it.
+fn is_marker(text: &[u8], query: Finding) -> bool {
+    matches!(item::marker(text, query.start), Some(Item::Marker { end }) if end == query.end + 1)
 }
 
 /// Detectors for words of hexadecimal digits.

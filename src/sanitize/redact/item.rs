@@ -63,7 +63,7 @@ pub(in crate::sanitize) fn at_word(text: &[u8], start: usize, end: usize) -> Opt
 }
 
 /// The marker at a place.
-pub(super) fn marker(text: &[u8], start: usize) -> Option<Item> {
+pub(in crate::sanitize) fn marker(text: &[u8], start: usize) -> Option<Item> {
     const LONGEST: usize = 24;
     let inner = text.get(start + 1..)?;
     let len = inner.iter().take(LONGEST).position(|byte| !byte.is_ascii_lowercase() && *byte != b'_')?;
