@@ -163,7 +163,9 @@ impl IssueArgs {
         let issued = match tokens.issue_token(request).await {
             Ok(issued) => issued.into_inner(),
             Err(status) => {
-                file.map(Secret::remove);
+                if let Some(file) = file {
+                    file.remove();
+                }
                 return Err(refused(&status));
             }
         };

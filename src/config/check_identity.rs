@@ -45,7 +45,7 @@ fn tls(settings: &Settings, source: &mut Source<'_>) {
             source.report("tls.certificate", "there is no key to it", "set tls.key, too");
         }
         (None, Some(_)) => {
-            source.report("tls.key", "there is no certificate to it", "set tls.certificate, too")
+            source.report("tls.key", "there is no certificate to it", "set tls.certificate, too");
         }
         (Some(_), Some(_)) if !has_identities(settings) => {
             let what = "connections would be encrypted, and nobody asked who they are: whoever connects could send, \

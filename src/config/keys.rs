@@ -128,14 +128,15 @@ keys! {
 }
 
 keys! {
-    /// Tokens of an identity provider (JWT, OpenID Connect). What their claims mean says `identity.file`.
+    /// Tokens of an identity provider, which are JSON Web Tokens. What their claims mean says `identity.file`.
     JwtKeys "jwt" {
         /// The issuer, as it stands in the claim `iss`. Its keys are found by its discovery document, if it is an
         /// address and neither `jwks_file` nor `jwks_url` is set. "" for no provider.
         issuer: String = String::new();
         /// Tokens have to be for one of these: the claim `aud`.
         audience: Vec<String> = Vec::new();
-        /// How tokens may be signed, such as ["ES256"]: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA.
+        /// How tokens may be signed: a list of `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`
+        /// and `EdDSA`.
         algorithms: Vec<String> = Vec::new();
         /// The issuer's public keys, a JSON Web Key Set. The file is watched.
         jwks_file: Option<PathBuf> = None;

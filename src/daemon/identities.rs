@@ -21,6 +21,8 @@ use crate::observe::{Clock, Metric};
 
 /// How often it is told how long certificates still hold, and when tokens were used last.
 const TOLD_EVERY: Duration = Duration::from_secs(15);
+/// How often it is waited for the files to be quiet.
+const QUIET_TRIES: u32 = 10;
 /// Fetches of keys lie so far apart at least, also when tokens name keys that are not there.
 const FETCH_GAP: Duration = Duration::from_secs(10);
 /// The first pause after a fetch that failed; it doubles up to the time between two fetches.
@@ -129,7 +131,12 @@ impl IdentitySource {
         };
         loop {
             changed.notified().await;
-            while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
+            // Something else may be written there all the time.
+            for _ in 0..QUIET_TRIES {
+                if tokio::time::timeout(QUIET, changed.notified()).await.is_err() {
+                    break;
+                }
+            }
             self.reload_aside().await;
         }
     }

@@ -70,10 +70,13 @@ pub(super) fn load(identities: &Identities, now: UnixMillis) -> Result<Loaded, V
         KeysFrom::File(path) => {
             let text = reader.text("jwt.jwks_file", path, Holds::Trust)?;
             let read = KeySet::read(&text, &options.algorithms);
-            read.map_err(|error| {
-                reader.report("jwt.jwks_file", path, error.to_string(), "correct the key set")
-            })
-            .ok()
+            match read {
+                Ok(keys) => Some(keys),
+                Err(error) => {
+                    reader.report("jwt.jwks_file", path, error.to_string(), "correct the key set");
+                    None
+                }
+            }
         }
         KeysFrom::Address { .. } => None,
     });

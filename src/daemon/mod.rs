@@ -156,40 +156,26 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let pulse = Pulse { store: store.clone(), ledger: keeper.ledger(), clock: clock.clone() };
     let pulse = tokio::spawn(pulse.run(close_doors.clone()));
     let epochs = tokio::spawn(epochs::run(customers.clone(), clock.clone(), close_doors.clone()));
-    let (handle, on_demand) = (policy.handle(), policy.on_demand());
-    let admin_door = AdminDoor::new(
-        store.clone(),
-        customers,
-        drain.clone(),
-        handle,
-        clock.clone(),
-        config.ingest.clone(),
-        on_demand,
-    );
+    let admin_door = admin_door(&config, &store, customers, &drain, &policy, &clock);
     let admin_door = Arc::new(admin_door.with_amend(amend.clone()).with_reloads(policy.last_reload()));
     // Where callers are authenticated, nobody asks about a customer over HTTP, which does not know who they are.
     explaining.open(Arc::clone(&admin_door), config.identities.is_none());
     let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone());
     let ledger_door = ledger_door.with_retention(config.store.retention_age).with_sums(intake, drain.clone());
-    let (routes, health) = grpc::routes(
-        ingest_door,
-        drain_door,
-        admin_door,
-        key_door,
-        ledger_door,
-        AmendDoor::new(amend.clone()).with_tokens(tokens.clone()),
-        StoreDoor::new(store.clone(), &config.ledger.dir, clock.clone()),
-        TokenDoor::new(tokens, clock.clone(), identities.takes_tokens()),
-    );
+    let (routes, health) = grpc::routes(grpc::Services {
+        ingest: ingest_door,
+        drain: drain_door,
+        admin: admin_door,
+        keys: key_door,
+        ledger: ledger_door,
+        amend: AmendDoor::new(amend.clone()).with_tokens(tokens.clone()),
+        store: StoreDoor::new(store.clone(), &config.ledger.dir, clock.clone()),
+        tokens: TokenDoor::new(tokens, clock.clone(), identities.takes_tokens()),
+    });
     let heed = tokio::spawn(heed(policy.watch_version(), amend.clone()));
     let amending = tokio::spawn(amend.run(close_doors.clone().cancelled_owned()));
-    let doors = grpc::serve_guarded(
-        grpc_listener,
-        routes,
-        config.grpc.clone(),
-        identities.gate(),
-        close_doors.clone(),
-    );
+    let (limits, gate) = (config.grpc.clone(), identities.gate());
+    let doors = grpc::serve_guarded(grpc_listener, routes, limits, gate, close_doors.clone());
     let mut doors = tokio::spawn(doors);
     let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
     let follow = tokio::spawn(policy.clone().follow());
@@ -237,6 +223,19 @@ fn count_refusals(config: &mut Config, refusals: &Refusals) {
     config.ingest.refusals = refusals.clone();
     config.drain.refusals = refusals.clone();
     config.amend.refusals = refusals.clone();
+}
+
+/// The operators' door.
+fn admin_door(
+    config: &Config,
+    store: &Store,
+    customers: Customers,
+    drain: &Drain,
+    policy: &PolicySource,
+    clock: &Clock,
+) -> AdminDoor {
+    let (store, drain, clock) = (store.clone(), drain.clone(), clock.clone());
+    AdminDoor::new(store, customers, drain, policy.handle(), clock, config.ingest.clone(), policy.on_demand())
 }
 
 /// Waits until what was accepted is finished, or the grace period is over.

@@ -91,21 +91,32 @@ impl Health {
     }
 }
 
+/// What is behind the door.
+pub struct Services {
+    /// Senders.
+    pub ingest: IngestDoor,
+    /// Drainers.
+    pub drain: DrainDoor,
+    /// Participations, policy, what is stored.
+    pub admin: Arc<AdminDoor>,
+    /// Keys.
+    pub keys: KeyDoor,
+    /// The ledger.
+    pub ledger: LedgerDoor,
+    /// Erasures and bindings.
+    pub amend: AmendDoor,
+    /// Backups.
+    pub store: StoreDoor,
+    /// Bearer tokens.
+    pub tokens: TokenDoor,
+}
+
 /// The routes of a collector: its services, health and reflection. Health is "not serving"
 /// until it is set.
 #[must_use]
-pub fn routes(
-    ingest: IngestDoor,
-    drain: DrainDoor,
-    admin: impl Into<Arc<AdminDoor>>,
-    keys: KeyDoor,
-    ledger: LedgerDoor,
-    amend: AmendDoor,
-    store: StoreDoor,
-    tokens: TokenDoor,
-) -> (Routes, Health) {
+pub fn routes(services: Services) -> (Routes, Health) {
+    let Services { ingest, drain, admin, keys, ledger, amend, store, tokens } = services;
     let (reporter, health) = health_reporter();
-    let admin: Arc<AdminDoor> = admin.into();
     let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(admin));
     let drain = Pick {
         usual: drain.clone().max_decoding_message_size(TYPED_REQUEST_BYTES),

@@ -260,6 +260,6 @@ pub fn verify(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 #[path = "jwt_tests.rs"]
 mod tests;

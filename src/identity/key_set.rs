@@ -95,10 +95,10 @@ impl KeySet {
     ///
     /// # Errors
     /// Why the whole of it is refused.
-    pub fn read<'a>(
-        json: &[u8],
-        algorithms: impl IntoIterator<Item = &'a Algorithm> + Clone,
-    ) -> Result<Self, KeySetError> {
+    pub fn read<'a, A>(json: &[u8], algorithms: &'a A) -> Result<Self, KeySetError>
+    where
+        &'a A: IntoIterator<Item = &'a Algorithm>,
+    {
         let raw: RawSet = serde_json::from_slice(json).map_err(|_| KeySetError::Form)?;
         if raw.keys.len() > MOST_KEYS {
             return Err(KeySetError::TooMany);
@@ -111,7 +111,7 @@ impl KeySet {
             if raw.d.is_some() {
                 return Err(KeySetError::Private);
             }
-            for algorithm in algorithms.clone() {
+            for algorithm in algorithms {
                 let Some(key) = raw.for_algorithm(*algorithm) else { continue };
                 if keys.iter().any(|other| other.id == key.id && other.algorithm == key.algorithm) {
                     return Err(KeySetError::SameName);

@@ -20,7 +20,7 @@ use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 use usaged::grpc::{
     AdminDoor, AmendDoor, DrainDoor, Ended, Health, IngestDoor, KeyDoor, LedgerDoor, Options, Reload,
-    RootKeyPlace, StoreDoor, TokenDoor, Tokens, routes, serve,
+    RootKeyPlace, Services, StoreDoor, TokenDoor, Tokens, routes, serve,
 };
 use usaged::ingest::{self, Intake};
 use usaged::model::CustomerId;
@@ -98,24 +98,25 @@ impl Collector {
             clock: clock.clone(),
         };
         let amend = Amend::open(parts, amend::Options::default()).await.unwrap();
-        let (routes, health) = routes(
-            IngestDoor::new(intake, &options),
-            DrainDoor::new(drain.clone(), clock.clone(), &options),
-            AdminDoor::new(
-                store.clone(),
-                customers.clone(),
-                drain,
-                policy.clone(),
-                clock.clone(),
-                settings,
-                reload,
-            ),
-            KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(NoPlace)),
-            LedgerDoor::new(ledger, store.clone(), policy, clock.clone()),
-            AmendDoor::new(amend),
-            StoreDoor::new(store.clone(), &dir.path().join("ledger"), clock.clone()),
-            TokenDoor::new(Tokens::open(store.clone(), clock.clone()).unwrap(), clock, true),
+        let admin = AdminDoor::new(
+            store.clone(),
+            customers.clone(),
+            drain.clone(),
+            policy.clone(),
+            clock.clone(),
+            settings,
+            reload,
         );
+        let (routes, health) = routes(Services {
+            ingest: IngestDoor::new(intake, &options),
+            drain: DrainDoor::new(drain, clock.clone(), &options),
+            admin: Arc::new(admin),
+            keys: KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(NoPlace)),
+            ledger: LedgerDoor::new(ledger, store.clone(), policy, clock.clone()),
+            amend: AmendDoor::new(amend),
+            store: StoreDoor::new(store.clone(), &dir.path().join("ledger"), clock.clone()),
+            tokens: TokenDoor::new(Tokens::open(store.clone(), clock.clone()).unwrap(), clock, true),
+        });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

@@ -4,13 +4,22 @@
 use std::process::Command;
 
 use rustix::process::Signal;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use usaged::grpc::client::{Channel, ClientTls, Code, Request, Status, Streaming, reason};
 use usaged::grpc::proto::admin::GetStatusRequest;
 use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
+use usaged::grpc::proto::drain::PullRequest;
+use usaged::grpc::proto::drain::drain_service_client::DrainServiceClient;
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
-use usaged::grpc::proto::ingest::{Event, SubmitRequest, SubmitStreamResponse};
+use usaged::grpc::proto::ingest::{SubmitRequest, SubmitStreamResponse};
 
 use crate::fault_daemon::{Daemon, until};
 use crate::identity_world::{Ca, IDENTITIES, Names, World, channel};
@@ -37,12 +46,8 @@ struct Stream {
 }
 
 fn batch() -> SubmitRequest {
-    SubmitRequest {
-        batch_id: uuid::Uuid::new_v4().to_string(),
-        product: "vcenter".into(),
-        events: vec![Event { name: "vm.inventory".into(), ..Event::default() }],
-        ..SubmitRequest::default()
-    }
+    let batch_id = uuid::Uuid::new_v4().to_string();
+    SubmitRequest { batch_id, ..crate::grpc_collector::batch(1, "esx-1.example.com") }
 }
 
 impl Stream {
@@ -193,6 +198,105 @@ async fn only_a_genuine_certificate_of_tls_1_3_opens_a_connection() {
         let left: f64 = page.lines().find_map(|text| text.strip_prefix(&line)).unwrap().parse().unwrap();
         assert!(left > 20.0 * 86_400.0 && left < 400.0 * 86_400.0, "{file} {left}");
     }
+    assert_eq!(daemon.end(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_runs_out_or_is_revoked_ends_what_it_began() {
+    let world = World::new();
+    let daemon = world.place().start();
+    let run = |args: &[&str]| {
+        let flags = world.operator_flags();
+        let all =
+            args.iter().copied().chain(flags.iter().map(String::as_str)).chain(["--server", &daemon.grpc]);
+        let ended = crate::cli_run::usaged(all);
+        assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
+        ended.out.trim().to_owned()
+    };
+    run(&["participation", "set", "acme", "--level", "ceip=standard", "--reason", "t"]);
+    run(&["subscription", "create", "improve-job", "--purpose", "improve", "--recipient", "r"]);
+    // Who changed it is the identity, whatever the caller says of itself.
+    let history = run(&["participation", "history", "acme", "--json"]);
+    assert!(history.contains("ops (tester)"), "{history}");
+    let sender =
+        ["token", "issue", "--name", "t", "--role", "sender", "--customer", "acme", "--expires-in", "8s"];
+    let with = |text: String| ClientTls { token: Some(text), ..world.tls() };
+    let mut runs_out = Stream::open(&channel(&daemon.grpc, &with(run(&sender))).await).await;
+
+    // A pull waits; its token is revoked; then there is something to receive.
+    let drainer =
+        ["token", "issue", "--name", "d", "--role", "drainer", "--subscription", "improve-job", "--json"];
+    let drainer: serde_json::Value = serde_json::from_str(&run(&drainer)).unwrap();
+    let connected = channel(&daemon.grpc, &with(drainer["text"].as_str().unwrap().to_owned())).await;
+    let mut drain = DrainServiceClient::new(connected);
+    let request = PullRequest {
+        subscription: "improve-job".into(),
+        max_wait: Some(prost_types::Duration { seconds: 30, nanos: 0 }),
+        ..PullRequest::default()
+    };
+    // It drains what the stream brought, so that the next pull waits.
+    let first = drain.pull(request.clone()).await.unwrap().into_inner().batches;
+    assert_eq!(first.len(), 1);
+    let pulling = tokio::spawn({
+        let mut drain = drain.clone();
+        async move { drain.pull(request).await }
+    });
+    run(&["token", "revoke", drainer["token"]["id"].as_str().unwrap()]);
+    let acme = channel(&daemon.grpc, &world.with(&world.sender("acme"))).await;
+    IngestServiceClient::new(acme).submit(batch()).await.unwrap();
+    assert_eq!(refusal(pulling.await.unwrap()), ended(), "what came after the revocation is not given out");
+
+    assert_eq!(runs_out.answer().await, ended(), "the stream ends by itself when its token has run out");
+
+    // What names the customer goes with it.
+    run(&["token", "issue", "--name", "u", "--role", "sender", "--customer", "acme"]);
+    let named = |bytes: &[u8]| bytes.windows(14).any(|part| part == b"sender\":\"acme\"");
+    assert!(named(&all_bytes(&world.path("data"))), "a token of a sender names its customer");
+    run(&["erase", "--customer", "acme", "--everything", "--reference", "t"]);
+    assert!(!named(&all_bytes(&world.path("data"))), "and is in no file once the customer is erased");
+    assert_eq!(daemon.end(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_is_for_everybody_and_reflection_for_those_who_are_known() {
+    let world = World::new();
+    let daemon = world.place().start();
+    let nobody = channel(&daemon.grpc, &world.tls()).await;
+    let auditor = world.ca.client(Names { cn: Some("auditor"), ..Names::default() });
+    let known = channel(&daemon.grpc, &world.with(&auditor)).await;
+    let check = HealthCheckRequest { service: String::new() };
+    let health = HealthClient::new(nobody.clone()).check(check).await.unwrap().into_inner();
+    assert_eq!(health.status(), ServingStatus::Serving);
+    let reflection = |channel: Channel| async move {
+        let mut client = ServerReflectionClient::new(channel);
+        let request = ServerReflectionRequest {
+            message_request: Some(MessageRequest::ListServices(String::new())),
+            ..ServerReflectionRequest::default()
+        };
+        match client.server_reflection_info(tokio_stream::iter([request])).await {
+            Ok(answers) => refusal(answers.into_inner().message().await),
+            Err(status) => refusal::<()>(Err(status)),
+        }
+    };
+    assert_eq!(reflection(nobody).await, (Code::Unauthenticated, "CREDENTIAL_MISSING".to_owned()));
+    assert_eq!(reflection(known).await, ok());
+    assert_eq!(daemon.end(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_handshake_that_does_not_come_to_an_end_is_given_up() {
+    let world = World::new();
+    let daemon = world.place().with(&["--set", "grpc.handshake_deadline=300ms"]).start();
+    // Nothing at all, and half of a TLS record.
+    for begun in [&b""[..], &[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]] {
+        let mut stream = tokio::net::TcpStream::connect(&daemon.grpc).await.unwrap();
+        stream.write_all(begun).await.unwrap();
+        let mut read = [0; 64];
+        let end = tokio::time::timeout(crate::fault_daemon::SOON, stream.read(&mut read)).await;
+        assert!(matches!(end.expect("the collector gives up"), Ok(0) | Err(_)));
+    }
+    assert!(daemon.page("/metrics").contains("usaged_connections_refused_total{reason=\"tls_slow\"} 2"));
+    assert_eq!(status(&channel(&daemon.grpc, &world.with(&world.operator())).await).await, ok());
     assert_eq!(daemon.end(), 0);
 }
 

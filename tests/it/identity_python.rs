@@ -24,7 +24,7 @@ options = [("grpc.ssl_target_name_override", "localhost")]
 
 def submit(credentials, customer=None):
     request = pb.SubmitRequest(batch_id=str(uuid.uuid4()), product="vcenter")
-    request.events.add(name="vm.inventory")
+    request.events.add(name="vm.inventory").fields.add(name="vcpus", value=pb.Value(int_value=8))
     metadata = [("usaged-customer", customer)] if customer else []
     with grpc.secure_channel(address, credentials, options) as channel:
         try:

@@ -88,6 +88,9 @@ pub(super) struct LoadArgs {
     attach: Option<String>,
     #[command(flatten)]
     credentials: Credentials,
+    /// Its customers take part already: nothing is set, which takes no operator.
+    #[arg(long, requires = "attach")]
+    registered: bool,
     /// The process id of that collector, for its CPU time and memory.
     #[arg(long, requires = "attach")]
     pid: Option<u32>,
@@ -132,7 +135,9 @@ impl LoadArgs {
         let customers = customers(self.customers.get())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(Failure::io("starting the runtime"))?;
-        runtime.block_on(register::register(&target.server, &customers, &self.level, out))?;
+        if !self.registered {
+            runtime.block_on(register::register(&target.server, &customers, &self.level, out))?;
+        }
 
         let bar = out.progress(None, "measuring");
         let drive = |server: &Server, pid, customers, duration, period| {

@@ -19,6 +19,7 @@ use self::convert::api_participation;
 pub(super) use self::convert::written;
 pub(in crate::grpc) use self::convert::{customer, participation};
 use self::registry::Registry;
+use super::identity::Access;
 use super::page;
 use super::proto::admin as pb;
 use super::proto::admin::admin_service_server::AdminService;
@@ -179,7 +180,9 @@ impl AdminService for Arc<AdminDoor> {
         &self,
         request: Request<pb::SetParticipationRequest>,
     ) -> Result<Response<pb::Participation>, Status> {
-        let change = self.registry.set(request.into_inner()).await?;
+        let changed_by = Access::by(&request, &request.get_ref().changed_by);
+        let request = pb::SetParticipationRequest { changed_by, ..request.into_inner() };
+        let change = self.registry.set(request).await?;
         Ok(Response::new(api_participation(&change)))
     }
 
@@ -217,7 +220,9 @@ impl AdminService for Arc<AdminDoor> {
         request: Request<Streaming<pb::ImportParticipationsRequest>>,
     ) -> Result<Response<pb::ImportParticipationsResponse>, Status> {
         let _place = place(&self.importing, "other imports are in progress; try again")?;
-        Ok(Response::new(self.registry.import(request.into_inner()).await?))
+        let (metadata, extensions, requests) = request.into_parts();
+        let request = Request::from_parts(metadata, extensions, ());
+        Ok(Response::new(self.registry.import(requests, |said| Access::by(&request, said)).await?))
     }
 
     async fn list_participation_changes(
@@ -245,7 +250,9 @@ impl AdminService for Arc<AdminDoor> {
         &self,
         request: Request<pb::AcceptDictionaryRequest>,
     ) -> Result<Response<pb::AcceptDictionaryResponse>, Status> {
-        let accepted = accept::accept(&self.registry, &self.ingest.level_caps, request.into_inner());
+        let changed_by = Access::by(&request, &request.get_ref().changed_by);
+        let request = pb::AcceptDictionaryRequest { changed_by, ..request.into_inner() };
+        let accepted = accept::accept(&self.registry, &self.ingest.level_caps, request);
         Ok(Response::new(accepted.await?))
     }
 

@@ -128,16 +128,21 @@ impl Registry {
     pub(super) async fn import(
         &self,
         mut requests: Streaming<pb::ImportParticipationsRequest>,
+        by: impl Fn(&str) -> String,
     ) -> Result<pb::ImportParticipationsResponse, Fault> {
         let mut report = pb::ImportParticipationsResponse::default();
         let mut warrant: Option<Warrant> = None;
         let mut index = 0_u64;
-        let broken =
-            |_| Fault::of(Cause::Malformed, "the import broke off; what was set before it stays set");
+        let broken = |status: tonic::Status| {
+            let ended =
+                [tonic::Code::Unauthenticated, tonic::Code::PermissionDenied].contains(&status.code());
+            let cause = if ended { Cause::EndedCredential } else { Cause::Malformed };
+            Fault::of(cause, "the import broke off; what was set before it stays set")
+        };
         while let Some(request) = requests.message().await.map_err(broken)? {
             let warrant = match &warrant {
                 Some(warrant) => warrant,
-                None => warrant.insert(Warrant::new(&request.changed_by, &request.change_reason)?),
+                None => warrant.insert(Warrant::new(&by(&request.changed_by), &request.change_reason)?),
             };
             if request.participations.len() > IMPORTED {
                 return Err(Fault::field("participations", "at most 1000 are allowed in one message"));

@@ -170,6 +170,21 @@ impl Access {
         }
     }
 
+    /// Who asks, for what is remembered of a change: the identity, where there is one, and who the caller said it
+    /// is. What a caller says of itself never stands alone for one that has proved something else.
+    pub(in crate::grpc) fn by<T>(request: &tonic::Request<T>, said: &str) -> String {
+        let access = request.extensions().get::<Self>();
+        match access.and_then(Self::name) {
+            None => said.to_owned(),
+            Some(name) if said.is_empty() || said == name => name.to_owned(),
+            Some(name) => {
+                let room = 128_usize.saturating_sub(name.len()).saturating_sub(3);
+                let end = (0..=room.min(said.len())).rev().find(|at| said.is_char_boundary(*at));
+                format!("{name} ({})", said.get(..end.unwrap_or(0)).unwrap_or_default())
+            }
+        }
+    }
+
     /// Whether what let the call in still holds. Costs a few atomic reads if nothing changed.
     ///
     /// # Errors

@@ -87,12 +87,11 @@ impl Provider {
         ca: Option<&[u8]>,
         algorithms: Vec<Algorithm>,
     ) -> Result<Self, FetchError> {
-        let place = match url {
-            Some(url) => Place::Keys(https(url)?),
-            None => {
-                https(issuer)?;
-                Place::Issuer(issuer.to_owned())
-            }
+        let place = if let Some(url) = url {
+            Place::Keys(https(url)?)
+        } else {
+            https(issuer)?;
+            Place::Issuer(issuer.to_owned())
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)

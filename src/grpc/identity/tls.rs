@@ -94,9 +94,10 @@ fn server(
         None => builder.with_no_client_auth(),
     };
     let mut server = builder.with_single_cert(chain, key).map_err(|error| {
-        let what = match error {
-            rustls::Error::InconsistentKeys(_) => "does not match the certificate".to_owned(),
-            other => format!("cannot be used with the certificate: {other}"),
+        let what = if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            "does not match the certificate".to_owned()
+        } else {
+            format!("cannot be used with the certificate: {error}")
         };
         wrong("tls.key", what, mismatch)
     })?;

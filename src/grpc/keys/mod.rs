@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
 
 use super::admin::{aside, written};
+use super::identity::Access;
 use super::proto::admin as pb;
 use super::proto::admin::key_service_server::KeyService;
 use super::status::{Cause, Fault};
@@ -159,7 +160,9 @@ impl KeyService for Arc<KeyDoor> {
         request: Request<pb::RotateRootKeyRequest>,
     ) -> Result<Response<pb::RotateRootKeyResponse>, Status> {
         // In a task of its own: a caller that goes away does not leave the key half changed.
-        let (door, request) = (Self::clone(self), request.into_inner());
+        let changed_by = Access::by(&request, &request.get_ref().changed_by);
+        let request = pb::RotateRootKeyRequest { changed_by, ..request.into_inner() };
+        let door = Self::clone(self);
         let changed = tokio::spawn(async move { door.rotate(request).await });
         let failed = |_| Fault::of(Cause::Internal, "the collector failed on this request; it is logged");
         Ok(Response::new(changed.await.map_err(failed)??))
@@ -169,14 +172,18 @@ impl KeyService for Arc<KeyDoor> {
         &self,
         request: Request<pb::LookUpPseudonymRequest>,
     ) -> Result<Response<pb::LookUpPseudonymResponse>, Status> {
-        Ok(Response::new(self.look_up(request.into_inner()).await?))
+        let requested_by = Access::by(&request, &request.get_ref().requested_by);
+        let request = pb::LookUpPseudonymRequest { requested_by, ..request.into_inner() };
+        Ok(Response::new(self.look_up(request).await?))
     }
 
     async fn create_bridge(
         &self,
         request: Request<pb::CreateBridgeRequest>,
     ) -> Result<Response<pb::Bridge>, Status> {
-        Ok(Response::new(self.make_bridge(request.into_inner()).await?))
+        let created_by = Access::by(&request, &request.get_ref().created_by);
+        let request = pb::CreateBridgeRequest { created_by, ..request.into_inner() };
+        Ok(Response::new(self.make_bridge(request).await?))
     }
 
     async fn list_bridges(
@@ -190,7 +197,9 @@ impl KeyService for Arc<KeyDoor> {
         &self,
         request: Request<pb::EraseBridgeRequest>,
     ) -> Result<Response<pb::EraseBridgeResponse>, Status> {
-        self.end_bridge(request.into_inner()).await?;
+        let erased_by = Access::by(&request, &request.get_ref().erased_by);
+        let request = pb::EraseBridgeRequest { erased_by, ..request.into_inner() };
+        self.end_bridge(request).await?;
         Ok(Response::new(pb::EraseBridgeResponse {}))
     }
 }
