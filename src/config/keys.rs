@@ -200,7 +200,7 @@ keys! {
         /// A customer may send what comes together in this time as fast as it likes.
         customer_burst: Span = Span::secs(10), Span::ms(100) => Span::secs(3_600);
         /// Customers with rates of their own, such as
-        /// { acme = { events_per_second = 5000, bytes_per_second = "2MiB" } }. Others have those above.
+        /// `{ acme = { events_per_second = 5000, bytes_per_second = "2MiB" } }`. Others have those above.
         customer_rates: RatesOf = RatesOf::new();
         /// The highest level of a program for every customer, such as { ceip = "standard" }.
         level_caps: BTreeMap<ProgramName, LevelName> = BTreeMap::new();
