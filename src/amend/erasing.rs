@@ -5,13 +5,15 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::due::{read, removal};
 use super::erasure::{Counts, Erasure, Scope, Stage};
 use super::sweep::{Piece, Sweep, Touched, purge};
 use super::{AmendError, Shared, record};
 use crate::ledger::ErasureStep;
 use crate::model::{CommitNumber, CustomerKey, ErasureId, UnixMillis};
-use crate::observe::Metric;
+use crate::observe::{Metric, trace};
 use crate::sanitize::{Erased, Scratch, Strike, Struck, StruckFrom, strike};
 use crate::store::{
     Amendment, CustomerEntry, HeaderAt, MetaOp, MetaTable, Place, Scan, Scanned, SealedRecord, step,
@@ -133,13 +135,13 @@ impl Shared {
             self.keep(&erasure).await?;
         }
         if erasure.stage == Stage::Fenced {
-            self.rewrite(&mut erasure).await?;
+            self.rewrite(&mut erasure).instrument(trace::erasure_step("rewrite")).await?;
         }
         if erasure.stage == Stage::Purging {
-            self.purge_all(&mut erasure).await?;
+            self.purge_all(&mut erasure).instrument(trace::erasure_step("purge")).await?;
         }
         if erasure.stage == Stage::Verifying {
-            self.verify(&mut erasure).await?;
+            self.verify(&mut erasure).instrument(trace::erasure_step("verify")).await?;
         }
         Ok(())
     }

@@ -38,10 +38,13 @@ use waiting::Waiting;
 use crate::drain::{Drain, Histories};
 use crate::ledger::{Ledger, Refusals};
 use crate::model::{ErasureId, LevelName, ProgramName};
-use crate::observe::{Clock, Metric};
+use crate::observe::{Clock, Metric, Seldom};
 use crate::policy;
 use crate::sanitize::Rotation;
 use crate::store::{Customers, Store};
+
+/// It is tried again every five seconds.
+static NO_CHANGE: Seldom = Seldom::new();
 
 /// How often everything is looked at, whether or not anybody asked: what an earlier round could not do.
 const ROUND: Duration = Duration::from_hours(1);
@@ -179,7 +182,14 @@ impl Amend {
                     Ok(()) => ROUND,
                     Err(error) => {
                         let cause = std::error::Error::source(&error).map(tracing::field::display);
-                        tracing::warn!(%error, cause, "changing what is stored failed; it is tried again");
+                        if let Some(unsaid) = NO_CHANGE.due() {
+                            tracing::warn!(
+                                %error,
+                                cause,
+                                unsaid,
+                                "changing what is stored failed; it is tried again"
+                            );
+                        }
                         AFTER_FAILURE
                     }
                 },

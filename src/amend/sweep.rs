@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use super::{AmendError, blocking};
 use crate::model::{CommitNumber, CustomerKey};
+use crate::observe::trace;
 use crate::store::{Amended, Amendment, MetaOp, Place, Scan, Scanned, Store};
 
 /// Places that are looked at in one piece of work, and headers that are judged in it.
@@ -121,7 +124,9 @@ impl<T: Send + 'static, U: Send + Sync + 'static> Sweep<T, U> {
 /// Takes the old bytes of these places off the disk.
 pub(super) async fn purge(store: &Store, places: Vec<Place>) -> Result<(), AmendError> {
     let store = store.clone();
-    let purged = blocking(move || store.purge(&places, &mut |_| {})).await??;
+    let span = trace::purge();
+    let purged = blocking(move || store.purge(&places, &mut |_| {})).instrument(span.clone()).await??;
+    trace::purged(&span, purged.files, purged.bytes);
     tracing::info!(
         files = purged.files,
         bytes = purged.bytes,

@@ -8,6 +8,10 @@ use super::table::Source;
 
 pub(super) fn check(settings: &Settings, source: &mut Source<'_>) {
     listeners(settings, source);
+    if !settings.traces.collector.ip().is_loopback() {
+        let what = format!("traces would go to {} unencrypted", settings.traces.collector);
+        source.report("traces.collector", what, "name an agent on this machine: 127.0.0.1 or [::1]");
+    }
     super::check_identity::check(settings, source);
     if settings.grpc.max_connections_per_peer > settings.grpc.max_connections {
         let remedy =

@@ -1,17 +1,18 @@
 //! Every key of the configuration, documented where it is defined. What a key means to its room is
 //! the room's business (`resolve` hands it over); here is what a person writes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+pub use super::keys_told::{LogKeys, MetricsKeys, TraceKeys};
 use super::rates::RatesOf;
 use super::table::{KeyDoc, Section, Source, keys, within};
 use super::value::{KeyValue, Size, Span};
-use super::word::{ClientCertificates, FullChoice, LogFormat, LogLevel};
-use crate::model::{CustomerId, LevelName, ProgramName};
+use super::word::{ClientCertificates, FullChoice};
+use crate::model::{LevelName, ProgramName};
 
-const fn loopback(port: u16) -> SocketAddr {
+pub(super) const fn loopback(port: u16) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
 }
 
@@ -35,16 +36,6 @@ keys! {
         /// The directory of the policy. It is watched: a change takes effect at once if it has no mistake.
         /// When not set: the policy that is shipped inside the program.
         policy_dir: Option<PathBuf> = None;
-    }
-}
-
-keys! {
-    /// The log, on standard error. No line ever holds a value of the payload.
-    LogKeys "log" {
-        /// "text" for people or "json" for machines.
-        format: LogFormat = LogFormat::Text;
-        /// The least important line that is logged: "error", "warn", "info", "debug" or "trace".
-        level: LogLevel = LogLevel::Info;
     }
 }
 
@@ -159,24 +150,6 @@ keys! {
     AdminKeys "admin" {
         /// The address. Only a loopback address is accepted.
         listen: SocketAddr = loopback(7172);
-    }
-}
-
-keys! {
-    /// A door of its own for Prometheus, where it scrapes from another machine: /metrics, /livez and /readyz,
-    /// read-only, as plain HTTP. What is there names subscriptions and programs, and no customer, unless an
-    /// operator asked for that.
-    MetricsKeys "metrics" {
-        /// The address, which may be reached from other machines: let only those who scrape reach it (a
-        /// firewall, a network policy). Name the interface's own address; 0.0.0.0 and [::] are refused.
-        /// When not set: metrics are on the admin port only.
-        listen: Option<SocketAddr> = None;
-        /// Customers whose events are counted by name, such as ["acme"]: at most 100. Without this, and without the
-        /// next, no customer is named on the page.
-        customers: BTreeSet<CustomerId> = BTreeSet::new();
-        /// How many of the customers who send most are told by name with their events of the last minute; 0 for
-        /// none. Whoever reads the page then learns who your customers are and how much each of them uses.
-        top_customers: usize = 0, 0 => 50;
     }
 }
 
@@ -322,6 +295,8 @@ pub struct Settings {
     pub jwt: JwtKeys,
     /// `[admin]`.
     pub admin: AdminKeys,
+    /// `[traces]`.
+    pub traces: TraceKeys,
     /// `[metrics]`.
     pub metrics: MetricsKeys,
     /// `[ingest]`.
@@ -358,6 +333,7 @@ impl Settings {
         IdentityKeys::PATH,
         JwtKeys::PATH,
         AdminKeys::PATH,
+        TraceKeys::PATH,
         MetricsKeys::PATH,
         IngestKeys::PATH,
         PseudonymKeys::PATH,
@@ -377,6 +353,7 @@ impl Settings {
             identity: read!(source, root, IdentityKeys, &[]),
             jwt: read!(source, root, JwtKeys, &[]),
             admin: read!(source, root, AdminKeys, &[]),
+            traces: read!(source, root, TraceKeys, &[]),
             metrics: read!(source, root, MetricsKeys, &[]),
             ingest: read!(source, root, IngestKeys, &[]),
             keys: read!(source, root, PseudonymKeys, &[]),

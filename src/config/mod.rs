@@ -11,6 +11,7 @@ mod check;
 mod check_identity;
 mod identities;
 mod keys;
+mod keys_told;
 mod problem;
 mod rates;
 mod resolve;
@@ -26,7 +27,7 @@ use toml::de::DeTable;
 pub use identities::{Identities, KeysFrom, TlsFiles};
 pub use keys::{
     AdminKeys, DrainKeys, GrpcKeys, IdentityKeys, IngestKeys, JwtKeys, LedgerKeys, LogKeys, MetricsKeys,
-    PseudonymKeys, RootKeys, Settings, ShutdownKeys, StoreKeys, TlsKeys,
+    PseudonymKeys, RootKeys, Settings, ShutdownKeys, StoreKeys, TlsKeys, TraceKeys,
 };
 pub use problem::Problem;
 pub use resolve::{Config, RootKeySource};

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::check::{ledger_key_file, root_key_file};
 use super::identities::{Identities, identities};
-use super::keys::{LogKeys, Settings};
+use super::keys::{LogKeys, Settings, TraceKeys};
 use super::value::Size;
 use super::word::FullChoice;
 use crate::ingest::{PlanTtl, Rotation, fair};
@@ -34,6 +34,8 @@ pub struct Config {
     pub policy_dir: Option<PathBuf>,
     /// The log.
     pub log: LogKeys,
+    /// Traces of the collector itself.
+    pub traces: TraceKeys,
     /// Who may call; `None` if nobody is asked, on loopback.
     pub identities: Option<Identities>,
     /// The gRPC address.
@@ -74,6 +76,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
         root_key_file: root_key_file(settings),
         policy_dir: settings.root.policy_dir.clone(),
         log: settings.log.clone(),
+        traces: settings.traces.clone(),
         identities: identities(settings),
         grpc_listen: settings.grpc.listen,
         admin_listen: settings.admin.listen,

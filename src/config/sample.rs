@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::keys::{
     AdminKeys, AmendKeys, DrainKeys, GrpcKeys, IdentityKeys, IngestKeys, JwtKeys, LedgerKeys, LogKeys,
-    MetricsKeys, PseudonymKeys, RootKeys, ShutdownKeys, StoreKeys, TlsKeys,
+    MetricsKeys, PseudonymKeys, RootKeys, ShutdownKeys, StoreKeys, TlsKeys, TraceKeys,
 };
 use super::table::KeyDoc;
 
@@ -33,6 +33,7 @@ pub fn sample() -> String {
     section(&mut text, DrainKeys::PATH, DrainKeys::ABOUT, &DrainKeys::docs());
     section(&mut text, AmendKeys::PATH, AmendKeys::ABOUT, &AmendKeys::docs());
     section(&mut text, LedgerKeys::PATH, LedgerKeys::ABOUT, &LedgerKeys::docs());
+    section(&mut text, TraceKeys::PATH, TraceKeys::ABOUT, &TraceKeys::docs());
     section(&mut text, ShutdownKeys::PATH, ShutdownKeys::ABOUT, &ShutdownKeys::docs());
     text
 }

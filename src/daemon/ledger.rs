@@ -17,9 +17,12 @@ use crate::config::Config;
 use crate::ledger::{
     Entry, Fact, Ledger, LedgerError, OpenError, Period, Refusal, Refusals, Report, Source, Terms,
 };
-use crate::observe::{Clock, Metric};
+use crate::observe::{Clock, Metric, Seldom};
 use crate::policy::{Handle, Policy};
 use crate::store::{AcceptedLoss, Collected, CollectedKey, MetaOp, Notary, Store, StoreError};
+
+/// It is tried again every few seconds.
+static NOT_TOLD: Seldom = Seldom::new();
 
 /// How long to wait before telling again what could not be told.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -200,7 +203,9 @@ async fn tell_all(store: Store, clock: Clock, policy: Handle, mut changed: watch
     let mut facts = vec![started, in_force(&policy.load())];
     loop {
         while let Err(error) = note(&store, &clock, facts.clone()).await {
-            tracing::warn!(%error, "the ledger cannot be told now, trying again");
+            if let Some(unsaid) = NOT_TOLD.due() {
+                tracing::warn!(%error, unsaid, "the ledger cannot be told now, trying again");
+            }
             tokio::time::sleep(AGAIN).await;
         }
         if changed.changed().await.is_err() {

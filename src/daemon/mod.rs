@@ -25,6 +25,7 @@ mod root_key;
 mod scraped;
 mod sums;
 mod systemd;
+mod traces;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -52,6 +53,7 @@ use self::pulse::Pulse;
 use self::reload::PolicySource;
 use self::scraped::Scraped;
 use self::sums::Sums;
+use self::traces::Traces;
 use crate::admin::{self, Exposition, Readiness};
 use crate::amend::{self, Amend};
 use crate::config::Config;
@@ -73,12 +75,22 @@ const LEFTOVERS: Duration = Duration::from_secs(2);
 /// # Errors
 /// If it cannot start, or the store fails while it runs. What was acknowledged is on disk either way.
 pub fn run(config: Config) -> Result<(), DaemonError> {
-    logs::start(&config.log);
-    process::quiet_panics();
-    process::forbid_core_dumps();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(DaemonError::Runtime)?;
-    let result = runtime.block_on(serve(config));
+    let traces = {
+        let _inside = runtime.enter();
+        Traces::start(&config.traces).map_err(|error| DaemonError::Runtime(std::io::Error::other(error)))?
+    };
+    logs::start(&config.log, traces.as_ref());
+    process::quiet_panics();
+    process::forbid_core_dumps();
+    let result = runtime.block_on(async {
+        let result = serve(config).await;
+        if let Some(traces) = traces {
+            traces.end(LEFTOVERS).await;
+        }
+        result
+    });
     runtime.shutdown_timeout(LEFTOVERS);
     if let Err(error) = &result {
         tracing::error!(error = with_causes(error), "ended");

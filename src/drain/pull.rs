@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::ack_id::AckId;
 use super::choice::{Chosen, Want};
@@ -21,6 +22,7 @@ use super::state::Queue;
 use super::totals::Delivered;
 use super::{Drain, DrainError, Shared, blocking, table};
 use crate::model::{CommitNumber, CustomerKey, SubscriptionName, UnixMillis};
+use crate::observe::trace;
 use crate::store::{Basis, MetaTable, RecordFault};
 
 /// Batches that one pull may lease.
@@ -116,7 +118,9 @@ impl Drain {
             let mut more = false;
             let mut deliveries = Vec::new();
             if order.batches > 0 && drainer.look(|queue| queue.is_ready(now, oldest, shared.store.head())) {
-                let round = shared.round(&drainer, order).await?;
+                let span = trace::pull();
+                let round = shared.round(&drainer, order).instrument(span.clone()).await?;
+                trace::pulled(&span, super::state::wide(round.deliveries.len()));
                 (deliveries, more) = (round.deliveries, round.more);
             } else {
                 // A subscription that was deleted while this waited.

@@ -9,7 +9,10 @@ use tokio::time::MissedTickBehavior;
 
 use super::{Drain, DrainError, Shared, blocking, millis};
 use crate::model::UnixMillis;
-use crate::observe::Metric;
+use crate::observe::{Metric, Seldom};
+
+/// It is tried again every second.
+static NO_UPKEEP: Seldom = Seldom::new();
 
 /// How often leases and retention are looked at. A pull looks by itself, so this only bounds how
 /// late the counts are.
@@ -28,7 +31,9 @@ impl Drain {
                 _ = rounds.tick() => {}
             }
             if let Err(error) = self.tick().await {
-                tracing::warn!(%error, "upkeep of subscriptions failed; it is tried again");
+                if let Some(unsaid) = NO_UPKEEP.due() {
+                    tracing::warn!(%error, unsaid, "upkeep of subscriptions failed; it is tried again");
+                }
             }
         }
         self.shared.stop();

@@ -16,9 +16,12 @@ use crate::drain::Drain;
 use crate::ingest::Intake;
 use crate::ledger::{Entry, Fact, Leaf, Ledger, LedgerError, SignedCheckpoint, number};
 use crate::model::{CustomerId, CustomerKey};
-use crate::observe::Clock;
+use crate::observe::{Clock, Seldom};
 use crate::policy::Handle;
 use crate::store::{MetaOp, Store};
+
+/// It can be so of every request.
+static NO_LEDGER: Seldom = Seldom::new();
 
 /// Exports in progress: each reads the whole ledger.
 const EXPORTS: usize = 2;
@@ -188,7 +191,9 @@ fn api_entry(leaf: Leaf) -> pb::LedgerEntry {
 impl From<LedgerError> for Fault {
     fn from(error: LedgerError) -> Self {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
-        tracing::error!(%error, cause, "the ledger did not answer");
+        if let Some(unsaid) = NO_LEDGER.due() {
+            tracing::error!(%error, cause, unsaid, "the ledger did not answer");
+        }
         match error {
             LedgerError::Full => {
                 Self::of(Cause::StoreFull, error.to_string()).retry_after(Duration::from_secs(5))

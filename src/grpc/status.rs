@@ -11,8 +11,14 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use super::proto::ingest::BatchError;
 use crate::ingest::fair::{Pressure, spread};
-use crate::observe::Metric;
+use crate::observe::{Metric, Seldom};
 use crate::store::StoreError;
+
+/// It can be met by every request.
+static DAMAGED_ROW: Seldom = Seldom::new();
+
+/// It can be so of every request.
+static NO_STORE: Seldom = Seldom::new();
 
 /// Bytes of one message. It goes out up to three times, twice in base64, and clients take 8 KiB of
 /// trailers.
@@ -285,12 +291,16 @@ impl From<StoreError> for Fault {
         let soon = Duration::from_secs(1);
         match error {
             StoreError::Database { .. } => {
-                tracing::error!(%error, "the store did not answer");
+                if let Some(unsaid) = NO_STORE.due() {
+                    tracing::error!(%error, unsaid, "the store did not answer");
+                }
                 Self::of(Cause::Unavailable, "the store cannot be read or written now; try again")
                     .retry_after(soon)
             }
             StoreError::Damaged { .. } => {
-                tracing::error!(%error, "a row of the store is damaged");
+                if let Some(unsaid) = DAMAGED_ROW.due() {
+                    tracing::error!(%error, unsaid, "a row of the store is damaged");
+                }
                 Self::of(Cause::Damaged, "what was asked for is damaged on disk; the operator has to act")
             }
             StoreError::Full => Self::of(Cause::StoreFull, error.to_string()).retry_after(soon),

@@ -19,7 +19,7 @@ use super::told::{Reckoning, Watched, unknown};
 use super::untold::Untold;
 use crate::ledger::{Refusal as Refused, Refusals};
 use crate::model::{CommitNumber, CustomerId, CustomerKey, Delivery, LevelName, ProgramName, Reason, limits};
-use crate::observe::{Clock, Metric};
+use crate::observe::{Clock, Metric, trace};
 use crate::policy::{Handle, Policy};
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
 use crate::sanitize::{Applicant, Permit, Rotation, Sanitized, Scratch, sanitize, withheld};
@@ -149,6 +149,10 @@ impl Intake {
             // That is less than a change of threads for every request would cost.
             let entry = self.0.customers.get(customer).map_err(|_| UNAVAILABLE)?;
             let prepared = self.prepare(account, entry, &request).await?;
+            trace::sized(
+                u64::try_from(request.len()).unwrap_or(u64::MAX),
+                prepared.receipt.tally.received.into(),
+            );
             if !std::mem::replace(&mut is_paid, true) {
                 account.pay(prepared.receipt.tally.received.into(), 0);
             }

@@ -138,6 +138,7 @@ metrics! {
     SubscriptionWaiting = Gauge "usaged_subscription_waiting_batches" ["subscription"] "Batches that wait for delivery or acknowledgement.";
     SyncSeconds = Histogram "usaged_sync_seconds" [] "Seconds that one synced write of a group took.";
     TopCustomers = Gauge "usaged_top_customer_events" ["customer"] "Events received within the last full minute of the customers who sent most, if the configuration asks for it.";
+    TraceSpans = Counter "usaged_trace_spans_total" ["result"] "Spans of traces, by whether they were exported or dropped.";
     WitnessLag = Gauge "usaged_witness_lag_seconds" [] "Seconds for which the witness file has been behind what was acknowledged.";
 }
 

@@ -5,9 +5,12 @@ mod clock;
 mod late;
 mod metrics;
 mod process;
+mod seldom;
 mod top;
+pub mod trace;
 
 pub use clock::Clock;
 pub use late::write_late;
 pub use metrics::{Kind, Metric};
+pub use seldom::Seldom;
 pub use top::Top;

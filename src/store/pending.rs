@@ -21,6 +21,13 @@ use super::rocks::Db;
 use super::salts::{self, KeyOp};
 use super::writer::Writer;
 use crate::model::{Change, CommitNumber, CustomerKey, UnixMillis};
+use crate::observe::Seldom;
+
+/// It can be so of every batch.
+static NO_BASIS: Seldom = Seldom::new();
+
+/// It can be so of every batch.
+static NO_RECALL: Seldom = Seldom::new();
 
 /// When to come back after the disk was found full: RocksDB resumes about five seconds after space
 /// was freed.
@@ -147,7 +154,13 @@ impl Pending {
             Some(seen) => Some(seen.clone()),
             None => recall(&writer.shared.db, &writer.generations, &dedup.id).map_err(|error| {
                 // Better one batch refused than one stored twice.
-                tracing::error!(%error, "cannot tell whether a batch is stored already; it is refused");
+                if let Some(unsaid) = NO_RECALL.due() {
+                    tracing::error!(
+                        %error,
+                        unsaid,
+                        "cannot tell whether a batch is stored already; it is refused"
+                    );
+                }
                 AppendError::Failed
             })?,
         };
@@ -207,7 +220,13 @@ impl Pending {
         }
         // Others share the stamp: it may have been one of those.
         let present = registry::present(&shared.db, basis.key).map_err(|error| {
-            tracing::error!(%error, "cannot read the participation of a batch; the batch is refused");
+            if let Some(unsaid) = NO_BASIS.due() {
+                tracing::error!(
+                    %error,
+                    unsaid,
+                    "cannot read the participation of a batch; the batch is refused"
+                );
+            }
             AppendError::Failed
         })?;
         Ok(present.is_none_or(|change| change.revision != basis.revision))

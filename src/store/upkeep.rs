@@ -16,7 +16,19 @@ use super::roll::{Active, RollBounds, is_due};
 use super::segments::{Begin, begin, drop_families, unlist};
 use super::writer::Writer;
 use crate::model::{CommitNumber, UnixMillis};
-use crate::observe::Metric;
+use crate::observe::{Metric, Seldom};
+
+/// It is found again with every group.
+static NO_SEGMENT: Seldom = Seldom::new();
+
+/// It is found again twice a second.
+static NO_DROP: Seldom = Seldom::new();
+
+/// It is found again twice a second.
+static NO_FAMILY: Seldom = Seldom::new();
+
+/// It is found again with every group.
+static NO_SPACE: Seldom = Seldom::new();
 
 /// Families that may be half made at a time; each is a full disk that the reserve did not foresee.
 const HALF_MADE: usize = 16;
@@ -88,7 +100,9 @@ impl Writer {
                 }
                 Err(Begin::Database(error)) if is_half_made(&error) => {}
                 Err(Begin::Database(error)) if is_no_space(&error) => {
-                    tracing::warn!(%error, "no space to begin a segment; the present one is written to further");
+                    if let Some(unsaid) = NO_SPACE.due() {
+                        tracing::warn!(%error, unsaid, "no space to begin a segment; the present one is written to further");
+                    }
                     return;
                 }
                 Err(Begin::Database(error)) => {
@@ -99,7 +113,12 @@ impl Writer {
                 }
             }
         }
-        tracing::warn!("cannot begin a segment until a restart; the present one is written to further");
+        if let Some(unsaid) = NO_SEGMENT.due() {
+            tracing::warn!(
+                unsaid,
+                "cannot begin a segment until a restart; the present one is written to further"
+            );
+        }
     }
 
     /// Makes room for `wanted` bytes of records, and says how many may be taken in.
@@ -137,7 +156,9 @@ impl Writer {
         aside::forget(&shared.db, &mut batch, &shared.aside(), oldest);
         if let Err(error) = shared.db.write_opt(batch, &write_options(true)) {
             if is_no_space(&error) {
-                tracing::warn!(%error, "no space to drop a segment");
+                if let Some(unsaid) = NO_DROP.due() {
+                    tracing::warn!(%error, unsaid, "no space to drop a segment");
+                }
             } else {
                 shared.fail(&format!("cannot drop a segment: {error}"));
             }
@@ -168,10 +189,13 @@ impl Writer {
         let terms = DedupTerms { window_ms: millis(options.dedup_window), bytes: options.dedup_limit() };
         let due = self.generations.last().is_none_or(|newest| terms.is_due(newest, now));
         if due && let Err(error) = self.begin_generation(now) {
-            tracing::warn!(
-                error,
-                "cannot begin a family of deduplication rows; the present one is written to further"
-            );
+            if let Some(unsaid) = NO_FAMILY.due() {
+                tracing::warn!(
+                    error,
+                    unsaid,
+                    "cannot begin a family of deduplication rows; the present one is written to further"
+                );
+            }
         }
         let count = terms.forgotten(&self.generations, now);
         let forgotten: Vec<Generation> = self.generations.drain(..count).collect();

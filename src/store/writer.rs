@@ -21,7 +21,10 @@ use super::rocks::{is_no_space, write_options};
 use super::shared::Shared;
 use super::step;
 use crate::model::{CommitNumber, UnixMillis};
-use crate::observe::Metric;
+use crate::observe::{Metric, Seldom, trace};
+
+/// It is found again with every group.
+static FULL: Seldom = Seldom::new();
 
 /// The writer and what only it knows.
 pub(super) struct Writer {
@@ -147,11 +150,14 @@ impl Writer {
         }
         let batch = std::mem::take(&mut pending.batch);
         step::reached("write");
+        let _commit = trace::group_commit(pending.records, pending.events, pending.bytes).entered();
         let begun = Instant::now();
         match self.shared.db.write_opt(batch, &write_options(pending.sync)) {
             Ok(()) => {}
             Err(error) if is_no_space(&error) => {
-                tracing::warn!(%error, "the disk is full; nothing of this group is stored");
+                if let Some(unsaid) = FULL.due() {
+                    tracing::warn!(%error, unsaid, "the disk is full; nothing of this group is stored");
+                }
                 return pending.refuse(Refusal::Full);
             }
             Err(error) => {

@@ -123,5 +123,7 @@ mod systemd;
 mod term;
 mod unit_file;
 mod vectors_idna;
+mod watch_logs;
 mod watch_prometheus;
 mod watch_rules;
+mod watch_traces;

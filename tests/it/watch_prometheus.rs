@@ -14,7 +14,7 @@ use usaged::observe::{Kind, Metric};
 
 use crate::cli_flow::page;
 use crate::cli_run::Collector;
-use crate::watch_rules::{alerts, prometheus_tool, promtool, repository, rules, text_of};
+use crate::watch_rules::{alerts, prometheus_tool, promtool, rules, text_of};
 
 const DASHBOARD: &str = "deploy/grafana/usaged.json";
 
@@ -41,7 +41,10 @@ struct Prometheus {
 impl Prometheus {
     /// Starts one that scrapes `target` every second and evaluates the rules that are shipped.
     fn start(dir: &Path, target: &str) -> Self {
-        let rules = repository("deploy/prometheus/usaged.rules.yml");
+        // As they are shipped, but all evaluated every second.
+        let rules = dir.join("usaged.rules.yml");
+        fs::write(&rules, text_of("deploy/prometheus/usaged.rules.yml").replace("    interval: 30s\n", ""))
+            .unwrap();
         let config = format!(
             "global:\n  scrape_interval: 1s\n  evaluation_interval: 1s\nrule_files:\n  - {}\nscrape_configs:\n  \
              - job_name: usaged\n    static_configs:\n      - targets: ['{target}']\n",
@@ -230,6 +233,7 @@ fn every_query_and_every_alert_is_answered_by_a_real_prometheus() {
     }
     assert!(silent.is_empty(), "no data for {silent:#?}");
 
+    prometheus.until("every rule is evaluated", |p| !p.answer("/api/v1/rules").contains("\"unknown\""));
     let groups = prometheus.get("/api/v1/rules");
     let evaluated = groups["data"]["groups"].as_array().unwrap().iter();
     let evaluated: Vec<&Json> = evaluated.flat_map(|group| group["rules"].as_array().unwrap()).collect();

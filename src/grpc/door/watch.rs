@@ -19,6 +19,7 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service as _;
+use tracing::{Instrument as _, Span};
 
 use super::begun::Begun;
 use super::connection::Caller;
@@ -28,7 +29,10 @@ use super::standing::{Asked, Standing};
 use super::unread::{Going, Unread};
 use crate::grpc::identity::Visitor;
 use crate::grpc::status::{Cause, Fault};
-use crate::observe::Metric;
+use crate::observe::{Metric, Seldom, trace};
+
+/// A caller can repeat it.
+static PANICKED: Seldom = Seldom::new();
 
 /// When a refused caller is asked to come back.
 const RETRY: Duration = Duration::from_millis(200);
@@ -46,7 +50,7 @@ pub(super) async fn watched(
     slots: OwnSlots,
     prompt: Duration,
 ) -> Result<Response<Watched>, Infallible> {
-    let mut count = Count { method: Method::of(request.uri().path()), is_counted: false };
+    let mut count = Count::of(Method::of(request.uri().path()));
     // Before a place is taken or a byte of the body is read.
     let access = match visitor.admit(request.uri().path(), request.headers()) {
         Ok(access) => access,
@@ -65,13 +69,14 @@ pub(super) async fn watched(
     let unread = (!is_stream).then(|| slots.unread().clone());
     let standing = is_stream.then(|| Standing::of(access.clone()));
     let (waits, still) = (count.method.waits(), access.clone());
-    let call = Caught(Box::pin(async move {
+    let call = async move {
         if is_stream {
             routes.call(request.map(|body| Begun::within(prompt, Asked::of(body, access)))).await
         } else {
             routes.call(request).await
         }
-    }));
+    };
+    let call = Caught(Box::pin(call.instrument(count.span.clone())));
     let answered = match deadline {
         Some(deadline) => tokio::time::timeout(deadline, call).await,
         None => Ok(call.await),
@@ -122,7 +127,9 @@ fn refuse(fault: &Fault, mut count: Count, slot: Option<Slot>) -> Response<Watch
 
 /// What is said of a panic: its text could hold anything and goes nowhere.
 fn panicked() -> Fault {
-    tracing::error!("a request made the collector fail; this is a mistake in the collector");
+    if let Some(unsaid) = PANICKED.due() {
+        tracing::error!(unsaid, "a request made the collector fail; this is a mistake in the collector");
+    }
     Fault::of(Cause::Internal, "the collector failed on this request; it is logged")
 }
 
@@ -145,11 +152,18 @@ impl<F: Future> Future for Caught<F> {
 struct Count {
     method: Method,
     is_counted: bool,
+    /// The call in a trace.
+    span: Span,
 }
 
 impl Count {
+    fn of(method: Method) -> Self {
+        Self { method, is_counted: false, span: trace::request(method.as_str()) }
+    }
+
     fn answered(&mut self, code: Code) {
         if !std::mem::replace(&mut self.is_counted, true) {
+            trace::answered(&self.span, code_name(code));
             Metric::Requests.add(&[("method", self.method.as_str()), ("code", code_name(code))], 1);
         }
     }

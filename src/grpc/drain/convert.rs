@@ -10,6 +10,10 @@ use crate::grpc::proto::drain as pb;
 use crate::grpc::status::{Cause, Fault};
 use crate::grpc::times::{api_duration, duration, timestamp};
 use crate::model::{ProductName, ProgramName, Purpose, Subscription, SubscriptionName, UnixMillis};
+use crate::observe::Seldom;
+
+/// It can be so of every request.
+static NO_STATE: Seldom = Seldom::new();
 
 /// Programs and products that a filter may name.
 const FILTERS: usize = 64;
@@ -177,7 +181,9 @@ impl From<DrainError> for Fault {
             DrainError::TooMany { .. } => Self::of(Cause::TooManySubscriptions, error.to_string()),
             DrainError::Invalid { field, rule } => Self::field(format!("subscription.{field}"), rule),
             DrainError::RowVersion { .. } | DrainError::RowDamaged { .. } => {
-                tracing::error!(%error, "the state of a subscription cannot be read");
+                if let Some(unsaid) = NO_STATE.due() {
+                    tracing::error!(%error, unsaid, "the state of a subscription cannot be read");
+                }
                 Self::of(
                     Cause::Damaged,
                     "the state of the subscription cannot be read; the operator has to act",
