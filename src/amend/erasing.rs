@@ -304,7 +304,9 @@ impl Shared {
             let scanned = self.store.scan(Scan { customer, from, to, places: u64::MAX, headers: 256 })?;
             let Judged { amendments, told } = self.judge_erasure(&scanned, wanted)?;
             erasure.counts.scanned = erasure.counts.scanned.saturating_add(told);
-            amendments.iter().for_each(|(_, taken)| erasure.counts.take_in(taken));
+            for (_, taken) in &amendments {
+                erasure.counts.take_in(taken);
+            }
             if scanned.next <= from {
                 break;
             }

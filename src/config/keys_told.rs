@@ -28,7 +28,7 @@ keys! {
         /// firewall, a network policy). Name the interface's own address; 0.0.0.0 and [::] are refused.
         /// When not set: metrics are on the admin port only.
         listen: Option<SocketAddr> = None;
-        /// Customers whose events are counted by name, such as ["acme"]: at most 100. Without this, and without the
+        /// Customers whose events are counted by name, such as `["acme"]`: at most 100. Without this, and without the
         /// next, no customer is named on the page.
         customers: BTreeSet<CustomerId> = BTreeSet::new();
         /// How many of the customers who send most are told by name with their events of the last minute; 0 for

@@ -131,10 +131,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let scraped = Scraped::serve(metrics_listener, &exposition, &watched, &close_admin);
     addresses.extend(scraped.address().map(|address| ("metrics", address)));
     let pages = admin::pages(exposition.clone(), watched, explaining.clone());
-    let mut admin_limits = admin::Options::default();
-    let wanted = Doors { grpc: config.grpc.max_connections, admin: admin_limits.max_connections };
-    let fit = Doors::that_fit(wanted);
-    (config.grpc.max_connections, admin_limits.max_connections) = (fit.grpc, fit.admin);
+    let admin_limits = fit_descriptors(&mut config);
     let admin = admin::serve(admin_listener, pages, exposition, admin_limits, close_admin.clone());
     let admin = tokio::spawn(admin);
 
@@ -165,15 +162,15 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let drain_door = DrainDoor::new(drain.clone(), clock.clone(), &config.grpc);
     let caps = config.ingest.level_caps.clone();
     let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
-    let pulse = Pulse { store: store.clone(), ledger: keeper.ledger(), clock: clock.clone() };
-    let pulse = tokio::spawn(pulse.run(close_doors.clone()));
+    let pulse = Pulse::begin(&store, &keeper.ledger(), &clock, &close_doors);
     let epochs = tokio::spawn(epochs::run(customers.clone(), clock.clone(), close_doors.clone()));
     let admin_door = admin_door(&config, &store, customers, &drain, &policy, &clock);
     let admin_door = Arc::new(admin_door.with_amend(amend.clone()).with_reloads(policy.last_reload()));
     // Where callers are authenticated, nobody asks about a customer over HTTP, which does not know who they are.
     explaining.open(Arc::clone(&admin_door), config.identities.is_none());
-    let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone());
-    let ledger_door = ledger_door.with_retention(config.store.retention_age).with_sums(intake, drain.clone());
+    let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone())
+        .with_retention(config.store.retention_age)
+        .with_sums(intake, drain.clone());
     let (routes, health) = grpc::routes(grpc::Services {
         ingest: ingest_door,
         drain: drain_door,
@@ -205,8 +202,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     // The end: say so, take nothing new, finish what was accepted, and close what is below last.
     systemd::stopping("finishing what was accepted");
     follow.abort();
-    let now = if end.is_err() { Readiness::StoreFailed } else { Readiness::ShuttingDown };
-    tell_readiness(&readiness, now);
+    tell_readiness(&readiness, if end.is_err() { Readiness::StoreFailed } else { Readiness::ShuttingDown });
     health.set(false).await;
     close_doors.cancel();
     if let Err(error) = end {
@@ -214,10 +210,9 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
         return Err(error);
     }
     finished(&mut doors).await;
-    let _ = upkeep.await;
-    let _ = epochs.await;
-    let _ = following.await;
-    let _ = pulse.await;
+    for task in [upkeep, epochs, following, pulse] {
+        let _ = task.await;
+    }
     heed.abort();
     let _ = amending.await;
     keeper.end(&store, &clock).await?;
@@ -228,6 +223,15 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     scraped.closed().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Lets each door have as many connections as there are file descriptors for; gives the limits of the admin port.
+fn fit_descriptors(config: &mut Config) -> admin::Options {
+    let mut admin = admin::Options::default();
+    let wanted = Doors { grpc: config.grpc.max_connections, admin: admin.max_connections };
+    let fit = Doors::that_fit(wanted);
+    (config.grpc.max_connections, admin.max_connections) = (fit.grpc, fit.admin);
+    admin
 }
 
 /// Has every room count what it refuses in one place.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -14,14 +15,24 @@ const ROUND: Duration = Duration::from_secs(1);
 /// What is looked at.
 #[derive(Clone)]
 pub(super) struct Pulse {
-    pub store: Store,
-    pub ledger: Ledger,
-    pub clock: Clock,
+    store: Store,
+    ledger: Ledger,
+    clock: Clock,
 }
 
 impl Pulse {
-    /// Tells about once a second, until `shutdown`.
-    pub async fn run(self, shutdown: CancellationToken) {
+    /// Begins to tell about once a second, until `shutdown`.
+    pub fn begin(
+        store: &Store,
+        ledger: &Ledger,
+        clock: &Clock,
+        shutdown: &CancellationToken,
+    ) -> JoinHandle<()> {
+        let pulse = Self { store: store.clone(), ledger: ledger.clone(), clock: clock.clone() };
+        tokio::spawn(pulse.run(shutdown.clone()))
+    }
+
+    async fn run(self, shutdown: CancellationToken) {
         for result in ["loaded", "unchanged", "refused"] {
             Metric::IdentityLoads.begin(&[("result", result)]);
         }

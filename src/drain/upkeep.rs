@@ -30,10 +30,10 @@ impl Drain {
                 () = &mut shutdown => break,
                 _ = rounds.tick() => {}
             }
-            if let Err(error) = self.tick().await {
-                if let Some(unsaid) = NO_UPKEEP.due() {
-                    tracing::warn!(%error, unsaid, "upkeep of subscriptions failed; it is tried again");
-                }
+            if let Err(error) = self.tick().await
+                && let Some(unsaid) = NO_UPKEEP.due()
+            {
+                tracing::warn!(%error, unsaid, "upkeep of subscriptions failed; it is tried again");
             }
         }
         self.shared.stop();

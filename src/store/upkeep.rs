@@ -188,14 +188,15 @@ impl Writer {
         let options = &self.shared.options;
         let terms = DedupTerms { window_ms: millis(options.dedup_window), bytes: options.dedup_limit() };
         let due = self.generations.last().is_none_or(|newest| terms.is_due(newest, now));
-        if due && let Err(error) = self.begin_generation(now) {
-            if let Some(unsaid) = NO_FAMILY.due() {
-                tracing::warn!(
-                    error,
-                    unsaid,
-                    "cannot begin a family of deduplication rows; the present one is written to further"
-                );
-            }
+        if due
+            && let Err(error) = self.begin_generation(now)
+            && let Some(unsaid) = NO_FAMILY.due()
+        {
+            tracing::warn!(
+                error,
+                unsaid,
+                "cannot begin a family of deduplication rows; the present one is written to further"
+            );
         }
         let count = terms.forgotten(&self.generations, now);
         let forgotten: Vec<Generation> = self.generations.drain(..count).collect();
