@@ -168,9 +168,8 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let admin_door = Arc::new(admin_door.with_amend(amend.clone()).with_reloads(policy.last_reload()));
     // Where callers are authenticated, nobody asks about a customer over HTTP, which does not know who they are.
     explaining.open(Arc::clone(&admin_door), config.identities.is_none());
-    let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone())
-        .with_retention(config.store.retention_age)
-        .with_sums(intake, drain.clone());
+    let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone());
+    let ledger_door = ledger_door.with_retention(config.store.retention_age).with_sums(intake, drain.clone());
     let (routes, health) = grpc::routes(grpc::Services {
         ingest: ingest_door,
         drain: drain_door,
