@@ -12,7 +12,7 @@ use crate::fault_daemon::{Daemon, Place, SOON};
 use crate::fault_load::{Load, drain_all, set_up};
 use crate::fault_oracle::{batch, survived};
 use crate::grpc_collector::from;
-use crate::sync_error::need_strace;
+use crate::sync_error::{need_strace, until_traced};
 
 fn memory(daemon: &Daemon) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
@@ -42,6 +42,7 @@ async fn a_disk_that_takes_seconds_for_a_sync_is_not_waited_for_without_bound() 
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
+    tokio::task::block_in_place(|| until_traced(daemon.pid()));
     // One of many senders that is told to come back, and when.
     let mut client = IngestServiceClient::new(connect(&daemon.grpc).await.unwrap());
     let begun = Instant::now();

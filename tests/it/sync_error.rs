@@ -22,6 +22,21 @@ pub fn need_strace() {
     );
 }
 
+/// Waits until a tracer holds every thread of a process: what was injected holds from then on.
+pub fn until_traced(pid: u32) {
+    let is_traced = |status: String| {
+        let tracer =
+            status.lines().find_map(|line| line.strip_prefix("TracerPid:").map(str::trim).map(str::to_owned));
+        tracer.is_some_and(|tracer| tracer != "0")
+    };
+    crate::fault_daemon::until("the tracer holds every thread", || {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let statuses = threads.map(|thread| std::fs::read_to_string(thread.unwrap().path().join("status")));
+        // A thread that has ended meanwhile needs no tracer.
+        statuses.filter_map(Result::ok).all(is_traced)
+    });
+}
+
 /// covers: D1
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_sync_ends_the_process_and_nothing_acknowledged_is_lost() {

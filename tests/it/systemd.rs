@@ -121,6 +121,7 @@ fn a_writer_that_is_stuck_is_not_told_to_be_alive() {
         .stderr(std::process::Stdio::null())
         .spawn()
         .expect("this test delays syncs with strace: run deploy/setup.sh, or apt-get install strace");
+    crate::sync_error::until_traced(daemon.pid());
     // A change that has to be synced, on which the writer hangs.
     let grpc = daemon.grpc.clone();
     let asking = std::thread::spawn(move || {
