@@ -154,7 +154,7 @@ async fn before() -> Before {
         recipient: "tests".to_owned(),
         programs,
         products,
-        ack_deadline: Duration::from_secs(600),
+        ack_deadline: Duration::from_mins(10),
         max_delivery_attempts: 3,
         created: START,
     };

@@ -124,7 +124,9 @@ impl Rooms {
             field(&mut request, 1, id.as_bytes());
             field(&mut request, 2, b"vcenter");
             field(&mut request, 3, format!("instance-{number}").as_bytes());
-            events.iter().for_each(|event| field(&mut request, 6, event));
+            for event in &events {
+                field(&mut request, 6, event);
+            }
             for customer in [acme(), CustomerId::new("globex").unwrap()] {
                 self.intake.submit(&customer, Bytes::from(request.clone())).await.unwrap();
             }

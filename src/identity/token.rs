@@ -158,7 +158,7 @@ impl std::fmt::Debug for TokenText {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
+#[expect(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
 

@@ -18,6 +18,7 @@ use crate::grpc_collector::from;
 const BOUND: u64 = 256 << 20;
 
 /// How long each attack takes, and the calm before it: seconds, from the environment.
+#[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
 fn heavy() -> Option<Duration> {
     let seconds = std::env::var("USAGED_ATTACK_SECONDS").ok()?;
     Some(Duration::from_secs(seconds.parse().expect("USAGED_ATTACK_SECONDS is a number of seconds")))
@@ -60,10 +61,16 @@ fn print(name: &str, outcome: &Outcome) {
     );
 }
 
+/// The only attack to run, from the environment.
+#[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
+fn chosen() -> Option<String> {
+    std::env::var("USAGED_ATTACK_ONLY").ok()
+}
+
 /// Runs the attacks of a list one after the other.
 async fn run(world: World, attacks: &[Attack]) {
     let long = heavy().unwrap_or(Duration::from_millis(700));
-    let only = std::env::var("USAGED_ATTACK_ONLY").ok();
+    let only = chosen();
     let mut wrong = Vec::new();
     if heavy().is_some() {
         println!(
@@ -117,8 +124,7 @@ async fn attack_by_a_neighbour_at_full_blast_is_held_back() {
         let grpc = world.grpc().to_owned();
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let blast = std::thread::spawn(move || {
-            let polite = || drop(rustix::process::nice(19));
-            polite();
+            let _polite = rustix::process::nice(19);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(blast(&grpc, stopped))
         });

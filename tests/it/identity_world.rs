@@ -36,7 +36,8 @@ pub struct Names<'n> {
 /// So many days from now.
 macro_rules! days {
     ($days:expr) => {{
-        let seconds = jiff::Timestamp::now().as_second() + 86_400 * $days;
+        let days: i64 = $days;
+        let seconds = jiff::Timestamp::now().as_second() + 86_400 * days;
         x509_parser::time::ASN1Time::from_timestamp(seconds).unwrap().to_datetime()
     }};
 }

@@ -324,7 +324,7 @@ impl Cast {
 
     /// Fails if somebody has.
     pub fn look(&mut self) {
-        while let Some(ended) = self.0.try_join_next() {
+        if let Some(ended) = self.0.try_join_next() {
             ended.unwrap();
             panic!("somebody left before the end");
         }

@@ -85,6 +85,10 @@ pub struct Oracle {
     known: Mutex<Known>,
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the oracle has the clock of the machine, as the collector has"
+)]
 pub fn now_ms() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
 }
