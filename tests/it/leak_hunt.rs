@@ -54,12 +54,6 @@ impl Hunt {
         }
     }
 
-    /// Goes on against the same collector, started again.
-    pub async fn reconnect(&mut self, collector: &Collector) {
-        self.channel = connect(&collector.grpc).await.unwrap();
-        self.ingest = EncodedIngest::new(self.channel.clone());
-    }
-
     pub fn look(&mut self, place: Place, of: &str, bytes: &[u8]) {
         let leaks = self.sent.leaks(place, bytes);
         self.found.extend(leaks.into_iter().map(|canary| format!("{of}: {}", canary.what)));
