@@ -1,8 +1,6 @@
 //! The composition root: what a running collector is made of, in the order in which it is put
 //! together, and the order in which it is taken apart.
 
-#[cfg(test)]
-mod crash_tests;
 mod descriptors;
 mod end;
 mod epochs;
@@ -19,8 +17,6 @@ mod process;
 mod pulse;
 mod pump;
 mod reload;
-#[cfg(test)]
-mod rooms_tests;
 mod root_key;
 mod scraped;
 mod sums;
@@ -366,3 +362,8 @@ async fn until_the_end(
         }
     }
 }
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod rooms_tests;

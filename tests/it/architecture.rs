@@ -124,10 +124,27 @@ fn sources(dir: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
+/// A file without the unit tests at its end. That it declares a file of tests further up does not end it.
+pub fn without_tests(text: &str) -> &str {
+    let mut at = 0;
+    while let Some(found) = text[at..].find("#[cfg(test)]\n") {
+        at += found;
+        let declared = text[at..].lines().find(|line| !line.starts_with('#')).unwrap_or_default();
+        if declared.starts_with("mod ") && declared.ends_with('{') {
+            return &text[..at];
+        }
+        at += 1;
+    }
+    text
+}
+
 /// The code of a file: no comments, no unit tests at its end.
 fn code(text: &str) -> String {
-    let until_tests = text.split("#[cfg(test)]").next().unwrap_or(text);
-    until_tests.lines().map(|line| line.split("//").next().unwrap_or("")).collect::<Vec<_>>().join("\n")
+    without_tests(text)
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or(""))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn room_of(path: &Path) -> Option<String> {

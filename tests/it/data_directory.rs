@@ -220,7 +220,8 @@ fn an_address_that_others_can_reach_is_refused_with_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data").display().to_string();
     for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        for (flag, why) in [("--listen", "not authenticated yet"), ("--admin-listen", "for operators")] {
+        for (flag, why) in [("--listen", "nobody is asked who they are"), ("--admin-listen", "for operators")]
+        {
             let ended = usaged(["serve", flag, address, "--data-dir", &data]);
             assert_eq!(ended.code, 3, "{}", ended.err);
             let reason = ["can be reached from other machines", why, address, "127.0.0.1"];

@@ -266,8 +266,13 @@ pub async fn set_up(grpc: &str, customers: &[&str], subscriptions: &[&str]) {
 
 /// How a subscription stands.
 pub async fn standing(grpc: &str, name: &str) -> Subscription {
+    how_it_stands(&mut drain_client(connect(grpc).await.unwrap()), name).await
+}
+
+/// The same over a connection that is there.
+pub async fn how_it_stands(client: &mut DrainServiceClient<Channel>, name: &str) -> Subscription {
     let request = GetSubscriptionRequest { name: name.to_owned() };
-    drain_client(connect(grpc).await.unwrap()).get_subscription(request).await.unwrap().into_inner()
+    client.get_subscription(request).await.unwrap().into_inner()
 }
 
 /// Drains and acknowledges everything that waits for `name`, leases of others included: each batch
@@ -275,7 +280,8 @@ pub async fn standing(grpc: &str, name: &str) -> Subscription {
 pub async fn drain_all(grpc: &str, name: &str, oracle: &Oracle) -> Vec<(u64, u64)> {
     let mut client = drain_client(connect(grpc).await.unwrap());
     let mut drained = Vec::new();
-    while standing(grpc, name).await.waiting_batches > 0 {
+    // Over one connection: a collector takes only so many new ones in a second.
+    while how_it_stands(&mut client, name).await.waiting_batches > 0 {
         let batches = pull(&mut client, name, Duration::from_millis(500)).await.unwrap();
         for delivery in &batches {
             drained.push((oracle.check(delivery), delivery.commit_number));

@@ -19,7 +19,7 @@ use usaged::grpc::proto::drain::AcknowledgeRequest;
 
 use crate::cli_run::usaged;
 use crate::fault_daemon::{Daemon, Place, SOON, until};
-use crate::fault_load::{drain_client, pull, set_up, standing};
+use crate::fault_load::{drain_client, how_it_stands, pull, set_up, standing};
 use crate::kill_loop::{given, seed};
 use crate::soak_cast::{Cast, Deeds, Stage, choose, drain, live, operate, put_policy, send};
 use crate::soak_oracle::Oracle;
@@ -251,7 +251,7 @@ async fn finished_erasures(daemon: &Daemon) -> u64 {
 async fn drain_rest(daemon: &Daemon, name: &str, oracle: &Oracle) -> Vec<(u64, u64)> {
     let mut client = drain_client(connect(&daemon.grpc).await.unwrap());
     let (mut drained, mut waited) = (Vec::new(), Instant::now());
-    while standing(&daemon.grpc, name).await.waiting_batches > 0 {
+    while how_it_stands(&mut client, name).await.waiting_batches > 0 {
         let asked = oracle.tick();
         let batches = pull(&mut client, name, Duration::from_millis(500)).await.unwrap();
         if batches.is_empty() {

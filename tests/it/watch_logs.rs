@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+use crate::architecture::without_tests;
 use crate::watch_rules::{repository, text_of};
 
 /// A line that the program can log.
@@ -25,7 +26,7 @@ fn sources() -> Vec<(PathBuf, String)> {
                 todo.push(path);
             } else if path.extension().is_some_and(|end| end == "rs") {
                 let text = fs::read_to_string(&path).unwrap();
-                found.push((path, text.split("#[cfg(test)]\n").next().unwrap().to_owned()));
+                found.push((path, without_tests(&text).to_owned()));
             }
         }
     }
