@@ -176,7 +176,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
         store: StoreDoor::new(store.clone(), &config.ledger.dir, clock.clone()),
         tokens: TokenDoor::new(tokens, clock.clone(), identities.takes_tokens()),
     });
-    let heed = tokio::spawn(heed(policy.watch_version(), amend.clone()));
+    let heed = tokio::spawn(heed(policy.watch_version(), amend.clone(), config.grpc.request_deadline));
     let amending = tokio::spawn(amend.run(close_doors.clone().cancelled_owned()));
     let (limits, gate) = (config.grpc.clone(), identities.gate());
     let doors = grpc::serve_guarded(grpc_listener, routes, limits, gate, close_doors.clone());
@@ -287,9 +287,17 @@ async fn open_amend(
     Ok(amend)
 }
 
-/// Has what is stored follow a policy that became stricter.
-async fn heed(mut version: watch::Receiver<Arc<str>>, amend: Amend) {
+/// Has what is stored follow a policy that became stricter: at once, and once more when every request that was decided
+/// under the one before has been stored.
+async fn heed(mut version: watch::Receiver<Arc<str>>, amend: Amend, request_deadline: Duration) {
     while version.changed().await.is_ok() {
+        amend.policy_changed();
+        while let Ok(changed) = tokio::time::timeout(2 * request_deadline, version.changed()).await {
+            if changed.is_err() {
+                return;
+            }
+            amend.policy_changed();
+        }
         amend.policy_changed();
     }
 }
