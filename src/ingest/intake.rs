@@ -184,6 +184,21 @@ impl Intake {
         Ok(ask.answer(&self.0.policy.load(), participation, &self.0.options))
     }
 
+    /// The same, in turn with what else is done for the customer: it is a walk over a whole dictionary, for a request
+    /// of a few bytes that no rate counts.
+    ///
+    /// # Errors
+    /// As for [`Intake::plan`].
+    pub async fn plan_on(
+        &self,
+        account: &Account,
+        customer: &CustomerId,
+        ask: &PlanAsk<'_>,
+    ) -> Result<CollectionPlan, Refusal> {
+        let _turn_of_customer = account.turn(true).await;
+        self.plan(customer, ask)
+    }
+
     /// Has the ledger told of everything that came in until now.
     ///
     /// # Errors
