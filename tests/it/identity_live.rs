@@ -305,6 +305,24 @@ async fn a_handshake_that_does_not_come_to_an_end_is_given_up() {
     assert_eq!(daemon.end(), 0);
 }
 
+// covers: B1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_say_nothing_keep_nobody_from_a_handshake() {
+    let world = World::new();
+    let daemon = world.place().start();
+    // More than there are turns, and each may be silent for five seconds.
+    let mut silent = Vec::new();
+    for _ in 0..130 {
+        silent.push(tokio::net::TcpStream::connect(&daemon.grpc).await.unwrap());
+    }
+    let begun = std::time::Instant::now();
+    assert_eq!(status(&channel(&daemon.grpc, &world.with(&world.operator())).await).await, ok());
+    let waited = begun.elapsed();
+    assert!(waited < std::time::Duration::from_secs(3), "{waited:?}");
+    drop(silent);
+    assert_eq!(daemon.end(), 0);
+}
+
 /// Every file below `dir`, read.
 fn all_bytes(dir: &std::path::Path) -> Vec<u8> {
     let mut all = Vec::new();
