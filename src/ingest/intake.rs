@@ -148,16 +148,9 @@ impl Intake {
             // A customer that is not in the cache costs two point reads here, from the block cache or the disk.
             // That is less than a change of threads for every request would cost.
             let entry = self.0.customers.get(customer).map_err(|_| UNAVAILABLE)?;
-            let prepared = match self.prepare(account, entry, &request).await {
-                Ok(prepared) => prepared,
-                Err(refusal) => {
-                    // What was read until it went wrong was work, too.
-                    if !is_paid {
-                        account.pay(refusal.events_read(), 0);
-                    }
-                    return Err(refusal);
-                }
-            };
+            let prepared = self.prepare(account, entry, &request).await;
+            // What was read until it went wrong was work, too.
+            let prepared = prepared.inspect_err(|refusal| account.pay(refusal.events_read(), 0))?;
             trace::sized(
                 u64::try_from(request.len()).unwrap_or(u64::MAX),
                 prepared.receipt.tally.received.into(),
@@ -182,21 +175,6 @@ impl Intake {
         let entry = self.0.customers.get(customer).map_err(|_| UNAVAILABLE)?;
         let participation = entry.as_ref().map(|entry| &entry.change.participation);
         Ok(ask.answer(&self.0.policy.load(), participation, &self.0.options))
-    }
-
-    /// The same, in turn with what else is done for the customer: it is a walk over a whole dictionary, for a request
-    /// of a few bytes that no rate counts.
-    ///
-    /// # Errors
-    /// As for [`Intake::plan`].
-    pub async fn plan_on(
-        &self,
-        account: &Account,
-        customer: &CustomerId,
-        ask: &PlanAsk<'_>,
-    ) -> Result<CollectionPlan, Refusal> {
-        let _turn_of_customer = account.turn(true).await;
-        self.plan(customer, ask)
     }
 
     /// Has the ledger told of everything that came in until now.
