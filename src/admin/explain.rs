@@ -2,14 +2,15 @@
 //! of it is stored, logged or cached.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Router, body::Bytes};
+use axum::{Router, body::Body};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,7 +19,10 @@ use crate::grpc::{AdminDoor, EventsAsk, Fault};
 /// Bytes of pasted events.
 const BODY_BYTES: usize = 1024 * 1024;
 
-const TEXT_ONLY: &str = "send events as text, one JSON object a line, at most 1 MiB";
+/// How long they may take to come: whoever sends them has one of a few places, and probes need one, too.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+
+const TEXT_ONLY: &str = "send events as text, one JSON object a line, at most 1 MiB, within 10 s";
 
 /// Answers questions once the collector is there. Clones share it.
 #[derive(Clone, Default)]
@@ -61,7 +65,6 @@ pub(super) fn routes(explaining: Explaining) -> Router {
     Router::new()
         .route("/explain", post(events))
         .route("/explain/batch/{customer}/{batch_id}", get(batch))
-        .layer(DefaultBodyLimit::max(BODY_BYTES))
         .with_state(explaining)
 }
 
@@ -80,8 +83,9 @@ async fn events(
     State(explaining): State<Explaining>,
     headers: HeaderMap,
     asked: Result<Query<Asked>, QueryRejection>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Response {
+    let body = tokio::time::timeout(BODY_DEADLINE, axum::body::to_bytes(body, BODY_BYTES)).await;
     if let Err(refusal) = is_local(&headers) {
         return refusal.into_response();
     }
@@ -89,7 +93,7 @@ async fn events(
         let text = "name the product, and if you want customer and region: /explain?product=vcenter";
         return refused(StatusCode::BAD_REQUEST, "INVALID_FIELD", text);
     };
-    let events = body.ok().and_then(|body| String::from_utf8(body.to_vec()).ok());
+    let events = body.ok().and_then(Result::ok).and_then(|body| String::from_utf8(body.to_vec()).ok());
     let Some(events) = events else {
         return refused(StatusCode::BAD_REQUEST, "MALFORMED_REQUEST", TEXT_ONLY);
     };

@@ -175,7 +175,7 @@ impl Inner {
     /// Fetches the keys of the provider again and again. Never returns.
     async fn follow_provider(&self) {
         let fetched = identity_files::provider_of(&self.identities);
-        let (Some(provider), Some((_, KeysFrom::Address { refresh, keep, .. }))) =
+        let (Some(mut provider), Some((_, KeysFrom::Address { refresh, keep, ca, .. }))) =
             (fetched, &self.identities.jwt)
         else {
             return std::future::pending().await;
@@ -183,6 +183,14 @@ impl Inner {
         let wanted: Arc<Notify> = self.authority.wanted_keys();
         let (mut held, mut pause): (Option<(KeySet, Instant)>, Duration) = (None, FIRST_PAUSE);
         loop {
+            // The CAs that its certificate has to come from may have been swapped.
+            if ca.is_some() {
+                let identities = self.identities.clone();
+                let made = tokio::task::spawn_blocking(move || identity_files::provider_of(&identities));
+                if let Ok(Some(made)) = made.await {
+                    provider = made;
+                }
+            }
             let next = match provider.fetch().await {
                 Ok(keys) => {
                     Metric::IdentityKeyFetches.add(&[("result", "fetched")], 1);
@@ -213,7 +221,7 @@ impl Inner {
             let at = Instant::now();
             tokio::select! {
                 () = sleep(next) => {}
-                () = wanted.notified() => sleep_until(at + FETCH_GAP.min(*refresh)).await,
+                () = wanted.notified() => sleep_until(at + FETCH_GAP.min(next)).await,
             }
         }
     }

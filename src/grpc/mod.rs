@@ -59,6 +59,9 @@ use self::proto::drain::drain_service_server::DrainServiceServer;
 /// Bytes of one request to a drainer's or operator's method.
 const TYPED_REQUEST_BYTES: usize = 128 * 1024;
 
+/// Bytes of one request for health, which names a service. Whoever reaches the port may ask: nobody is known yet.
+const HEALTH_REQUEST_BYTES: usize = 1024;
+
 /// Bytes of one request to the methods that take lists or events, of which few are served at a time.
 const LARGE_REQUEST_BYTES: usize = 1024 * 1024;
 const LARGE: [&str; 3] = ["StreamingPull", "ImportParticipations", "ExplainEvent"];
@@ -117,6 +120,7 @@ pub struct Services {
 pub fn routes(services: Services) -> (Routes, Health) {
     let Services { ingest, drain, admin, keys, ledger, amend, store, tokens } = services;
     let (reporter, health) = health_reporter();
+    let health = health.max_decoding_message_size(HEALTH_REQUEST_BYTES);
     let (drain, admin) = (DrainServiceServer::new(drain), AdminServiceServer::new(admin));
     let drain = Pick {
         usual: drain.clone().max_decoding_message_size(TYPED_REQUEST_BYTES),
@@ -146,7 +150,9 @@ pub fn routes(services: Services) -> (Routes, Health) {
     // The descriptors are made by `build.rs` and a test reads them, so this does not fail. Python's
     // library and older grpcurls know only v1alpha.
     if let (Ok(v1), Ok(v1alpha)) = (reflection().build_v1(), reflection().build_v1alpha()) {
-        routes = routes.add_service(v1).add_service(v1alpha);
+        routes = routes
+            .add_service(v1.max_decoding_message_size(TYPED_REQUEST_BYTES))
+            .add_service(v1alpha.max_decoding_message_size(TYPED_REQUEST_BYTES));
     }
     (routes, Health(reporter))
 }

@@ -189,7 +189,7 @@ impl Principal {
     /// # Errors
     /// If the subscription is not its own.
     pub fn may_use(&self, subscription: &SubscriptionName) -> Result<(), Denied> {
-        match &self.role {
+        match &*self.role {
             Role::Drainer(own) if own.contains(subscription) => Ok(()),
             Role::Operator => Ok(()),
             Role::Drainer(_) | Role::Sender(_) | Role::Relay(_) | Role::Auditor => {

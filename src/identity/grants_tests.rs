@@ -89,8 +89,11 @@ fn a_role_that_is_not_in_the_row_is_refused_before_anything_else_is_looked_at() 
 #[test]
 fn a_drainer_uses_its_own_subscriptions_only() {
     let name = |text| SubscriptionName::new(text).unwrap();
-    let as_role =
-        |role| Principal { name: super::super::IdentityName::new("jobs").unwrap(), role, until: None };
+    let as_role = |role: Role| Principal {
+        name: super::super::IdentityName::new("jobs").unwrap(),
+        role: role.into(),
+        until: None,
+    };
     let drainer = as_role(Role::Drainer([name("improve")].into()));
     assert_eq!(drainer.may_use(&name("improve")), Ok(()));
     assert_eq!(drainer.may_use(&name("deliver")), Err(Denied::OtherSubscription));

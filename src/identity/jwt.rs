@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use sha2::Digest as _;
 
-use super::key_set::{KeyPrint, KeySet};
+use super::key_set::{Key, KeyPrint, KeySet};
 use crate::model::UnixMillis;
 
 /// Bytes of a token. The headers of a request have 8 KiB in all.
@@ -225,16 +225,21 @@ pub fn digest(token: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(token).into()
 }
 
-/// Checks a token against the keys of its issuer.
+/// Looks at everything of a token but its signature, which costs little. What is good here proves nothing yet.
 ///
 /// # Errors
-/// Why it proves nothing.
-pub fn verify(
+/// Why it cannot prove anything.
+pub fn look(token: &str, keys: &KeySet, options: &JwtOptions, now: UnixMillis) -> Result<(), JwtError> {
+    unproved(token, keys, options, now).map(|_| ())
+}
+
+/// How a token says it is signed, and the key that it names, if all else is good.
+fn unproved<'k>(
     token: &str,
-    keys: &KeySet,
+    keys: &'k KeySet,
     options: &JwtOptions,
     now: UnixMillis,
-) -> Result<Verified, JwtError> {
+) -> Result<(Algorithm, &'k Key), JwtError> {
     if token.len() > MOST_BYTES || token.bytes().filter(|byte| *byte == b'.').count() != 2 {
         return Err(JwtError::Form);
     }
@@ -248,7 +253,20 @@ pub fn verify(
         jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(|_| JwtError::Form)?;
     Claims(unproved).check(options, now)?;
     let key = keys.find(header.kid.as_deref(), algorithm).ok_or(JwtError::Key)?;
+    Ok((algorithm, key))
+}
 
+/// Checks a token against the keys of its issuer.
+///
+/// # Errors
+/// Why it proves nothing.
+pub fn verify(
+    token: &str,
+    keys: &KeySet,
+    options: &JwtOptions,
+    now: UnixMillis,
+) -> Result<Verified, JwtError> {
+    let (algorithm, key) = unproved(token, keys, options, now)?;
     let mut validation = jsonwebtoken::Validation::new(algorithm.api());
     // The times and names are checked by our own clock and rules, before and after.
     validation.required_spec_claims.clear();

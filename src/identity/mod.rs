@@ -22,7 +22,7 @@ mod token_row;
 
 pub use certificate::{CertificateError, CertificateNames, crl_next_update};
 pub use grants::{Denied, Entry, GRANTS, Grant, Named, Reach, decide, entry};
-pub use jwt::{Algorithm, AlgorithmError, Claims, JwtError, JwtOptions, Verified, digest, verify};
+pub use jwt::{Algorithm, AlgorithmError, Claims, JwtError, JwtOptions, Verified, digest, look, verify};
 pub use key_set::{KeyPrint, KeySet, KeySetError};
 pub use principal::{IdentityName, Principal};
 pub use role::{Role, RoleKind};

@@ -1,5 +1,7 @@
 //! A caller that is known: its name, its role and until when.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::role::Role;
@@ -59,8 +61,8 @@ impl From<IdentityName> for String {
 pub struct Principal {
     /// What an operator calls it.
     pub name: IdentityName,
-    /// What it may do.
-    pub role: Role,
+    /// What it may do. Shared: each request has one, and a relay may name a thousand customers.
+    pub role: Arc<Role>,
     /// When its proof ends, if it does.
     pub until: Option<UnixMillis>,
 }

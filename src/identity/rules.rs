@@ -2,6 +2,7 @@
 //! that fit must agree on one role, else nobody is let in.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::certificate::CertificateNames;
 use super::jwt::Claims;
@@ -49,7 +50,7 @@ pub enum Credential {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Who {
     /// Always the same.
-    Fixed(Role),
+    Fixed(Arc<Role>),
     /// The sender of the customer that is named in the place for it.
     SenderNamed,
 }
@@ -69,7 +70,7 @@ pub enum RuleMatch {
     /// No rule fits.
     Nobody,
     /// The rules that fit agree.
-    One(IdentityName, Role),
+    One(IdentityName, Arc<Role>),
     /// Rules that fit contradict each other, or the caller names several customers.
     Several,
 }
@@ -104,9 +105,9 @@ impl Rule {
         let mut named = named.into_iter();
         match (&self.who, named.next(), named.next()) {
             (_, _, Some(_)) => RuleMatch::Several,
-            (Who::Fixed(role), None, None) => RuleMatch::One(self.name.clone(), role.clone()),
+            (Who::Fixed(role), None, None) => RuleMatch::One(self.name.clone(), Arc::clone(role)),
             (Who::SenderNamed, Some(customer), None) => {
-                RuleMatch::One(self.name.clone(), Role::Sender(customer))
+                RuleMatch::One(self.name.clone(), Arc::new(Role::Sender(customer)))
             }
             // Neither can be: the file was checked.
             (Who::Fixed(_), Some(_), None) | (Who::SenderNamed, None, None) => RuleMatch::Nobody,
@@ -170,7 +171,7 @@ impl Rules {
         let rule = self.tokens.get(&id).and_then(|at| self.rules.get(*at));
         match rule.map(|rule| (&rule.credential, &rule.who, &rule.name)) {
             Some((Credential::Token(_, kept), Who::Fixed(role), name)) if kept.is(hash) => {
-                RuleMatch::One(name.clone(), role.clone())
+                RuleMatch::One(name.clone(), Arc::clone(role))
             }
             _ => RuleMatch::Nobody,
         }

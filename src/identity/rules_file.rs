@@ -206,7 +206,8 @@ fn who(raw: &Raw, conditions: &[Condition]) -> Result<Who, Mistake> {
     let subscriptions: Result<BTreeSet<_>, _> = subscriptions.collect();
     let customers = customers.map_err(|error| bad(error.rule))?;
     let subscriptions = subscriptions.map_err(|error| bad(error.rule))?;
-    Role::new(raw.role, customers, subscriptions).map(Who::Fixed).map_err(|what| mistake(what, remedy))
+    let role = Role::new(raw.role, customers, subscriptions).map_err(|what| mistake(what, remedy))?;
+    Ok(Who::Fixed(role.into()))
 }
 
 /// Refuses a rule that fits everybody of an issuer or of an organisation.

@@ -1,5 +1,7 @@
 //! What the store keeps of a token: everything but the token.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::principal::{IdentityName, Principal};
@@ -53,13 +55,16 @@ impl TokenRow {
         }
     }
 
-    /// The caller that it proves, if it still holds.
+    /// The caller that it proves as long as it holds.
     #[must_use]
-    pub fn principal(&self, now: UnixMillis) -> Option<Principal> {
-        if self.revoked.is_some() || now >= self.expires {
-            return None;
-        }
-        Some(Principal { name: self.name.clone(), role: self.role.clone(), until: Some(self.expires) })
+    pub fn principal(&self) -> Principal {
+        Principal { name: self.name.clone(), role: Arc::new(self.role.clone()), until: Some(self.expires) }
+    }
+
+    /// Whether it proves anything at `now`.
+    #[must_use]
+    pub fn holds(&self, now: UnixMillis) -> bool {
+        self.revoked.is_none() && now < self.expires
     }
 }
 
@@ -96,9 +101,10 @@ mod tests {
     #[test]
     fn a_token_proves_nothing_once_it_is_revoked_or_over() {
         let mut row = row();
-        assert_eq!(row.principal(UnixMillis(99)).unwrap().role, Role::Auditor);
-        assert!(row.principal(UnixMillis(100)).is_none());
+        assert!(row.holds(UnixMillis(99)) && !row.holds(UnixMillis(100)));
+        let proved = row.principal();
+        assert_eq!((&*proved.role, proved.until), (&Role::Auditor, Some(UnixMillis(100))));
         row.revoked = Some(UnixMillis(5));
-        assert!(row.principal(UnixMillis(6)).is_none());
+        assert!(!row.holds(UnixMillis(6)));
     }
 }

@@ -148,7 +148,9 @@ impl Intake {
             // A customer that is not in the cache costs two point reads here, from the block cache or the disk.
             // That is less than a change of threads for every request would cost.
             let entry = self.0.customers.get(customer).map_err(|_| UNAVAILABLE)?;
-            let prepared = self.prepare(account, entry, &request).await?;
+            let prepared = self.prepare(account, entry, &request).await;
+            // What was read until it went wrong was work, too.
+            let prepared = prepared.inspect_err(|refusal| account.pay(refusal.events_read(), 0))?;
             trace::sized(
                 u64::try_from(request.len()).unwrap_or(u64::MAX),
                 prepared.receipt.tally.received.into(),

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::intake::{Options, PlanTtl};
-use crate::model::{LevelName, Participation, ProgramName, RawText};
+use super::fair::Account;
+use super::intake::{Intake, Options, PlanTtl};
+use super::refusal::Refusal;
+use crate::model::{CustomerId, LevelName, Participation, ProgramName, RawText};
 use crate::policy::{Ask, Collection, CollectionState, CollectionVersion, Policy};
 use crate::sanitize::Permit;
 use crate::sanitize::wire::Head;
@@ -31,6 +33,23 @@ pub struct CollectionPlan {
     pub time_to_live: Duration,
     /// The policy that was asked.
     pub policy_version: Arc<str>,
+}
+
+impl Intake {
+    /// The plan, in turn with what else is done for the customer: it is a walk over a whole dictionary, for a request
+    /// of a few bytes that no rate counts.
+    ///
+    /// # Errors
+    /// As for [`Intake::plan`].
+    pub async fn plan_on(
+        &self,
+        account: &Account,
+        customer: &CustomerId,
+        ask: &PlanAsk<'_>,
+    ) -> Result<CollectionPlan, Refusal> {
+        let _turn_of_customer = account.turn(true).await;
+        self.plan(customer, ask)
+    }
 }
 
 impl PlanAsk<'_> {

@@ -49,3 +49,18 @@ pub enum Refusal {
         retry_after: Duration,
     },
 }
+
+impl Refusal {
+    /// How many events of the batch were read before it was refused, as far as that is known.
+    pub(super) fn events_read(&self) -> u64 {
+        match self {
+            Self::Malformed(error) => error.event.map_or(0, |event| u64::from(event).saturating_add(1)),
+            Self::TooLarge { .. }
+            | Self::Head { .. }
+            | Self::Conflict
+            | Self::Full { .. }
+            | Self::Busy { .. }
+            | Self::Unavailable { .. } => 0,
+        }
+    }
+}

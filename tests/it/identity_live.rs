@@ -20,6 +20,7 @@ use usaged::grpc::proto::drain::PullRequest;
 use usaged::grpc::proto::drain::drain_service_client::DrainServiceClient;
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{SubmitRequest, SubmitStreamResponse};
+use usaged::identity::TokenText;
 
 use crate::fault_daemon::{Daemon, until};
 use crate::identity_world::{Ca, IDENTITIES, Names, World, channel};
@@ -267,6 +268,10 @@ async fn health_is_for_everybody_and_reflection_for_those_who_are_known() {
     let check = HealthCheckRequest { service: String::new() };
     let health = HealthClient::new(nobody.clone()).check(check).await.unwrap().into_inner();
     assert_eq!(health.status(), ServingStatus::Serving);
+    // Whoever asks needs few bytes for it, and gets no more.
+    let large = HealthCheckRequest { service: "x".repeat(2000) };
+    let refused = HealthClient::new(nobody.clone()).check(large).await.unwrap_err();
+    assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
     let reflection = |channel: Channel| async move {
         let mut client = ServerReflectionClient::new(channel);
         let request = ServerReflectionRequest {
@@ -297,6 +302,24 @@ async fn a_handshake_that_does_not_come_to_an_end_is_given_up() {
     }
     assert!(daemon.page("/metrics").contains("usaged_connections_refused_total{reason=\"tls_slow\"} 2"));
     assert_eq!(status(&channel(&daemon.grpc, &world.with(&world.operator())).await).await, ok());
+    assert_eq!(daemon.end(), 0);
+}
+
+// covers: B1
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_say_nothing_keep_nobody_from_a_handshake() {
+    let world = World::new();
+    let daemon = world.place().start();
+    // More than there are turns, and each may be silent for five seconds.
+    let mut silent = Vec::new();
+    for _ in 0..130 {
+        silent.push(tokio::net::TcpStream::connect(&daemon.grpc).await.unwrap());
+    }
+    let begun = std::time::Instant::now();
+    assert_eq!(status(&channel(&daemon.grpc, &world.with(&world.operator())).await).await, ok());
+    let waited = begun.elapsed();
+    assert!(waited < std::time::Duration::from_secs(3), "{waited:?}");
+    drop(silent);
     assert_eq!(daemon.end(), 0);
 }
 
@@ -348,6 +371,14 @@ async fn a_token_is_issued_used_listed_and_revoked_and_is_in_no_file() {
     let status = sent.unwrap_err();
     assert_eq!(reason(&status).unwrap(), "CREDENTIAL_INVALID");
     assert!(!format!("{status:?}").contains(&changed[10..]), "a credential is not quoted");
+
+    // Well formed, of the same id, and with another secret: the id is no proof.
+    let (known, _) = TokenText::read(text.as_bytes()).unwrap();
+    let forged = TokenText::new(known, &zeroize::Zeroizing::new([7; 32])).reveal().to_owned();
+    assert!(TokenText::read(forged.as_bytes()).is_some() && forged != text);
+    let forged = ClientTls { token: Some(forged), ..world.tls() };
+    let sent = IngestServiceClient::new(channel(&daemon.grpc, &forged).await).submit(batch()).await;
+    assert_eq!(refusal(sent), (Code::Unauthenticated, "CREDENTIAL_INVALID".to_owned()));
 
     let id = token["id"].as_str().unwrap().to_owned();
     assert_eq!(run(&["token", "revoke", &id]).code, 0);

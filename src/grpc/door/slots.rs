@@ -1,5 +1,6 @@
 //! Places for requests: in all, for streams, and for the streams of one connection. Streams stay as
 //! long as their callers like, so they get half of each at most: a unary call finds the other half.
+//! Callers that have proved nothing, who may ask for health only, get an eighth of all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +12,15 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::observe::Metric;
 
+/// Places for callers that have proved nothing, on one connection: a client that asks for health needs one.
+const STRANGERS: usize = 8;
+
 /// Places that all connections share. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Slots {
     all: Arc<Semaphore>,
     streams: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
     most: usize,
 }
 
@@ -24,6 +29,7 @@ pub(super) struct Slots {
 pub(super) struct OwnSlots {
     shared: Slots,
     streams: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
     calls: TaskTracker,
     unread: Unread,
 }
@@ -33,17 +39,24 @@ pub(super) struct OwnSlots {
 pub(super) struct Slot {
     _all: OwnedSemaphorePermit,
     _stream: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+    _stranger: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
     _call: TaskTrackerToken,
 }
 
-fn half(most: usize) -> Arc<Semaphore> {
-    Arc::new(Semaphore::new((most / 2).clamp(1, Semaphore::MAX_PERMITS)))
+fn part(most: usize, parts: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new((most / parts.max(1)).clamp(1, Semaphore::MAX_PERMITS)))
+}
+
+/// Takes a place if one is free now.
+fn take(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    Arc::clone(places).try_acquire_owned().ok()
 }
 
 impl Slots {
     pub(super) fn new(most: usize) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
-        Self { all: Arc::new(Semaphore::new(most)), streams: half(most), most }
+        let (streams, strangers) = (part(most, 2), part(most, 8));
+        Self { all: Arc::new(Semaphore::new(most)), streams, strangers, most }
     }
 
     /// Says how many are taken.
@@ -54,17 +67,24 @@ impl Slots {
 
     /// The places of one new connection, which may have `most` requests in flight.
     pub(super) fn of_connection(&self, most: u32) -> OwnSlots {
-        let streams = half(usize::try_from(most).unwrap_or(usize::MAX));
-        OwnSlots { shared: self.clone(), streams, calls: TaskTracker::new(), unread: Unread::default() }
+        let streams = part(usize::try_from(most).unwrap_or(usize::MAX), 2);
+        let (strangers, calls) = (Arc::new(Semaphore::new(STRANGERS)), TaskTracker::new());
+        OwnSlots { shared: self.clone(), streams, strangers, calls, unread: Unread::default() }
     }
 }
 
 impl OwnSlots {
     /// Takes a place if one is free now.
     pub(super) fn take(&self, is_stream: bool) -> Option<Slot> {
-        let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
         let stream = if is_stream { Some((take(&self.streams)?, take(&self.shared.streams)?)) } else { None };
-        Some(Slot { _all: take(&self.shared.all)?, _stream: stream, _call: self.calls.token() })
+        let all = take(&self.shared.all)?;
+        Some(Slot { _all: all, _stream: stream, _stranger: None, _call: self.calls.token() })
+    }
+
+    /// The same, for a caller that has proved nothing.
+    pub(super) fn take_for_stranger(&self, is_stream: bool) -> Option<Slot> {
+        let stranger = (take(&self.strangers)?, take(&self.shared.strangers)?);
+        self.take(is_stream).map(|slot| Slot { _stranger: Some(stranger), ..slot })
     }
 
     /// The answers of this connection that its client has not read.
@@ -102,6 +122,24 @@ mod tests {
         assert!(other.take(false).is_none());
         drop((held, last));
         assert!(greedy.take(true).is_some());
+    }
+
+    /// covers: B1
+    #[test]
+    fn those_who_prove_nothing_leave_the_places_to_others() {
+        let slots = Slots::new(160);
+        let connections: Vec<OwnSlots> = (0..4).map(|_| slots.of_connection(128)).collect();
+        let mut held = Vec::new();
+        for own in &connections {
+            let taken = (0..128).map_while(|n| own.take_for_stranger(n % 2 == 0));
+            held.push(taken.collect::<Vec<Slot>>());
+        }
+        let each: Vec<usize> = held.iter().map(Vec::len).collect();
+        assert_eq!(each, [8, 8, 4, 0], "a few on each connection, an eighth in all");
+        let known: Vec<Slot> = (0..140).map_while(|_| slots.of_connection(128).take(false)).collect();
+        assert_eq!(known.len(), 140);
+        drop(held);
+        assert!(connections.iter().all(|own| own.take_for_stranger(true).is_some()));
     }
 
     #[tokio::test]

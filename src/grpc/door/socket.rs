@@ -9,16 +9,20 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use crate::grpc::identity::{Gate, Visitor};
 
-/// Handshakes in progress at a time. Each costs about a millisecond of a processor; others wait their turn within
-/// their own deadline.
+/// Handshakes at a time. Each costs about a millisecond of a processor; others wait their turn within their own
+/// deadline.
 const HANDSHAKES: usize = 64;
+
+/// How long a handshake keeps its turn. A client that says nothing costs no processor, and would have others wait
+/// for as long as it is given: it goes on without a turn.
+const TURN: Duration = Duration::from_millis(100);
 
 /// A socket, in clear or under TLS.
 pub(super) enum Socket {
@@ -71,8 +75,14 @@ impl Entrance {
         };
         let handshake = async {
             // The semaphore is never closed.
-            let _turn = self.handshakes.acquire().await;
-            TlsAcceptor::from(server).accept(stream).await
+            let turn = self.handshakes.acquire().await;
+            let mut accept = std::pin::pin!(TlsAcceptor::from(server).accept(stream));
+            let prompt = timeout(TURN, accept.as_mut()).await;
+            drop(turn);
+            match prompt {
+                Ok(accepted) => accepted,
+                Err(_slow) => accept.await,
+            }
         };
         let accepted = timeout_at(Instant::now() + patience, handshake).await;
         let stream = accepted.map_err(|_| NotEntered::Slow)?.map_err(|_| NotEntered::Tls)?;

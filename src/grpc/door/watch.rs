@@ -58,7 +58,8 @@ pub(super) async fn watched(
     };
     request.extensions_mut().insert(access.clone());
     let is_stream = count.method.is_stream();
-    let Some(slot) = slots.take(is_stream) else {
+    let slot = if access.is_anyone() { slots.take_for_stranger(is_stream) } else { slots.take(is_stream) };
+    let Some(slot) = slot else {
         let fault = Fault::of(Cause::NoSlots, "too many requests are in flight; try again").spread(RETRY);
         return Ok(refuse(&fault, count, None));
     };

@@ -161,6 +161,12 @@ impl Access {
         }
     }
 
+    /// Whether the caller has proved nothing, and was let in because everybody is.
+    #[must_use]
+    pub fn is_anyone(&self) -> bool {
+        matches!(*self.0, Held::Anyone)
+    }
+
     /// Who is calling, as an operator named them; `None` where nobody is asked.
     #[must_use]
     pub fn name(&self) -> Option<&str> {

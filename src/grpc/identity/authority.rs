@@ -15,7 +15,8 @@ use super::refused::Refused;
 use super::seen::Seen;
 use super::tokens::Tokens;
 use crate::identity::{
-    Denied, JwtError, JwtOptions, KeySet, PREFIX, Principal, RuleMatch, Rules, TokenText, digest, verify,
+    Denied, JwtError, JwtOptions, KeySet, PREFIX, Principal, RuleMatch, Rules, TokenText, digest, look,
+    verify,
 };
 use crate::ledger::{Refusal, Refusals};
 use crate::model::UnixMillis;
@@ -152,18 +153,22 @@ impl Authority {
         let options = standing.jwt.as_ref().ok_or(Refused::Invalid)?;
         let token = std::str::from_utf8(token).map_err(|_| Refused::Invalid)?;
         let (digest, generation) = (digest(token.as_bytes()), self.0.generation.load(Ordering::Acquire));
-        let found = match self.0.seen.get(&digest, generation) {
-            Some(found) => found,
-            None if !self.0.seen.may_check() => return Err(Refused::Busy),
-            None => {
-                let found = verify(token, &self.0.keys.load(), options, now).map(Arc::new);
-                if found == Err(JwtError::Key) {
-                    self.0.wanted.notify_one();
-                }
-                self.0.seen.put(digest, generation, found.clone());
-                found
+        if let Some(found) = self.0.seen.get(&digest, generation) {
+            return Ok(found?);
+        }
+        // What cannot hold takes no turn at a check from those that may, and no place among those that were checked.
+        let keys = self.0.keys.load();
+        if let Err(error) = look(token, &keys, options, now) {
+            if error == JwtError::Key {
+                self.0.wanted.notify_one();
             }
-        };
+            return Err(error.into());
+        }
+        if !self.0.seen.may_check() {
+            return Err(Refused::Busy);
+        }
+        let found = verify(token, &keys, options, now).map(Arc::new);
+        self.0.seen.put(digest, generation, found.clone());
         Ok(found?)
     }
 

@@ -38,6 +38,8 @@ struct Inner {
 
 struct Entry {
     row: TokenRow,
+    /// Whom it proves, made once.
+    principal: Principal,
     /// When it was used last; 0 for never.
     used: AtomicI64,
 }
@@ -71,8 +73,7 @@ impl Tokens {
         for (key, value) in store.load_meta(MetaTable::Tokens)? {
             let id = <[u8; 8]>::try_from(key).map(TokenId::new).map_err(|_| DAMAGED)?;
             let row = TokenRow::from_bytes(&value).ok_or(DAMAGED)?;
-            let used = AtomicI64::new(row.used.map_or(0, |at| at.0));
-            rows.insert(id, Entry { row, used });
+            rows.insert(id, Entry::of(row));
         }
         let (rows, turn) = (RwLock::new(rows), tokio::sync::Mutex::default());
         Ok(Self(Arc::new(Inner { store, clock, rows, turn, revocations: AtomicU64::new(0) })))
@@ -95,7 +96,7 @@ impl Tokens {
     pub(super) fn find(&self, id: TokenId, hash: &TokenHash, now: UnixMillis) -> Result<Principal, Refused> {
         let rows = self.rows();
         let entry = rows.get(&id).filter(|entry| entry.row.hash.is(hash)).ok_or(Refused::Invalid)?;
-        entry.row.principal(now).ok_or(Refused::Ended)
+        if entry.row.holds(now) { Ok(entry.principal.clone()) } else { Err(Refused::Ended) }
     }
 
     /// Notes that a token was used. It is written with [`Self::write_uses`].
@@ -166,7 +167,7 @@ impl Tokens {
             used: None,
         };
         self.0.store.write_meta(vec![put(id, &row)], true).await?;
-        self.rows_mut().insert(id, Entry { row: row.clone(), used: AtomicI64::new(0) });
+        self.rows_mut().insert(id, Entry::of(row.clone()));
         Ok((id, row, text))
     }
 
@@ -247,6 +248,11 @@ impl Tokens {
 }
 
 impl Entry {
+    fn of(row: TokenRow) -> Self {
+        let used = AtomicI64::new(row.used.map_or(0, |at| at.0));
+        Self { principal: row.principal(), row, used }
+    }
+
     fn as_listed(&self) -> TokenRow {
         let used = Some(self.used.load(Ordering::Relaxed)).filter(|at| *at > 0).map(UnixMillis);
         TokenRow { used, ..self.row.clone() }

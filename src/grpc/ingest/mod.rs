@@ -94,10 +94,12 @@ impl Ingest {
     async fn plan(&self, sender: Sender, messages: Messages) -> Result<CollectionPlan, Fault> {
         let _place = sender.call(Kind::Calls)?;
         let message = only(messages).await?;
-        match &self.store {
+        match (&self.store, &sender.account) {
             // A cached participation, or two point reads; then a walk over one dictionary.
-            Store::Intake(intake) => plan::answer(intake, &sender.customer, &message),
-            Store::Nowhere => Ok(CollectionPlan::default()),
+            (Store::Intake(intake), Some(account)) => {
+                plan::answer(intake, account, &sender.customer, &message).await
+            }
+            (Store::Intake(_) | Store::Nowhere, _) => Ok(CollectionPlan::default()),
         }
     }
 }

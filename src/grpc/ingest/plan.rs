@@ -6,6 +6,7 @@ use super::receipt::reason;
 use crate::grpc::proto::ingest::{self as pb, collection_plan::State, field_plan};
 use crate::grpc::status::{Cause, Fault};
 use crate::grpc::times::api_duration;
+use crate::ingest::fair::Account;
 use crate::ingest::{CollectionPlan, Intake, PlanAsk};
 use crate::model::{CustomerId, Raw, RawText, Reason, limits};
 use crate::policy::{CollectionState, EventWish, FieldWish, ProgramWish, Wish};
@@ -14,8 +15,9 @@ use crate::policy::{CollectionState, EventWish, FieldWish, ProgramWish, Wish};
 const REQUEST_BYTES: usize = 16 * 1024;
 
 /// Answers the request in `message`.
-pub(super) fn answer(
+pub(super) async fn answer(
     intake: &Intake,
+    account: &Account,
     customer: &CustomerId,
     message: &[u8],
 ) -> Result<pb::CollectionPlan, Fault> {
@@ -33,7 +35,7 @@ pub(super) fn answer(
     let caps = request.level_caps.iter().map(|cap| (raw(&cap.program), raw(&cap.level)));
     let ask =
         PlanAsk { product: raw(&request.product), region: raw(&request.region), level_caps: caps.collect() };
-    Ok(response(&intake.plan(customer, &ask)?))
+    Ok(response(&intake.plan_on(account, customer, &ask).await?))
 }
 
 const fn raw(text: &str) -> RawText<'_> {
