@@ -2,6 +2,7 @@
 //! small file with those. Without that file the directory says nothing of who a customer is, and nothing in it opens;
 //! so a customer who is erased is erased from old directories too, once the files that belong to them are gone.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{BottommostLevelCompaction, CompactOptions, WriteBatch};
 
 use super::Store;
 use super::backup_error::{BackupError, at};
@@ -18,7 +20,7 @@ use super::fault::OpenError;
 use super::layout::{Head, KEY_HEAD, KEY_OUTBOX, KEY_STORE, META, OutboxRow, PERSONAL, StoreRow};
 use super::loss::Loss;
 use super::personal;
-use super::rocks::{Db, Recovery, Setup, families};
+use super::rocks::{Db, Recovery, Setup, families, write_options};
 use super::search::Search;
 use super::step;
 use super::witness::{self, Said, Witness};
@@ -305,11 +307,44 @@ fn separate(
     for name in PERSONAL {
         db.drop_cf(name)?;
     }
+    take_apart(&db)?;
     drop(db);
     // Opened again, it is shown to open without them, and has a log and a manifest that never knew of them.
     let left: Vec<String> = names.into_iter().filter(|name| !PERSONAL.contains(&name.as_str())).collect();
     drop(open(copy, &left, false)?);
     Ok((found, count, patterns))
+}
+
+/// Takes the rows of metadata that are in the file of personal rows only out of a copy, and out of its files.
+fn take_apart(db: &Db) -> Result<(), BackupError> {
+    forget_apart(db)?;
+    let meta = db.cf_handle(META).ok_or(BackupError::Damaged)?;
+    db.flush_cf(&meta)?;
+    let old = meta_files(db)?;
+    let mut options = CompactOptions::default();
+    // Also files at the bottom are written anew.
+    options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+    db.compact_range_cf_opt(&meta, None::<&[u8]>, None::<&[u8]>, &options);
+    // A compaction does not say that it failed.
+    let found = meta_files(db)?.intersection(&old).count();
+    if found == 0 { Ok(()) } else { Err(BackupError::Secrets { found: super::bytes::count(found) }) }
+}
+
+/// Deletes the rows of metadata that are in the file of personal rows only.
+pub(super) fn forget_apart(db: &Db) -> Result<(), BackupError> {
+    let meta = db.cf_handle(META).ok_or(BackupError::Damaged)?;
+    let mut batch = WriteBatch::default();
+    for table in personal::APART {
+        let (from, until) = table.bounds();
+        batch.delete_range_cf(&meta, from, until);
+    }
+    Ok(db.write_opt(batch, &write_options(true))?)
+}
+
+/// The names of the table files of the metadata.
+fn meta_files(db: &Db) -> Result<BTreeSet<String>, BackupError> {
+    let files = db.live_files()?.into_iter();
+    Ok(files.filter(|file| file.column_family_name == META).map(|file| file.name).collect())
 }
 
 /// The directory that a path is in.
