@@ -181,8 +181,9 @@ impl Intake {
     /// # Errors
     /// If the store cannot be written, or too many entries wait for the ledger. What was not told is told later.
     pub async fn tell(&self) -> Result<(), StoreError> {
-        self.0.untold.hand_over(&self.0.store).await?;
-        self.0.store.tell_collected().await
+        // Both are tried: what the ledger is told of makes room for what is handed over the next time.
+        let handed = self.0.untold.hand_over(&self.0.store, 1).await;
+        self.0.store.tell_collected().await.and(handed)
     }
 
     async fn prepare(
