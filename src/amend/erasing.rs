@@ -231,6 +231,8 @@ impl Shared {
         let mut places = vec![Place::Commits { first: self.store.oldest(), last: erasure.upto }];
         if erasure.scope == Scope::Customer {
             places.push(Place::Customer(erasure.customer));
+            // Tokens that named it are deleted before; who deleted them may not have come to this.
+            places.push(Place::Rows { table: MetaTable::Tokens, prefix: Vec::new() });
         }
         purge(&self.store, places).await?;
         erasure.stage = Stage::Verifying;
