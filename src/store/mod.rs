@@ -118,11 +118,11 @@
 //! [`Store::backup`] makes a directory of the same form, from a checkpoint, without the families `ids`, `customers`,
 //! `changes` and `salts`; `FORMAT` is written last. These rows go to a file of their own: magic `usgd-per` (8),
 //! version 1 (2), store id (16), time it was made in Unix ms (8); for each row 1 to 4 for its family in that order, or 5
-//! for a row of `meta` that begins with `14`, `15` or `1a` (1), length of the key (4), length of the value (4), key, value;
+//! for a row of `meta` that begins with `14`, `15`, `19` or `1a` (1), length of the key (4), length of the value (4), key, value;
 //! then 0 (1), rows (8), CRC-32 of all that (4). The rows `14` and `15` are erasures, which stay in the directory as
-//! well: a newer file brings those that were done after the directory was made. The rows `1a`, bearer tokens, are in the
-//! file only: they name customers, and what was revoked does not come back with an old directory. [`put_back`] joins the
-//! two.
+//! well: a newer file brings those that were done after the directory was made. The rows `19` and `1a`, notices of erasures
+//! and bearer tokens, are in the file only: they name customers, a notice that came since must not be lost, and what was
+//! revoked must not come back with an old directory. [`put_back`] joins the two.
 //!
 //! [`restore`] makes a store of both. Commit numbers go on a million behind the last one, or 100 for each millisecond
 //! since the backup, whichever is more; customer keys and numbers of the outbox go on behind all that were given. The

@@ -1,5 +1,5 @@
 //! The file of personal rows: the families that say who a customer is and what opens its records, apart from the
-//! backups that they belong to, with what was erased and with bearer tokens. Its form is in the module documentation of [`super`].
+//! backups that they belong to, with what was erased, notices of it and bearer tokens. Its form is in the module documentation of [`super`].
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -20,9 +20,9 @@ pub(super) const VERSION: u16 = 1;
 /// The tables of the metadata family whose rows come along: they let what was erased be erased again from a backup
 /// that still holds it.
 pub(super) const ERASED: [MetaTable; 2] = [MetaTable::Suppressions, MetaTable::Erasures];
-/// The tables whose rows are in this file and in no directory: they name customers, and what was revoked or forgotten
-/// since must not come back with an old directory.
-pub(super) const APART: [MetaTable; 1] = [MetaTable::Tokens];
+/// The tables whose rows are in this file and in no directory: they name customers, and those of an old directory would be
+/// wrong. A token that was revoked since must not come back, and a drainer that was not told of an erasure since must be.
+pub(super) const APART: [MetaTable; 2] = [MetaTable::Tokens, MetaTable::Notices];
 /// The kind of the rows of both.
 pub(super) const KIND_META: u8 = 5;
 /// Bytes that are written at a time.
