@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rocksdb::checkpoint::Checkpoint;
@@ -80,6 +80,8 @@ struct Job<'a> {
     dir: &'a Path,
     rows: &'a Path,
     now: UnixMillis,
+    /// What purging is kept out by, of a store that is open.
+    files: Option<&'a Mutex<()>>,
 }
 
 /// What the copy says of itself.
@@ -103,9 +105,8 @@ impl Store {
         progress: &mut dyn FnMut(BackupProgress),
     ) -> Result<Backup, BackupError> {
         let shared = self.shared();
-        let _alone = shared.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = shared.clock.now();
-        make(&Job { db: &shared.db, directory: &shared.directory, dir, rows, now }, progress)
+        let (now, files) = (shared.clock.now(), Some(&shared.files));
+        make(&Job { db: &shared.db, directory: &shared.directory, dir, rows, now, files }, progress)
     }
 
     /// Writes the personal rows, as they are now, to the new file `rows`. Blocks.
@@ -132,7 +133,7 @@ pub fn backup_closed(
     let path = directory.database();
     let db = open(&path, &families(&path)?, false)?;
     is_whole(&db, &directory)?;
-    make(&Job { db: &db, directory: &directory, dir, rows, now }, progress)
+    make(&Job { db: &db, directory: &directory, dir, rows, now, files: None }, progress)
 }
 
 /// The same as [`Store::backup_personal`], of a store that no process has open. It need not be whole; nothing of it
@@ -188,8 +189,9 @@ fn is_whole(db: &Db, directory: &Directory) -> Result<(), BackupError> {
 
 fn make(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backup, BackupError> {
     let begun = Instant::now();
+    let alone = job.files.map(|files| files.lock().unwrap_or_else(PoisonError::into_inner));
     check_places(job.directory.path(), job.dir, job.rows)?;
-    let made = copy(job, progress);
+    let made = copy(job, alone, progress);
     if made.is_err() {
         // An unfinished copy has personal rows in it. What cannot be removed is named by the error all the same.
         let _left = (fs::remove_dir_all(job.dir), fs::remove_file(job.rows));
@@ -197,8 +199,12 @@ fn make(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backu
     Ok(Backup { took: begun.elapsed(), ..made? })
 }
 
-fn copy(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backup, BackupError> {
-    let Job { db, directory, dir, rows, now } = *job;
+fn copy(
+    job: &Job<'_>,
+    alone: Option<MutexGuard<'_, ()>>,
+    progress: &mut dyn FnMut(BackupProgress),
+) -> Result<Backup, BackupError> {
+    let Job { db, directory, dir, rows, now, .. } = *job;
     progress(BackupProgress::Copying);
     // The same rights as the store itself.
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at(dir))?;
@@ -209,6 +215,9 @@ fn copy(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backu
     progress(BackupProgress::Separating);
     let (Found { head, outbox, root_key }, count, patterns) = separate(&unfinished, store, rows, now)?;
     step::reached("backup: separated");
+    // What is erased from now on is not in the copy, or does not open there. Reading all of it can take hours, and erasing
+    // does not wait for that.
+    drop(alone);
     fs::rename(&unfinished, &copy).map_err(at(&copy))?;
     Witness::begin(&dir.join("witness"), store, 0, head).map_err(at(dir))?;
     let search = Search::new(&patterns);

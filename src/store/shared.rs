@@ -44,7 +44,8 @@ pub(super) struct Shared {
     pub(super) outbox_first: AtomicU64,
     /// What was missing when the store was opened, and was accepted.
     pub(super) accepted: Option<AcceptedLoss>,
-    /// Held while files are copied or purged: the one would keep what the other takes away.
+    /// Held while files are copied, until the copy is without personal rows, or purged: the one would keep what the
+    /// other takes away.
     pub(super) files: Mutex<()>,
     /// Records set aside, ever.
     pub(super) damaged: AtomicU64,
