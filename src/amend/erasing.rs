@@ -189,7 +189,11 @@ impl Shared {
                 }
                 Ok(vec![row(erasure)?])
             };
-            sweep.amend(piece.amendments, noting).await?;
+            if let Err(error) = sweep.amend(piece.amendments, noting).await {
+                // Some of it may be on disk, and is not found again: the next attempt goes on from its row.
+                self.recall(erasure.id)?;
+                return Err(error);
+            }
             erasure.counts.scanned = scanned.saturating_add(piece.told).min(erasure.counts.total);
             erasure.next = sweep.from;
             self.keep(erasure).await?;
@@ -200,6 +204,13 @@ impl Shared {
         let ops = vec![row(erasure)?, record::step(erasure, ErasureStep::Rewritten, now)];
         self.store.write_meta(ops, true).await?;
         self.remember(erasure.clone());
+        Ok(())
+    }
+
+    /// Remembers an erasure as it is on disk.
+    fn recall(&self, id: ErasureId) -> Result<(), AmendError> {
+        let Some(row) = self.store.meta(MetaTable::Erasures, id.as_bytes())? else { return Ok(()) };
+        self.remember(Erasure::decode(&row).ok_or(AmendError::Damaged { what: "an erasure" })?);
         Ok(())
     }
 
@@ -231,6 +242,8 @@ impl Shared {
         let mut places = vec![Place::Commits { first: self.store.oldest(), last: erasure.upto }];
         if erasure.scope == Scope::Customer {
             places.push(Place::Customer(erasure.customer));
+            // Tokens that named it are deleted before; who deleted them may not have come to this.
+            places.push(Place::Rows { table: MetaTable::Tokens, prefix: Vec::new() });
         }
         purge(&self.store, places).await?;
         erasure.stage = Stage::Verifying;

@@ -5,7 +5,7 @@
 //!
 //! The **directory** holds what is large: records, which are sealed, subscriptions, deduplication rows, the ledger. It
 //! says nothing of who a customer is, and nothing in it opens. The **file of personal rows** holds ids, participations
-//! and salts, and the erasures that are remembered. Keep many directories, for as long as you like; keep **only the
+//! and salts, bearer tokens, the erasures that are remembered, and notices of them. Keep many directories, for as long as you like; keep **only the
 //! newest** file of personal rows, and delete older ones when a new one is made: then a customer who was erased is
 //! erased from all directories too. Neither part is of use without the root key, and a restored ledger goes on only
 //! with its own key: keep both keys, apart from both parts.
@@ -30,6 +30,10 @@
 //! - If the ledger tells of such an erasure, or of a change of a participation, that the file of personal rows does not
 //!   know, the file is too old: the restore is refused, or the customers that it concerns are left out as if they had
 //!   been erased (`leave_out`).
+//!
+//! Notices of erasures are those of the file, and what no drainer has acknowledged of them is delivered. Bearer tokens are
+//! those of the file, too: one that was revoked or forgotten before it was written does not come back, nor does one that
+//! names a customer who is left out.
 //!
 //! Commits, customers and entries of the ledger get numbers behind all that can have been given since the backup. What
 //! subscriptions had acknowledged since then comes to them again.

@@ -88,8 +88,15 @@ fn replacing(
     let mut name = file.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);
+    // One that a crash left behind is unfinished, has secrets in it, and would be in the way for ever.
+    if new.symlink_metadata().is_ok_and(|left| left.is_file()) {
+        fs::remove_file(&new).map_err(at(&new))?;
+    }
     let written = write(&new)?;
-    fs::rename(&new, file).map_err(at(file))?;
+    if let Err(error) = fs::rename(&new, file) {
+        let _left = fs::remove_file(&new);
+        return Err(at(file)(error));
+    }
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::File::open(parent).and_then(|dir| dir.sync_all()).map_err(at(parent))?;
     Ok(written)

@@ -102,12 +102,14 @@ impl IdentitySource {
         self.0.as_ref().is_none_or(|inner| inner.identities.accepts_tokens)
     }
 
-    /// Reads the files again on a thread that may block, and takes over what is good.
-    pub(super) async fn reload_aside(&self) {
-        let Some(inner) = self.0.clone() else { return };
-        if tokio::task::spawn_blocking(move || inner.reload()).await.is_err() {
+    /// Reads the files again on a thread that may block, and takes over what is good; gives whether there was no mistake.
+    pub(super) async fn reload_aside(&self) -> bool {
+        let Some(inner) = self.0.clone() else { return true };
+        let done = tokio::task::spawn_blocking(move || inner.reload()).await;
+        done.unwrap_or_else(|_| {
             tracing::error!("the reload of identities panicked, those before stay");
-        }
+            false
+        })
     }
 
     /// Follows the files, the provider and the time until `closing`.
@@ -143,11 +145,12 @@ impl IdentitySource {
 }
 
 impl Inner {
-    fn reload(&self) {
+    fn reload(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match identity_files::load(&self.identities, self.clock.now()) {
             Ok(loaded) if loaded.print == state.print => {
                 Metric::IdentityLoads.add(&[("result", "unchanged")], 1);
+                true
             }
             Ok(Loaded { standing, keys, ends, print }) => {
                 self.authority.replace(standing);
@@ -158,6 +161,7 @@ impl Inner {
                 *state = State { print, ends };
                 Metric::IdentityLoads.add(&[("result", "loaded")], 1);
                 tracing::info!("certificates and identities taken over");
+                true
             }
             Err(problems) => {
                 Metric::IdentityLoads.add(&[("result", "refused")], 1);
@@ -168,6 +172,7 @@ impl Inner {
                     mistakes = problems.len(),
                     "certificates and identities refused as a whole, those before stay"
                 );
+                false
             }
         }
     }

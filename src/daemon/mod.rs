@@ -356,7 +356,7 @@ async fn until_the_end(
                 Wish::Reload => {
                     systemd::reloading();
                     let taken_over = policy.reload_aside("signal").await;
-                    identities.reload_aside().await;
+                    let taken_over = identities.reload_aside().await && taken_over;
                     let policy = policy.handle().load();
                     if taken_over { systemd::ready(policy.version()) } else { systemd::refused(policy.version()) }
                 }

@@ -31,8 +31,9 @@ use crate::store::{
 /// work, and some if all of it is tiny identifiers. Larger ones go to a thread that may block, so that they do
 /// not hold up others; as many at a time as there are processors.
 const INLINE_BYTES: usize = 256 << 10;
-/// How many times a batch is decided anew because the customer's participation was changed meanwhile.
-const DECISIONS: usize = 3;
+/// How many times a batch is decided anew because the customer's participation was changed meanwhile, something of it
+/// was erased, or its keys were moved on; some of these a customer shares with others.
+const DECISIONS: usize = 5;
 
 /// What an operator can set about admission.
 #[derive(Debug, Clone, Default)]
@@ -182,8 +183,9 @@ impl Intake {
     /// # Errors
     /// If the store cannot be written, or too many entries wait for the ledger. What was not told is told later.
     pub async fn tell(&self) -> Result<(), StoreError> {
-        self.0.untold.hand_over(&self.0.store).await?;
-        self.0.store.tell_collected().await
+        // Both are tried: what the ledger is told of makes room for what is handed over the next time.
+        let handed = self.0.untold.hand_over(&self.0.store, 1).await;
+        self.0.store.tell_collected().await.and(handed)
     }
 
     async fn prepare(

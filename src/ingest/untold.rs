@@ -1,8 +1,8 @@
 //! Requests of which nothing is stored: counted here, so that they cost no write each, and handed to the store's sums
-//! at intervals. What was counted since then is lost if the process is killed.
+//! at intervals. What was counted since then is lost if the process is killed, and in no other case.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::model::{CustomerKey, Reason, Tally};
 use crate::store::{Collected, CollectedKey, Store, StoreError};
@@ -26,13 +26,21 @@ impl Withheld {
     }
 }
 
-/// The counts.
+/// The counts. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Untold(Arc<Inner>);
+
 #[derive(Debug, Default)]
-pub(super) struct Untold(Mutex<HashMap<CustomerKey, Withheld>>);
+struct Inner {
+    counts: Mutex<HashMap<CustomerKey, Withheld>>,
+    /// Held while some are handed over: what cannot be handed over comes back, and there is never more than twice what
+    /// there may be.
+    turn: tokio::sync::Mutex<()>,
+}
 
 impl Untold {
     fn counts(&self) -> MutexGuard<'_, HashMap<CustomerKey, Withheld>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a request. If there are too many customers, what is counted is handed over first.
@@ -44,7 +52,7 @@ impl Untold {
     ) -> Result<(), StoreError> {
         let one = Withheld { requests: 1, events: tally.withheld.map(u64::from) };
         while !self.fits(customer, &one) {
-            self.hand_over(store).await?;
+            self.hand_over(store, MOST).await?;
         }
         Ok(())
     }
@@ -58,9 +66,29 @@ impl Untold {
         fits
     }
 
-    /// Hands everything over to the sums of the store.
-    pub(super) async fn hand_over(&self, store: &Store) -> Result<(), StoreError> {
-        let taken = std::mem::take(&mut *self.counts());
+    /// Hands everything over to the sums of the store that is there now, if that is `least` customers: of those who wait
+    /// for room, one makes it. Goes on if the caller goes away: what is taken out here is nowhere else.
+    pub(super) async fn hand_over(&self, store: &Store, least: usize) -> Result<(), StoreError> {
+        let (untold, store) = (self.clone(), store.clone());
+        let handed = tokio::spawn(async move {
+            let _turn = untold.0.turn.lock().await;
+            let mut left = untold.counts().len();
+            while left >= least.max(1) {
+                untold.hand_over_some(&store).await?;
+                left = left.saturating_sub(MOST);
+            }
+            Ok::<_, StoreError>(())
+        });
+        handed.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Hands over as many as the store takes at a time.
+    async fn hand_over_some(&self, store: &Store) -> Result<(), StoreError> {
+        let taken: HashMap<CustomerKey, Withheld> = {
+            let mut counts = self.counts();
+            let some: Vec<CustomerKey> = counts.keys().take(MOST).copied().collect();
+            some.into_iter().filter_map(|customer| counts.remove_entry(&customer)).collect()
+        };
         if taken.is_empty() {
             return Ok(());
         }

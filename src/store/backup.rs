@@ -2,13 +2,15 @@
 //! small file with those. Without that file the directory says nothing of who a customer is, and nothing in it opens;
 //! so a customer who is erased is erased from old directories too, once the files that belong to them are gone.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{BottommostLevelCompaction, CompactOptions, WriteBatch};
 
 use super::Store;
 use super::backup_error::{BackupError, at};
@@ -18,7 +20,7 @@ use super::fault::OpenError;
 use super::layout::{Head, KEY_HEAD, KEY_OUTBOX, KEY_STORE, META, OutboxRow, PERSONAL, StoreRow};
 use super::loss::Loss;
 use super::personal;
-use super::rocks::{Db, Recovery, Setup, families};
+use super::rocks::{Db, Recovery, Setup, families, write_options};
 use super::search::Search;
 use super::step;
 use super::witness::{self, Said, Witness};
@@ -78,6 +80,8 @@ struct Job<'a> {
     dir: &'a Path,
     rows: &'a Path,
     now: UnixMillis,
+    /// What purging is kept out by, of a store that is open.
+    files: Option<&'a Mutex<()>>,
 }
 
 /// What the copy says of itself.
@@ -101,9 +105,8 @@ impl Store {
         progress: &mut dyn FnMut(BackupProgress),
     ) -> Result<Backup, BackupError> {
         let shared = self.shared();
-        let _alone = shared.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = shared.clock.now();
-        make(&Job { db: &shared.db, directory: &shared.directory, dir, rows, now }, progress)
+        let (now, files) = (shared.clock.now(), Some(&shared.files));
+        make(&Job { db: &shared.db, directory: &shared.directory, dir, rows, now, files }, progress)
     }
 
     /// Writes the personal rows, as they are now, to the new file `rows`. Blocks.
@@ -130,7 +133,7 @@ pub fn backup_closed(
     let path = directory.database();
     let db = open(&path, &families(&path)?, false)?;
     is_whole(&db, &directory)?;
-    make(&Job { db: &db, directory: &directory, dir, rows, now }, progress)
+    make(&Job { db: &db, directory: &directory, dir, rows, now, files: None }, progress)
 }
 
 /// The same as [`Store::backup_personal`], of a store that no process has open. It need not be whole; nothing of it
@@ -186,8 +189,9 @@ fn is_whole(db: &Db, directory: &Directory) -> Result<(), BackupError> {
 
 fn make(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backup, BackupError> {
     let begun = Instant::now();
+    let alone = job.files.map(|files| files.lock().unwrap_or_else(PoisonError::into_inner));
     check_places(job.directory.path(), job.dir, job.rows)?;
-    let made = copy(job, progress);
+    let made = copy(job, alone, progress);
     if made.is_err() {
         // An unfinished copy has personal rows in it. What cannot be removed is named by the error all the same.
         let _left = (fs::remove_dir_all(job.dir), fs::remove_file(job.rows));
@@ -195,8 +199,12 @@ fn make(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backu
     Ok(Backup { took: begun.elapsed(), ..made? })
 }
 
-fn copy(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backup, BackupError> {
-    let Job { db, directory, dir, rows, now } = *job;
+fn copy(
+    job: &Job<'_>,
+    alone: Option<MutexGuard<'_, ()>>,
+    progress: &mut dyn FnMut(BackupProgress),
+) -> Result<Backup, BackupError> {
+    let Job { db, directory, dir, rows, now, .. } = *job;
     progress(BackupProgress::Copying);
     // The same rights as the store itself.
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at(dir))?;
@@ -207,6 +215,9 @@ fn copy(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backu
     progress(BackupProgress::Separating);
     let (Found { head, outbox, root_key }, count, patterns) = separate(&unfinished, store, rows, now)?;
     step::reached("backup: separated");
+    // What is erased from now on is not in the copy, or does not open there. Reading all of it can take hours, and erasing
+    // does not wait for that.
+    drop(alone);
     fs::rename(&unfinished, &copy).map_err(at(&copy))?;
     Witness::begin(&dir.join("witness"), store, 0, head).map_err(at(dir))?;
     let search = Search::new(&patterns);
@@ -305,11 +316,44 @@ fn separate(
     for name in PERSONAL {
         db.drop_cf(name)?;
     }
+    take_apart(&db)?;
     drop(db);
     // Opened again, it is shown to open without them, and has a log and a manifest that never knew of them.
     let left: Vec<String> = names.into_iter().filter(|name| !PERSONAL.contains(&name.as_str())).collect();
     drop(open(copy, &left, false)?);
     Ok((found, count, patterns))
+}
+
+/// Takes the rows of metadata that are in the file of personal rows only out of a copy, and out of its files.
+fn take_apart(db: &Db) -> Result<(), BackupError> {
+    forget_apart(db)?;
+    let meta = db.cf_handle(META).ok_or(BackupError::Damaged)?;
+    db.flush_cf(&meta)?;
+    let old = meta_files(db)?;
+    let mut options = CompactOptions::default();
+    // Also files at the bottom are written anew.
+    options.set_bottommost_level_compaction(BottommostLevelCompaction::Force);
+    db.compact_range_cf_opt(&meta, None::<&[u8]>, None::<&[u8]>, &options);
+    // A compaction does not say that it failed.
+    let found = meta_files(db)?.intersection(&old).count();
+    if found == 0 { Ok(()) } else { Err(BackupError::Secrets { found: super::bytes::count(found) }) }
+}
+
+/// Deletes the rows of metadata that are in the file of personal rows only.
+pub(super) fn forget_apart(db: &Db) -> Result<(), BackupError> {
+    let meta = db.cf_handle(META).ok_or(BackupError::Damaged)?;
+    let mut batch = WriteBatch::default();
+    for table in personal::APART {
+        let (from, until) = table.bounds();
+        batch.delete_range_cf(&meta, from, until);
+    }
+    Ok(db.write_opt(batch, &write_options(true))?)
+}
+
+/// The names of the table files of the metadata.
+fn meta_files(db: &Db) -> Result<BTreeSet<String>, BackupError> {
+    let files = db.live_files()?.into_iter();
+    Ok(files.filter(|file| file.column_family_name == META).map(|file| file.name).collect())
 }
 
 /// The directory that a path is in.

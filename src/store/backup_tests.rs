@@ -35,7 +35,11 @@ async fn world(dir: &Path) -> (Store, [CustomerKey; 2], Vec<Vec<u8>>) {
         [register(&store, "acme-gmbh", "enhanced").await, register(&store, "globex-inc", "enhanced").await];
     store.write_meta(vec![bridge(customers[0], &noise(5)[..32])], true).await.unwrap();
     let row = MetaOp::Put { table: MetaTable::Totals, key: b"a".to_vec(), value: b"b".to_vec() };
-    store.write_meta(vec![row], true).await.unwrap();
+    let token =
+        MetaOp::Put { table: MetaTable::Tokens, key: b"t".to_vec(), value: b"\"acme-gmbh\"".to_vec() };
+    let notice =
+        MetaOp::Put { table: MetaTable::Notices, key: vec![7; 16], value: b"\"acme-gmbh\"".to_vec() };
+    store.write_meta(vec![row, token, notice], true).await.unwrap();
     fill(&store, customers, 1..=200).await;
     let salt = |key| store.customer_by_key(key).unwrap().unwrap().salt.expose().to_vec();
     let salts = vec![salt(customers[0]), salt(customers[1]), noise(5)[8..32].to_vec()];
@@ -90,6 +94,9 @@ async fn a_backup_of_a_store_at_work_is_consistent_holds_no_personal_row_and_ope
         assert!(at(&copy, commit).unwrap().open(&key).unwrap() == noise(commit), "{commit}");
     }
     assert_eq!(copy.meta(MetaTable::Totals, b"a").unwrap(), Some(b"b".to_vec()));
+    for (table, key) in [(MetaTable::Tokens, b"t".as_slice()), (MetaTable::Notices, [7; 16].as_slice())] {
+        assert_eq!(copy.meta(table, key).unwrap(), Some(b"\"acme-gmbh\"".to_vec()), "{table:?}");
+    }
     assert_eq!(copy.bridges(Some(customers[0])).unwrap()[0].seed.expose()[..], noise(5)[..32]);
     assert_eq!(copy.history(&id("acme-gmbh"), None, 9).unwrap().len(), 1);
     let listed = copy.list_customers(None, 999).unwrap().len();

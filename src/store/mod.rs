@@ -60,7 +60,7 @@
 //! | `01` `data-root` | the data root, wrapped: a value of `sanitize` |
 //! | `02`, segment number (4) | closed (1), number (4), first commit (8), last commit before it (8), running hash before it (16), begun (8), last commit (8), running hash (16), earliest and latest time received (8, 8), records (8), bytes (8); of a segment that is not closed, what follows "begun" is found by reading it |
 //! | `03`, family number (4) | begun (8) |
-//! | `10` to `19`, then a key | rows of other rooms, without this form: subscriptions, leases, dead letters, cursors; suppressions, erasures, what was received by whom, totals, bindings, notices ([`MetaTable`]) |
+//! | `10` to `1a`, then a key | rows of other rooms, without this form: subscriptions, leases, dead letters, cursors; suppressions, erasures, what was received by whom, totals, bindings, notices, bearer tokens ([`MetaTable`]) |
 //! | `1f` `restored` | that the store was restored: see "Backups" |
 //! | `1a`, token id (8) | a bearer token without its text: version 1 (1), JSON with its SHA-256 (`identity/token_row.rs`) |
 //! | `20`, number (8) | an entry of the outbox: numbers are dense, and none is given twice |
@@ -118,9 +118,11 @@
 //! [`Store::backup`] makes a directory of the same form, from a checkpoint, without the families `ids`, `customers`,
 //! `changes` and `salts`; `FORMAT` is written last. These rows go to a file of their own: magic `usgd-per` (8),
 //! version 1 (2), store id (16), time it was made in Unix ms (8); for each row 1 to 4 for its family in that order, or 5
-//! for a row of `meta` that begins with `14` or `15` (1), length of the key (4), length of the value (4), key, value;
-//! then 0 (1), rows (8), CRC-32 of all that (4). The rows of kind 5 are erasures, which stay in the directory as well: a
-//! newer file brings those that were done after the directory was made. [`put_back`] joins the two.
+//! for a row of `meta` that begins with `14`, `15`, `19` or `1a` (1), length of the key (4), length of the value (4), key, value;
+//! then 0 (1), rows (8), CRC-32 of all that (4). The rows `14` and `15` are erasures, which stay in the directory as
+//! well: a newer file brings those that were done after the directory was made. The rows `19` and `1a`, notices of erasures
+//! and bearer tokens, are in the file only: they name customers, a notice that came since must not be lost, and what was
+//! revoked must not come back with an old directory. [`put_back`] joins the two.
 //!
 //! [`restore`] makes a store of both. Commit numbers go on a million behind the last one, or 100 for each millisecond
 //! since the backup, whichever is more; customer keys and numbers of the outbox go on behind all that were given. The

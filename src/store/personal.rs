@@ -1,5 +1,5 @@
 //! The file of personal rows: the families that say who a customer is and what opens its records, apart from the
-//! backups that they belong to, with what was erased. Its form is in the module documentation of [`super`].
+//! backups that they belong to, with what was erased, notices of it and bearer tokens. Its form is in the module documentation of [`super`].
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -20,8 +20,11 @@ pub(super) const VERSION: u16 = 1;
 /// The tables of the metadata family whose rows come along: they let what was erased be erased again from a backup
 /// that still holds it.
 pub(super) const ERASED: [MetaTable; 2] = [MetaTable::Suppressions, MetaTable::Erasures];
-/// The kind of their rows.
-pub(super) const KIND_ERASED: u8 = 5;
+/// The tables whose rows are in this file and in no directory: they name customers, and those of an old directory would be
+/// wrong. A token that was revoked since must not come back, and a drainer that was not told of an erasure since must be.
+pub(super) const APART: [MetaTable; 2] = [MetaTable::Tokens, MetaTable::Notices];
+/// The kind of the rows of both.
+pub(super) const KIND_META: u8 = 5;
 /// Bytes that are written at a time.
 const BUFFER: usize = 64 * 1024;
 /// The kind that stands where the rows end.
@@ -80,9 +83,9 @@ pub(super) fn write(
     for (name, kind) in PERSONAL.iter().zip(END + 1..) {
         rows.family(db, &moment, (name, kind), (Vec::new(), vec![0xff; 64]))?;
     }
-    for table in ERASED {
+    for table in ERASED.into_iter().chain(APART) {
         let (lower, upper) = table.bounds();
-        rows.family(db, &moment, (META, KIND_ERASED), (lower.to_vec(), upper.to_vec()))?;
+        rows.family(db, &moment, (META, KIND_META), (lower.to_vec(), upper.to_vec()))?;
     }
     rows.end()
 }

@@ -11,7 +11,7 @@ use super::backup_error::BackupError;
 use super::bytes::Bytes;
 use super::layout::{CHANGES, CUSTOMERS, IDS, META, PERSONAL, SALTS};
 use super::meta::MetaTable;
-use super::personal::{END, KIND_ERASED, MAGIC, VERSION};
+use super::personal::{APART, END, KIND_META, MAGIC, VERSION};
 use super::rocks::{Db, between, write_options};
 use super::salts::BRIDGES;
 use crate::model::{CustomerKey, UnixMillis};
@@ -70,6 +70,11 @@ impl Row {
         Some(u32::from_be_bytes(*rest.last_chunk()?))
     }
 
+    /// Whether it is of a table that is in this file only.
+    pub(super) fn is_apart(&self) -> bool {
+        self.family == META && APART.iter().any(|table| self.key.starts_with(&table.key(&[])))
+    }
+
     /// The erasure that it is the row of.
     pub(super) fn erasure(&self) -> Option<[u8; 16]> {
         let key = self.key.strip_prefix(&MetaTable::Erasures.key(&[])[..]).filter(|_| self.family == META)?;
@@ -116,7 +121,7 @@ pub(super) fn visit(
             break;
         }
         let family = match kind {
-            KIND_ERASED => META,
+            KIND_META => META,
             kind => PERSONAL.get(usize::from(kind - 1)).ok_or(BackupError::Damaged)?,
         };
         let (key, value) = (input.number().map_err(failed)?, input.number().map_err(failed)?);
@@ -126,7 +131,7 @@ pub(super) fn visit(
         let length = |n: u32| usize::try_from(n).map_err(|_| BackupError::Damaged);
         let key = input.take(length(key)?).map_err(failed)?;
         let found = Row { family, key, value: input.take(length(value)?).map_err(failed)? };
-        if family == META && found.erasure().is_none() && !is_suppression(&found.key) {
+        if family == META && found.erasure().is_none() && !is_suppression(&found.key) && !found.is_apart() {
             return Err(BackupError::Damaged);
         }
         row(found)?;

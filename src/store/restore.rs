@@ -6,14 +6,14 @@ use std::path::Path;
 
 use rocksdb::WriteBatch;
 
-use super::backup::{id, open, sync_dir};
+use super::backup::{forget_apart, id, open, sync_dir};
 use super::backup_error::{BackupError, at};
 use super::backup_files::FileSum;
 use super::bytes::{Bytes, count};
 use super::directory::{Directory, Format};
 use super::fault::OpenError;
 use super::layout::{
-    COLLECTED_BOUNDS, FIXED, Head, KEY_OUTBOX, KEY_REGISTRY, META, OutboxRow, RegistryRow, outbox_key,
+    COLLECTED_BOUNDS, FIXED, Head, IDS, KEY_OUTBOX, KEY_REGISTRY, META, OutboxRow, RegistryRow, outbox_key,
     row as encode_row,
 };
 use super::layout::{CUSTOMERS, open_row};
@@ -114,6 +114,8 @@ struct Joined {
     again: Vec<ErasureId>,
     /// Customers that are there.
     customers: u64,
+    /// The ids of those that are left out, in quotation marks, as rows name them.
+    out: Vec<Vec<u8>>,
 }
 
 /// Makes a store of a backup in the new directory `restore.to`.
@@ -134,6 +136,8 @@ pub fn restore(restore: &Restore<'_>, progress: &mut dyn FnMut(u64, u64)) -> Res
     let store = id(&directory)?;
     let (db, names) = open_copy(&directory)?;
     drop(names);
+    // Of these only what the newest file has holds: what was revoked since does not come back.
+    forget_apart(&db)?;
     let mut joined = Joined::default();
     let mut keep = |found: &Row| is_kept(&db, restore, found, &mut joined);
     personal_read::put_back(&db, store, restore.rows, &mut keep)?;
@@ -186,10 +190,17 @@ fn is_kept(db: &Db, restore: &Restore<'_>, found: &Row, joined: &mut Joined) -> 
         }
         return true;
     }
+    if found.is_apart() {
+        // The ids come before them in the file.
+        return !joined.out.iter().any(|id| memchr::memmem::find(&found.value, id).is_some());
+    }
     let Some(customer) = found.customer() else { return true };
     let is_out = restore.leave_out.contains(&customer)
         || found.bridge().is_some_and(|epoch| restore.bridges_out.contains(&(customer, epoch)));
     joined.customers += u64::from(found.family == CUSTOMERS && !is_out);
+    if is_out && found.family == IDS {
+        joined.out.push([b"\"".as_slice(), found.key.as_slice(), b"\""].concat());
+    }
     !is_out
 }
 

@@ -44,7 +44,8 @@ pub(super) struct Shared {
     pub(super) outbox_first: AtomicU64,
     /// What was missing when the store was opened, and was accepted.
     pub(super) accepted: Option<AcceptedLoss>,
-    /// Held while files are copied or purged: the one would keep what the other takes away.
+    /// Held while files are copied, until the copy is without personal rows, or purged: the one would keep what the
+    /// other takes away.
     pub(super) files: Mutex<()>,
     /// Records set aside, ever.
     pub(super) damaged: AtomicU64,
@@ -59,6 +60,8 @@ pub(super) struct Shared {
     acknowledged: Mutex<(Head, Option<Instant>)>,
     aside: Mutex<BTreeSet<u64>>,
     stamps: Box<[AtomicU64]>,
+    /// How often something other than a participation was changed that batches are decided by, as [`Self::stamps`].
+    touches: Box<[AtomicU64]>,
 }
 
 /// What [`Shared::new`] is made from.
@@ -107,6 +110,7 @@ impl Shared {
             acknowledged: Mutex::new((parts.head, None)),
             aside: Mutex::new(parts.aside),
             stamps: std::iter::repeat_with(AtomicU64::default).take(STAMPS).collect(),
+            touches: std::iter::repeat_with(AtomicU64::default).take(STAMPS).collect(),
         }
     }
 
@@ -180,8 +184,26 @@ impl Shared {
 
     /// Changes whenever one of the customers that share it changes.
     pub(super) fn stamp(&self, key: CustomerKey) -> Option<&AtomicU64> {
-        let at = usize::try_from(key.0 % super::bytes::count(STAMPS)).ok()?;
-        self.stamps.get(at)
+        self.stamps.get(Self::place(key)?)
+    }
+
+    /// Changes whenever what was erased of one of the customers that share it changes, or its keys do: their revisions
+    /// say nothing of that.
+    pub(super) fn touches(&self, key: CustomerKey) -> u64 {
+        let touches = Self::place(key).and_then(|at| self.touches.get(at));
+        touches.map_or(0, |touches| touches.load(Ordering::Acquire))
+    }
+
+    fn place(key: CustomerKey) -> Option<usize> {
+        usize::try_from(key.0 % super::bytes::count(STAMPS)).ok()
+    }
+
+    /// Makes what was decided for `key` before stale, although its revision is the same.
+    pub(super) fn touch(&self, key: CustomerKey) {
+        if let Some(touches) = Self::place(key).and_then(|at| self.touches.get(at)) {
+            touches.fetch_add(1, Ordering::AcqRel);
+        }
+        self.restamp(key);
     }
 
     /// Makes every cached entry of `key` stale.

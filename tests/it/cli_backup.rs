@@ -96,6 +96,13 @@ fn world() -> (World, Collector) {
     send(&collector, CUSTOMERS[2], "i-kept", &event("vm.inventory", "\"vcpus\":32"));
     send(&collector, CUSTOMERS[3], "i-4", &event("vm.inventory", "\"vcpus\":4"));
 
+    // One names the customer who is erased; one is revoked later.
+    for (name, customer) in [("gone", CUSTOMERS[0]), ("revoked", CUSTOMERS[3]), ("kept", CUSTOMERS[3])] {
+        let issue = ["token", "issue", "--name", name, "--role", "sender", "--customer", customer];
+        let ended = collector.client(&issue, "");
+        assert_eq!(ended.code, 0, "{}", ended.err);
+    }
+
     let (backup, personal) = (world.text("backup"), world.text("personal-then"));
     let made = collector.client(&["store", "backup", &backup, "--personal", &personal, "--json"], "").json();
     assert!(
@@ -114,6 +121,12 @@ fn world() -> (World, Collector) {
         let ended = collector.client(&[&["erase", "--json"], what].concat(), "");
         assert_eq!(ended.code, 0, "{}", ended.err);
     }
+    let tokens = collector.client(&["token", "list", "--json"], "").out;
+    let tokens: Json = serde_json::from_str(&tokens).unwrap();
+    let revoked =
+        tokens["tokens"].as_array().unwrap().iter().find(|token| token["name"] == "revoked").unwrap();
+    let id = revoked["id"].as_str().unwrap();
+    assert_eq!(collector.client(&["token", "revoke", id], "").code, 0);
     let personal = world.text("personal-now");
     assert_eq!(collector.client(&["store", "personal", &personal], "").code, 0);
     (world, collector)
@@ -170,6 +183,15 @@ fn what_was_erased_after_a_backup_does_not_come_back_through_a_restore() {
     assert_eq!(holding(&world.path("data"), CUSTOMERS[0]), 0, "the erased customer is named");
 
     let collector = world.start();
+    let tokens: Json = serde_json::from_str(&collector.client(&["token", "list", "--json"], "").out).unwrap();
+    let mut tokens: Vec<(&str, bool)> = tokens["tokens"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|token| (token["name"].as_str().unwrap(), token["revoke_time"].is_string()))
+        .collect();
+    tokens.sort_unstable();
+    assert_eq!(tokens, [("kept", false), ("revoked", true)], "as when the personal rows were written");
     // Acknowledged after the backup was made, so it comes again; what was erased does not.
     assert_eq!(marks(&drained(&collector, "team")), ["23", "32", "4"]);
     let create =
