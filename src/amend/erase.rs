@@ -8,9 +8,7 @@ use zeroize::Zeroizing;
 
 use super::erasing::Wanted;
 use super::erasure::{Counts, Erasure, Scope, Stage};
-use super::telling::told;
 use super::{Amend, AmendError, Shared, blocking, record};
-use crate::drain::Notice;
 use crate::ledger::{ErasureStep, Refusal};
 use crate::model::{
     CommitNumber, CustomerId, CustomerKey, ErasureId, IdentifierClass, ProgramName, RawText, UnixMillis,
@@ -336,16 +334,11 @@ impl Shared {
                 (Scope::Times { from: *from, until: *end }, Some(erased))
             }
             Target::Times { .. } => {
-                let rule = "the beginning comes before the end".to_owned();
+                let rule = "the beginning must come before the end".to_owned();
                 return Err(AmendError::Invalid { field: "times", rule });
             }
         };
-        let notice = Notice {
-            erasure: new.id,
-            scope: told(scope, erased.as_ref(), &entry),
-            customers: self.names(&entry, &epochs)?,
-            requested: now,
-        };
+        let notice = self.notice(new.id, (scope, erased.as_ref()), (&entry, &epochs), now)?;
         let erasure = Erasure {
             id: new.id,
             customer: entry.key,

@@ -214,29 +214,6 @@ impl Shared {
         Ok(())
     }
 
-    async fn count_batches(
-        self: &Arc<Self>,
-        customer: CustomerKey,
-        upto: CommitNumber,
-    ) -> Result<u64, AmendError> {
-        let shared = Arc::clone(self);
-        super::blocking(move || {
-            let (mut from, mut total) = (shared.store.oldest(), 0_u64);
-            while from <= upto {
-                let scan =
-                    Scan { customer: Some(customer), from, to: upto, places: u64::MAX, headers: 4_096 };
-                let scanned = shared.store.scan(scan)?;
-                total = total.saturating_add(u64::try_from(scanned.found.len()).unwrap_or(u64::MAX));
-                if scanned.next <= from {
-                    break;
-                }
-                from = scanned.next;
-            }
-            Ok(total)
-        })
-        .await?
-    }
-
     /// Takes the old bytes off the disk: of the records, and of a customer that was destroyed.
     async fn purge_all(self: &Arc<Self>, erasure: &mut Erasure) -> Result<(), AmendError> {
         let mut places = vec![Place::Commits { first: self.store.oldest(), last: erasure.upto }];

@@ -1,9 +1,11 @@
 //! A notice: what a drainer is to delete of what it has received before, because it was erased.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ErasureId, IdentifierClass, UnixMillis};
+use crate::model::{ErasureId, IdentifierClass, ProgramName, UnixMillis};
 
 /// Texts in one list of a notice.
 const TEXTS: usize = 1_000;
@@ -62,9 +64,31 @@ pub struct Notice {
     pub customers: Vec<String>,
     /// When the erasure was asked for.
     pub requested: UnixMillis,
+    /// Of which programs each of its texts is, until it is addressed: then it has the texts of those programs that
+    /// the subscription may have received, and this is empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub programs: BTreeMap<String, BTreeSet<ProgramName>>,
 }
 
 impl Notice {
+    /// What of it is told to a subscription that may have received data of the programs that `may` picks: no text of
+    /// another, or it could join what it received with what it must not have.
+    #[must_use]
+    pub fn addressed(&self, may: impl Fn(&ProgramName) -> bool) -> Self {
+        let told = |texts: &[String]| -> Vec<String> {
+            let is_told =
+                |text: &&String| self.programs.get(*text).is_none_or(|programs| programs.iter().any(&may));
+            texts.iter().filter(is_told).cloned().collect()
+        };
+        let scope = match &self.scope {
+            Scope::Instance { tokens } => Scope::Instance { tokens: told(tokens) },
+            Scope::Identifier { class, tokens } => Scope::Identifier { class: *class, tokens: told(tokens) },
+            whole @ (Scope::Customer | Scope::Times { .. } | Scope::Everything) => whole.clone(),
+        };
+        let (erasure, requested) = (self.erasure, self.requested);
+        Self { erasure, scope, customers: told(&self.customers), requested, programs: BTreeMap::new() }
+    }
+
     /// Why it cannot be given: what is too long.
     pub(super) fn fault(&self) -> Option<(&'static str, &'static str)> {
         for (field, texts) in [("customers", self.customers.as_slice()), ("tokens", self.scope.tokens())] {
@@ -95,7 +119,8 @@ impl Notice {
             everything || customers.len() > TEXTS || scopes.any(|scope| *scope == Scope::Everything);
         let (scope, customers) =
             if is_everything { (Scope::Everything, Vec::new()) } else { (Scope::Customer, customers) };
-        Some(Self { erasure: newest.erasure, scope, customers, requested: newest.requested })
+        let (erasure, requested) = (newest.erasure, newest.requested);
+        Some(Self { erasure, scope, customers, requested, programs: BTreeMap::new() })
     }
 }
 
@@ -141,7 +166,32 @@ mod tests {
     fn notice(scope: Scope, customers: &[&str], requested: i64) -> Notice {
         let erasure = ErasureId::parse(&format!("00000000-0000-4000-8000-{requested:012x}")).unwrap();
         let customers = customers.iter().map(|text| (*text).to_owned()).collect();
-        Notice { erasure, scope, customers, requested: UnixMillis(requested) }
+        Notice { erasure, scope, customers, requested: UnixMillis(requested), programs: BTreeMap::new() }
+    }
+
+    // covers: P7
+    #[test]
+    fn a_subscription_is_told_no_text_of_a_program_that_it_cannot_have_received() {
+        let [ceip, operational] = ["ceip", "operational"].map(|name| ProgramName::new(name).unwrap());
+        let tokens = vec!["t-ceip".to_owned(), "t-operational".to_owned()];
+        let whole = Scope::Identifier { class: IdentifierClass::HostName, tokens };
+        let mut wide = notice(whole, &["acme", "c-ceip", "both"], 3);
+        for (text, programs) in [
+            ("acme", vec![&operational]),
+            ("c-ceip", vec![&ceip]),
+            ("both", vec![&ceip, &operational]),
+            ("t-ceip", vec![&ceip]),
+            ("t-operational", vec![&operational]),
+        ] {
+            wide.programs.insert(text.to_owned(), programs.into_iter().cloned().collect());
+        }
+        let improve = wide.addressed(|program| *program == ceip);
+        assert_eq!(improve.customers, ["c-ceip", "both"]);
+        assert_eq!(improve.scope.tokens(), ["t-ceip"]);
+        let deliver = wide.addressed(|program| *program == operational);
+        assert_eq!(deliver.customers, ["acme", "both"]);
+        assert_eq!(deliver.scope.tokens(), ["t-operational"]);
+        assert!(improve.programs.is_empty() && deliver.programs.is_empty());
     }
 
     #[test]

@@ -18,7 +18,13 @@ fn erasure(number: u64) -> ErasureId {
 fn notice(number: u64, customer: u64) -> Arc<Notice> {
     let (from, until) = (UnixMillis(0), UnixMillis(i64::try_from(number).unwrap()));
     let (scope, customers) = (Scope::Times { from, until }, vec![format!("c{customer}")]);
-    Arc::new(Notice { erasure: erasure(number), scope, customers, requested: until })
+    Arc::new(Notice {
+        erasure: erasure(number),
+        scope,
+        customers,
+        requested: until,
+        programs: BTreeMap::new(),
+    })
 }
 
 /// The notices of one subscription, and their rows.

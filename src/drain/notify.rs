@@ -7,7 +7,8 @@ use super::drainer::Drainer;
 use super::notice::Notice;
 use super::received::Mark;
 use super::{Drain, DrainError, Shared, blocking, table};
-use crate::model::{CommitNumber, CustomerKey, ErasureId};
+use crate::model::{CommitNumber, CustomerKey, ErasureId, ProgramName, Subscription};
+use crate::policy::{Level, Policy};
 use crate::store::MetaTable;
 
 impl Drain {
@@ -22,12 +23,14 @@ impl Drain {
         if let Some((field, rule)) = notice.fault() {
             return Err(DrainError::Invalid { field, rule });
         }
-        let (shared, notice) = (&self.shared, Arc::new(notice));
+        let (shared, policy) = (&self.shared, self.shared.policy.load());
         let mut told = 0;
         for drainer in shared.all_drainers() {
             if !shared.has_received(&drainer, customer).await? {
                 continue;
             }
+            let notice =
+                Arc::new(notice.addressed(|program| may_receive(&policy, &drainer.subscription, program)));
             let changed = drainer.change_books(|books| {
                 books.change_notices(|notices| ((), notices.add(customer, Arc::clone(&notice))));
             });
@@ -87,6 +90,14 @@ impl Drain {
         let drainers = self.shared.all_drainers();
         drainers.iter().map(|drainer| drainer.look(|queue| queue.leased_before(customer, revision))).sum()
     }
+}
+
+/// Whether a subscription may have received data of a program. Of a program that the policy does not have any more,
+/// nobody knows.
+fn may_receive(policy: &Policy, subscription: &Subscription, program: &ProgramName) -> bool {
+    let is_wanted = subscription.programs.is_empty() || subscription.programs.contains(program);
+    let allows = |level: &Level| level.purposes().has(subscription.purpose);
+    is_wanted && policy.program(program.as_str()).is_none_or(|known| known.levels().iter().any(allows))
 }
 
 impl Shared {

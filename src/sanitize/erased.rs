@@ -122,17 +122,17 @@ impl Erased {
         Ok(strike)
     }
 
-    /// What to call it in what was delivered before: the text forms of its pseudonyms.
-    ///
+    /// What to call it in what was delivered before: the text forms of its pseudonyms, each with its program.
     #[must_use]
-    pub fn told(&self, secret: &CustomerSecret) -> Vec<String> {
+    pub fn told(&self, secret: &CustomerSecret) -> Vec<(ProgramName, String)> {
         let Some(Original { class, programs, epochs, .. }) = &self.original else { return Vec::new() };
         let mut texts = Vec::new();
         for ((_, stable), program) in self.tokens.iter().zip(programs) {
-            texts.push(pseudonym_text(*class, None, stable));
+            texts.push((program.clone(), pseudonym_text(*class, None, stable)));
             for epoch in epochs {
                 let rotating = secret.program(program, *epoch).rotate(*class, stable);
-                texts.extend(rotating.map(|token| pseudonym_text(*class, Some(*epoch), &token)));
+                let text = rotating.map(|token| pseudonym_text(*class, Some(*epoch), &token));
+                texts.extend(text.map(|text| (program.clone(), text)));
             }
         }
         texts

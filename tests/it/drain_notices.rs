@@ -1,5 +1,6 @@
 //! Notices of erasures: who gets them, for how long, by every way that a drainer has.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio_stream::StreamExt as _;
@@ -20,7 +21,8 @@ fn erasure(number: u64) -> ErasureId {
 fn notice(number: u64) -> Notice {
     let tokens = vec!["p1-host_name-s-abc".to_owned()];
     let scope = Scope::Identifier { class: IdentifierClass::HostName, tokens };
-    Notice { erasure: erasure(number), scope, customers: vec!["acme".to_owned()], requested: START }
+    let (customers, programs) = (vec!["acme".to_owned()], BTreeMap::new());
+    Notice { erasure: erasure(number), scope, customers, requested: START, programs }
 }
 
 fn key(world: &World) -> CustomerKey {
