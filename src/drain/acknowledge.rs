@@ -73,6 +73,9 @@ impl Drain {
         let (shared, one, ids) = (Arc::clone(&self.shared), Arc::clone(&drainer), ack_ids.to_vec());
         let (result, ticket) = blocking(move || shared.acknowledge(&one, &ids)).await??;
         drainer.write(&self.shared.store, ticket, true).await?;
+        if ack_ids.iter().any(|id| NoticeId::parse(id).is_some()) {
+            self.shared.notices_purge.is_due();
+        }
         drainer.publish();
         drainer.bell.notify_waiters();
         Ok(result)

@@ -25,6 +25,7 @@ mod error;
 mod history;
 mod notice;
 mod notices;
+mod notices_purge;
 mod notify;
 mod opened;
 mod pull;
@@ -74,6 +75,7 @@ pub use standing::{Standing, StandingOf};
 pub use subscriptions::{SeekTarget, SubscriptionState};
 
 use drainer::Drainer;
+use notices_purge::NoticesPurge;
 use state::Queue;
 
 use crate::ledger::Refusals;
@@ -144,6 +146,7 @@ struct Shared {
     stopping: AtomicBool,
     /// When the ledger was told last what was delivered; 0 before the first time.
     told_at: AtomicI64,
+    notices_purge: NoticesPurge,
 }
 
 impl Drain {
@@ -159,9 +162,12 @@ impl Drain {
         options: Options,
     ) -> Result<Self, DrainError> {
         let drainers = recover::recover(&store, &options).await?;
-        let (drainers, naming) = (RwLock::new(drainers), tokio::sync::Mutex::default());
+        let naming = tokio::sync::Mutex::default();
         let (stopping, told_at) = (AtomicBool::new(false), AtomicI64::new(0));
         let histories = Histories::new();
+        let has_ended = |drainer: &Arc<Drainer>| drainer.look_books(|books| books.notices.have_ended());
+        let notices_purge = NoticesPurge::new(drainers.values().any(has_ended));
+        let drainers = RwLock::new(drainers);
         let shared = Shared {
             store,
             customers,
@@ -173,6 +179,7 @@ impl Drain {
             naming,
             stopping,
             told_at,
+            notices_purge,
         };
         shared.release();
         Ok(Self { shared: Arc::new(shared) })

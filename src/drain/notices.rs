@@ -88,6 +88,11 @@ impl Notices {
         self.waiting.values().chain(self.acknowledged.values()).next().and_then(encode)
     }
 
+    /// Whether one has been acknowledged, and is remembered.
+    pub(super) fn have_ended(&self) -> bool {
+        !self.acknowledged.is_empty()
+    }
+
     fn keep(&mut self, number: u64, row: Row) {
         self.told.extend(row.erasures.iter().map(|erasure| (*erasure, number)));
         let rows = if row.notice.is_some() { &mut self.waiting } else { &mut self.acknowledged };

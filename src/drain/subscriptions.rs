@@ -150,6 +150,7 @@ impl Drain {
         operations.extend(untold);
         operations.push(told::deleted(&drainer.subscription, shared.clock.now()));
         shared.store.write_meta(operations, true).await.inspect_err(|_| drainer.keep())?;
+        shared.notices_purge.is_due();
         {
             let mut drainers = shared.drainers.write().unwrap_or_else(PoisonError::into_inner);
             drainers.remove(name);

@@ -58,6 +58,7 @@ impl Drain {
     pub async fn tick(&self) -> Result<(), DrainError> {
         let shared = &self.shared;
         shared.release();
+        shared.purge_notices();
         let since = shared.clock.now().ms_since(UnixMillis(shared.told_at.load(Ordering::Relaxed)));
         if !(0..millis(shared.options.totals_every)).contains(&since) {
             shared.tell().await?;

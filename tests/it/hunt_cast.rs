@@ -94,7 +94,31 @@ fn member(sent: &mut Sent, part: String, levels: &[(&str, &str)]) -> Member {
     Member { part, participation, is_registered: true, canary }
 }
 
+/// One customer as it takes part first, in everything, and as it does after it lowered that; what may be kept of what
+/// the second one sends is what may be left in the end.
+pub fn before_and_after(sent: &mut Sent, policy: &Policy, part: &str, after: &[(&str, &str)]) -> [Member; 2] {
+    let full: &[(&str, &str)] = &[("operational", "operational"), ("ceip", "enhanced")];
+    let mut first = member(sent, format!("{part}, before"), full);
+    policy.accept_current(&mut first.participation);
+    let mut second = Member {
+        part: part.to_owned(),
+        participation: first.participation.clone(),
+        is_registered: true,
+        canary: first.canary,
+    };
+    second.participation.levels =
+        after.iter().map(|(program, level)| (program.parse().unwrap(), level.parse().unwrap())).collect();
+    let (registered, kept) = (sent.canaries[first.canary].clone(), second.named_for(policy));
+    sent.canaries[first.canary] = Canary { is_registered: true, is_drained: true, kept, ..registered };
+    [first, second]
+}
+
 impl Member {
+    /// Which canary its id is.
+    pub fn canary(&self) -> usize {
+        self.canary
+    }
+
     pub fn id(&self) -> &CustomerId {
         &self.participation.customer
     }

@@ -54,6 +54,12 @@ impl Hunt {
         }
     }
 
+    /// Goes on against the same collector, started again.
+    pub async fn reconnect(&mut self, collector: &Collector) {
+        self.channel = connect(&collector.grpc).await.unwrap();
+        self.ingest = EncodedIngest::new(self.channel.clone());
+    }
+
     pub fn look(&mut self, place: Place, of: &str, bytes: &[u8]) {
         let leaks = self.sent.leaks(place, bytes);
         self.found.extend(leaks.into_iter().map(|canary| format!("{of}: {}", canary.what)));
@@ -288,7 +294,11 @@ pub fn look_in_records(hunt: &mut Hunt, dir: &Path, least: usize) {
         let Some(last) = entries.last() else { break };
         from = CommitNumber(last.commit().0 + 1);
         for entry in entries {
-            let Entry::Record(record) = entry else { panic!("a damaged record") };
+            let record = match entry {
+                Entry::Record(record) => record,
+                Entry::Gone { .. } => continue,
+                Entry::Damaged { .. } => panic!("a damaged record"),
+            };
             let customer = customers.get_by_key(record.header.customer).unwrap().expect("records of nobody");
             let program = ProgramName::new(&record.header.program).unwrap();
             let body = record.open(&customer.secret.seal_key(&program, record.header.received)).unwrap();
@@ -305,7 +315,7 @@ pub fn summary(found: &[String]) -> String {
 }
 
 /// The search finds what there is to find: what the policy keeps is in what was drained for its purpose.
-fn what_is_kept_is_found(sent: &Sent, drained: &[(Purpose, Vec<u8>)]) {
+pub fn what_is_kept_is_found(sent: &Sent, drained: &[(Purpose, Vec<u8>)]) {
     for (purpose, bytes) in drained {
         let found = sent.search.canaries_in(bytes);
         let kept = sent.canaries.iter().enumerate().filter(|(_, canary)| canary.kept.has(*purpose));
