@@ -12,7 +12,7 @@ use super::erasure::{Counts, Erasure, Scope, Stage};
 use super::sweep::{Piece, Sweep, Touched, purge};
 use super::{AmendError, Shared, record};
 use crate::ledger::ErasureStep;
-use crate::model::{CommitNumber, CustomerKey, ErasureId, UnixMillis};
+use crate::model::{CommitNumber, ErasureId, UnixMillis};
 use crate::observe::{Metric, trace};
 use crate::sanitize::{Erased, Scratch, Strike, Struck, StruckFrom, strike};
 use crate::store::{

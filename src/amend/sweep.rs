@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing::Instrument as _;
 
-use super::{AmendError, blocking};
+use super::{AmendError, Shared, blocking};
 use crate::model::{CommitNumber, CustomerKey};
 use crate::observe::trace;
 use crate::store::{Amended, Amendment, MetaOp, Place, Scan, Scanned, Store};

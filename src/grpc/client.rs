@@ -38,6 +38,12 @@ pub fn reason(status: &Status) -> Option<String> {
     status.get_error_details().error_info().map(|info| info.reason.clone())
 }
 
+/// Whether nothing is known under the name that was asked for.
+#[must_use]
+pub fn is_unknown(status: &Status) -> bool {
+    status.code() == Code::NotFound
+}
+
 /// How long to wait before a retry, as in `google.rpc.RetryInfo`.
 #[must_use]
 pub fn retry_delay(status: &Status) -> Option<Duration> {

@@ -45,7 +45,7 @@ fn looser() -> Vec<PolicyFile> {
 }
 
 fn set(collector: &Collector, customer: &str, args: &[&str]) {
-    let set = ["participation", "set", customer, "--reason", "test"];
+    let set = ["participation", "set", customer, "--anew", "--reason", "test"];
     let ended = collector.client(&[&set, args].concat(), "");
     assert_eq!(ended.code, 0, "{}", ended.err);
 }

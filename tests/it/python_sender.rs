@@ -136,7 +136,7 @@ impl Drop for Sender {
 }
 
 fn participate(collector: &Daemon, args: &[&str]) {
-    let set = ["participation", "set", "acme", "--reason", "test", "--server", &collector.grpc];
+    let set = ["participation", "set", "acme", "--anew", "--reason", "test", "--server", &collector.grpc];
     let set = usaged(set.iter().chain(args));
     assert_eq!(set.code, 0, "{}", set.err);
 }

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::connect::{AdminClient, Server, refused};
 use super::exit::Failure;
 use super::output::{Output, pairs, right, table};
+use crate::grpc::client::is_unknown;
 use crate::grpc::proto::admin::{
     AcceptedDictionary, GetParticipationRequest, ListParticipationChangesRequest, ListParticipationsRequest,
     Participation, ProductLevel, ProgramLevel, SetParticipationRequest,
@@ -77,6 +78,8 @@ enum Action {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
+What is not named of product levels, region, purposes and delivery stays as it is; with --anew it is off.
+
 Examples:
   usaged participation set acme --level ceip=standard --reason 'ticket 4711'
   usaged participation set acme --level ceip=enhanced --product-level horizon:ceip=standard --region eea \\
@@ -99,8 +102,12 @@ struct SetArgs {
     #[arg(long = "purpose-off", value_name = "PURPOSE")]
     purposes_off: Vec<Purpose>,
     /// `deliver`, `audit` (stored, never drained) or `paused` (senders are told to stop).
-    #[arg(long, default_value_t = Delivery::Deliver)]
-    delivery: Delivery,
+    /// Of a new customer `deliver`, if it is not given.
+    #[arg(long)]
+    delivery: Option<Delivery>,
+    /// Begin with nothing: what is not named is off, and data is delivered.
+    #[arg(long)]
+    anew: bool,
     /// The newest dictionary version that the customer accepted for a product. Can be given several times.
     #[arg(long = "accept", value_name = "PRODUCT=VERSION", value_parser = accepted)]
     accepted: Vec<AcceptedDictionary>,
@@ -189,17 +196,26 @@ impl ParticipationArgs {
 }
 
 async fn set(server: &Server, admin: &mut AdminClient, args: SetArgs, out: Output) -> Result<(), Failure> {
+    let mut if_revision = args.if_revision;
+    // A limit that the customer set goes only by name.
+    let present = if args.anew { None } else { present(admin, &args.customer).await? };
+    if let Some(present) = present.as_ref().filter(|_| if_revision == 0) {
+        if_revision = present.revision;
+    }
+    let present = present.unwrap_or_default();
+    let or = |given: Vec<ProductLevel>, kept| if given.is_empty() { kept } else { given };
+    let purposes: Vec<_> = args.purposes_off.iter().map(ToString::to_string).collect();
     let participation = Participation {
         customer: args.customer.to_string(),
         levels: args.levels,
-        product_levels: args.product_levels,
-        region: args.region.map(|region| region.to_string()).unwrap_or_default(),
-        purposes_off: args.purposes_off.iter().map(ToString::to_string).collect(),
-        delivery: args.delivery.to_string(),
+        product_levels: or(args.product_levels, present.product_levels),
+        region: args.region.map_or(present.region, |region| region.to_string()),
+        purposes_off: if purposes.is_empty() { present.purposes_off } else { purposes },
+        delivery: args.delivery.map_or(present.delivery, |delivery| delivery.to_string()),
         accepted_dictionaries: args.accepted,
         ..Participation::default()
     };
-    let ((changed_by, change_reason), if_revision) = (args.reason.told(), args.if_revision);
+    let (changed_by, change_reason) = args.reason.told();
     let participation = Some(participation);
     let request = SetParticipationRequest { participation, changed_by, change_reason, if_revision };
     if args.dry_run {
@@ -207,6 +223,16 @@ async fn set(server: &Server, admin: &mut AdminClient, args: SetArgs, out: Outpu
     }
     let set = admin.set_participation(request).await.map_err(|status| refused(&status))?;
     show(&set.into_inner(), out)
+}
+
+/// What holds now; `None` of a customer that has no participation.
+async fn present(admin: &mut AdminClient, customer: &CustomerId) -> Result<Option<Participation>, Failure> {
+    let request = GetParticipationRequest { customer: customer.to_string() };
+    match admin.get_participation(request).await {
+        Ok(present) => Ok(Some(present.into_inner())),
+        Err(status) if is_unknown(&status) => Ok(None),
+        Err(status) => Err(refused(&status)),
+    }
 }
 
 fn show(participation: &Participation, out: Output) -> Result<(), Failure> {
