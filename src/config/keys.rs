@@ -42,7 +42,7 @@ keys! {
 keys! {
     /// The gRPC door: senders, drainers and operators.
     GrpcKeys "grpc" {
-        /// The address. One that other machines reach takes [tls] and [identity]. Port 0 takes a free port; the
+        /// The address. One that other machines reach takes `[tls]` and `[identity]`. Port 0 takes a free port; the
         /// line `usaged ready` on standard output says which.
         listen: SocketAddr = loopback(7171);
         /// Open connections; further ones are closed at once.
@@ -109,8 +109,8 @@ keys! {
 keys! {
     /// Who may call. Without this section callers are not asked who they are, which is for loopback only.
     IdentityKeys "identity" {
-        /// The identities: a TOML file of [[identity]] tables, each with a name, a role, what it reaches and what
-        /// proves it (docs/identities.md). It is watched, like the files of [tls].
+        /// The identities: a TOML file of `[[identity]]` tables, each with a name, a role, what it reaches and what
+        /// proves it (docs/identities.md). It is watched, like the files of `[tls]`.
         /// When not set: only tokens are accepted.
         file: Option<PathBuf> = None;
         /// Accept the tokens that `usaged token issue` made.

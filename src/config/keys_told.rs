@@ -25,7 +25,7 @@ keys! {
     /// operator asked for that.
     MetricsKeys "metrics" {
         /// The address, which may be reached from other machines: let only those who scrape reach it (a
-        /// firewall, a network policy). Name the interface's own address; 0.0.0.0 and [::] are refused.
+        /// firewall, a network policy). Name the interface's own address; 0.0.0.0 and `[::]` are refused.
         /// When not set: metrics are on the admin port only.
         listen: Option<SocketAddr> = None;
         /// Customers whose events are counted by name, such as `["acme"]`: at most 100. Without this, and without the

@@ -124,7 +124,7 @@
 //! and bearer tokens, are in the file only: they name customers, a notice that came since must not be lost, and what was
 //! revoked must not come back with an old directory. [`put_back`] joins the two.
 //!
-//! [`restore`] makes a store of both. Commit numbers go on a million behind the last one, or 100 for each millisecond
+//! [`restore()`] makes a store of both. Commit numbers go on a million behind the last one, or 100 for each millisecond
 //! since the backup, whichever is more; customer keys and numbers of the outbox go on behind all that were given. The
 //! row `1f` `restored` says what was restored: last commit (8), next commit (8), time of the backup (8), time of the
 //! restore (8), then the ids (16 each) of erasures whose row the backup did not have; it is taken away when those were
