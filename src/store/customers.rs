@@ -16,7 +16,6 @@ pub struct Basis {
     pub(super) key: CustomerKey,
     pub(super) revision: u64,
     pub(super) stamp: u64,
-    pub(super) touches: u64,
 }
 
 /// A customer with what is derived from its salt.
@@ -34,8 +33,6 @@ pub struct CustomerEntry {
     pub suppressed: Option<Arc<Suppressions>>,
     /// The stamp of the customer from before it was read.
     stamp: u64,
-    /// The same of its touches.
-    touches: u64,
 }
 
 impl CustomerEntry {
@@ -43,8 +40,7 @@ impl CustomerEntry {
     /// while the batch was on its way.
     #[must_use]
     pub fn basis(&self) -> Basis {
-        let Self { key, stamp, touches, .. } = *self;
-        Basis { key, revision: self.change.revision, stamp, touches }
+        Basis { key: self.key, revision: self.change.revision, stamp: self.stamp }
     }
 }
 
@@ -141,7 +137,7 @@ impl Customers {
     /// If the store cannot be read.
     pub fn get_by_key(&self, key: CustomerKey) -> Result<Option<Arc<CustomerEntry>>, StoreError> {
         // Read before the row: a change in between makes the entry stale, never wrongly fresh.
-        let (stamp, touches) = (self.store.stamp(key), self.store.shared().touches(key));
+        let stamp = self.store.stamp(key);
         if let Some(found) = self.entries.get(&key).filter(|found| found.stamp == stamp) {
             return Ok(Some(found));
         }
@@ -156,7 +152,7 @@ impl Customers {
         let erased = erased(&self.store, key, &mark)?;
         let now = self.store.shared().clock.now();
         let suppressed = Erased::suppressions(erased.iter(), now).map(Arc::new);
-        let entry = Arc::new(CustomerEntry { key, change, secret, erased, suppressed, stamp, touches });
+        let entry = Arc::new(CustomerEntry { key, change, secret, erased, suppressed, stamp });
         self.entries.insert(key, Arc::clone(&entry));
         Ok(Some(entry))
     }

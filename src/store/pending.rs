@@ -1,6 +1,6 @@
 //! One group on its way to the disk: its write batch, what will be true after it, and who waits.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ pub(super) struct Pending {
     /// What it does to the sums of what came in.
     pub(super) sums: SumChanges,
     /// Customers whose caches take notice although their participation is the same.
-    pub(super) restamped: HashSet<CustomerKey>,
+    pub(super) restamped: Vec<CustomerKey>,
     pub(super) records: u64,
     pub(super) events: u64,
     /// Bytes of these records.
@@ -126,7 +126,7 @@ impl Pending {
             outbox: writer.outbox,
             changes: Changes::default(),
             sums: SumChanges::default(),
-            restamped: HashSet::new(),
+            restamped: Vec::new(),
             records: 0,
             events: 0,
             bytes: 0,
@@ -207,18 +207,13 @@ impl Pending {
         Ok(Appended::Stored { last })
     }
 
-    /// Whether the participation, what was erased or the keys were changed since: in a group before this one, which is
-    /// on disk and may be answered, or earlier in this one.
+    /// Whether the participation was changed since: in a group before this one, which is on disk and may be
+    /// answered, or earlier in this one.
     fn is_stale(&self, writer: &Writer, basis: Basis) -> Result<bool, AppendError> {
-        if self.revisions.touched.contains(&basis.key) || self.restamped.contains(&basis.key) {
+        if self.revisions.touched.contains(&basis.key) {
             return Ok(true);
         }
         let shared = &writer.shared;
-        // An erasure that was fenced since does not change the revision, and what is stored behind its fence is never
-        // looked at again. Others share the number: for them this costs one decision more.
-        if shared.touches(basis.key) != basis.touches {
-            return Ok(true);
-        }
         let stamp = shared.stamp(basis.key).map_or(0, |stamp| stamp.load(Ordering::Acquire));
         if stamp == basis.stamp {
             return Ok(false);
@@ -263,7 +258,7 @@ impl Pending {
                     self.batch.delete_range_cf(&meta, from, until);
                 }
                 MetaOp::Ledger(entry) => self.enter(db, &entry),
-                MetaOp::Touch(customer) => drop(self.restamped.insert(customer)),
+                MetaOp::Touch(customer) => self.restamped.push(customer),
                 MetaOp::Key(op) => self.key(db, &op),
                 MetaOp::Root(rewrapped) => {
                     rewrapped.rows().into_iter().for_each(|(key, row)| self.batch.put_cf(&meta, key, row));
@@ -289,7 +284,7 @@ impl Pending {
     /// with the old ones is decided again.
     fn key(&mut self, db: &Db, op: &KeyOp) {
         if let KeyOp::Ratchet { customer, .. } = op {
-            self.restamped.insert(*customer);
+            self.restamped.push(*customer);
         }
         salts::apply(db, &mut self.batch, op);
     }

@@ -60,8 +60,6 @@ pub(super) struct Shared {
     acknowledged: Mutex<(Head, Option<Instant>)>,
     aside: Mutex<BTreeSet<u64>>,
     stamps: Box<[AtomicU64]>,
-    /// How often something other than a participation was changed that batches are decided by, as [`Self::stamps`].
-    touches: Box<[AtomicU64]>,
 }
 
 /// What [`Shared::new`] is made from.
@@ -110,7 +108,6 @@ impl Shared {
             acknowledged: Mutex::new((parts.head, None)),
             aside: Mutex::new(parts.aside),
             stamps: std::iter::repeat_with(AtomicU64::default).take(STAMPS).collect(),
-            touches: std::iter::repeat_with(AtomicU64::default).take(STAMPS).collect(),
         }
     }
 
@@ -184,26 +181,8 @@ impl Shared {
 
     /// Changes whenever one of the customers that share it changes.
     pub(super) fn stamp(&self, key: CustomerKey) -> Option<&AtomicU64> {
-        self.stamps.get(Self::place(key)?)
-    }
-
-    /// Changes whenever what was erased of one of the customers that share it changes, or its keys do: their revisions
-    /// say nothing of that.
-    pub(super) fn touches(&self, key: CustomerKey) -> u64 {
-        let touches = Self::place(key).and_then(|at| self.touches.get(at));
-        touches.map_or(0, |touches| touches.load(Ordering::Acquire))
-    }
-
-    fn place(key: CustomerKey) -> Option<usize> {
-        usize::try_from(key.0 % super::bytes::count(STAMPS)).ok()
-    }
-
-    /// Makes what was decided for `key` before stale, although its revision is the same.
-    pub(super) fn touch(&self, key: CustomerKey) {
-        if let Some(touches) = Self::place(key).and_then(|at| self.touches.get(at)) {
-            touches.fetch_add(1, Ordering::AcqRel);
-        }
-        self.restamp(key);
+        let at = usize::try_from(key.0 % super::bytes::count(STAMPS)).ok()?;
+        self.stamps.get(at)
     }
 
     /// Makes every cached entry of `key` stale.

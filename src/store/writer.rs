@@ -206,8 +206,7 @@ impl Writer {
             newest.bytes += pending.dedup_bytes;
         }
         shared.customers.store(self.registry.customers, Ordering::Release);
-        pending.revisions.touched.iter().for_each(|key| shared.restamp(*key));
-        pending.restamped.iter().for_each(|key| shared.touch(*key));
+        pending.revisions.touched.iter().chain(&pending.restamped).for_each(|key| shared.restamp(*key));
         if !pending.changes.healed.is_empty() {
             shared.aside().retain(|commit| !pending.changes.healed.contains(commit));
         }
