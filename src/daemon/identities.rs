@@ -198,11 +198,12 @@ impl Inner {
             }
             let next = match provider.fetch().await {
                 Ok(keys) => {
-                    Metric::IdentityKeyFetches.add(&[("result", "fetched")], 1);
                     if held.as_ref().is_none_or(|(before, _)| !before.is(&keys)) {
-                        tracing::info!(keys = keys.len(), "keys of the identity provider taken over");
                         self.authority.replace_keys(keys.clone());
+                        tracing::info!(keys = keys.len(), "keys of the identity provider taken over");
                     }
+                    // Counted when they are in force: who sees the count may go by them.
+                    Metric::IdentityKeyFetches.add(&[("result", "fetched")], 1);
                     held = Some((keys, Instant::now()));
                     pause = FIRST_PAUSE;
                     *refresh

@@ -19,7 +19,7 @@ fn health(admin: &str, more: &[&str]) -> (i32, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_probe_tells_by_its_exit_code_whether_a_collector_lives_and_is_ready() {
     let dir = tempfile::tempdir().unwrap();
-    let daemon = Place::new(dir.path()).with(&["--set", "shutdown.grace=30s"]).start();
+    let daemon = Place::new(dir.path()).with(&["--set", "shutdown.grace=2m"]).start();
     assert_eq!(health(&daemon.admin, &[]), (0, "ready\n".to_owned()));
     assert_eq!(health(&daemon.admin, &["--live"]), (0, "alive\n".to_owned()));
     let told = usaged(["health", "--json", "--admin", &daemon.admin]).json();
