@@ -1,6 +1,16 @@
 //! What ends the daemon, or tells it to read its policy again.
 
+use std::convert::Infallible;
+use std::sync::Arc;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, watch};
+
+use super::error::DaemonError;
+use super::identities::IdentitySource;
+use super::ledger::Keeper;
+use super::reload::PolicySource;
+use super::systemd;
 
 /// The signals that the daemon listens to. To be made before it says that it is ready.
 pub(super) struct Signals {
@@ -33,6 +43,53 @@ impl Signals {
             _ = self.terminate.recv() => Wish::End,
             _ = self.interrupt.recv() => Wish::End,
             _ = self.hang_up.recv() => Wish::Reload,
+        }
+    }
+}
+
+/// Reads everything again whenever it is asked for; once more if that was during a reload. Never returns.
+async fn reload_whenever(asked: &Notify, policy: &PolicySource, identities: &IdentitySource) -> Infallible {
+    loop {
+        asked.notified().await;
+        systemd::reloading();
+        let taken_over = policy.reload_aside("signal").await;
+        let taken_over = identities.reload_aside().await && taken_over;
+        let policy = policy.handle().load();
+        if taken_over {
+            systemd::ready(policy.version());
+        } else {
+            systemd::refused(policy.version());
+        }
+    }
+}
+
+/// Serves until a signal asks for the end, or the store or the ledger fails. Reloads go on beside: files on a disk that
+/// does not answer keep nobody from ending the collector.
+pub(super) async fn until_the_end(
+    mut signals: Signals,
+    policy: &PolicySource,
+    identities: &IdentitySource,
+    mut fatal: watch::Receiver<Option<Arc<str>>>,
+    keeper: &mut Keeper,
+) -> Result<(), DaemonError> {
+    let asked = Notify::new();
+    let mut reloads = std::pin::pin!(reload_whenever(&asked, policy, identities));
+    loop {
+        tokio::select! {
+            wish = signals.next() => match wish {
+                Wish::End => {
+                    tracing::info!("asked to end, finishing what was accepted");
+                    return Ok(());
+                }
+                Wish::Reload => asked.notify_one(),
+            },
+            failed = fatal.wait_for(Option::is_some) => {
+                let why = failed.ok().and_then(|why| why.clone()).unwrap_or_default();
+                tracing::error!(%why, "the store failed, ending: what was acknowledged is on disk");
+                return Err(DaemonError::StoreFailed);
+            }
+            error = keeper.failed() => return Err(error),
+            never = &mut reloads => match never {},
         }
     }
 }

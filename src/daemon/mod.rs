@@ -41,8 +41,8 @@ pub use reload::read_policy;
 pub use root_key::{RootKeyError, read_root_key};
 
 use self::descriptors::Doors;
-use self::end::{Signals, Wish};
-use self::identities::{IdentitySource, Prepared};
+use self::end::Signals;
+use self::identities::Prepared;
 use self::ledger::Keeper;
 use self::next_key::KeyFiles;
 use self::pulse::Pulse;
@@ -192,7 +192,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     systemd::ready(policy.handle().load().version());
     let watch = tokio::spawn(systemd::watch(store.clone()));
 
-    let end = until_the_end(signals, &policy, &identities, store.fatal(), &mut keeper).await;
+    let end = end::until_the_end(signals, &policy, &identities, store.fatal(), &mut keeper).await;
 
     // The end: say so, take nothing new, finish what was accepted, and close what is below last.
     systemd::stopping("finishing what was accepted");
@@ -336,39 +336,6 @@ fn announce(addresses: &[(&str, SocketAddr)]) {
     let mut out = std::io::stdout().lock();
     // Nobody may be reading; the log has said it too.
     let _ = writeln!(out, "usaged ready {listens}").and_then(|()| out.flush());
-}
-
-/// Serves until a signal asks for the end, or the store or the ledger fails.
-async fn until_the_end(
-    mut signals: Signals,
-    policy: &PolicySource,
-    identities: &IdentitySource,
-    mut fatal: watch::Receiver<Option<Arc<str>>>,
-    keeper: &mut Keeper,
-) -> Result<(), DaemonError> {
-    loop {
-        tokio::select! {
-            wish = signals.next() => match wish {
-                Wish::End => {
-                    tracing::info!("asked to end, finishing what was accepted");
-                    return Ok(());
-                }
-                Wish::Reload => {
-                    systemd::reloading();
-                    let taken_over = policy.reload_aside("signal").await;
-                    let taken_over = identities.reload_aside().await && taken_over;
-                    let policy = policy.handle().load();
-                    if taken_over { systemd::ready(policy.version()) } else { systemd::refused(policy.version()) }
-                }
-            },
-            failed = fatal.wait_for(Option::is_some) => {
-                let why = failed.ok().and_then(|why| why.clone()).unwrap_or_default();
-                tracing::error!(%why, "the store failed, ending: what was acknowledged is on disk");
-                return Err(DaemonError::StoreFailed);
-            }
-            error = keeper.failed() => return Err(error),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -105,6 +105,7 @@ mod power_cut;
 mod probes;
 mod python_client;
 mod python_sender;
+mod reload_slow;
 mod rot;
 mod slow_disk;
 mod soak;
