@@ -22,7 +22,7 @@ impl Amend {
         let upto = shared.store.head();
         let (mut ops, mut again) = (Vec::new(), 0_u64);
         for id in &restored.again {
-            let Some(mut erasure) = shared.known(*id) else { continue };
+            let Some(mut erasure) = shared.known(*id)? else { continue };
             erasure.stage = Stage::Fenced;
             (erasure.upto, erasure.next) = (upto, CommitNumber(1));
             (erasure.counts, erasure.done) = (Counts::default(), None);

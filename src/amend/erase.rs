@@ -1,69 +1,16 @@
 //! Asking for an erasure: what it is of, the fence, and how far it is.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
-
-use rand::Rng as _;
-use zeroize::Zeroizing;
+use std::convert::Infallible;
+use std::sync::Arc;
 
 use super::erasing::Wanted;
-use super::erasure::{Counts, Erasure, Scope, Stage};
-use super::{Amend, AmendError, Shared, blocking, record};
+use super::erasure::{Erasure, Scope, Stage};
+use super::request::{NewErasure, Target};
+use super::{Amend, AmendError, Shared, blocking, record, remembered};
 use crate::ledger::{ErasureStep, Refusal};
-use crate::model::{
-    CommitNumber, CustomerId, CustomerKey, ErasureId, IdentifierClass, ProgramName, RawText, UnixMillis,
-    limits,
-};
-use crate::sanitize::{Erased, NONCE_BYTES, Sought, StrikeError};
-use crate::store::{Customers, MetaOp, MetaTable, Store, step, suppression_of, suppression_of_mark};
-
-/// Erasures that may be under way or remembered.
-const ERASURES: usize = 10_000;
-/// Bytes of a reference.
-const REFERENCE_BYTES: usize = 64;
-/// Bytes of an original identifier.
-const VALUE_BYTES: usize = 4_096;
-
-/// What is to be erased.
-pub enum Target {
-    /// Everything of the customer.
-    Customer,
-    /// Everything of one installation, by the id that its senders use.
-    Instance(Zeroizing<String>),
-    /// Every event that holds an identifier.
-    Identifier {
-        /// Its class.
-        class: IdentifierClass,
-        /// Its value, in any form of the class.
-        value: Zeroizing<String>,
-    },
-    /// Every event that happened from a time until another.
-    Times {
-        /// The first time.
-        from: UnixMillis,
-        /// The end, excluded.
-        until: UnixMillis,
-    },
-}
-
-impl std::fmt::Debug for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Target(..)")
-    }
-}
-
-/// An erasure that is asked for.
-#[derive(Debug)]
-pub struct NewErasure {
-    /// Its id.
-    pub id: ErasureId,
-    /// Whose data.
-    pub customer: CustomerId,
-    /// What.
-    pub target: Target,
-    /// A reference for the ledger: at most 64 of letters, digits, `.`, `_` and `-`; may be empty.
-    pub reference: String,
-}
+use crate::model::{CommitNumber, CustomerKey, ErasureId, UnixMillis};
+use crate::sanitize::Erased;
+use crate::store::{MetaOp, MetaTable, step, suppression_of, suppression_of_mark};
 
 /// How far an erasure is.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,16 +27,6 @@ pub struct ErasureReport {
     pub checkpoint: String,
 }
 
-/// The erasures whose rows are stored.
-pub(super) fn load(store: &Store) -> Result<BTreeMap<ErasureId, Erasure>, AmendError> {
-    let rows = store.load_meta(MetaTable::Erasures)?;
-    let read = |(_, row): &(Vec<u8>, Vec<u8>)| {
-        let erasure = Erasure::decode(row).ok_or(AmendError::Damaged { what: "an erasure" })?;
-        Ok((erasure.id, erasure))
-    };
-    rows.iter().map(read).collect()
-}
-
 impl Amend {
     /// Begins an erasure: durable and fenced when it answers. The same id again gives the same erasure.
     ///
@@ -97,10 +34,27 @@ impl Amend {
     /// If there is no such customer, the value is none of its class, the id belongs to another erasure, or the store
     /// fails.
     pub async fn erase(&self, new: NewErasure) -> Result<ErasureReport, AmendError> {
+        let nothing = std::future::ready(Ok::<(), Infallible>(()));
+        self.erase_after(new, nothing).await.map(|begun| match begun {
+            Ok(report) => report,
+            Err(never) => match never {},
+        })
+    }
+
+    /// The same, where `first` is done before anything else is, and only if the erasure is accepted. If it fails, nothing
+    /// is erased, and its error is the inner one.
+    ///
+    /// # Errors
+    /// As [`Self::erase`].
+    pub async fn erase_after<E: Send + 'static>(
+        &self,
+        new: NewErasure,
+        first: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) -> Result<Result<ErasureReport, E>, AmendError> {
         let shared = Arc::clone(&self.shared);
         let customer = shared.customers.get(&new.customer).ok().flatten().map(|entry| entry.key);
         // Once begun it is not given up, also if the caller goes away.
-        let begun = tokio::spawn(async move { shared.begin(new).await }).await;
+        let begun = tokio::spawn(async move { shared.begin(new, first).await }).await;
         let begun = begun.unwrap_or(Err(AmendError::Stopped));
         if begun.is_err() {
             let refusals = &self.shared.options.refusals;
@@ -134,20 +88,28 @@ impl Amend {
     /// How far an erasure is.
     ///
     /// # Errors
-    /// If there is none of this id.
+    /// If there is none of this id, or the store cannot be read.
     pub fn erasure(&self, id: ErasureId) -> Result<ErasureReport, AmendError> {
-        let erasure = self.shared.known(id).ok_or(AmendError::NoErasure { id })?;
+        let erasure = self.shared.known(id)?.ok_or(AmendError::NoErasure { id })?;
         Ok(self.shared.report(erasure))
     }
 
     /// Erasures, newest first, after the first `skip`, at most `most`.
-    #[must_use]
-    pub fn erasures(&self, skip: usize, most: usize) -> Vec<ErasureReport> {
-        let shared = &self.shared;
-        let mut all: Vec<Erasure> =
-            shared.erasures.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
-        all.sort_by_key(|erasure| std::cmp::Reverse((erasure.requested, erasure.id)));
-        all.into_iter().skip(skip).take(most).map(|erasure| shared.report(erasure)).collect()
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn erasures(&self, skip: usize, most: usize) -> Result<Vec<ErasureReport>, AmendError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let newest = shared.remembered().newest(skip, most);
+            let mut reports = Vec::with_capacity(newest.len());
+            for id in newest {
+                // One that was forgotten just now is not there any more.
+                reports.extend(shared.known(id)?.map(|erasure| shared.report(erasure)));
+            }
+            Ok(reports)
+        })
+        .await?
     }
 }
 
@@ -164,8 +126,10 @@ pub(super) fn suppression(customer: CustomerKey, id: &ErasureId, erased: &Erased
 }
 
 impl Shared {
-    pub(super) fn known(&self, id: ErasureId) -> Option<Erasure> {
-        self.erasures.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    /// An erasure that is under way or remembered. One that is done is read from its row.
+    pub(super) fn known(&self, id: ErasureId) -> Result<Option<Erasure>, AmendError> {
+        let under_way = self.remembered().get(id);
+        if under_way.is_some() { Ok(under_way) } else { remembered::read(&self.store, id) }
     }
 
     /// Keeps an erasure: its row, and in memory.
@@ -190,28 +154,63 @@ impl Shared {
     }
 
     pub(super) fn remember(&self, erasure: Erasure) {
-        self.erasures.lock().unwrap_or_else(PoisonError::into_inner).insert(erasure.id, erasure);
+        self.remembered().put(erasure);
+    }
+
+    /// Whether there may be one more.
+    fn has_room(&self, erasure: &Erasure) -> Result<(), AmendError> {
+        let (under_way, done) = {
+            let all = self.remembered();
+            (all.under_way(), all.done())
+        };
+        let most = self.options.erasures_under_way;
+        if under_way >= most {
+            return Err(AmendError::TooMany { most, what: "are under way; wait until some are done" });
+        }
+        let most = self.options.erasures_remembered;
+        if done >= most {
+            let what = "are remembered, each for a year; wait, or erase more at once: a time, an instance or a customer";
+            return Err(AmendError::TooMany { most, what });
+        }
+        // Each is looked for in all that the customer sends, until nothing of it can arrive late any more.
+        let most = self.options.erasures_of_customer;
+        if erasure.scope != Scope::Customer && self.customers.erasures_of(erasure.customer)? >= most {
+            let what = "of this customer still withhold what arrives late; wait, or erase a time or an instance instead";
+            return Err(AmendError::TooMany { most, what });
+        }
+        Ok(())
     }
 
     /// Fences it: from when this answers on, nothing of it is stored or delivered.
-    async fn begin(self: Arc<Self>, new: NewErasure) -> Result<ErasureReport, AmendError> {
+    async fn begin<E>(
+        self: Arc<Self>,
+        new: NewErasure,
+        first: impl Future<Output = Result<(), E>>,
+    ) -> Result<Result<ErasureReport, E>, AmendError> {
         let shared = &self;
         let _alone = shared.beginning.lock().await;
-        if let Some(known) = shared.known(new.id) {
-            return shared.repeated(&new, known);
-        }
-        if shared.erasures.lock().unwrap_or_else(PoisonError::into_inner).len() >= ERASURES {
-            return Err(AmendError::TooMany { most: ERASURES });
+        if let Some(known) = shared.known(new.id)? {
+            return shared.repeated(&new, known).map(Ok);
         }
         let (erasure, erased) = shared.plan(&new)?;
-        // Each is looked for in all that the customer sends, until nothing of it can arrive late any more.
-        if erasure.scope != Scope::Customer
-            && shared.customers.erasures_of(erasure.customer)? >= Customers::ERASURES
-        {
-            return Err(AmendError::TooMany { most: Customers::ERASURES });
+        shared.has_room(&erasure)?;
+        if let Err(failed) = first.await {
+            return Ok(Err(failed));
         }
+        let erasure = shared.fence(&new, erasure, erased.as_ref()).await?;
+        Ok(Ok(shared.report(erasure)))
+    }
+
+    /// Fences an erasure that is accepted.
+    async fn fence(
+        self: &Arc<Self>,
+        new: &NewErasure,
+        erasure: Erasure,
+        erased: Option<&Erased>,
+    ) -> Result<Erasure, AmendError> {
+        let shared = self;
         let mut ops = vec![row(&erasure)?, record::step(&erasure, ErasureStep::Fenced, erasure.requested)];
-        if let Some(erased) = &erased {
+        if let Some(erased) = erased {
             ops.push(suppression(erasure.customer, &erasure.id, erased));
             ops.push(MetaOp::Touch(erasure.customer));
         }
@@ -244,7 +243,7 @@ impl Shared {
         }
         shared.bell.notify_one();
         tracing::info!(erasure = %erasure.id, scope = erasure.scope.as_str(), "erasure begun");
-        Ok(shared.report(erasure))
+        Ok(erasure)
     }
 
     /// Says up to where there can be something of it, and has leases of that refused.
@@ -294,65 +293,5 @@ impl Shared {
         let checkpoint = checkpoint.map(|signed| signed.note().to_owned()).unwrap_or_default();
         let acknowledged = u32::try_from(acknowledged).unwrap_or(u32::MAX);
         ErasureReport { erasure, is_preview: false, acknowledged, suppress_until, checkpoint }
-    }
-
-    /// What is to be done, and what is to be looked for. Blocks.
-    fn plan(&self, new: &NewErasure) -> Result<(Erasure, Option<Erased>), AmendError> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if new.reference.len() > REFERENCE_BYTES || !new.reference.bytes().all(is_plain) {
-            let rule = "at most 64 of letters, digits, `.`, `_` and `-`: it goes on the ledger, so it must not name anybody";
-            return Err(AmendError::Invalid { field: "reference", rule: rule.to_owned() });
-        }
-        let entry = self.customers.get(&new.customer)?.ok_or(AmendError::NoCustomer)?;
-        let now = self.clock.now();
-        // Events from before that are withheld as too old by then.
-        let until = now.plus_ms(limits::CLOCK_BEHIND_MS);
-        let programs: Vec<ProgramName> =
-            self.policy.load().programs().iter().map(|program| program.name().clone()).collect();
-        let epochs: Vec<u32> = (self.store.oldest_epoch(now)..=self.options.rotation.epoch(now)).collect();
-        let seek = |field: &'static str, class, value: &str| {
-            if value.len() > VALUE_BYTES {
-                return Err(AmendError::Invalid { field, rule: "at most 4,096 bytes".to_owned() });
-            }
-            let sought =
-                Sought { class, value: RawText::new(value.as_bytes()), programs: &programs, epochs: &epochs };
-            let mut nonce = [0; NONCE_BYTES];
-            rand::rng().fill_bytes(&mut nonce);
-            let refused = |error: StrikeError| AmendError::Invalid { field, rule: error.to_string() };
-            Erased::identifier(&sought, &entry.secret, nonce, (now, until)).map_err(refused)
-        };
-        let (scope, erased) = match &new.target {
-            Target::Customer => (Scope::Customer, None),
-            Target::Instance(id) => {
-                (Scope::Instance, Some(seek("instance", IdentifierClass::InstanceId, id)?))
-            }
-            Target::Identifier { class, value } => {
-                (Scope::Identifier { class: *class }, Some(seek("identifier.value", *class, value)?))
-            }
-            Target::Times { from, until: end } if from < end => {
-                let erased = Erased::times(*from, *end, (now, until));
-                (Scope::Times { from: *from, until: *end }, Some(erased))
-            }
-            Target::Times { .. } => {
-                let rule = "the beginning must come before the end".to_owned();
-                return Err(AmendError::Invalid { field: "times", rule });
-            }
-        };
-        let notice = self.notice(new.id, (scope, erased.as_ref()), (&entry, &epochs), now)?;
-        let erasure = Erasure {
-            id: new.id,
-            customer: entry.key,
-            scope,
-            reference: new.reference.clone(),
-            requested: now,
-            stage: Stage::Fenced,
-            upto: CommitNumber(0),
-            next: CommitNumber(1),
-            counts: Counts::default(),
-            suppress_until: until,
-            notice: Some(notice),
-            done: None,
-        };
-        Ok((erasure, erased))
     }
 }

@@ -2,8 +2,7 @@
 //! last commit that was written down.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use tracing::Instrument as _;
 
@@ -12,7 +11,7 @@ use super::erasure::{Counts, Erasure, Scope, Stage};
 use super::sweep::{Piece, Sweep, Touched, purge};
 use super::{AmendError, Shared, record};
 use crate::ledger::ErasureStep;
-use crate::model::{CommitNumber, ErasureId, UnixMillis};
+use crate::model::{CommitNumber, ErasureId};
 use crate::observe::{Metric, trace};
 use crate::sanitize::{Erased, Scratch, Strike, Struck, StruckFrom, strike};
 use crate::store::{
@@ -21,9 +20,6 @@ use crate::store::{
 };
 
 use super::erase::{row, suppression};
-
-/// How long the row of an erasure that is done is kept, for who asks, and for backups: a year.
-const REMEMBERED_MS: i64 = 365 * 86_400_000;
 
 /// What is looked for in records.
 pub(super) enum Wanted {
@@ -79,48 +75,7 @@ impl Wanted {
 impl Shared {
     /// The erasure that was asked for first, of those that are not done, without `tried`.
     pub(super) fn next_erasure(&self, tried: &BTreeSet<ErasureId>) -> Option<Erasure> {
-        let erasures = self.erasures.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = erasures.values().filter(|erasure| erasure.stage != Stage::Done);
-        let open = open.filter(|erasure| !tried.contains(&erasure.id));
-        open.min_by_key(|erasure| (erasure.requested, erasure.id)).cloned()
-    }
-
-    /// How many erasures are not done, and how long ago the first of them was asked for.
-    pub(super) fn erasures_due(&self) -> (u64, Duration) {
-        let (now, erasures) =
-            (self.clock.now(), self.erasures.lock().unwrap_or_else(PoisonError::into_inner));
-        let open = erasures.values().filter(|erasure| erasure.stage != Stage::Done);
-        let (count, first) =
-            open.fold((0, now), |(count, first), erasure| (count + 1, first.min(erasure.requested)));
-        (count, Duration::from_millis(u64::try_from(now.ms_since(first)).unwrap_or(0)))
-    }
-
-    /// Forgets erasures that were done long ago, and what need not be withheld any more.
-    pub(super) async fn forget_old(&self) -> Result<(), AmendError> {
-        let now = self.clock.now();
-        let old: Vec<Erasure> = {
-            let erasures = self.erasures.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_old = |done: UnixMillis| now.ms_since(done) > REMEMBERED_MS;
-            erasures.values().filter(|erasure| erasure.done.is_some_and(is_old)).cloned().collect()
-        };
-        let mut ops: Vec<MetaOp> = old
-            .iter()
-            .map(|erasure| MetaOp::Delete { table: MetaTable::Erasures, key: erasure.id.as_bytes().to_vec() })
-            .collect();
-        let rows = self.store.load_meta(MetaTable::Suppressions)?;
-        // Late arrivals are withheld until then. For a year more the pseudonyms are kept, to erase the same from a backup.
-        let is_over =
-            |row: &[u8]| Erased::decode(row).is_some_and(|erased| now.ms_since(erased.until) > REMEMBERED_MS);
-        let over = rows.into_iter().filter(|(_, row)| is_over(row));
-        ops.extend(over.map(|(key, _)| MetaOp::Delete { table: MetaTable::Suppressions, key }));
-        if !ops.is_empty() {
-            self.store.write_meta(ops, true).await?;
-        }
-        let mut erasures = self.erasures.lock().unwrap_or_else(PoisonError::into_inner);
-        for erasure in &old {
-            erasures.remove(&erasure.id);
-        }
-        Ok(())
+        self.remembered().next(tried)
     }
 
     /// Takes an erasure to its end.

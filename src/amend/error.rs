@@ -33,12 +33,12 @@ pub enum AmendError {
         rule: String,
     },
     /// More erasures are under way or remembered than there may be.
-    #[error(
-        "{most} erasures are under way or still withhold what arrives late; wait, or erase a time or an instance instead"
-    )]
+    #[error("{most} erasures {what}")]
     TooMany {
         /// The bound.
         most: usize,
+        /// What of them there may be so many, and what to do.
+        what: &'static str,
     },
     /// A row is damaged, or of a version that this program does not read.
     #[error(

@@ -13,31 +13,36 @@ mod erase;
 mod erasing;
 mod erasure;
 mod error;
+mod forgetting;
 #[doc(hidden)]
 pub mod fuzzing;
 mod record;
+mod remembered;
 mod report;
+mod request;
 mod sweep;
 mod telling;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
-pub use erase::{ErasureReport, NewErasure, Target};
+pub use erase::ErasureReport;
 pub use erasure::{Counts, Erasure, Scope, Stage};
 pub use error::AmendError;
 pub use report::{BindingReport, BindingStage, Line, LineKey, Tally};
+pub use request::{NewErasure, Target};
 
+use remembered::Remembered;
 use waiting::Waiting;
 
 use crate::drain::{Drain, Histories};
 use crate::ledger::{Ledger, Refusals};
-use crate::model::{ErasureId, LevelName, ProgramName};
+use crate::model::{LevelName, ProgramName, UnixMillis};
 use crate::observe::{Clock, Metric, Seldom};
 use crate::policy;
 use crate::sanitize::Rotation;
@@ -60,6 +65,13 @@ pub struct Options {
     /// the log and in a metric.
     /// Default 10 min.
     pub bind_within: Duration,
+    /// Erasures that may be under way at a time. Those that are done do not count.
+    pub erasures_under_way: usize,
+    /// Erasures that may be done and remembered, which each is for a year.
+    pub erasures_remembered: usize,
+    /// Erasures of a part of one customer's data that may be under way or still withhold what arrives late: so many are
+    /// looked for in what it sends.
+    pub erasures_of_customer: usize,
     /// The highest level per program that the collector allows; the same as at ingest.
     pub global_caps: BTreeMap<ProgramName, LevelName>,
     /// Which epoch of rotating pseudonyms a time belongs to; the same as at ingest.
@@ -72,6 +84,9 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             bind_within: Duration::from_mins(10),
+            erasures_under_way: 10_000,
+            erasures_remembered: 1_000_000,
+            erasures_of_customer: 10_000,
             global_caps: BTreeMap::new(),
             rotation: Rotation::default(),
             refusals: Refusals::default(),
@@ -101,7 +116,9 @@ struct Shared {
     options: Options,
     histories: Histories,
     waiting: Waiting,
-    erasures: Mutex<BTreeMap<ErasureId, Erasure>>,
+    erasures: Mutex<Remembered>,
+    /// When it was last looked what need not be remembered any more.
+    forgotten: Mutex<Option<UnixMillis>>,
     /// Held while an erasure is begun.
     beginning: tokio::sync::Mutex<()>,
     /// Rung when there is something to do.
@@ -133,7 +150,7 @@ impl Amend {
     pub async fn open(parts: Parts, options: Options) -> Result<Self, AmendError> {
         let Parts { store, customers, policy, drain, ledger, clock } = parts;
         let reader = store.clone();
-        let erasures = blocking(move || erase::load(&reader)).await??;
+        let erasures = blocking(move || Remembered::load(&reader)).await??;
         let waiting = Waiting::everybody_since(clock.now());
         let shared = Shared {
             store,
@@ -146,6 +163,7 @@ impl Amend {
             histories: Histories::new(),
             waiting,
             erasures: Mutex::new(erasures),
+            forgotten: Mutex::default(),
             beginning: tokio::sync::Mutex::default(),
             bell: Notify::new(),
         };
@@ -167,7 +185,7 @@ impl Amend {
         loop {
             looks.tick().await;
             self.shared.tell_overdue();
-            let (due, oldest) = self.shared.erasures_due();
+            let (due, oldest) = self.shared.remembered().due(self.shared.clock.now());
             Metric::ErasuresDue.set_count(&[], due);
             Metric::ErasureOldest.set(&[], oldest.as_secs_f64());
         }
@@ -223,6 +241,12 @@ impl Amend {
             shared.waiting.done();
         }
         result
+    }
+}
+
+impl Shared {
+    fn remembered(&self) -> MutexGuard<'_, Remembered> {
+        self.erasures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

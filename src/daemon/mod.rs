@@ -341,4 +341,6 @@ fn announce(addresses: &[(&str, SocketAddr)]) {
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
+mod erasures_tests;
+#[cfg(test)]
 mod rooms_tests;

@@ -45,11 +45,17 @@ pub(super) struct Rooms {
     intake: Intake,
     pub(super) drain: Drain,
     pub(super) amend: Amend,
+    pub(super) clock: Clock,
 }
 
 impl Rooms {
     pub(super) async fn open(dir: &Path) -> Self {
-        let clock = Clock::manual(START);
+        Self::open_at(dir, START, amend::Options::default()).await
+    }
+
+    /// The same, at another time and with other bounds of erasures.
+    pub(super) async fn open_at(dir: &Path, time: UnixMillis, bounds: amend::Options) -> Self {
+        let clock = Clock::manual(time);
         let mut options = store::Options::new(&dir.join("data"));
         options.witness_lag = Duration::ZERO;
         options.reserve_bytes = 0;
@@ -85,15 +91,15 @@ impl Rooms {
             policy,
             drain: drain.clone(),
             ledger: None,
-            clock,
+            clock: clock.clone(),
         };
-        let options = amend::Options { rotation, ..amend::Options::default() };
+        let options = amend::Options { rotation, ..bounds };
         let amend = Amend::open(parts, options).await.unwrap();
-        Self { store, customers, intake, drain, amend }
+        Self { store, customers, intake, drain, amend, clock }
     }
 
     pub(super) async fn close(self) {
-        let Self { store, customers, intake, drain, amend } = self;
+        let Self { store, customers, intake, drain, amend, clock: _ } = self;
         drop((customers, intake, drain, amend));
         store.close().await;
     }

@@ -43,12 +43,21 @@ impl ErasureService for AmendDoor {
         let request = request.into_inner();
         let dry_run = request.dry_run;
         let wanted = wanted(request)?;
-        if let (Some(tokens), Target::Customer, false) = (&self.tokens, &wanted.target, dry_run) {
-            tokens.forget(&wanted.customer).await?;
+        if dry_run {
+            let report = self.amend.preview_erasure(wanted).await.map_err(Fault::from)?;
+            return Ok(Response::new(erasure(&report)));
         }
-        let report =
-            if dry_run { self.amend.preview_erasure(wanted).await } else { self.amend.erase(wanted).await };
-        Ok(Response::new(erasure(&report.map_err(Fault::from)?)))
+        let tokens = self.tokens.clone().filter(|_| matches!(wanted.target, Target::Customer));
+        let customer = wanted.customer.clone();
+        // Only once it is accepted: an erasure that is refused takes nobody's tokens.
+        let forget = async move {
+            match tokens {
+                Some(tokens) => tokens.forget(&customer).await,
+                None => Ok(()),
+            }
+        };
+        let report = self.amend.erase_after(wanted, forget).await.map_err(Fault::from)??;
+        Ok(Response::new(erasure(&report)))
     }
 
     async fn get_erasure(
@@ -68,7 +77,7 @@ impl ErasureService for AmendDoor {
         let size = page::size(request.page_size)?;
         let skip = page::after(&request.page_token, page::number)?.unwrap_or(0);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        let reports = self.amend.erasures(skip, size);
+        let reports = self.amend.erasures(skip, size).await.map_err(Fault::from)?;
         let is_full = reports.len() >= size;
         let next = u64::try_from(skip.saturating_add(reports.len())).unwrap_or(u64::MAX);
         let next_page_token = if is_full { page::token(&next.to_be_bytes()) } else { String::new() };

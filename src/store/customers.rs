@@ -10,6 +10,9 @@ use crate::model::{Change, CommitNumber, CustomerId, CustomerKey, ErasureId};
 use crate::observe::Metric;
 use crate::sanitize::{CustomerSecret, Erased, Suppressions};
 
+/// Rows that are read at a time.
+const ROWS: usize = 1_000;
+
 /// Which participation a batch was decided under: made by [`CustomerEntry::basis`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Basis {
@@ -57,17 +60,23 @@ pub struct Customers {
 /// What was erased of a customer, and of whoever had its id before.
 fn erased(store: &Store, key: CustomerKey, mark: &[u8; 16]) -> Result<Arc<[Erased]>, StoreError> {
     const DAMAGED: StoreError = StoreError::Damaged { what: "a row of what was erased" };
-    let mut rows =
-        store.scan_meta(MetaTable::Suppressions, &key.0.to_be_bytes(), None, Customers::ERASURES)?;
-    let before = suppression_of_mark(mark);
-    rows.extend(store.meta(MetaTable::Suppressions, &before)?.map(|row| (before, row)));
     let now = store.shared().clock.now();
     // Others are kept for the case that an older copy of the data is put back, and mean nothing until then.
     let is_live = |erased: &Erased| erased.until > now || erased.upto > CommitNumber(0);
     let mut live = Vec::new();
-    for (_, row) in &rows {
+    let mut look = |row: &[u8]| -> Result<(), StoreError> {
         live.extend(Some(Erased::decode(row).ok_or(DAMAGED)?).filter(is_live));
+        Ok(())
+    };
+    let (prefix, mut after) = (key.0.to_be_bytes(), None::<Vec<u8>>);
+    loop {
+        let rows = store.scan_meta(MetaTable::Suppressions, &prefix, after.as_deref(), ROWS)?;
+        let Some((last, _)) = rows.last() else { break };
+        after = Some(last.clone());
+        rows.iter().try_for_each(|(_, row)| look(row))?;
     }
+    let before = store.meta(MetaTable::Suppressions, &suppression_of_mark(mark))?;
+    before.iter().try_for_each(|row| look(row))?;
     Ok(live.into())
 }
 
@@ -88,17 +97,16 @@ pub fn suppression_of_mark(mark: &[u8; 16]) -> Vec<u8> {
 }
 
 impl Customers {
-    /// Erasures of one customer that can be under way or remembered: so many are looked for in what it sends.
-    pub const ERASURES: usize = 10_000;
-
-    /// How many there are of a customer.
+    /// How many erasures of a customer are looked for in what it sends: those under way, and those that withhold what
+    /// arrives late. What is only remembered does not count.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn erasures_of(&self, key: CustomerKey) -> Result<usize, StoreError> {
-        let rows =
-            self.store.scan_meta(MetaTable::Suppressions, &key.0.to_be_bytes(), None, Self::ERASURES)?;
-        Ok(rows.len())
+        let now = self.store.shared().clock.now();
+        let is_looked_for = |erased: &&Erased| erased.until > now || erased.upto > CommitNumber(0);
+        let entry = self.get_by_key(key)?;
+        Ok(entry.map_or(0, |entry| entry.erased.iter().filter(is_looked_for).count()))
     }
 
     /// A keyed mark of a customer's id. Without the data root nobody can tell whose it is.

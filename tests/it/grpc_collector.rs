@@ -107,15 +107,16 @@ impl Collector {
             settings,
             reload,
         );
+        let tokens = Tokens::open(store.clone(), clock.clone()).unwrap();
         let (routes, health) = routes(Services {
             ingest: IngestDoor::new(intake, &options),
             drain: DrainDoor::new(drain, clock.clone(), &options),
             admin: Arc::new(admin),
             keys: KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(NoPlace)),
             ledger: LedgerDoor::new(ledger, store.clone(), policy, clock.clone()),
-            amend: AmendDoor::new(amend),
+            amend: AmendDoor::new(amend).with_tokens(tokens.clone()),
             store: StoreDoor::new(store.clone(), &dir.path().join("ledger"), clock.clone()),
-            tokens: TokenDoor::new(Tokens::open(store.clone(), clock.clone()).unwrap(), clock, true),
+            tokens: TokenDoor::new(tokens, clock, true),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

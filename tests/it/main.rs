@@ -55,6 +55,7 @@ mod drain_purposes;
 mod drain_told;
 mod drain_world;
 mod erase_newer;
+mod erase_tokens;
 mod erasure_pressed;
 mod erasure_whole;
 mod explain_equals_ingest;

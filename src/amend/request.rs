@@ -1,0 +1,119 @@
+//! What can be asked to be erased, and what is looked for then.
+
+use rand::Rng as _;
+use zeroize::Zeroizing;
+
+use super::erasure::{Counts, Erasure, Scope, Stage};
+use super::{AmendError, Shared};
+use crate::model::{
+    CommitNumber, CustomerId, ErasureId, IdentifierClass, ProgramName, RawText, UnixMillis, limits,
+};
+use crate::sanitize::{Erased, NONCE_BYTES, Sought, StrikeError};
+
+/// Bytes of a reference.
+const REFERENCE_BYTES: usize = 64;
+/// Bytes of an original identifier.
+const VALUE_BYTES: usize = 4_096;
+
+/// What is to be erased.
+pub enum Target {
+    /// Everything of the customer.
+    Customer,
+    /// Everything of one installation, by the id that its senders use.
+    Instance(Zeroizing<String>),
+    /// Every event that holds an identifier.
+    Identifier {
+        /// Its class.
+        class: IdentifierClass,
+        /// Its value, in any form of the class.
+        value: Zeroizing<String>,
+    },
+    /// Every event that happened from a time until another.
+    Times {
+        /// The first time.
+        from: UnixMillis,
+        /// The end, excluded.
+        until: UnixMillis,
+    },
+}
+
+impl std::fmt::Debug for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Target(..)")
+    }
+}
+
+/// An erasure that is asked for.
+#[derive(Debug)]
+pub struct NewErasure {
+    /// Its id.
+    pub id: ErasureId,
+    /// Whose data.
+    pub customer: CustomerId,
+    /// What.
+    pub target: Target,
+    /// A reference for the ledger: at most 64 of letters, digits, `.`, `_` and `-`; may be empty.
+    pub reference: String,
+}
+
+impl Shared {
+    /// What is to be done, and what is to be looked for. Blocks.
+    pub(super) fn plan(&self, new: &NewErasure) -> Result<(Erasure, Option<Erased>), AmendError> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if new.reference.len() > REFERENCE_BYTES || !new.reference.bytes().all(is_plain) {
+            let rule = "at most 64 of letters, digits, `.`, `_` and `-`: it goes on the ledger, so it must not name anybody";
+            return Err(AmendError::Invalid { field: "reference", rule: rule.to_owned() });
+        }
+        let entry = self.customers.get(&new.customer)?.ok_or(AmendError::NoCustomer)?;
+        let now = self.clock.now();
+        // Events from before that are withheld as too old by then.
+        let until = now.plus_ms(limits::CLOCK_BEHIND_MS);
+        let programs: Vec<ProgramName> =
+            self.policy.load().programs().iter().map(|program| program.name().clone()).collect();
+        let epochs: Vec<u32> = (self.store.oldest_epoch(now)..=self.options.rotation.epoch(now)).collect();
+        let seek = |field: &'static str, class, value: &str| {
+            if value.len() > VALUE_BYTES {
+                return Err(AmendError::Invalid { field, rule: "at most 4,096 bytes".to_owned() });
+            }
+            let sought =
+                Sought { class, value: RawText::new(value.as_bytes()), programs: &programs, epochs: &epochs };
+            let mut nonce = [0; NONCE_BYTES];
+            rand::rng().fill_bytes(&mut nonce);
+            let refused = |error: StrikeError| AmendError::Invalid { field, rule: error.to_string() };
+            Erased::identifier(&sought, &entry.secret, nonce, (now, until)).map_err(refused)
+        };
+        let (scope, erased) = match &new.target {
+            Target::Customer => (Scope::Customer, None),
+            Target::Instance(id) => {
+                (Scope::Instance, Some(seek("instance", IdentifierClass::InstanceId, id)?))
+            }
+            Target::Identifier { class, value } => {
+                (Scope::Identifier { class: *class }, Some(seek("identifier.value", *class, value)?))
+            }
+            Target::Times { from, until: end } if from < end => {
+                let erased = Erased::times(*from, *end, (now, until));
+                (Scope::Times { from: *from, until: *end }, Some(erased))
+            }
+            Target::Times { .. } => {
+                let rule = "the beginning must come before the end".to_owned();
+                return Err(AmendError::Invalid { field: "times", rule });
+            }
+        };
+        let notice = self.notice(new.id, (scope, erased.as_ref()), (&entry, &epochs), now)?;
+        let erasure = Erasure {
+            id: new.id,
+            customer: entry.key,
+            scope,
+            reference: new.reference.clone(),
+            requested: now,
+            stage: Stage::Fenced,
+            upto: CommitNumber(0),
+            next: CommitNumber(1),
+            counts: Counts::default(),
+            suppress_until: until,
+            notice: Some(notice),
+            done: None,
+        };
+        Ok((erasure, erased))
+    }
+}

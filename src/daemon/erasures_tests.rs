@@ -1,0 +1,101 @@
+//! How many erasures there may be: those under way are bounded, those that are done are remembered and in nobody's way.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::rooms_tests::{Rooms, START, acme};
+use crate::amend::{AmendError, ErasureReport, NewErasure, Options, Stage, Target};
+use crate::model::{ErasureId, UnixMillis};
+
+const DAY: i64 = 86_400_000;
+
+fn id(number: u64) -> ErasureId {
+    ErasureId::parse(&format!("0198c0de-0000-7000-8000-{number:012x}")).unwrap()
+}
+
+/// Of a second of its own.
+async fn erase(rooms: &Rooms, number: u64) -> Result<ErasureReport, AmendError> {
+    let from = UnixMillis(1_000 * i64::try_from(number).unwrap());
+    let target = Target::Times { from, until: from.plus_ms(1_000) };
+    rooms.amend.erase(NewErasure { id: id(number), customer: acme(), target, reference: String::new() }).await
+}
+
+async fn listed(rooms: &Rooms) -> Vec<ErasureId> {
+    let mut all = Vec::new();
+    loop {
+        let page = rooms.amend.erasures(all.len(), 2).await.unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page.iter().map(|report| report.erasure.id));
+    }
+}
+
+// covers: B1
+#[tokio::test(flavor = "multi_thread")]
+async fn erasures_that_are_done_take_no_place_of_those_under_way_and_are_remembered_for_a_year() {
+    let home = tempfile::tempdir().unwrap();
+    let bounds = Options { erasures_under_way: 2, ..Options::default() };
+    let rooms = Rooms::open_at(home.path(), START, bounds.clone()).await;
+    rooms.participate(acme(), "standard").await;
+    for number in 1..=7 {
+        erase(&rooms, number).await.unwrap();
+        rooms.amend.tick().await.unwrap();
+        rooms.clock.advance_ms(1);
+    }
+    erase(&rooms, 8).await.unwrap();
+    rooms.clock.advance_ms(1);
+    erase(&rooms, 9).await.unwrap();
+    let refused = erase(&rooms, 10).await;
+    assert!(matches!(refused, Err(AmendError::TooMany { most: 2, .. })), "{refused:?}");
+    rooms.close().await;
+
+    let rooms = Rooms::open_at(home.path(), START.plus_ms(8), bounds.clone()).await;
+    assert!(matches!(erase(&rooms, 10).await, Err(AmendError::TooMany { .. })), "after a start, too");
+    assert_eq!(listed(&rooms).await, (1..=9).rev().map(id).collect::<Vec<_>>());
+    let first = rooms.amend.erasure(id(1)).unwrap();
+    assert_eq!((first.erasure.stage, first.erasure.done), (Stage::Done, Some(START)));
+    // The same id again is the same erasure, also if it is done.
+    assert_eq!(erase(&rooms, 1).await.unwrap(), first);
+    rooms.amend.tick().await.unwrap();
+    erase(&rooms, 10).await.unwrap();
+    rooms.amend.tick().await.unwrap();
+    assert_eq!(listed(&rooms).await.len(), 10);
+
+    // A year after the first three were done they are forgotten, and no other.
+    rooms.clock.advance_ms(365 * DAY - 5);
+    rooms.amend.tick().await.unwrap();
+    assert_eq!(listed(&rooms).await, (4..=10).rev().map(id).collect::<Vec<_>>());
+    assert!(matches!(rooms.amend.erasure(id(3)), Err(AmendError::NoErasure { .. })));
+    rooms.close().await;
+
+    let bounds = Options { erasures_remembered: 7, ..bounds };
+    let rooms = Rooms::open_at(home.path(), START.plus_ms(365 * DAY), bounds).await;
+    assert!(matches!(erase(&rooms, 11).await, Err(AmendError::TooMany { most: 7, .. })));
+    rooms.close().await;
+}
+
+// covers: P8 B1
+#[tokio::test(flavor = "multi_thread")]
+async fn only_erasures_that_still_withhold_count_against_the_bound_of_a_customer() {
+    let home = tempfile::tempdir().unwrap();
+    let bounds = Options { erasures_of_customer: 2, ..Options::default() };
+    let rooms = Rooms::open_at(home.path(), START, bounds).await;
+    rooms.participate(acme(), "standard").await;
+    let key = rooms.customers.get(&acme()).unwrap().unwrap().key;
+    for round in 0..3_u64 {
+        for number in [2 * round + 1, 2 * round + 2] {
+            erase(&rooms, number).await.unwrap();
+            rooms.amend.tick().await.unwrap();
+        }
+        let refused = erase(&rooms, 100).await;
+        assert!(matches!(refused, Err(AmendError::TooMany { most: 2, .. })), "{round}: {refused:?}");
+        // Two are looked for, however many are remembered.
+        assert_eq!(rooms.customers.erasures_of(key).unwrap(), 2, "{round}");
+        let entry = rooms.customers.get_by_key(key).unwrap().unwrap();
+        assert!(entry.suppressed.is_some(), "{round}");
+        rooms.clock.advance_ms(32 * DAY);
+        assert_eq!(rooms.customers.erasures_of(key).unwrap(), 0, "{round}");
+    }
+    assert_eq!(listed(&rooms).await.len(), 6);
+    rooms.close().await;
+}
