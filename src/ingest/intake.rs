@@ -31,8 +31,9 @@ use crate::store::{
 /// work, and some if all of it is tiny identifiers. Larger ones go to a thread that may block, so that they do
 /// not hold up others; as many at a time as there are processors.
 const INLINE_BYTES: usize = 256 << 10;
-/// How many times a batch is decided anew because the customer's participation was changed meanwhile.
-const DECISIONS: usize = 3;
+/// How many times a batch is decided anew because the customer's participation was changed meanwhile, something of it
+/// was erased, or its keys were moved on; or those of another customer who shares its stamp.
+const DECISIONS: usize = 5;
 
 /// What an operator can set about admission.
 #[derive(Debug, Clone, Default)]

@@ -24,8 +24,8 @@ pub struct Append {
     pub dedup: Dedup,
     /// Given back when the batch comes again. Opaque here; at most a few KiB.
     pub receipt: Vec<u8>,
-    /// The participation that it was decided under. The batch is refused as stale if that was changed
-    /// meanwhile. Without one it is stored whatever holds.
+    /// What it was decided under. The batch is refused as stale if the participation was changed, something was
+    /// erased or the keys were moved on meanwhile. Without one it is stored whatever holds.
     pub basis: Option<Basis>,
     /// What of it the ledger is told in sums: written with the records, if the batch is stored now. Ignored without a
     /// [`super::Notary`] that tells of it.

@@ -13,11 +13,10 @@ use crate::sanitize::{CustomerSecret, Erased, Suppressions};
 /// Rows that are read at a time.
 const ROWS: usize = 1_000;
 
-/// Which participation a batch was decided under: made by [`CustomerEntry::basis`].
+/// What a batch was decided under, the participation, what was erased and the keys: made by [`CustomerEntry::basis`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Basis {
     pub(super) key: CustomerKey,
-    pub(super) revision: u64,
     pub(super) stamp: u64,
 }
 
@@ -39,11 +38,11 @@ pub struct CustomerEntry {
 }
 
 impl CustomerEntry {
-    /// What the writer checks, so that nothing is stored under a participation that was changed and answered
-    /// while the batch was on its way.
+    /// What the writer checks, so that nothing is stored under a participation that was changed, or behind an erasure
+    /// that was fenced, while the batch was on its way.
     #[must_use]
     pub fn basis(&self) -> Basis {
-        Basis { key: self.key, revision: self.change.revision, stamp: self.stamp }
+        Basis { key: self.key, stamp: self.stamp }
     }
 }
 

@@ -1,7 +1,6 @@
 //! One group on its way to the disk: its write batch, what will be true after it, and who waits.
 
-use std::collections::HashMap;
-use std::sync::atomic::Ordering;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use rocksdb::WriteBatch;
@@ -15,16 +14,13 @@ use super::dedup::{Remembered, recall};
 use super::fault::{AppendError, RecordFault, StoreError};
 use super::group::GroupSize;
 use super::layout::{Head, META, OutboxRow, segment_family};
-use super::registry::{self, NewChange, Revisions};
+use super::registry::{NewChange, Revisions};
 use super::retention::retry_after;
 use super::rocks::Db;
 use super::salts::{self, KeyOp};
 use super::writer::Writer;
 use crate::model::{Change, CommitNumber, CustomerKey, UnixMillis};
 use crate::observe::Seldom;
-
-/// It can be so of every batch.
-static NO_BASIS: Seldom = Seldom::new();
 
 /// It can be so of every batch.
 static NO_RECALL: Seldom = Seldom::new();
@@ -74,7 +70,7 @@ pub(super) struct Pending {
     /// What it does to the sums of what came in.
     pub(super) sums: SumChanges,
     /// Customers whose caches take notice although their participation is the same.
-    pub(super) restamped: Vec<CustomerKey>,
+    pub(super) restamped: HashSet<CustomerKey>,
     pub(super) records: u64,
     pub(super) events: u64,
     /// Bytes of these records.
@@ -126,7 +122,7 @@ impl Pending {
             outbox: writer.outbox,
             changes: Changes::default(),
             sums: SumChanges::default(),
-            restamped: Vec::new(),
+            restamped: HashSet::new(),
             records: 0,
             events: 0,
             bytes: 0,
@@ -171,7 +167,7 @@ impl Pending {
                 Appended::Conflict
             });
         }
-        if basis.map_or(Ok(false), |basis| self.is_stale(writer, basis))? {
+        if basis.is_some_and(|basis| self.is_stale(writer, basis)) {
             return Err(AppendError::Stale);
         }
         let counts = writer.keeps_sums();
@@ -207,29 +203,14 @@ impl Pending {
         Ok(Appended::Stored { last })
     }
 
-    /// Whether the participation was changed since: in a group before this one, which is on disk and may be
-    /// answered, or earlier in this one.
-    fn is_stale(&self, writer: &Writer, basis: Basis) -> Result<bool, AppendError> {
-        if self.revisions.touched.contains(&basis.key) {
-            return Ok(true);
-        }
-        let shared = &writer.shared;
-        let stamp = shared.stamp(basis.key).map_or(0, |stamp| stamp.load(Ordering::Acquire));
-        if stamp == basis.stamp {
-            return Ok(false);
-        }
-        // Others share the stamp: it may have been one of those.
-        let present = registry::present(&shared.db, basis.key).map_err(|error| {
-            if let Some(unsaid) = NO_BASIS.due() {
-                tracing::error!(
-                    %error,
-                    unsaid,
-                    "cannot read the participation of a batch; the batch is refused"
-                );
-            }
-            AppendError::Failed
-        })?;
-        Ok(present.is_none_or(|change| change.revision != basis.revision))
+    /// Whether anything that a batch is decided by was changed since: in a group before this one, which is on disk and
+    /// may be answered, or earlier in this one. What was erased and the keys count as well as the participation: what
+    /// is stored behind the fence of an erasure is never looked at again. Some customers share a stamp; a change of
+    /// another one then costs one decision more.
+    fn is_stale(&self, writer: &Writer, basis: Basis) -> bool {
+        self.revisions.touched.contains(&basis.key)
+            || self.restamped.contains(&basis.key)
+            || writer.shared.stamp(basis.key) != basis.stamp
     }
 
     /// Takes in changes of metadata.
@@ -258,7 +239,7 @@ impl Pending {
                     self.batch.delete_range_cf(&meta, from, until);
                 }
                 MetaOp::Ledger(entry) => self.enter(db, &entry),
-                MetaOp::Touch(customer) => self.restamped.push(customer),
+                MetaOp::Touch(customer) => drop(self.restamped.insert(customer)),
                 MetaOp::Key(op) => self.key(db, &op),
                 MetaOp::Root(rewrapped) => {
                     rewrapped.rows().into_iter().for_each(|(key, row)| self.batch.put_cf(&meta, key, row));
@@ -284,7 +265,7 @@ impl Pending {
     /// with the old ones is decided again.
     fn key(&mut self, db: &Db, op: &KeyOp) {
         if let KeyOp::Ratchet { customer, .. } = op {
-            self.restamped.push(*customer);
+            self.restamped.insert(*customer);
         }
         salts::apply(db, &mut self.batch, op);
     }

@@ -205,7 +205,7 @@ impl Store {
 
     /// Changes with every change of this customer, and with some of others.
     pub(super) fn stamp(&self, key: CustomerKey) -> u64 {
-        self.0.shared.stamp(key).map_or(0, |stamp| stamp.load(Ordering::Acquire))
+        self.0.shared.stamp(key)
     }
 
     /// Takes every row of a customer away, in one synced write with `ops`: its salt and bridges, its id, what it

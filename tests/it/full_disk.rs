@@ -159,10 +159,11 @@ async fn a_disk_without_a_free_byte_loses_nothing_and_the_process_lives_through_
 
     drop(ballast);
     load.goes_on(100).await;
+    // At full speed the load itself would fill a disk of this size within seconds.
+    load.stop().await;
     tokio::task::block_in_place(|| until("a new segment", || segments(&daemon) > before));
     let request = set(participation("initech", "enhanced"));
     admin.set_participation(request).await.unwrap();
-    load.stop().await;
     let oracle = &load.oracle;
     oracle.compare(&drain_all(&daemon.grpc, "verify", oracle).await);
     for &(_, commit) in &drain_all(&daemon.grpc, "live", oracle).await {

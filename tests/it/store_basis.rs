@@ -1,7 +1,7 @@
 //! A batch is stored under the participation that it was decided under, or not at all.
 
 use usaged::model::{CommitNumber, CustomerId, Delivery, LevelName, Participation, ProgramName};
-use usaged::store::{Append, AppendError, Appended, Basis, Customers, NewChange, Store};
+use usaged::store::{Append, AppendError, Appended, Basis, Customers, MetaOp, MetaTable, NewChange, Store};
 
 use super::store_samples::{Bench, START, append};
 
@@ -71,6 +71,29 @@ async fn nothing_is_stored_behind_a_change_of_the_same_group() {
         assert_eq!(appended, Err(AppendError::Stale), "round {round}");
     }
     assert_eq!(world.store.head(), CommitNumber(0));
+}
+
+// covers: P8
+#[tokio::test]
+async fn nothing_is_stored_that_was_decided_before_an_erasure_was_fenced() {
+    let world = World::new().await;
+    let key = world.store.customer_key(&CustomerId::new("acme").unwrap()).unwrap().unwrap();
+    let fence = || {
+        let row = MetaOp::Put { table: MetaTable::Totals, key: b"a".to_vec(), value: b"b".to_vec() };
+        world.store.write_meta(vec![row, MetaOp::Touch(key)], true)
+    };
+    // The revision stays as it is: a group before, and the same group.
+    let old = world.basis();
+    fence().await.unwrap();
+    assert_eq!(world.store.append(under(1, old)).await, Err(AppendError::Stale));
+    for round in 2..=20 {
+        let old = world.basis();
+        let (fenced, appended) = tokio::join!(fence(), world.store.append(under(round, old)));
+        fenced.unwrap();
+        assert_eq!(appended, Err(AppendError::Stale), "round {round}");
+    }
+    let stored = Ok(Appended::Stored { last: CommitNumber(1) });
+    assert_eq!(world.store.append(under(1, world.basis())).await, stored);
 }
 
 #[tokio::test]
