@@ -4,11 +4,14 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::time::Instant;
 
 use crate::store::Store;
 
 /// By how much more time for the start is asked for, and how often.
 const MORE: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(20));
+/// How long more time is asked for. A start that takes longer hangs, and is better tried again.
+const START: Duration = Duration::from_hours(1);
 
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
@@ -17,10 +20,11 @@ fn tell(states: &[NotifyState<'_>]) {
 }
 
 /// Says that it starts, and asks for more time for as long as that takes: a large write-ahead log is read, or what was
-/// erased since a backup is erased again. Never returns.
+/// erased since a backup is erased again; an hour at most.
 pub(super) async fn starting() {
     let more = u32::try_from(MORE.0.as_micros()).unwrap_or(u32::MAX);
-    loop {
+    let begun = Instant::now();
+    while begun.elapsed() < START {
         tell(&[NotifyState::Status("opening the store"), NotifyState::ExtendTimeoutUsec(more)]);
         tokio::time::sleep(MORE.1).await;
     }
