@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::erasure::Scope;
 use super::{AmendError, Shared};
 use crate::drain::{Notice, Scope as Told};
-use crate::model::{Delivery, ErasureId, IdentifierClass, Participation, ProgramName, UnixMillis};
+use crate::model::{Delivery, ErasureId, IdentifierClass, Participation, ProgramName, Purpose, UnixMillis};
 use crate::policy::Epoch;
 use crate::sanitize::{Erased, pseudonym_text};
 use crate::store::CustomerEntry;
@@ -40,7 +40,26 @@ impl Shared {
             Scope::Identifier { class } => Told::Identifier { class, tokens },
             Scope::Times { from, until } => Told::Times { from, until },
         };
-        Ok(Notice { erasure, scope, customers, requested: now, programs })
+        let leaves = self.leaves(entry)?;
+        Ok(Notice { erasure, scope, customers, requested: now, programs, leaves })
+    }
+
+    /// For which purposes data of the customer may have left: those of the levels that it ever chose.
+    fn leaves(
+        &self,
+        entry: &Arc<CustomerEntry>,
+    ) -> Result<BTreeMap<ProgramName, BTreeSet<Purpose>>, AmendError> {
+        let policy = self.policy.load();
+        let since = self.histories.since(&self.store, entry, FIRST_REVISION)?;
+        let mut leaves = BTreeMap::<ProgramName, BTreeSet<Purpose>>::new();
+        for (program, level) in since.choices().into_iter().flat_map(|choice| &choice.levels) {
+            let known = policy.program(program.as_str());
+            let chosen = known.and_then(|known| known.levels().iter().find(|one| one.name() == level));
+            if let Some(chosen) = chosen {
+                leaves.entry(program.clone()).or_default().extend(chosen.purposes().iter());
+            }
+        }
+        Ok(leaves)
     }
 
     /// How the customer was named in what was delivered: as the levels that it ever chose treat its id, and in no

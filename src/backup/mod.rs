@@ -35,6 +35,12 @@
 //! those of the file, too: one that was revoked or forgotten before it was written does not come back, nor does one that
 //! names a customer who is left out.
 //!
+//! What the ledger tells of the time after the backup holds: a sum of what came in or left that it was told of is not told
+//! again, one that it was not told of is, and who received data is told of its erasures. What left in the last
+//! minutes before the loss no ledger knows; so every subscription of the backup is taken for one that may have received data
+//! of every customer of before the restore, and a notice tells it what its purpose can have seen at the
+//! levels that the customer ever chose.
+//!
 //! Commits, customers and entries of the ledger get numbers behind all that can have been given since the backup. What
 //! subscriptions had acknowledged since then comes to them again.
 
@@ -42,6 +48,7 @@ mod checking;
 mod fault;
 mod manifest;
 mod restoring;
+mod settling;
 mod since;
 mod taking;
 

@@ -10,6 +10,7 @@ use super::Progress;
 use super::checking::{ledger_part, store_part};
 use super::fault::{BackupFault, at};
 use super::manifest::Manifest;
+use super::settling::settle;
 use super::since::since;
 use crate::ledger::{self, Fact, Verification};
 use crate::model::{CommitNumber, CustomerKey, UnixMillis};
@@ -200,9 +201,12 @@ impl Job<'_> {
             to: staging,
             now: request.now,
         };
-        let restored = store::restore(&restore, &mut |done, of| {
+        let mut joint = store::restore(&restore, &mut |done, of| {
             progress(Progress { part: "copying and comparing", done, of });
         })?;
+        progress(Progress { part: "going by the ledger", done: 0, of: 0 });
+        settle(&mut joint, from)?;
+        let restored = joint.finish()?;
         ledger::copy(from, &staging.join("ledger"), u64::MAX)?;
         let mut checked = store_part(&Check { dir: staging, key: request.key, is_backup: false }, progress)?;
         ledger_part(&staging.join("ledger"), &mut checked.faults, progress)?;

@@ -343,4 +343,6 @@ mod crash_tests;
 #[cfg(test)]
 mod erasures_tests;
 #[cfg(test)]
+mod restore_tests;
+#[cfg(test)]
 mod rooms_tests;

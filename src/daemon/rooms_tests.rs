@@ -118,7 +118,12 @@ impl Rooms {
 
     /// Stores batches of two events: one that every level has, with a host, and one of a log, which only `enhanced` has.
     pub(super) async fn fill(&self) {
-        for number in 1..=BATCHES {
+        self.fill_with(1..=BATCHES).await;
+    }
+
+    /// The same, of batches with these numbers.
+    pub(super) async fn fill_with(&self, numbers: std::ops::RangeInclusive<u64>) {
+        for number in numbers {
             let id = format!("00000000-0000-4000-8000-{number:012x}");
             let host =
                 if number % NAMED == 1 { HOST.to_owned() } else { format!("esx-{number}.example.org") };

@@ -31,6 +31,7 @@ mod opened;
 mod pull;
 mod received;
 mod recover;
+mod restored;
 mod standing;
 mod subscriptions;
 mod table;
@@ -71,6 +72,7 @@ pub use history::{Histories, Since};
 pub use lease::DeadReason;
 pub use notice::{Notice, NoticeDelivery, Scope};
 pub use pull::{Delivery, Pulled};
+pub use restored::Redelivery;
 pub use standing::{Standing, StandingOf};
 pub use subscriptions::{SeekTarget, SubscriptionState};
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ErasureId, IdentifierClass, ProgramName, UnixMillis};
+use crate::model::{ErasureId, IdentifierClass, ProgramName, Purpose, UnixMillis};
 
 /// Texts in one list of a notice.
 const TEXTS: usize = 1_000;
@@ -68,6 +68,10 @@ pub struct Notice {
     /// the subscription may have received, and this is empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub programs: BTreeMap<String, BTreeSet<ProgramName>>,
+    /// For which purposes data of the customer may have left, by program, as the levels that it ever chose allow. Until
+    /// it is addressed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub leaves: BTreeMap<ProgramName, BTreeSet<Purpose>>,
 }
 
 impl Notice {
@@ -86,7 +90,8 @@ impl Notice {
             whole @ (Scope::Customer | Scope::Times { .. } | Scope::Everything) => whole.clone(),
         };
         let (erasure, requested) = (self.erasure, self.requested);
-        Self { erasure, scope, customers: told(&self.customers), requested, programs: BTreeMap::new() }
+        let (customers, programs, leaves) = (told(&self.customers), BTreeMap::new(), BTreeMap::new());
+        Self { erasure, scope, customers, requested, programs, leaves }
     }
 
     /// Why it cannot be given: what is too long.
@@ -120,7 +125,8 @@ impl Notice {
         let (scope, customers) =
             if is_everything { (Scope::Everything, Vec::new()) } else { (Scope::Customer, customers) };
         let (erasure, requested) = (newest.erasure, newest.requested);
-        Some(Self { erasure, scope, customers, requested, programs: BTreeMap::new() })
+        let (programs, leaves) = (BTreeMap::new(), BTreeMap::new());
+        Some(Self { erasure, scope, customers, requested, programs, leaves })
     }
 }
 
@@ -166,7 +172,8 @@ mod tests {
     fn notice(scope: Scope, customers: &[&str], requested: i64) -> Notice {
         let erasure = ErasureId::parse(&format!("00000000-0000-4000-8000-{requested:012x}")).unwrap();
         let customers = customers.iter().map(|text| (*text).to_owned()).collect();
-        Notice { erasure, scope, customers, requested: UnixMillis(requested), programs: BTreeMap::new() }
+        let (programs, leaves) = (BTreeMap::new(), BTreeMap::new());
+        Notice { erasure, scope, customers, requested: UnixMillis(requested), programs, leaves }
     }
 
     // covers: P7

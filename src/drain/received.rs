@@ -1,6 +1,9 @@
 //! Who received what: for each subscription and customer, the first and the last commit that was delivered. It
 //! tells whom an erasure concerns, so it stays until the subscription is deleted.
 //!
+//! After a restore a subscription has one row more, for no customer (0): it may have received data of every customer
+//! whose number is below that of its last commit.
+//!
 //! A row of `received`: key subscription number (8), customer (8); value version byte 1, first commit (8), last
 //! commit (8). It is written together with the leases of the delivery, and the first of a customer is synced
 //! before the delivery goes out: what left is never forgotten.

@@ -68,11 +68,7 @@ impl Totals {
     pub(super) fn recover(rows: &[(u64, Vec<u8>)]) -> Result<Self, RowFault> {
         let mut totals = Self::default();
         for (number, row) in rows {
-            let (version, json) = row.split_first().ok_or(RowFault::Damaged)?;
-            if *version != VERSION {
-                return Err(RowFault::Version(*version));
-            }
-            let total: Total = serde_json::from_slice(json).map_err(|_| RowFault::Damaged)?;
+            let total = read(row)?;
             totals.next = totals.next.max(number.saturating_add(1));
             totals.sums.insert(total.key.clone(), (*number, total));
         }
@@ -128,6 +124,15 @@ impl Totals {
         let sums = std::mem::take(&mut self.sums);
         sums.into_values().map(|(number, total)| (total, (number, None))).unzip()
     }
+}
+
+/// Reads a row.
+pub(super) fn read(row: &[u8]) -> Result<Total, RowFault> {
+    let (version, json) = row.split_first().ok_or(RowFault::Damaged)?;
+    if *version != VERSION {
+        return Err(RowFault::Version(*version));
+    }
+    serde_json::from_slice(json).map_err(|_| RowFault::Damaged)
 }
 
 /// The row; none only if it cannot be written as JSON, which its types do not allow to happen.

@@ -74,6 +74,12 @@ pub(super) struct Sum {
     collected: Collected,
 }
 
+/// What the sum in a row is of, and since when it counts.
+pub(super) fn read_sum(row: &[u8]) -> Option<(CollectedKey, UnixMillis)> {
+    let sum: Sum = serde_json::from_slice(row.strip_prefix(&[VERSION])?).ok()?;
+    Some((sum.key, sum.from))
+}
+
 /// The sums that are on disk.
 #[derive(Debug, Default)]
 pub(super) struct Sums {

@@ -12,11 +12,11 @@ use super::backup_files::FileSum;
 use super::bytes::{Bytes, count};
 use super::directory::{Directory, Format};
 use super::fault::OpenError;
-use super::layout::{
-    COLLECTED_BOUNDS, FIXED, Head, IDS, KEY_OUTBOX, KEY_REGISTRY, META, OutboxRow, RegistryRow, outbox_key,
-    row as encode_row,
-};
+use super::joint::Joint;
 use super::layout::{CUSTOMERS, open_row};
+use super::layout::{
+    FIXED, Head, IDS, KEY_OUTBOX, KEY_REGISTRY, META, OutboxRow, RegistryRow, outbox_key, row as encode_row,
+};
 use super::meta::MetaTable;
 use super::open::{Judge, go_on, leap, row};
 use super::options::Options;
@@ -109,7 +109,7 @@ impl super::Store {
 
 /// What became of personal rows.
 #[derive(Default)]
-struct Joined {
+pub(super) struct Joined {
     /// Erasures whose row the backup does not have in this form.
     again: Vec<ErasureId>,
     /// Customers that are there.
@@ -118,12 +118,15 @@ struct Joined {
     out: Vec<Vec<u8>>,
 }
 
-/// Makes a store of a backup in the new directory `restore.to`.
+/// Joins a backup and personal rows in the new directory `restore.to`. It is a store once [`Joint::finish`] was called.
 ///
 /// # Errors
 /// If a file of the backup is missing or changed, the personal rows are not those of the store, or something cannot
 /// be written.
-pub fn restore(restore: &Restore<'_>, progress: &mut dyn FnMut(u64, u64)) -> Result<Restored, BackupError> {
+pub fn restore<'r>(
+    restore: &'r Restore<'r>,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Joint<'r>, BackupError> {
     let of = restore.files.iter().map(|file| file.bytes).sum();
     let mut done = 0;
     for file in restore.files {
@@ -141,13 +144,25 @@ pub fn restore(restore: &Restore<'_>, progress: &mut dyn FnMut(u64, u64)) -> Res
     let mut joined = Joined::default();
     let mut keep = |found: &Row| is_kept(&db, restore, found, &mut joined);
     personal_read::put_back(&db, store, restore.rows, &mut keep)?;
-    let (restored, head) = go_behind(&db, restore, &joined)?;
-    drop(db);
-    let witness = directory.witness();
-    Witness::begin(&witness, store, 0, head).map_err(at(&witness))?;
-    sync_dir(&directory.database())?;
-    sync_dir(restore.to)?;
-    Ok(restored)
+    Joint::new(restore, directory, db, joined)
+}
+
+impl Joint<'_> {
+    /// Has numbers go on behind all that were given since the backup, and makes it a store.
+    ///
+    /// # Errors
+    /// If something cannot be read or written.
+    pub fn finish(mut self) -> Result<Restored, BackupError> {
+        self.write(true)?;
+        let Self { restore, directory, db, joined, .. } = self;
+        let (restored, head) = go_behind(&db, restore, &joined)?;
+        drop(db);
+        let witness = directory.witness();
+        Witness::begin(&witness, id(&directory)?, 0, head).map_err(at(&witness))?;
+        sync_dir(&directory.database())?;
+        sync_dir(restore.to)?;
+        Ok(restored)
+    }
 }
 
 /// Puts the personal rows in the file `rows` back into the backup in `dir`, which no process has open. Gives how many.
@@ -240,12 +255,6 @@ fn go_behind(db: &Db, restore: &Restore<'_>, joined: &Joined) -> Result<(Restore
     let mut batch = WriteBatch::default();
     // The ledger has them.
     batch.delete_range_cf(&meta, outbox_key(outbox.first), outbox_key(moved.first));
-    if behind > outbox.next {
-        // And what was summed up before the backup: the ledger goes on behind it, and was told since.
-        for (from, until) in [COLLECTED_BOUNDS, MetaTable::Totals.bounds()] {
-            batch.delete_range_cf(&meta, from, until);
-        }
-    }
     batch.put_cf(&meta, KEY_OUTBOX, moved.encode());
     batch.put_cf(&meta, MetaTable::Restored.key(RESTORED), restored.encode());
     // The head is written by the beginning of a segment, except by the very first.

@@ -17,7 +17,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("ingest", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
     ("drain", &["model", "policy", "sanitize", "store", "observe", "ledger"]),
     ("amend", &["model", "policy", "sanitize", "store", "observe", "ledger", "drain"]),
-    ("backup", &["model", "sanitize", "store", "observe", "ledger"]),
+    ("backup", &["model", "sanitize", "store", "observe", "ledger", "drain"]),
     (
         "grpc",
         &[

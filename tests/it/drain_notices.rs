@@ -22,7 +22,7 @@ fn notice(number: u64) -> Notice {
     let tokens = vec!["p1-host_name-s-abc".to_owned()];
     let scope = Scope::Identifier { class: IdentifierClass::HostName, tokens };
     let (customers, programs) = (vec!["acme".to_owned()], BTreeMap::new());
-    Notice { erasure: erasure(number), scope, customers, requested: START, programs }
+    Notice { erasure: erasure(number), scope, customers, requested: START, programs, leaves: BTreeMap::new() }
 }
 
 fn key(world: &World) -> CustomerKey {

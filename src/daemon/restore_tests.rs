@@ -1,0 +1,233 @@
+//! What a restore makes of what waits for the ledger, and of who received what.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::rooms_tests::{Rooms, START, acme};
+use crate::amend::{NewErasure, Target};
+use crate::backup::{self, Places, Request};
+use crate::ledger::{self, Fact, Ledger, LedgerKey, Source};
+use crate::model::{CustomerId, CustomerKey, ErasureId, Purpose, Subscription, SubscriptionName};
+use crate::observe::Clock;
+
+fn globex() -> CustomerId {
+    CustomerId::new("globex").unwrap()
+}
+
+fn name(text: &str) -> SubscriptionName {
+    SubscriptionName::new(text).unwrap()
+}
+
+/// A collector with its ledger, and places for a backup.
+struct Host {
+    home: tempfile::TempDir,
+    rooms: Rooms,
+    ledger: Ledger,
+}
+
+fn open_ledger(rooms: &Rooms, dir: &Path) -> Ledger {
+    let made = *rooms.store.watch_outbox().borrow();
+    let first = rooms.store.outbox(1).unwrap();
+    let forgotten = first.first().map_or(made, |(number, _)| number - 1);
+    let source = Source { store: rooms.store.id(), forgotten, made };
+    let key = LedgerKey::from_seed(&[7; 32]);
+    Ledger::open(ledger::Options::new(dir), key, &source, Clock::manual(START)).unwrap().0
+}
+
+impl Host {
+    async fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let rooms = Rooms::open(home.path()).await;
+        let ledger = open_ledger(&rooms, &home.path().join("data/ledger"));
+        rooms.participate(acme(), "standard").await;
+        rooms.participate(globex(), "enhanced").await;
+        for (subscription, purpose) in [
+            ("first", Purpose::Improve),
+            ("told", Purpose::Improve),
+            ("late", Purpose::Improve),
+            ("advice", Purpose::Recommend),
+            ("service", Purpose::Deliver),
+        ] {
+            let subscription = Subscription {
+                name: name(subscription),
+                purpose,
+                recipient: "tests".to_owned(),
+                programs: Vec::new(),
+                products: Vec::new(),
+                ack_deadline: Duration::from_mins(10),
+                max_delivery_attempts: 3,
+                created: START,
+            };
+            rooms.drain.create(subscription, true).await.unwrap();
+        }
+        Self { home, rooms, ledger }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// What waits in the outbox is moved into the ledger, and signed.
+    async fn pump(&self) {
+        let waiting = self.rooms.store.outbox(100_000).unwrap();
+        let Some((last, _)) = waiting.last() else { return };
+        self.ledger.append(&waiting).unwrap();
+        self.ledger.checkpoint().unwrap();
+        self.rooms.store.forget_outbox(*last).await.unwrap();
+    }
+
+    fn back_up(&self) {
+        let places = Places { dir: self.path("backup"), personal: self.path("personal") };
+        let ledger = self.path("data/ledger");
+        backup::take(&self.rooms.store, &ledger, &places, START, &mut |_| ()).unwrap();
+    }
+
+    async fn pull(&self, subscription: &str, most: usize) {
+        let pulled = self.rooms.drain.pull(&name(subscription), most, u64::MAX, Duration::ZERO, 0).await;
+        assert!(!pulled.unwrap().deliveries.is_empty());
+    }
+
+    /// The process ends and the disk is lost, but for the ledger; the backup is put back beside it.
+    async fn lose(self) -> Self {
+        let Self { home, rooms, ledger } = self;
+        drop(ledger);
+        rooms.close().await;
+        let lost = home.path().join("lost");
+        std::fs::rename(home.path().join("data"), &lost).unwrap();
+        let (backup, personal, ledger) =
+            (home.path().join("backup"), home.path().join("personal"), lost.join("ledger"));
+        let request = Request {
+            backup: &backup,
+            personal: &personal,
+            ledger: Some(&ledger),
+            to: &home.path().join("data"),
+            leave_out: false,
+            accept_damage: false,
+            key: None,
+            now: START.plus_ms(60_000),
+        };
+        backup::restore(&request, &mut |_| ()).unwrap();
+        let rooms = Rooms::open(home.path()).await;
+        let ledger = open_ledger(&rooms, &home.path().join("data/ledger"));
+        rooms.amend.erase_again().await.unwrap();
+        Self { home, rooms, ledger }
+    }
+
+    /// Batches that came in of each customer, and deliveries to each subscription, as the whole ledger tells.
+    async fn told(&self) -> (BTreeMap<CustomerKey, u64>, BTreeMap<SubscriptionName, u64>) {
+        self.rooms.store.tell_collected().await.unwrap();
+        self.rooms.drain.tell().await.unwrap();
+        self.pump().await;
+        let (mut came, mut left) = (BTreeMap::new(), BTreeMap::new());
+        ledger::visit(&self.path("data/ledger"), &mut |leaf| {
+            if let Some(Fact::Collected { customer, batches, .. }) = leaf.fact() {
+                *came.entry(*customer).or_default() += batches;
+            } else if let Some(Fact::Pulled { subscription, deliveries, .. }) = leaf.fact() {
+                *left.entry(subscription.clone()).or_default() += deliveries;
+            }
+            true
+        })
+        .unwrap();
+        (came, left)
+    }
+
+    fn key(&self, id: &CustomerId) -> CustomerKey {
+        self.rooms.customers.get(id).unwrap().unwrap().key
+    }
+}
+
+/// What the ledger was told when the data was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    /// Of nothing since the backup but of other things.
+    Nothing,
+    /// Of all until a while before the loss.
+    Some,
+}
+
+// covers: D1
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_the_ledger_is_told_of_each_batch_once() {
+    for before in [Told::Nothing, Told::Some] {
+        for after in [Told::Nothing, Told::Some] {
+            let host = Host::new().await;
+            let (acme, globex) = (host.key(&acme()), host.key(&globex()));
+            host.pump().await;
+            host.rooms.fill_with(1..=3).await;
+            host.pull("first", 2).await;
+            if before == Told::Some {
+                // On the ledger's way, but not there yet when the backup is made. The clock stands still: what is
+                // summed up next began at the same moment.
+                host.rooms.store.tell_collected().await.unwrap();
+                host.rooms.drain.tell().await.unwrap();
+            }
+            host.rooms.fill_with(4..=5).await;
+            host.pull("first", 2).await;
+            host.back_up();
+            host.rooms.fill_with(6..=6).await;
+            host.pull("first", 2).await;
+            if after == Told::Some {
+                host.rooms.store.tell_collected().await.unwrap();
+                host.rooms.drain.tell().await.unwrap();
+            }
+            // Something that the ledger is told in any case: it is behind the backup.
+            host.rooms.participate(CustomerId::new("initech").unwrap(), "standard").await;
+            host.pump().await;
+            host.rooms.fill_with(7..=7).await;
+
+            let host = host.lose().await;
+            host.rooms.fill_with(8..=8).await;
+            let (came, left) = host.told().await;
+            // What came in after the backup is lost, and told of if it was told before that.
+            let (batches, deliveries) = if after == Told::Some { (7, 6) } else { (6, 4) };
+            let of = format!("{before:?} before the backup, {after:?} after it");
+            assert_eq!(came, BTreeMap::from([(acme, batches), (globex, batches)]), "{of}");
+            assert_eq!(left, BTreeMap::from([(name("first"), deliveries)]), "{of}");
+            host.rooms.close().await;
+        }
+    }
+}
+
+/// How many subscriptions are told that a host of the customer was erased, and which.
+async fn notified(host: &Host, customer: CustomerId, number: u64) -> Vec<&'static str> {
+    let id = ErasureId::parse(&format!("0198c0de-0000-7000-8000-{number:012x}")).unwrap();
+    let target = Target::Instance("instance-1".to_owned().into());
+    let rooms = &host.rooms;
+    rooms.amend.erase(NewErasure { id, customer, target, reference: String::new() }).await.unwrap();
+    rooms.amend.tick().await.unwrap();
+    let mut told = Vec::new();
+    for subscription in ["first", "told", "late", "advice", "service"] {
+        let notices = rooms.drain.pull(&name(subscription), 0, 0, Duration::ZERO, 0).await.unwrap().notices;
+        told.extend(notices.iter().filter(|one| one.notice.erasure == id).map(|_| subscription));
+    }
+    let counts = rooms.amend.erasure(id).unwrap().erasure.counts;
+    assert_eq!(usize::try_from(counts.notified).unwrap(), told.len());
+    told
+}
+
+// covers: P7 P8
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_an_erasure_tells_everybody_who_can_have_received_the_data_and_nobody_else() {
+    let host = Host::new().await;
+    host.rooms.fill_with(1..=4).await;
+    host.pull("first", 100).await;
+    assert_eq!(notified(&host, acme(), 1).await, ["first"], "as long as it is known");
+    host.back_up();
+    host.pull("told", 100).await;
+    host.rooms.drain.tell().await.unwrap();
+    host.pump().await;
+    // Of this one the ledger is not told any more.
+    host.pull("late", 100).await;
+
+    let host = host.lose().await;
+    assert_eq!(notified(&host, acme(), 2).await, ["first", "told", "late"], "improving is all it allows");
+    assert_eq!(notified(&host, globex(), 3).await, ["first", "told", "late", "advice"]);
+    // Nobody can have received anything of somebody who came later.
+    let initech = CustomerId::new("initech").unwrap();
+    host.rooms.participate(initech.clone(), "enhanced").await;
+    assert_eq!(notified(&host, initech, 4).await, Vec::<&str>::new());
+    host.rooms.close().await;
+}
