@@ -41,7 +41,22 @@ fn sentences(number: usize, own: u64) -> Vec<(String, Vec<String>)> {
     let told = |text: String, more: &[&str]| {
         (text, [&[core.as_str()][..], more].concat().iter().map(|text| (*text).to_owned()).collect())
     };
+    let address = format!("jane.{core}@mail.example.com");
+    let escaped_ip = ip.replace('.', "%2e").replace(':', "%3A");
+    let base64 = data_encoding::BASE64.encode(format!("mail {address} now").as_bytes());
+    let url64 = data_encoding::BASE64URL_NOPAD.encode(format!("{{{mac}}} of {address}").as_bytes());
+    let digits = data_encoding::HEXLOWER.encode(address.as_bytes());
     vec![
+        told(
+            format!("to=jane%2E{core}%40mail%2Eexample.com&amp;cc=jane.{core}&#64;mail&period;example.com"),
+            &[],
+        ),
+        told(
+            format!("{{\\\"a\\\":\\\"jane.{core}\\\\u0040mail.example.com\\\"}} jane.{core}%2540example.com"),
+            &[],
+        ),
+        told(format!("id {base64}, peer {escaped_ip}"), &[&base64, &escaped_ip]),
+        told(format!("is {url64}, bytes {digits}"), &[&url64, &digits]),
         told(format!("cannot reach esx-{core}.corp.example.com:443, mail jane.{core}@mail.example.com"), &[]),
         told(format!("peer {ip} ({mac}) and {bare_mac}, vm {uuid}"), &[&ip, &mac, &bare_mac, &uuid]),
         told(
@@ -110,7 +125,7 @@ impl Sent {
         let mut all = sentences(number, scrambled(number));
         let (text, forms) = all.swap_remove(number % all.len());
         let forms: Vec<&str> = forms.iter().map(String::as_str).collect();
-        let kind = format!("{}, sentence {}", canary.what, number % 14);
+        let kind = format!("{}, sentence {}", canary.what, number % 18);
         self.remember(Canary { what: kind, ..canary }, &forms, Vec::new());
         format!("{text} {known}")
     }
@@ -119,7 +134,7 @@ impl Sent {
 #[test]
 fn every_sentence_holds_what_is_looked_for_and_fits_in_a_field() {
     let all = sentences(7, scrambled(7));
-    assert_eq!(all.len(), 14);
+    assert_eq!(all.len(), 18);
     for (text, forms) in all {
         assert!(text.len() < 250, "{text}");
         assert!(forms.iter().any(|form| text.contains(form)), "{text}");

@@ -1,34 +1,33 @@
 //! Tests: what each detector finds, and what looks like it and is left alone.
 
-use super::{Folded, Nothing, Scan};
+use super::{Folded, Nothing};
 use crate::sanitize::canonical::{Canonical, Scratch, canonical};
 
 /// The text with what was found replaced by its word, as redaction without tokens does.
 pub(super) fn marked(text: &str) -> String {
     let mut folded = Folded::default();
-    let reading = folded.read(text);
     let mut scratch = Scratch::default();
     let mut out = String::new();
     let mut at = 0;
-    for found in Scan::new(reading.text, Nothing) {
-        let bytes = reading.text.get(found.start..found.end).unwrap_or_default();
+    for found in folded.findings(text, Nothing) {
         if let super::What::Class(class) = found.what
-            && matches!(canonical(class, bytes, &mut scratch), Canonical::Known(_))
+            && !found.is_joined
+            && matches!(canonical(class, found.text, &mut scratch), Canonical::Known(_))
         {
             continue;
         }
-        out.push_str(text.get(at..reading.origin(found.start)).unwrap_or("<half a character>"));
+        out.push_str(text.get(at..found.start).unwrap_or("<half a character>"));
         out.push('[');
         out.push_str(found.what.word());
         out.push(']');
-        at = reading.origin(found.end);
+        at = found.end;
     }
     out.push_str(text.get(at..).unwrap_or("<half a character>"));
     out
 }
 
 /// Checks pairs of a text and what is left of it.
-fn cases(table: &[(&str, &str)]) {
+pub(super) fn cases(table: &[(&str, &str)]) {
     let wrong: Vec<_> = table
         .iter()
         .map(|(text, expected)| (*text, marked(text), *expected))
@@ -38,7 +37,7 @@ fn cases(table: &[(&str, &str)]) {
 }
 
 /// Checks that nothing is found.
-fn untouched(table: &[&str]) {
+pub(super) fn untouched(table: &[&str]) {
     cases(&table.iter().map(|text| (*text, *text)).collect::<Vec<_>>());
 }
 

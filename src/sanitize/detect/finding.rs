@@ -13,6 +13,8 @@ pub(in crate::sanitize) enum What {
     Iban,
     /// A payment card.
     PaymentCard,
+    /// A word in Base64 or hexadecimal digits with something to find in it, whatever it is.
+    Encoded,
     /// What looks like a token of ours: whoever wrote it would speak for somebody else.
     Token,
     /// A known identifier of the batch, by its number.
@@ -24,8 +26,8 @@ impl What {
     pub(in crate::sanitize) const SECRET: Self = Self::Class(IdentifierClass::Secret);
 
     /// Everything that has no class of its own.
-    pub(in crate::sanitize) const CLASSLESS: [Self; 4] =
-        [Self::NationalId, Self::Iban, Self::PaymentCard, Self::Token];
+    pub(in crate::sanitize) const CLASSLESS: [Self; 5] =
+        [Self::NationalId, Self::Iban, Self::PaymentCard, Self::Encoded, Self::Token];
 
     /// The word for it in a marker. A known identifier goes by its class.
     pub(in crate::sanitize) const fn word(self) -> &'static str {
@@ -35,16 +37,18 @@ impl What {
             Self::NationalId => "national_id",
             Self::Iban => "iban",
             Self::PaymentCard => "payment_card",
+            Self::Encoded => "encoded",
             Self::Token => "token",
         }
     }
 
-    /// Its place in the order of sensitivity: a secret is above all, then what costs money. What the batch knows
+    /// Its place in the order of sensitivity: a secret is above all, then what can be anything, then what costs money. What the batch knows
     /// is surer than a form that other things have too, and an address has its form from nobody else.
-    fn sensitivity(self) -> u8 {
+    pub(super) fn sensitivity(self) -> u8 {
         match self {
-            Self::Token => 9,
-            Self::Class(IdentifierClass::Secret) => 8,
+            Self::Token => 10,
+            Self::Class(IdentifierClass::Secret) => 9,
+            Self::Encoded => 8,
             Self::PaymentCard => 7,
             Self::Iban => 6,
             Self::NationalId => 5,

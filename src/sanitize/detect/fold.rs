@@ -1,15 +1,28 @@
 //! The text as detectors read it: characters that only look different are folded to ASCII, and those that
-//! nobody sees are left out. Plain text is read as it is.
+//! nobody sees are left out; and once more with its escapes decoded, if it has any. Plain text is read as it is.
+
+use std::cell::RefCell;
 
 use zeroize::Zeroize;
 
 use super::place::DEGREE;
+use super::{Findings, Lookup, escape};
 
-/// A text that was folded, and where each byte of it came from.
+/// The readings of a text, one after another in the same buffers.
 #[derive(Default)]
 pub(in crate::sanitize) struct Folded {
+    plain: Text,
+    once: Text,
+    twice: Text,
+    /// Where encoded words are decoded to.
+    spare: RefCell<Vec<u8>>,
+}
+
+/// A text that was changed to be read, and where each byte of it came from.
+#[derive(Default)]
+struct Text {
     text: Vec<u8>,
-    /// For each byte of the folded text, where its character begins in the text.
+    /// For each byte, where its character, or the escape for it, begins in the text as it came.
     origins: Vec<u32>,
 }
 
@@ -21,48 +34,115 @@ impl std::fmt::Debug for Folded {
 
 impl Drop for Folded {
     fn drop(&mut self) {
-        self.text.zeroize();
+        for text in [&mut self.plain, &mut self.once, &mut self.twice] {
+            text.text.zeroize();
+        }
+        self.spare.get_mut().zeroize();
     }
 }
 
 /// A text to scan.
-pub(in crate::sanitize) struct Reading<'t> {
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'t> {
     /// What detectors read.
-    pub(in crate::sanitize) text: &'t [u8],
+    pub(super) text: &'t [u8],
     /// Where its bytes came from, if it is not the text itself.
     origins: Option<&'t [u32]>,
     len: usize,
 }
 
 impl Folded {
+    /// What is found in a text, by place. It is read as it stands, with its escapes decoded, and with those decoded
+    /// that this brings to light; the latter two only if there are any.
+    pub(in crate::sanitize) fn findings<'t, L: Lookup + Copy>(
+        &'t mut self,
+        text: &'t str,
+        known: L,
+    ) -> Findings<'t, L> {
+        let Self { plain, once, twice, spare } = self;
+        let first = plain.fold(text);
+        let second = once.decode(first);
+        let third = second.and_then(|second| twice.decode(second));
+        Findings::new((first, second, third), known, spare)
+    }
+}
+
+impl Text {
+    fn clear(&mut self) {
+        self.text.clear();
+        self.origins.clear();
+    }
+
+    fn push(&mut self, c: char, origin: usize) {
+        let mut bytes = [0; 4];
+        for byte in c.encode_utf8(&mut bytes).bytes() {
+            self.push_byte(byte, origin);
+        }
+    }
+
+    fn push_byte(&mut self, byte: u8, origin: usize) {
+        self.text.push(byte);
+        self.origins.push(u32::try_from(origin).unwrap_or(u32::MAX));
+    }
+
+    fn reading(&self, len: usize) -> Reading<'_> {
+        Reading { text: &self.text, origins: Some(&self.origins), len }
+    }
+
     /// Folds a text, if there is anything to fold in it.
-    pub(in crate::sanitize) fn read<'t>(&'t mut self, text: &'t str) -> Reading<'t> {
+    fn fold<'t>(&'t mut self, text: &'t str) -> Reading<'t> {
         let len = text.len();
         if text.is_ascii() || !text.chars().any(|c| !c.is_ascii() && fold(c) != Some(c)) {
             return Reading { text: text.as_bytes(), origins: None, len };
         }
-        self.text.clear();
-        self.origins.clear();
+        self.clear();
         for (at, c) in text.char_indices() {
-            let Some(c) = fold(c) else { continue };
-            let mut bytes = [0; 4];
-            let bytes = c.encode_utf8(&mut bytes).as_bytes();
-            self.text.extend_from_slice(bytes);
-            self.origins.extend(bytes.iter().map(|_| u32::try_from(at).unwrap_or(u32::MAX)));
+            if let Some(c) = fold(c) {
+                self.push(c, at);
+            }
         }
-        Reading { text: &self.text, origins: Some(&self.origins), len }
+        self.reading(len)
+    }
+
+    /// Decodes the escapes in a text, if there are any.
+    fn decode<'t>(&'t mut self, from: Reading<'_>) -> Option<Reading<'t>> {
+        let first = escape::first(from.text)?;
+        self.clear();
+        let mut at = 0;
+        while let Some(byte) = from.text.get(at) {
+            let escape = if at < first { None } else { escape::read(from.text, at) };
+            if let Some((c, end)) = escape {
+                // A zero is half of a character in UTF-16.
+                if let Some(c) = fold(c).filter(|c| *c != '\0') {
+                    self.push(c, from.origin(at));
+                }
+                at = end;
+            } else {
+                self.push_byte(*byte, from.origin(at));
+                at += 1;
+            }
+        }
+        Some(self.reading(from.len))
     }
 }
 
 impl Reading<'_> {
-    /// The place in the text of a place in what is read.
-    pub(in crate::sanitize) fn origin(&self, at: usize) -> usize {
+    /// The place in the text as it came of a place in what is read.
+    pub(super) fn origin(&self, at: usize) -> usize {
         match self.origins {
             None => at,
             Some(origins) => {
                 origins.get(at).and_then(|at| usize::try_from(*at).ok()).unwrap_or(self.len).min(self.len)
             }
         }
+    }
+
+    /// The first place from `at` on, in the text as it came, where a character begins that is read here: not the
+    /// inside of an escape.
+    pub(super) fn boundary(&self, at: usize) -> usize {
+        let Some(origins) = self.origins else { return at };
+        let before = |origin: &u32| usize::try_from(*origin).is_ok_and(|origin| origin < at);
+        self.origin(origins.partition_point(before))
     }
 }
 
@@ -114,13 +194,13 @@ fn digit(value: u32, otherwise: char) -> char {
 
 #[cfg(test)]
 mod tests {
-    use super::Folded;
+    use super::Text;
 
     #[test]
     fn what_only_looks_different_is_folded_and_every_byte_knows_where_it_came_from() {
         let text = "é \u{ff11}\u{ff10}.1\u{200b}.2\u{3002}3 \u{661}";
-        let mut folded = Folded::default();
-        let reading = folded.read(text);
+        let mut folded = Text::default();
+        let reading = folded.fold(text);
         assert_eq!(reading.text, "é 10.1.2.3 1".as_bytes());
         let from = reading.text.windows(8).position(|part| part == b"10.1.2.3").unwrap_or_default();
         assert_eq!(
@@ -131,10 +211,29 @@ mod tests {
     }
 
     #[test]
+    fn escapes_are_decoded_level_by_level_and_every_byte_knows_where_it_came_from() {
+        let text = "a\u{200b}%2540b \\u0031&#46;1 %C3%A9";
+        let (mut folded, mut once, mut twice) = (Text::default(), Text::default(), Text::default());
+        let first = folded.fold(text);
+        let second = once.decode(first).unwrap_or(first);
+        assert_eq!(second.text, "a%40b 1.1 é".as_bytes());
+        let third = twice.decode(second).unwrap_or(second);
+        assert_eq!(third.text, "a@b 1.1 é".as_bytes());
+        assert_eq!(&text[third.origin(1)..third.origin(2)], "%2540");
+        assert_eq!(&text[third.origin(4)..third.origin(7)], "\\u0031&#46;1");
+        let inside = text.find("2540").unwrap_or_default();
+        assert_eq!(third.boundary(inside), third.origin(2));
+        assert_eq!(third.boundary(third.origin(2)), third.origin(2));
+        assert!(Text::default().decode(third).is_none());
+    }
+
+    #[test]
     fn plain_text_is_read_as_it_is() {
-        for text in ["", "plain", "Zo\u{eb} \u{4f8b}\u{5b50}"] {
-            let mut folded = Folded::default();
-            assert_eq!(folded.read(text).text.as_ptr(), text.as_ptr());
+        for text in ["", "plain", "Zo\u{eb} \u{4f8b}\u{5b50}", "85% of C:\\Users & 50%"] {
+            let mut folded = Text::default();
+            let reading = folded.fold(text);
+            assert_eq!(reading.text.as_ptr(), text.as_ptr());
+            assert!(Text::default().decode(reading).is_none());
         }
     }
 }

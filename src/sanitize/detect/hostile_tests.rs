@@ -3,7 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use super::detect_tests::marked;
-use super::{Folded, Lookup, Nothing, Scan, work};
+use super::{Folded, Hit, Lookup, Nothing, work};
 
 /// What texts without end are made of.
 const UNITS: &[&str] = &[
@@ -97,6 +97,19 @@ const UNITS: &[&str] = &[
     "+",
     "<password>",
     "--password ",
+    "%41",
+    "%25",
+    "%2541",
+    "&#64;",
+    "&amp;#64;",
+    "\\u0041",
+    "\\x41\\x00",
+    "\0",
+    "YWJjZGVmZ2hpamts",
+    "ICAg/",
+    "YWJj-ZGVm_",
+    "6162636465666768",
+    "amFuZUBleGFtcGxl",
 ];
 
 /// What texts are put together from that look like something here and there.
@@ -172,6 +185,13 @@ const PARTS: &[&str] = &[
     "Z",
     "::",
     "fe80",
+    "%40",
+    "%2541",
+    "&#64;",
+    "\\u0040",
+    "\0",
+    "amFuZUBleGFtcGxlLmNvbQ==",
+    "6a616e65406578616d706c652e636f6d",
     "ghp_",
     "a1B2c3D4e5F6g7",
     "_",
@@ -192,8 +212,7 @@ const PARTS: &[&str] = &[
 /// How many bytes the detectors look at for each byte of `text`.
 fn cost(text: &str) -> u64 {
     let mut folded = Folded::default();
-    let reading = folded.read(text);
-    let looked = work::of(|| assert!(Scan::new(reading.text, Nothing).count() <= text.len()));
+    let looked = work::of(|| assert!(folded.findings(text, Nothing).count() <= text.len()));
     looked / u64::try_from(text.len()).unwrap_or(1).max(1)
 }
 
@@ -298,6 +317,11 @@ fn whatever_comes_every_byte_is_kept_or_found_and_no_character_is_cut() {
         ":",
         "\n",
         "DE89370400440532013000",
+        "%C3%A9",
+        "%2540",
+        "&#x1f600;",
+        "\\u00e9",
+        "amFuZUBleGFtcGxlLmNvbQ==",
     ];
     let mut seed = 7_u64;
     for _ in 0..5_000 {
@@ -308,22 +332,19 @@ fn whatever_comes_every_byte_is_kept_or_found_and_no_character_is_cut() {
             text.push_str(pieces[at]);
         }
         let mut folded = Folded::default();
-        let reading = folded.read(&text);
         let mut last = 0;
-        for found in Scan::new(reading.text, Nothing) {
-            assert!(
-                found.start >= last && found.start < found.end && found.end <= reading.text.len(),
-                "{text:?}"
-            );
-            let (start, end) = (reading.origin(found.start), reading.origin(found.end));
+        for found in folded.findings(&text, Nothing) {
+            let (start, end) = (found.start, found.end);
+            assert!(start >= last && start < end && end <= text.len(), "{text:?}");
             assert!(text.is_char_boundary(start) && text.is_char_boundary(end), "{text:?}");
-            last = found.end;
+            last = end;
         }
         assert!(!marked(&text).contains("half a character"), "{text:?}");
     }
 }
 
 /// Knows nothing and does not say so: then no word is passed over as plain.
+#[derive(Clone, Copy)]
 struct Attentive;
 
 impl Lookup for Attentive {
@@ -354,9 +375,9 @@ fn nothing_is_missed_because_it_was_taken_for_plain() {
             }
         }
         let mut folded = Folded::default();
-        let reading = folded.read(&text);
-        let quick: Vec<_> = Scan::new(reading.text, Nothing).collect();
-        let attentive: Vec<_> = Scan::new(reading.text, Attentive).collect();
+        let place = |found: Hit<'_>| (found.start, found.end, found.what);
+        let quick: Vec<_> = folded.findings(&text, Nothing).map(place).collect();
+        let attentive: Vec<_> = folded.findings(&text, Attentive).map(place).collect();
         if quick != attentive && wrong.len() < 12 {
             wrong.push(format!("{text:?}: {quick:?} and not {attentive:?}"));
         }

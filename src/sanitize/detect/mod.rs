@@ -9,11 +9,17 @@
 //! What is found has the form of its class, and a check where the class has one: addresses are parsed,
 //! cards pass Luhn, IBANs modulo 97, national numbers their own. What has no form of its own (a password, an
 //! account, the name of a machine without a domain) is found by what announces it.
+//!
+//! A text with escapes in it (`%40`, `&#64;`, `\u0040`) is read as it stands and with the escapes decoded, and
+//! [`findings`] joins what is found; a word in Base64 or hexadecimal digits is decoded where it stands ([`encoded`]).
 
 mod address;
 mod digits;
 mod domain;
+mod encoded;
+mod escape;
 mod finding;
+mod findings;
 mod fold;
 mod host;
 mod key_value;
@@ -24,6 +30,7 @@ mod place;
 mod plain;
 mod secret;
 mod sentence;
+mod shape;
 mod url;
 mod vendor;
 mod view;
@@ -35,15 +42,19 @@ mod detect_tests;
 #[cfg(test)]
 mod disguise_tests;
 #[cfg(test)]
+mod encoded_tests;
+#[cfg(test)]
 mod hostile_tests;
 
-use digits::Digits;
-use url::Url;
-use view::{DIGIT, HIGH, LETTER, UPPER, View, WORD, Word};
+use std::cell::RefCell;
 
+use encoded::Tried;
 use finding::Best;
+use url::Url;
+use view::{DIGIT, LETTER, UPPER, View, WORD, Word};
 
 pub(super) use finding::{Finding, What};
+pub(super) use findings::{Findings, Hit};
 pub(super) use fold::Folded;
 
 use super::redact::item::{self, Item};
@@ -58,6 +69,7 @@ pub(super) trait Lookup {
 }
 
 /// Knows nothing.
+#[derive(Clone, Copy)]
 pub(super) struct Nothing;
 
 impl Lookup for Nothing {
@@ -72,8 +84,8 @@ impl Lookup for Nothing {
     }
 }
 
-/// Reads a text, which is [`Folded`], finding by finding.
-pub(super) struct Scan<'t, L> {
+/// Reads one reading of a text finding by finding.
+struct Scan<'t, L> {
     text: &'t [u8],
     view: View<'t>,
     known: L,
@@ -88,12 +100,27 @@ pub(super) struct Scan<'t, L> {
     name_bits: view::Set,
     /// The URL that the scan is in.
     url: Option<Url>,
+    /// Where encoded words are decoded to; `None` in a word that was decoded: one level is read.
+    spare: Option<&'t RefCell<Vec<u8>>>,
+    /// What was decoded and is nothing.
+    tried: Tried,
 }
 
-impl<'t, L: Lookup> Scan<'t, L> {
-    pub(super) fn new(text: &'t [u8], known: L) -> Self {
+impl<'t, L: Lookup + Copy> Scan<'t, L> {
+    fn new(text: &'t [u8], known: L, spare: Option<&'t RefCell<Vec<u8>>>) -> Self {
         let sign = memchr::memchr(b'@', text).unwrap_or(usize::MAX);
-        Self { text, view: View::new(text), known, at: 0, sign, name_end: 0, name_bits: 0, url: None }
+        Self {
+            text,
+            view: View::new(text),
+            known,
+            at: 0,
+            sign,
+            name_end: 0,
+            name_bits: 0,
+            url: None,
+            spare,
+            tried: Tried::default(),
+        }
     }
 
     /// The finding without half a character at either end.
@@ -108,9 +135,22 @@ impl<'t, L: Lookup> Scan<'t, L> {
         found
     }
 
-    fn look(&mut self, word: Word) -> Option<Finding> {
+    /// The word, and what is joined to it, if it is text in another alphabet with something to find in it.
+    #[inline]
+    fn encoded(&mut self, word: Word) -> Option<Finding> {
+        if !encoded::may_begin(self.view, word) {
+            return None;
+        }
+        let mut text = self.spare?.try_borrow_mut().ok()?;
+        let end = encoded::decode(self.view, word, &mut self.tried, &mut text)?;
+        Scan::new(&text, self.known, None).next()?;
+        Some(Finding { start: word.start, end, what: What::Encoded })
+    }
+
+    fn look(&mut self, word: Word, encoded: Option<Finding>) -> Option<Finding> {
         let view = self.view;
         let mut best = Best::from(self.at);
+        best.offer(encoded);
         if let Some((end, number)) = self.known.longest(self.text, word.start) {
             best.offer(Some(Finding { start: word.start, end, what: What::Known(number) }));
         }
@@ -119,10 +159,10 @@ impl<'t, L: Lookup> Scan<'t, L> {
         self.joined(word, after, &mut best);
         if word.is_hex() && (word.len() >= 8 || matches!(after, b':' | b'-' | b'.' | b' ') || before == b':')
         {
-            hexadecimal(view, word, after, &mut best);
+            shape::hexadecimal(view, word, after, &mut best);
         }
         if word.bits & DIGIT != 0 {
-            with_digits(view, word, after, &mut best);
+            shape::with_digits(view, word, after, &mut best);
         }
         if after == b' ' {
             self.before_space(word, before, &mut best);
@@ -157,7 +197,7 @@ impl<'t, L: Lookup> Scan<'t, L> {
             self.email(word, best);
         }
         if matches!(before, b'/' | b'\\' | b'?') {
-            after_sign(self.view, word, before, best);
+            shape::after_sign(self.view, word, before, best);
         }
     }
 
@@ -252,7 +292,7 @@ impl<'t, L: Lookup> Scan<'t, L> {
     }
 }
 
-impl<L: Lookup> Iterator for Scan<'_, L> {
+impl<L: Lookup + Copy> Iterator for Scan<'_, L> {
     type Item = Finding;
 
     fn next(&mut self) -> Option<Finding> {
@@ -274,7 +314,10 @@ impl<L: Lookup> Iterator for Scan<'_, L> {
                 return None;
             }
             let word = self.view.word(start);
-            if let Some(end) = self.past_plain(word) {
+            let encoded = self.encoded(word);
+            if encoded.is_none()
+                && let Some(end) = self.past_plain(word)
+            {
                 self.at = end;
                 continue;
             }
@@ -289,7 +332,7 @@ impl<L: Lookup> Iterator for Scan<'_, L> {
                 }
                 Some(Item::Token { .. }) | None => {}
             }
-            match self.look(word) {
+            match self.look(word, encoded) {
                 Some(found) => {
                     let found = ours(self.text, self.whole(found));
                     self.at = found.end;
@@ -313,83 +356,4 @@ fn ours(text: &[u8], found: Finding) -> Finding {
 /// Whether a query is a marker of ours and nothing else; its bracket ends it.
 fn is_marker(text: &[u8], query: Finding) -> bool {
     matches!(item::marker(text, query.start), Some(Item::Marker { end }) if end == query.end + 1)
-}
-
-/// Detectors for words of hexadecimal digits.
-fn hexadecimal(view: View<'_>, word: Word, after: u8, best: &mut Best) {
-    if word.len() <= 4 {
-        if after == b':' || view.before(word.start) == b':' {
-            let (colons, pair) = address::colons(view, word);
-            if pair || colons >= 5 || (colons == 2 && word.len() == 4) {
-                // Eight pairs are both; they are written so for an EUI-64.
-                best.offer(address::mac(view, word));
-                best.offer(address::v6(view, word));
-            }
-        } else if matches!(after, b'-' | b'.') && address::may_be_mac(view, word, after) {
-            best.offer(address::mac(view, word));
-        } else if after == b' ' && word.len() == 2 {
-            best.offer(address::vmx_uuid(view, word));
-        }
-    } else if word.len() >= 8 {
-        best.offer(address::uuid(view, word));
-        best.offer(address::bare_mac(view, word));
-        best.offer(address::hex_secret(view, word));
-    }
-}
-
-/// Detectors for words with digits.
-fn with_digits(view: View<'_>, word: Word, after: u8, best: &mut Best) {
-    if word.is_number() {
-        numbers(view, word, after, best);
-    } else if word.bits & HIGH == 0 {
-        best.offer(number::iban(view, word));
-        best.offer(national::mixed(view, word));
-    }
-}
-
-/// Detectors for words of nothing but digits.
-fn numbers(view: View<'_>, word: Word, after: u8, best: &mut Best) {
-    if after == b'.'
-        && let Some(address) = address::v4(view, word)
-    {
-        return best.offer(Some(address));
-    }
-    if after == b'.' || after == place::DEGREE {
-        best.offer(place::pair(view, word));
-    }
-    if after == b':' && word.len() >= 8 {
-        best.offer(vendor::telegram(view, word));
-    }
-    if matches!(after, b'-' | b'+') && matches!(word.len(), 6 | 8) {
-        best.offer(national::mixed(view, word));
-    }
-    if word.len() >= 7 || (view::is(after, view::PUNCTUATION) && digits::is_long(view, word)) {
-        let digits = Digits::read(view, word);
-        let count = digits.of(digits.groups().len()).len();
-        if count >= 7 {
-            best.offer(number::phone(view, &digits));
-        }
-        if count >= 9 {
-            best.offer(national::number(view, &digits));
-        }
-        if count >= 12 {
-            best.offer(number::card(view, &digits));
-        }
-    }
-}
-
-/// Detectors for words after a sign that begins something.
-fn after_sign(view: View<'_>, word: Word, before: u8, best: &mut Best) {
-    match before {
-        b'/' | b'\\' => {
-            if matches!(word.len(), 4 | 5 | 9) {
-                best.offer(path::account(view, word));
-            }
-            if before == b'\\' {
-                best.offer(path::server(view, word));
-            }
-        }
-        b'?' => best.offer(url::relative_query(view, word)),
-        _ => {}
-    }
 }

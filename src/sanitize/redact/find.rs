@@ -1,7 +1,7 @@
 //! What is found in a text, by place: for measuring the detectors, and for whoever wants to see before choosing.
 
 use crate::sanitize::canonical::{Canonical, Scratch, canonical};
-use crate::sanitize::detect::{Folded, Nothing, Scan, What};
+use crate::sanitize::detect::{Folded, Nothing, What};
 
 /// A stretch of a text that redaction replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,18 +24,21 @@ pub struct Finder {
 impl Finder {
     /// Shows everything in a text that redaction replaces at every level, without what only a batch knows.
     pub fn each(&mut self, text: &str, mut see: impl FnMut(Found)) {
-        let reading = self.folded.read(text);
-        for found in Scan::new(reading.text, Nothing) {
-            let bytes = reading.text.get(found.start..found.end).unwrap_or_default();
+        for found in self.folded.findings(text, Nothing) {
             let stays = match found.what {
                 What::Class(class) => {
-                    matches!(canonical(class, bytes, &mut self.scratch), Canonical::Known(_))
+                    !found.is_joined
+                        && matches!(canonical(class, found.text, &mut self.scratch), Canonical::Known(_))
                 }
-                What::NationalId | What::Iban | What::PaymentCard | What::Token | What::Known(_) => false,
+                What::NationalId
+                | What::Iban
+                | What::PaymentCard
+                | What::Encoded
+                | What::Token
+                | What::Known(_) => false,
             };
             if !stays {
-                let (start, end) = (reading.origin(found.start), reading.origin(found.end));
-                see(Found { start, end, what: found.what.word() });
+                see(Found { start: found.start, end: found.end, what: found.what.word() });
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! token  = "p1-" class "-s-" digits | "p1-" class "-r" epoch "-" digits     digits: 26 of base32hex, lower case
-//! marker = "[" class "]" | "[" ("secret" | "payment_card" | "iban" | "national_id" | "token" | "cut") "]"
+//! marker = "[" class "]" | "[" ("payment_card" | "iban" | "national_id" | "encoded" | "token" | "cut") "]"
 //! ```
 //!
 //! Neither begins with what can go on an item that was begun before it, so what is read is what was written.

@@ -3,7 +3,7 @@
 
 use super::item::{self, Item};
 use crate::model::IdentifierClass;
-use crate::sanitize::detect::{Folded, Nothing, Scan, What};
+use crate::sanitize::detect::{Folded, Nothing, What};
 
 /// The first thing in a listed value that a level would replace, by its word; `None` if there is nothing.
 /// The name of a host may be listed, alone or in a URL: that of a public service, which whoever writes the
@@ -20,9 +20,9 @@ pub fn in_listed_value(value: &str) -> Option<&'static str> {
         return Some(What::Token.word());
     }
     let mut folded = Folded::default();
-    let reading = folded.read(value);
     let is_public = |what: What| what == What::Class(IdentifierClass::HostName);
-    Scan::new(reading.text, Nothing).map(|found| found.what).find(|what| !is_public(*what)).map(What::word)
+    let mut found = folded.findings(value, Nothing).map(|found| found.what);
+    found.find(|what| !is_public(*what)).map(What::word)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(super) use seen::Seen;
 use zeroize::Zeroize as _;
 
 use super::canonical::{self, Canonical};
-use super::detect::{Finding, Folded, Scan, What};
+use super::detect::{Folded, Hit, What};
 use super::{Permit, ProgramKeys};
 use crate::model::{IdentifierClass, Reason, WireError, WireReader};
 use crate::policy::{Epoch, Plan, Redaction};
@@ -108,9 +108,8 @@ pub(super) fn redact<'t>(
     let within = u32::try_from(raw.len()).is_ok_and(|len| len <= rules.max_bytes);
     let text = std::str::from_utf8(raw).ok().filter(|_| within).ok_or(Reason::Malformed)?;
     let Workspace { canonical, folded, out, known, seen, hits, .. } = work;
-    let reading = folded.read(text);
-    let mut scan = Scan::new(reading.text, &*known);
-    let mut next = scan.next();
+    let mut findings = folded.findings(text, &*known);
+    let mut next = findings.next();
     // What looks like a token of ours is found like anything else; that none gets past is not left to that.
     if next.is_none() && rules.cut.is_none() && memchr::memmem::find(raw, b"p1-").is_none() {
         return Ok(raw);
@@ -119,20 +118,17 @@ pub(super) fn redact<'t>(
     let mut writer = Writer::new(out, rules.cut);
     let mut at = 0;
     while let Some(found) = next {
-        let found_text = reading.text.get(found.start..found.end).unwrap_or_default();
-        let replaced = replacement(rules, keys, (found, found_text), known, canonical);
-        if let Some((what, token)) = replaced {
-            let start = reading.origin(found.start);
-            writer.literal(raw.get(at..start).unwrap_or_default());
+        if let Some((what, token)) = replacement(rules, keys, &found, known, canonical) {
+            writer.literal(raw.get(at..found.start).unwrap_or_default());
             writer.item(|out| match token {
                 Some((class, epoch, bits)) => item::write_token(class, epoch, keys.epoch(), bits, out),
                 None => item::write_marker(what.word(), out),
             });
             seen.count(what, token.is_some());
             hits.count(what);
-            at = reading.origin(found.end);
+            at = found.end;
         }
-        next = scan.next();
+        next = findings.next();
     }
     writer.literal(raw.get(at..).unwrap_or_default());
     seen.is_cut = writer.is_cut();
@@ -150,7 +146,7 @@ type Replacement = (What, Option<(IdentifierClass, Epoch, [u8; 16])>);
 fn replacement(
     rules: &Redaction,
     keys: &ProgramKeys,
-    (found, text): (Finding, &[u8]),
+    found: &Hit<'_>,
     known: &Known,
     scratch: &mut canonical::Scratch,
 ) -> Option<Replacement> {
@@ -165,13 +161,13 @@ fn replacement(
             let (class, canonical) = known.get(number)?;
             return Some((What::Class(class), token(class, canonical)));
         }
-        what @ (What::NationalId | What::Iban | What::PaymentCard | What::Token) => {
+        what @ (What::NationalId | What::Iban | What::PaymentCard | What::Encoded | What::Token) => {
             return Some((what, None));
         }
     };
-    match canonical::canonical(class, text, scratch) {
-        Canonical::Known(_) => None,
-        Canonical::Malformed => Some((found.what, None)),
+    match canonical::canonical(class, found.text, scratch) {
+        Canonical::Known(_) if !found.is_joined => None,
+        Canonical::Known(_) | Canonical::Malformed => Some((found.what, None)),
         Canonical::Identifier(canonical) => {
             // The same identifier in a field says what it is.
             let class = if is_vague(class) { known.class_of(canonical).unwrap_or(class) } else { class };

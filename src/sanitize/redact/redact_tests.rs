@@ -112,6 +112,33 @@ fn identifiers_of_the_batch_are_found_as_their_class() {
     }
 }
 
+// covers: P1, P4
+#[test]
+fn what_is_escaped_has_the_token_that_it_has_as_it_stands_and_base64_is_gone_whole() {
+    let none = rules(&[], None);
+    let rules = rules(&[(Class::HostName, Epoch::Stable), (Class::ObjectName, Epoch::Stable)], None);
+    let host = token(Class::HostName, Epoch::Stable, "esx-04.corp.example.com");
+    let vm = token(Class::ObjectName, Epoch::Stable, "Prod VM 1");
+    let known = [(Class::ObjectName, "Prod VM 1")];
+    for (text, expected) in [
+        ("up%3Desx-04%2Ecorp%2Eexample%2Ecom", format!("up%3D{host}")),
+        ("go%2Fesx-04.corp.example.com", format!("go%2F{host}")),
+        ("https%3A%2F%2Fesx-04.corp.example.com%2Fui", format!("https%3A%2F%2F{host}%2Fui")),
+        ("\"esx-04\\u002ecorp\\u002eexample\\u002ecom\"", format!("\"{host}\"")),
+        ("vm=Prod%20VM%201&x", format!("vm={vm}&x")),
+        ("p1%2Dhost_name-s-0123456789abcdefghijklmnop", "[token]".to_owned()),
+        ("see UHJvZCBWTSAxIGlzIGdvbmU=", "see [encoded]".to_owned()),
+        ("%6C%6Fcalhost%3A80", "%6C%6Fcalhost%3A80".to_owned()),
+    ] {
+        let once = redacted(&rules, text, &known);
+        assert_eq!(once, expected, "{text}");
+        // Brought down, it is what is stored lower at once, and there it stays.
+        let lower = redacted(&none, text, &known);
+        assert_eq!(lowered(&none, &once), lower, "{text}");
+        assert_eq!(redacted(&none, &lower, &known), lower, "{text}");
+    }
+}
+
 #[test]
 fn what_is_too_long_or_no_text_is_refused_and_what_is_listed_is_kept() {
     let rules = Redaction { max_bytes: 30, ..rules(&[], Some(10)) };
@@ -151,6 +178,7 @@ fn nothing_is_allocated_for_text_in_which_nothing_is_found() {
         "2024-03-15 08:00:02 INFO org.apache.hadoop.hdfs: block 17 of 300 at version 8.0.3-24022515 in main.rs:12",
         "panic: nil map in vpxd::HostSync::run (127.0.0.1)",
         "Zo\u{eb} said \u{2014} nothing",
+        "85% of a%20b%2Fc, &lt;init&gt; in caf\\u00e9, and MRAppMasterResourceManagerAdministration",
     ];
     // The buffers have the room that they need once they were used.
     assert!(texts.iter().all(|text| redact(&rules, &keys, text.as_bytes(), &mut work).is_ok()));
@@ -191,6 +219,18 @@ fn piece() -> impl Strategy<Value = String> {
         "\u{e9}",
         "\u{ff11}0.1.2.3",
         "\u{200b}",
+        "jane%40example.com",
+        "jane&#64;example.com",
+        "%2540",
+        "\\u0040",
+        "%2F",
+        "\0",
+        "%5Bemail%5D",
+        "p1%2Dhost_name-s-0123456789abcdefghijklmnop",
+        "amFuZUBleGFtcGxlLmNvbQ==",
+        "UHJvZCBWTSAxIGlzIGdvbmU=",
+        "6a616e65406578616d706c652e636f6d",
+        "[encoded]",
         " ",
         "\n",
         ".",

@@ -58,7 +58,7 @@ impl Seen {
         match what {
             What::Class(class) => class.index(),
             What::Known(_) => KINDS,
-            What::NationalId | What::Iban | What::PaymentCard | What::Token => {
+            What::NationalId | What::Iban | What::PaymentCard | What::Encoded | What::Token => {
                 let at = What::CLASSLESS.iter().position(|known| *known == what);
                 IdentifierClass::ALL.len() + at.unwrap_or(KINDS)
             }

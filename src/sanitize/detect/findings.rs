@@ -1,0 +1,163 @@
+//! What is found in a text, whichever of its readings shows it: as it stands, with its escapes decoded, and with
+//! those decoded that this brings to light.
+//!
+//! No reading is enough: `jane%40example.com` is an address only when it is decoded, and of `password=a%20b` the
+//! decoded reading shows half. So **what any reading shows is replaced**. Findings of different readings that overlap
+//! become one, over all that they cover: what the longest is, or if they are the same, what the deepest reads.
+
+use std::cell::RefCell;
+
+use super::fold::Reading;
+use super::{Finding, Lookup, Scan, What};
+
+/// A finding, by its place in the text as it came.
+#[derive(Clone, Copy)]
+pub(in crate::sanitize) struct Hit<'t> {
+    /// Where it begins, in bytes.
+    pub(in crate::sanitize) start: usize,
+    /// Where it ends.
+    pub(in crate::sanitize) end: usize,
+    /// What it is.
+    pub(in crate::sanitize) what: What,
+    /// It as it was read.
+    pub(in crate::sanitize) text: &'t [u8],
+    /// Whether there is more in it than this: it is replaced even if this is nobody's.
+    pub(in crate::sanitize) is_joined: bool,
+}
+
+/// One reading, and what is found in it next.
+struct Level<'t, L> {
+    reading: Reading<'t>,
+    scan: Scan<'t, L>,
+    next: Option<Seen<'t>>,
+}
+
+/// A finding of one reading.
+#[derive(Clone, Copy)]
+struct Seen<'t> {
+    hit: Hit<'t>,
+    /// Where it begins in its reading.
+    from: usize,
+    /// How deep that is.
+    depth: usize,
+}
+
+impl<'t, L: Lookup + Copy> Level<'t, L> {
+    fn new(reading: Reading<'t>, known: L, spare: &'t RefCell<Vec<u8>>) -> Self {
+        Self { reading, scan: Scan::new(reading.text, known, Some(spare)), next: None }
+    }
+
+    fn hit(&self, found: Finding) -> Hit<'t> {
+        Hit {
+            start: self.reading.origin(found.start),
+            end: self.reading.origin(found.end),
+            what: found.what,
+            text: self.reading.text.get(found.start..found.end).unwrap_or_default(),
+            is_joined: false,
+        }
+    }
+
+    fn go_on(&mut self, depth: usize) -> Option<Seen<'t>> {
+        let next = self.scan.next().map(|found| Seen { hit: self.hit(found), from: found.start, depth });
+        std::mem::replace(&mut self.next, next)
+    }
+}
+
+/// Reads a text finding by finding.
+pub(in crate::sanitize) struct Findings<'t, L> {
+    as_it_stands: Level<'t, L>,
+    /// The text with its escapes decoded once and twice, if it has any.
+    decoded: [Option<Level<'t, L>>; 2],
+}
+
+impl<'t, L: Lookup + Copy> Findings<'t, L> {
+    pub(super) fn new(
+        (first, second, third): (Reading<'t>, Option<Reading<'t>>, Option<Reading<'t>>),
+        known: L,
+        spare: &'t RefCell<Vec<u8>>,
+    ) -> Self {
+        let level = |reading| Level::new(reading, known, spare);
+        let mut all = Self { as_it_stands: level(first), decoded: [second.map(level), third.map(level)] };
+        if second.is_some() {
+            for depth in 0..=all.decoded.len() {
+                all.take_next(depth);
+            }
+        }
+        all
+    }
+
+    fn take_next(&mut self, depth: usize) -> Option<Seen<'t>> {
+        match depth.checked_sub(1) {
+            None => self.as_it_stands.go_on(depth),
+            Some(at) => self.decoded.get_mut(at)?.as_mut()?.go_on(depth),
+        }
+    }
+
+    /// The depth of the reading whose next finding begins first, before `end`.
+    fn first(&self, end: usize) -> Option<usize> {
+        let decoded = self.decoded.iter().map(|level| level.as_ref().and_then(|level| level.next));
+        let all = [self.as_it_stands.next].into_iter().chain(decoded);
+        let starts = all.enumerate().filter_map(|(depth, next)| Some((next?.hit.start, depth)));
+        starts.min().filter(|(start, _)| *start < end).map(|(_, depth)| depth)
+    }
+
+    /// A finding that begins in the middle of an escape (`2Fdb.example.com` of `%2Fdb.example.com`) begins after it, if a
+    /// reading that decodes the escape sees something there too.
+    fn trim(&self, seen: &mut Seen<'t>, deeper: &Seen<'t>) {
+        let reading = |depth: usize| match depth.checked_sub(1) {
+            None => Some(&self.as_it_stands.reading),
+            Some(at) => self.decoded.get(at)?.as_ref().map(|level| &level.reading),
+        };
+        let (Some(own), Some(other)) = (reading(seen.depth), reading(deeper.depth)) else { return };
+        let start = other.boundary(seen.hit.start);
+        if start == seen.hit.start || start > deeper.hit.start || start >= seen.hit.end {
+            return;
+        }
+        let cut = (seen.from..start).take_while(|at| own.origin(*at) < start).count();
+        seen.from += cut;
+        seen.hit.start = start;
+        seen.hit.text = seen.hit.text.get(cut..).unwrap_or_default();
+    }
+
+    /// The next finding, with everything that overlaps it.
+    fn joined(&mut self) -> Option<Hit<'t>> {
+        let mut main = self.take_next(self.first(usize::MAX)?)?;
+        let (mut start, mut end) = (main.hit.start, main.hit.end);
+        let mut alone = true;
+        while let Some(depth) = self.first(end) {
+            let other = self.take_next(depth)?;
+            if alone && other.depth > main.depth {
+                self.trim(&mut main, &other);
+                start = main.hit.start;
+            }
+            let place = |seen: &Seen<'_>| (seen.hit.start, seen.hit.end, seen.hit.what);
+            let is_same = place(&main) == place(&other);
+            let rank = |seen: &Seen<'_>| (seen.hit.end - seen.hit.start, seen.hit.what.sensitivity());
+            let is_better = if main.hit.what == other.hit.what {
+                other.depth > main.depth
+            } else {
+                rank(&other) > rank(&main)
+            };
+            end = end.max(other.hit.end);
+            let is_joined = main.hit.is_joined || !is_same;
+            if is_better {
+                main = other;
+            }
+            main.hit.is_joined = is_joined;
+            alone = false;
+        }
+        Some(Hit { start, end, ..main.hit })
+    }
+}
+
+impl<'t, L: Lookup + Copy> Iterator for Findings<'t, L> {
+    type Item = Hit<'t>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Hit<'t>> {
+        if self.decoded.iter().all(Option::is_none) {
+            return self.as_it_stands.scan.next().map(|found| self.as_it_stands.hit(found));
+        }
+        self.joined()
+    }
+}
