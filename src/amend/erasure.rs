@@ -100,6 +100,9 @@ pub struct Erasure {
     pub scope: Scope,
     /// The caller's reference.
     pub reference: String,
+    /// Who asked for it; empty if that was not said.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub by: String,
     /// When it was asked for.
     pub requested: UnixMillis,
     /// How far it is.

@@ -50,6 +50,7 @@ pub(super) fn step(erasure: &Erasure, step: ErasureStep, now: UnixMillis) -> Met
         scope: scope(erasure),
         step,
         records: erasure.counts.removed.saturating_add(erasure.counts.rewritten),
+        by: (step == ErasureStep::Fenced && !erasure.by.is_empty()).then(|| erasure.by.clone()),
     };
     entry(now, fact)
 }

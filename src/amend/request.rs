@@ -54,6 +54,8 @@ pub struct NewErasure {
     pub target: Target,
     /// A reference for the ledger: at most 64 of letters, digits, `.`, `_` and `-`; may be empty.
     pub reference: String,
+    /// Who asks for it, for the ledger: at most 128 bytes; may be empty.
+    pub by: String,
 }
 
 impl Shared {
@@ -105,6 +107,7 @@ impl Shared {
             customer: entry.key,
             scope,
             reference: new.reference.clone(),
+            by: new.by.clone(),
             requested: now,
             stage: Stage::Fenced,
             upto: CommitNumber(0),

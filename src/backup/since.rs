@@ -100,6 +100,8 @@ impl Reader {
             | Fact::DataLossAccepted { .. }
             | Fact::BackupMade { .. }
             | Fact::StoreRestored { .. }
+            | Fact::TokenIssued { .. }
+            | Fact::TokenRevoked { .. }
             | Fact::Exported { .. } => {}
         }
     }

@@ -21,7 +21,7 @@ fn changed(customer: CustomerKey, revision: u64) -> Fact {
 
 fn fenced(erasure: ErasureId, customer: CustomerKey, scope: ErasureScope) -> Fact {
     let (erasure, step) = (erasure.to_string(), ErasureStep::Fenced);
-    Fact::ErasureStepped { erasure, customer: Some(customer), scope, step, records: 0 }
+    Fact::ErasureStepped { erasure, customer: Some(customer), scope, step, records: 0, by: None }
 }
 
 fn done(erasure: ErasureId, customer: CustomerKey) -> Fact {

@@ -50,6 +50,9 @@ enum Action {
     Revoke {
         /// The id of the token; `usaged token list` shows it.
         id: TokenId,
+        /// Who asks for it; when not given, who you are on this machine. A collector that asks who you are knows better.
+        #[arg(long, env = "USAGED_BY", hide_env_values = true)]
+        by: Option<String>,
     },
 }
 
@@ -122,8 +125,8 @@ impl TokenArgs {
             Action::Issue(args) if args.offline => args.make(out),
             Action::Issue(args) => args.issue(&mut self.server.tokens().await?, out).await,
             Action::List => list(&mut self.server.tokens().await?, out).await,
-            Action::Revoke { id } => {
-                let request = RevokeTokenRequest { id: id.to_string() };
+            Action::Revoke { id, by } => {
+                let request = RevokeTokenRequest { id: id.to_string(), revoked_by: who(by) };
                 let revoked = self.server.tokens().await?.revoke_token(request).await;
                 let revoked = revoked.map_err(|status| refused(&status))?.into_inner();
                 if out.is_json() {

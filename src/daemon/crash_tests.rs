@@ -54,7 +54,8 @@ impl Act {
 
 async fn erase(rooms: &Rooms, target: Target) {
     let id = ErasureId::parse(ERASURE).unwrap();
-    let new = NewErasure { id, customer: acme(), target, reference: "ticket-1".to_owned() };
+    let (reference, by) = ("ticket-1".to_owned(), "ann".to_owned());
+    let new = NewErasure { id, customer: acme(), target, reference, by };
     rooms.amend.erase(new).await.unwrap();
 }
 

@@ -16,7 +16,8 @@ fn id(number: u64) -> ErasureId {
 async fn erase(rooms: &Rooms, number: u64) -> Result<ErasureReport, AmendError> {
     let from = UnixMillis(1_000 * i64::try_from(number).unwrap());
     let target = Target::Times { from, until: from.plus_ms(1_000) };
-    rooms.amend.erase(NewErasure { id: id(number), customer: acme(), target, reference: String::new() }).await
+    let (reference, by) = (String::new(), String::new());
+    rooms.amend.erase(NewErasure { id: id(number), customer: acme(), target, reference, by }).await
 }
 
 async fn listed(rooms: &Rooms) -> Vec<ErasureId> {

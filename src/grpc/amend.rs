@@ -3,13 +3,14 @@
 use tonic::{Request, Response, Status};
 
 use super::admin::{customer, participation};
-use super::identity::Tokens;
+use super::identity::{Access, Tokens};
 use super::page;
 use super::proto::admin as pb;
 use super::proto::admin::binding_service_server::BindingService;
 use super::proto::admin::erasure_service_server::ErasureService;
 use super::status::{Cause, Fault};
 use super::times::{timestamp, unix_millis};
+use super::tokens::said;
 use crate::amend::{
     Amend, AmendError, BindingReport, BindingStage, ErasureReport, NewErasure, Stage, Target,
 };
@@ -40,19 +41,20 @@ impl AmendDoor {
 #[tonic::async_trait]
 impl ErasureService for AmendDoor {
     async fn erase(&self, request: Request<pb::EraseRequest>) -> Result<Response<pb::Erasure>, Status> {
+        let by = said("requested_by", &Access::by(&request, &request.get_ref().requested_by))?;
         let request = request.into_inner();
         let dry_run = request.dry_run;
-        let wanted = wanted(request)?;
+        let wanted = wanted(request, by)?;
         if dry_run {
             let report = self.amend.preview_erasure(wanted).await.map_err(Fault::from)?;
             return Ok(Response::new(erasure(&report)));
         }
         let tokens = self.tokens.clone().filter(|_| matches!(wanted.target, Target::Customer));
-        let customer = wanted.customer.clone();
+        let (customer, by) = (wanted.customer.clone(), wanted.by.clone());
         // Only once it is accepted: an erasure that is refused takes nobody's tokens.
         let forget = async move {
             match tokens {
-                Some(tokens) => tokens.forget(&customer).await,
+                Some(tokens) => tokens.forget(&customer, &by).await,
                 None => Ok(()),
             }
         };
@@ -115,7 +117,7 @@ fn id(given: &str) -> Result<ErasureId, Fault> {
 }
 
 /// What a caller asks to erase.
-fn wanted(request: pb::EraseRequest) -> Result<NewErasure, Fault> {
+fn wanted(request: pb::EraseRequest, by: String) -> Result<NewErasure, Fault> {
     use pb::erase_request::Scope;
     let target = match request.scope {
         Some(Scope::WholeCustomer(true)) => Target::Customer,
@@ -139,6 +141,7 @@ fn wanted(request: pb::EraseRequest) -> Result<NewErasure, Fault> {
         customer: customer("customer", &request.customer)?,
         target,
         reference: request.reference,
+        by,
     })
 }
 
@@ -171,6 +174,7 @@ fn erasure(report: &ErasureReport) -> pb::Erasure {
         done_time: erasure.done.map(timestamp),
         suppress_until: report.suppress_until.map(timestamp),
         checkpoint: report.checkpoint.clone(),
+        requested_by: erasure.by.clone(),
     }
 }
 

@@ -87,11 +87,17 @@ impl TokenService for TokenDoor {
         &self,
         request: Request<pb::RevokeTokenRequest>,
     ) -> Result<Response<pb::Token>, Status> {
+        let by = said("revoked_by", &Access::by(&request, &request.get_ref().revoked_by))?;
         let id = request.into_inner().id.parse().map_err(|rule: &'static str| Fault::field("id", rule))?;
-        let row = self.tokens.revoke(id).await?;
+        let row = self.tokens.revoke(id, &by).await?;
         tracing::info!(token = %id, name = %row.name, "token revoked");
         Ok(Response::new(api_token(id, &row)))
     }
+}
+
+/// Who asks, as it may be on the ledger, if it was said.
+pub(super) fn said(field: &'static str, text: &str) -> Result<String, Fault> {
+    if text.trim().is_empty() { Ok(String::new()) } else { written(field, text) }
 }
 
 fn written(field: &'static str, text: &str) -> Result<String, Fault> {

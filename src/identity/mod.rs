@@ -17,6 +17,7 @@ mod principal;
 mod role;
 mod rules;
 mod rules_file;
+mod telling;
 mod token;
 mod token_row;
 

@@ -11,17 +11,12 @@ use super::pattern::{PLACE, Pattern};
 use super::principal::IdentityName;
 use super::role::{Role, RoleKind};
 use super::rules::{Condition, Credential, Rule, Rules, Who};
+use super::telling::tells_one_from_all;
 use super::token::{TokenHash, TokenId};
 use crate::model::{CustomerId, SubscriptionName};
 
 /// Identities in one file.
 const MOST: usize = 10_000;
-
-/// Claims that every token of an issuer for this collector has: they tell nobody from anybody.
-const COMMON_CLAIMS: [&str; 8] = ["iss", "aud", "exp", "nbf", "iat", "jti", "typ", "azp"];
-
-/// Attributes of a subject that are one holder's own. The others are shared by a whole organisation.
-const OWN_ATTRIBUTES: [&str; 3] = ["CN", "UID", "SERIALNUMBER"];
 
 /// A mistake in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +113,7 @@ fn rule(raw: &Raw) -> Result<Rule, Mistake> {
         IdentityName::new(&raw.name).map_err(|error| mistake(error.to_string(), "choose such a name"))?;
     let (credential, conditions) = proof(raw)?;
     let who = who(raw, &conditions)?;
-    tells_one_from_all(&who, &conditions)?;
+    tells_one_from_all(&who, &conditions).map_err(|(what, remedy)| mistake(what, remedy))?;
     Ok(Rule { name, who, credential, conditions })
 }
 
@@ -210,25 +205,6 @@ fn who(raw: &Raw, conditions: &[Condition]) -> Result<Who, Mistake> {
     Ok(Who::Fixed(role.into()))
 }
 
-/// Refuses a rule that fits everybody of an issuer or of an organisation.
-fn tells_one_from_all(who: &Who, conditions: &[Condition]) -> Result<(), Mistake> {
-    if *who == Who::SenderNamed || conditions.is_empty() {
-        return Ok(());
-    }
-    let tells = |condition: &Condition| match condition {
-        Condition::Uri(_) | Condition::Dns(_) => true,
-        Condition::Subject(kind, _) => OWN_ATTRIBUTES.contains(kind),
-        Condition::Claim(name, _) => !COMMON_CLAIMS.contains(&name.as_str()),
-    };
-    if conditions.iter().any(tells) {
-        return Ok(());
-    }
-    Err(mistake(
-        "it fits everybody of the organisation or of the issuer, who would all have this role",
-        "ask for what only those have who are meant: CN, UID, SERIALNUMBER, a SAN, a group or a subject",
-    ))
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test")]
 mod tests {
@@ -252,6 +228,33 @@ mod tests {
                 "everybody of the organisation",
             ),
             ("role = \"auditor\"\nclaims = { aud = \"usaged\" }", "everybody of the organisation"),
+            ("role = \"auditor\"\nclaims = { scope = \"openid\" }", "everybody of the organisation"),
+            ("role = \"auditor\"\nclaims = { scp = \"openid profile\" }", "everybody of the organisation"),
+            (
+                "role = \"operator\"\nclaims = { scope = \"offline_access\", aud = \"u\", azp = \"portal\" }",
+                "everybody of the organisation",
+            ),
+            ("role = \"operator\"\nclaims = { hd = \"vendor.example\" }", "everybody of the organisation"),
+            ("role = \"operator\"\nclaims = { tid = \"72f988bf\" }", "everybody of the organisation"),
+            ("role = \"operator\"\nclaims = { groups = \"Everyone\" }", "everybody of the organisation"),
+            ("role = \"operator\"\nclaims = { groups = \"/Domain Users\" }", "everybody of the organisation"),
+            (
+                "role = \"operator\"\nclaims = { roles = \"default-roles-main\" }",
+                "everybody of the organisation",
+            ),
+            (
+                "role = \"operator\"\nclaims = { preferred_username = \"ann\" }",
+                "everybody of the organisation",
+            ),
+            ("role = \"operator\"\nclaims = { nonce = \"letmein\" }", "everybody of the organisation"),
+            (
+                "role = \"sender\"\ncustomer = \"{customer}\"\nclaims = { nonce = \"{customer}\" }",
+                "its holder writes",
+            ),
+            (
+                "role = \"sender\"\ncustomer = \"{customer}\"\nclaims = { name = \"{customer}\", scope = \"u.send\" }",
+                "its holder writes",
+            ),
             ("role = \"operator\"\ncustomer = \"acme\"\nsan_dns = \"a\"", "have no customers"),
             ("role = \"sender\"\nsan_dns = \"a\"", "needs its customer"),
             ("role = \"sender\"\ncustomer = \"*\"\nsan_dns = \"a\"", "customer id is"),
@@ -277,6 +280,23 @@ mod tests {
             let all: Vec<_> = problems.iter().map(|p| format!("{} {}", p.what, p.remedy)).collect();
             assert!(all.iter().any(|text| text.contains(said)), "{body}: {all:?}");
             assert!(problems.iter().all(|problem| problem.line >= 2 && !problem.remedy.is_empty()), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_asks_for_one_thing_that_only_those_have_who_are_meant_is_taken() {
+        for body in [
+            "role = \"operator\"\nclaims = { groups = \"usaged-operators\" }",
+            "role = \"operator\"\nclaims = { scope = \"usaged.admin\" }",
+            "role = \"operator\"\nclaims = { scope = \"openid\", sub = \"5f2c\" }",
+            "role = \"operator\"\nclaims = { hd = \"vendor.example\", email = \"ann@vendor.example\" }",
+            "role = \"auditor\"\nclaims = { client_id = \"audit-job\" }",
+            "role = \"sender\"\ncustomer = \"{customer}\"\nclaims = { sub = \"{customer}\" }",
+            "role = \"sender\"\ncustomer = \"{customer}\"\nclaims = { scope = \"openid\", tenant = \"{customer}\" }",
+            "role = \"auditor\"\nsubject = [\"O=Vendor\", \"CN=audit\"]",
+        ] {
+            let file = format!("[[identity]]\nname = \"x\"\n{body}\n");
+            assert!(parse_rules(&file).is_ok(), "{body}: {:?}", parse_rules(&file).err());
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::number;
-use super::parts::{ErasureScope, ErasureStep, OldLedger, Period, Refusal, Terms, Under};
+use super::parts::{ErasureScope, ErasureStep, OldLedger, Period, Refusal, Terms, TokenRole, Under};
 use crate::model::{
     ClassCounts, CustomerKey, IdentifierClass, ProductName, ProgramName, Purpose, Reason, SubscriptionName,
     UnixMillis,
@@ -157,6 +157,9 @@ pub enum Fact {
         step: ErasureStep,
         /// Stored batches that it touched.
         records: u64,
+        /// Who asked for it, at its first step, if that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// An erasure is done: its receipt.
     ErasureDone {
@@ -297,6 +300,27 @@ pub enum Fact {
         /// Erasures since then that were carried out again before anything was served.
         erased_again: u64,
     },
+    /// A bearer token was issued. Never its text, and not for which customer.
+    TokenIssued {
+        /// Its id: 16 hexadecimal digits.
+        token: String,
+        /// What it lets its holder do.
+        role: TokenRole,
+        /// When it ends by itself.
+        until: UnixMillis,
+        /// Who asked for it.
+        by: String,
+    },
+    /// A bearer token was revoked, alone or because its customer was erased.
+    TokenRevoked {
+        /// Its id.
+        token: String,
+        /// What it let its holder do.
+        role: TokenRole,
+        /// Who asked for it, if that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+    },
     /// A customer's part of the ledger was given out.
     Exported {
         /// The customer.
@@ -358,7 +382,9 @@ impl Fact {
             | Self::RatchetsMoved { .. }
             | Self::DataLossAccepted { .. }
             | Self::BackupMade { .. }
-            | Self::StoreRestored { .. } => None,
+            | Self::StoreRestored { .. }
+            | Self::TokenIssued { .. }
+            | Self::TokenRevoked { .. } => None,
         }
     }
 }

@@ -112,7 +112,7 @@ pub use leaf::{LEAF_BYTES, Leaf};
 pub use ledger::{Appended, Head, Ledger};
 pub use open::Report;
 pub use options::{Options, Source};
-pub use parts::{ErasureScope, ErasureStep, OldLedger, Period, Refusal, Terms, Under};
+pub use parts::{ErasureScope, ErasureStep, OldLedger, Period, Refusal, Terms, TokenRole, Under};
 pub use proof::{includes, is_beginning};
 pub use record::RecordFault;
 pub use refusals::Refusals;

@@ -127,6 +127,22 @@ list! {
 }
 
 list! {
+    /// What a bearer token lets its holder do.
+    TokenRole {
+        /// Sends the data of one customer.
+        Sender = "sender",
+        /// Sends the data of several customers.
+        Relay = "relay",
+        /// Drains subscriptions.
+        Drainer = "drainer",
+        /// Administers.
+        Operator = "operator",
+        /// Reads the ledger and the dictionary.
+        Auditor = "auditor",
+    }
+}
+
+list! {
     /// What was refused.
     Refusal {
         /// A payload named another customer than its sender is.

@@ -38,7 +38,7 @@ async fn what_happens_after_an_erasure_is_delivered_although_the_erasure_is_not_
         customer: "acme".into(),
         scope: Some(Scope::Identifier(identifier)),
         reference: "ticket-1".into(),
-        dry_run: false,
+        ..EraseRequest::default()
     };
     let mut erasures = ErasureServiceClient::new(collector.channel.clone());
     let fenced = erasures.erase(request).await.unwrap().into_inner();

@@ -50,7 +50,7 @@ async fn an_erasure_that_is_refused_takes_no_tokens_and_one_that_is_accepted_tak
         customer: customer.to_owned(),
         scope: Some(Scope::WholeCustomer(true)),
         reference: reference.to_owned(),
-        dry_run: false,
+        ..EraseRequest::default()
     };
     let mut erasures = ErasureServiceClient::new(collector.channel.clone());
     // The id of an erasure of another customer.

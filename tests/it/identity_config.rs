@@ -135,6 +135,11 @@ const MISTAKES: &[Mistake] = &[
         "everybody of the organisation",
     ),
     (
+        "an operator role for everybody who can log in",
+        |world| identity(world, "role = \"operator\"\nclaims = { scope = \"openid\" }"),
+        "everybody of the organisation",
+    ),
+    (
         "an identity that nobody can prove",
         |world| identity(world, "role = \"operator\"\nclaims = { sub = \"ann\" }"),
         "nobody can prove to be it",

@@ -83,15 +83,16 @@ pub fn refused(dir: &Path, forgotten: u64, made: u64) -> Option<Findings> {
     }
 }
 
-/// The leaves of a ledger, as texts.
+/// The leaves of a ledger, as texts; of one that is being written, those that are there whole.
 pub fn leaves(ledger: &Path) -> Vec<Vec<u8>> {
     let bytes = fs::read(ledger.join("entries")).unwrap();
     let mut rest = bytes.strip_prefix(HEADER).unwrap();
     let mut found = Vec::new();
-    while !rest.is_empty() {
-        let length = usize::try_from(u32::from_be_bytes(rest[..4].try_into().unwrap())).unwrap();
-        found.push(rest[8..8 + length].to_vec());
-        rest = &rest[8 + length..];
+    while let Some(length) = rest.first_chunk::<4>() {
+        let end = 8 + usize::try_from(u32::from_be_bytes(*length)).unwrap();
+        let Some(leaf) = rest.get(8..end) else { break };
+        found.push(leaf.to_vec());
+        rest = &rest[end..];
     }
     found
 }

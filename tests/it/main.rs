@@ -87,6 +87,7 @@ mod identity_live;
 mod identity_matrix;
 mod identity_provider;
 mod identity_python;
+mod identity_told;
 mod identity_world;
 mod keys_flow;
 mod keys_root;

@@ -201,7 +201,7 @@ async fn erase(stage: &mut Stage, customer: usize, scope: Scope) {
         customer: stage.oracle.customers[customer].clone(),
         scope: Some(wanted),
         reference: "soak".to_owned(),
-        dry_run: false,
+        ..EraseRequest::default()
     };
     stage.oracle.erases(customer, scope);
     let answer = stage.ask(|channel| {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::connect::{ErasureClient, Server, refused};
 use super::exit::Failure;
 use super::output::Output;
+use super::participation::who;
 use crate::grpc::client::Timestamp;
 use crate::grpc::proto::admin::erase_request::Scope;
 use crate::grpc::proto::admin::erasure::State;
@@ -88,6 +89,9 @@ struct What {
     /// A reference for the record, such as a ticket: letters, digits, `.`, `_` and `-`. It must not name anybody.
     #[arg(long, default_value = "")]
     reference: String,
+    /// Who asks for it, for the ledger; when not given, who you are on this machine.
+    #[arg(long, env = "USAGED_BY", hide_env_values = true)]
+    by: Option<String>,
     /// The id of this erasure, a UUID; made up when not given. The same id again is the same erasure.
     #[arg(long)]
     id: Option<Uuid>,
@@ -128,6 +132,7 @@ async fn erase(erasures: &mut ErasureClient, what: What, out: Output) -> Result<
         scope: Some(scope),
         reference: what.reference.clone(),
         dry_run: what.dry_run,
+        requested_by: who(what.by.clone()),
     };
     let begun = erasures.erase(request).await.map_err(|status| refused(&status))?.into_inner();
     let waits = !what.dry_run && !what.no_wait;

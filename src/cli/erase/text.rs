@@ -102,6 +102,7 @@ fn json_of(erasure: &Erasure) -> Value {
         "class": Some(&erasure.class).filter(|class| !class.is_empty()),
         "customer_number": erasure.customer_number,
         "reference": erasure.reference,
+        "requested_by": erasure.requested_by,
         "scanned_batches": erasure.scanned_batches,
         "total_batches": erasure.total_batches,
         "removed_batches": erasure.removed_batches,

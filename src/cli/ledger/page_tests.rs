@@ -201,6 +201,7 @@ fn facts(recipient: &str) -> Vec<(UnixMillis, Fact)> {
                 scope,
                 step: ErasureStep::Fenced,
                 records: 0,
+                by: None,
             },
         ),
         (

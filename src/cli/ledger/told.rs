@@ -99,6 +99,12 @@ pub(super) fn fact(fact: &Fact) -> String {
             millis_text(made.0),
             count(*erased_again, "erasure", "erasures")
         ),
+        Fact::TokenIssued { token, role, until, by } => {
+            format!("token {token} of a role {role} issued until {}, by {by}", millis_text(until.0))
+        }
+        Fact::TokenRevoked { token, role, by } => {
+            format!("token {token} of a role {role} revoked{}", by_whom(by.as_deref()))
+        }
         Fact::RatchetsMoved { first, last, customers, oldest_epoch } => format!(
             "keys of {} from {} to {} from before epoch {oldest_epoch} destroyed",
             count(*customers, "customer", "customers"),
@@ -182,17 +188,24 @@ fn of_customer(fact: &Fact) -> String {
         | Fact::DataLossAccepted { .. }
         | Fact::BackupMade { .. }
         | Fact::StoreRestored { .. }
+        | Fact::TokenIssued { .. }
+        | Fact::TokenRevoked { .. }
         | Fact::RatchetsMoved { .. }
         | Fact::Refused { .. } => String::new(),
     }
 }
 
+fn by_whom(by: Option<&str>) -> String {
+    by.map(|by| format!(", by {by}")).unwrap_or_default()
+}
+
 /// What a fact about an erasure says.
 fn of_erasure(fact: &Fact) -> String {
-    if let Fact::ErasureStepped { erasure, customer, scope, step, records } = fact {
+    if let Fact::ErasureStepped { erasure, customer, scope, step, records, by } = fact {
         let records = count(*records, "batch", "batches");
         let (scope, step) = (scope.as_str().replace('_', " "), step.as_str().replace('_', " "));
-        return format!("erasure {erasure}{} by {scope}: {step}, {records}", of(*customer));
+        let asked = by.as_deref().map(|by| format!(", asked for by {by}")).unwrap_or_default();
+        return format!("erasure {erasure}{} by {scope}: {step}, {records}{asked}", of(*customer));
     }
     let Fact::ErasureDone { erasure, customer, scope, class, events, rewritten, removed, notified, .. } =
         fact

@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::refused::Refused;
 use crate::grpc::status::{Cause, Fault};
-use crate::identity::{IdentityName, Principal, Role, TokenHash, TokenId, TokenRow, TokenText};
+use crate::identity::{IdentityName, Principal, Role, RoleKind, TokenHash, TokenId, TokenRow, TokenText};
+use crate::ledger::{Entry as LedgerEntry, Fact, TokenRole};
 use crate::model::{CustomerId, UnixMillis};
 use crate::observe::Clock;
 use crate::store::{MetaOp, MetaTable, Place, Store, StoreError};
@@ -59,6 +60,24 @@ pub struct NewToken {
 
 fn put(id: TokenId, row: &TokenRow) -> MetaOp {
     MetaOp::Put { table: MetaTable::Tokens, key: id.as_bytes().to_vec(), value: row.to_bytes() }
+}
+
+/// What the ledger is told of a role.
+const fn told(role: RoleKind) -> TokenRole {
+    match role {
+        RoleKind::Sender => TokenRole::Sender,
+        RoleKind::Relay => TokenRole::Relay,
+        RoleKind::Drainer => TokenRole::Drainer,
+        RoleKind::Operator => TokenRole::Operator,
+        RoleKind::Auditor => TokenRole::Auditor,
+    }
+}
+
+/// The entry that a token proves nothing any more.
+fn revoked(id: TokenId, row: &TokenRow, at: UnixMillis, by: &str) -> MetaOp {
+    let by = Some(by.to_owned()).filter(|by| !by.is_empty());
+    let fact = Fact::TokenRevoked { token: id.to_string(), role: told(row.role.kind()), by };
+    MetaOp::Ledger(LedgerEntry { at, fact }.to_bytes())
 }
 
 const DAMAGED: StoreError = StoreError::Damaged { what: "a row of a token" };
@@ -166,7 +185,10 @@ impl Tokens {
             revoked: None,
             used: None,
         };
-        self.0.store.write_meta(vec![put(id, &row)], true).await?;
+        let (token, role, by) = (id.to_string(), told(row.role.kind()), row.issued_by.clone());
+        let fact = Fact::TokenIssued { token, role, until: row.expires, by };
+        let entry = MetaOp::Ledger(LedgerEntry { at: row.issued, fact }.to_bytes());
+        self.0.store.write_meta(vec![put(id, &row), entry], true).await?;
         self.rows_mut().insert(id, Entry::of(row.clone()));
         Ok((id, row, text))
     }
@@ -197,23 +219,26 @@ impl Tokens {
     }
 
     /// Forgets every token that names a customer, for who erases it: tokens of that sender, and of relays that may
-    /// name it. When it answers, none of them is in any file.
+    /// name it. When it answers, none of them is in any file, and the ledger says that they were revoked, by whom.
     ///
     /// # Errors
     /// If the store cannot be written, or what was there cannot be taken off the disk.
-    pub(in crate::grpc) async fn forget(&self, customer: &CustomerId) -> Result<(), Fault> {
+    pub(in crate::grpc) async fn forget(&self, customer: &CustomerId, by: &str) -> Result<(), Fault> {
         let _turn = self.0.turn.lock().await;
-        let named: Vec<TokenId> = {
-            let rows = self.rows();
-            let named = rows.iter().filter(|(_, entry)| entry.row.role.customers().contains(&customer));
-            named.map(|(id, _)| *id).collect()
-        };
+        let now = self.0.clock.now();
+        let (mut named, mut ops) = (Vec::new(), Vec::new());
+        for (id, entry) in self.rows().iter() {
+            if entry.row.role.customers().contains(&customer) {
+                named.push(*id);
+                ops.push(MetaOp::Delete { table: MetaTable::Tokens, key: id.as_bytes().to_vec() });
+                // Of one that proved nothing any more it was told when that began.
+                ops.extend(entry.row.holds(now).then(|| revoked(*id, &entry.row, now, by)));
+            }
+        }
         if named.is_empty() {
             return Ok(());
         }
-        let key = |id: &TokenId| id.as_bytes().to_vec();
-        let ops = named.iter().map(|id| MetaOp::Delete { table: MetaTable::Tokens, key: key(id) });
-        self.0.store.write_meta(ops.collect(), true).await?;
+        self.0.store.write_meta(ops, true).await?;
         for id in &named {
             self.rows_mut().remove(id);
         }
@@ -228,16 +253,17 @@ impl Tokens {
         Err(Fault::of(Cause::Unavailable, told).retry_after(std::time::Duration::from_secs(5)))
     }
 
-    /// Revokes a token. When it answers, that is on disk and the token proves nothing.
+    /// Revokes a token. When it answers, that is on disk, for the ledger as well, and the token proves nothing.
     ///
     /// # Errors
     /// If there is no such token, or the store cannot be written.
-    pub async fn revoke(&self, id: TokenId) -> Result<TokenRow, Fault> {
+    pub async fn revoke(&self, id: TokenId, by: &str) -> Result<TokenRow, Fault> {
         let _turn = self.0.turn.lock().await;
         let mut row = self.rows().get(&id).map(Entry::as_listed).ok_or_else(no_token)?;
         if row.revoked.is_none() {
-            row.revoked = Some(self.0.clock.now());
-            self.0.store.write_meta(vec![put(id, &row)], true).await?;
+            let now = self.0.clock.now();
+            row.revoked = Some(now);
+            self.0.store.write_meta(vec![put(id, &row), revoked(id, &row, now, by)], true).await?;
             if let Some(entry) = self.rows_mut().get_mut(&id) {
                 entry.row = row.clone();
             }
