@@ -45,10 +45,12 @@ keys! {
         /// The address. One that other machines reach takes `[tls]` and `[identity]`. Port 0 takes a free port; the
         /// line `usaged ready` on standard output says which.
         listen: SocketAddr = loopback(7171);
-        /// Open connections; further ones are closed at once.
+        /// Open connections. For a further one the oldest that has proved nothing is closed; if there is none, the
+        /// further one.
         max_connections: usize = 512, 1 => 65_536;
-        /// Open connections of one peer: an IPv4 address, or an IPv6 /64.
-        max_connections_per_peer: usize = 256, 1 => 65_536;
+        /// Open connections of one peer: an IPv4 address, or an IPv6 /64. Further ones as above. Where many senders
+        /// come through one proxy or NAT, choose more.
+        max_connections_per_peer: usize = 64, 1 => 65_536;
         /// New connections of one peer in a second, on average; a peer that was silent may open as many at
         /// once as it may have. Further ones are closed at once.
         new_connections_per_peer: u32 = 100, 1 => 1_000_000;
@@ -56,7 +58,8 @@ keys! {
         max_requests: usize = 4_096, 1 => 1_000_000;
         /// Calls in progress on one connection.
         max_streams: u32 = 128, 1 => 1_024;
-        /// Pulls in progress at a time, each with up to 4 MiB of batches in memory.
+        /// Pulls in progress at a time, each with up to 4 MiB of batches in memory. One subscription gets half, and
+        /// at most as many as it leaves free.
         max_pulls: usize = 32, 1 => 1_024;
         /// Bytes of requests that may be in memory. They are reserved before a request is read; when they
         /// are spent, requests are refused with a hint when to come back.

@@ -28,7 +28,9 @@ pub const END_HEADERS: u8 = 4;
 pub struct Target {
     pub address: SocketAddr,
     /// Where the attackers are: not where the honest clients are, nor those of another attack.
-    source: SocketAddr,
+    network: u8,
+    /// Connections so far, which go by turns to the addresses of an attack that has several.
+    turns: AtomicU64,
     pub stop: AtomicBool,
     /// Hostile inputs: frames, connections or requests.
     pub inputs: AtomicU64,
@@ -39,8 +41,8 @@ pub struct Target {
 impl Target {
     pub fn new(address: &str, number: u8) -> Self {
         let (stop, inputs, said) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::default());
-        let source = SocketAddr::from(([127, 0, 1, number], 0));
-        Self { address: address.parse().unwrap(), source, stop, inputs, said }
+        let (address, turns) = (address.parse().unwrap(), AtomicU64::new(0));
+        Self { address, network: number, turns, stop, inputs, said }
     }
 
     pub fn goes_on(&self) -> bool {
@@ -71,16 +73,27 @@ pub struct Hostile<'t> {
 impl<'t> Hostile<'t> {
     /// Connects from the address of the attack.
     pub fn connect(target: &'t Target) -> Result<Self> {
-        Self::with_buffer(target, None)
+        Self::open(target, 1, None)
     }
 
-    /// The same, with room for so many bytes that are not read.
-    pub fn with_buffer(target: &'t Target, room: Option<usize>) -> Result<Self> {
+    /// The same, from so many addresses by turns.
+    pub fn connect_from(target: &'t Target, addresses: u8) -> Result<Self> {
+        Self::open(target, addresses, None)
+    }
+
+    /// Connects, with room for so many bytes that are not read.
+    pub fn with_buffer(target: &'t Target, room: usize) -> Result<Self> {
+        Self::open(target, 1, Some(room))
+    }
+
+    fn open(target: &'t Target, addresses: u8, room: Option<usize>) -> Result<Self> {
+        let turn = target.turns.fetch_add(1, Ordering::Relaxed) % u64::from(addresses);
+        let source = SocketAddr::from(([127, 1, target.network, u8::try_from(turn).unwrap() + 1], 0));
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
         if let Some(room) = room {
             socket.set_recv_buffer_size(room)?;
         }
-        socket.bind(&target.source.into())?;
+        socket.bind(&source.into())?;
         socket.connect_timeout(&target.address.into(), Duration::from_secs(5))?;
         let stream: TcpStream = socket.into();
         stream.set_nodelay(true)?;

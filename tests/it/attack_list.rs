@@ -105,14 +105,14 @@ pub const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "half prefaces",
-        how: "200 connections that say half of a preface and wait",
+        how: "200 connections from 4 addresses that say half of a preface and wait",
         holds: "reason=\"preface\"",
         threads: 1,
-        run: |target| crowd(target, 200, &PREFACE[..12]),
+        run: |target| crowd(target, (200, 4), &PREFACE[..12]),
     },
     Attack {
         name: "slow prefaces",
-        how: "200 connections that say a byte of a preface at a time",
+        how: "200 connections from 4 addresses that say a byte of a preface at a time",
         holds: "closed",
         threads: 1,
         run: slow_prefaces,
@@ -135,11 +135,18 @@ pub const ATTACKS: &[Attack] = &[
         run: other_protocols,
     },
     Attack {
-        name: "connection flood",
+        name: "idle strangers at two addresses",
         how: "600 connections that say they are HTTP/2 and nothing more",
-        holds: "reason=\"peer\"",
+        holds: "reason=\"evicted\"",
         threads: 1,
-        run: |target| crowd(target, 600, &[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()),
+        run: |target| crowd(target, (600, 2), &[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()),
+    },
+    Attack {
+        name: "idle strangers at many addresses",
+        how: "600 such connections from 20 addresses: more than there are places in all",
+        holds: "reason=\"evicted\"",
+        threads: 1,
+        run: |target| crowd(target, (600, 20), &[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()),
     },
     Attack {
         name: "slow bodies",
@@ -279,13 +286,14 @@ fn body_of(target: &Target, one: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// As many connections that begin with `begin`, as long as the door leaves them open; then others.
-fn crowd(target: &Target, size: usize, begin: &[u8]) -> Result<()> {
+/// As many connections, from so many addresses, that begin with `begin`, as long as the door leaves them open; then
+/// others.
+pub fn crowd(target: &Target, (size, addresses): (usize, u8), begin: &[u8]) -> Result<()> {
     let mut peers = Vec::new();
     while target.goes_on() {
         while peers.len() < size && target.goes_on() {
             target.count(1);
-            let mut peer = Hostile::connect(target)?;
+            let mut peer = Hostile::connect_from(target, addresses)?;
             // Where it is closed at once, that is its answer.
             let _closed = peer.send(begin);
             peers.push(peer);
@@ -300,7 +308,7 @@ fn slow_prefaces(target: &Target) -> Result<()> {
     for byte in PREFACE.iter().cycle() {
         while peers.len() < 200 && target.goes_on() {
             target.count(1);
-            peers.push(Hostile::connect(target)?);
+            peers.push(Hostile::connect_from(target, 4)?);
         }
         peers.retain_mut(|peer| peer.send(&[*byte]).is_ok() && peer.hear());
         if !target.goes_on() {
@@ -356,7 +364,7 @@ fn zero_window(target: &Target) -> Result<()> {
 
 fn unread(target: &Target) -> Result<()> {
     let windows = [(4, 0x7fff_ffff)];
-    let mut peer = Hostile::with_buffer(target, Some(2048))?.introduced(&windows)?;
+    let mut peer = Hostile::with_buffer(target, 2048)?.introduced(&windows)?;
     peer.send(&frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes()))?;
     let block = call("GetCollectionPlan", &[]);
     let body = message(0, &bombs::plan());

@@ -22,14 +22,14 @@ pub const ATTACKS: &[Attack] = &[
     },
     Attack {
         name: "TLS half hellos",
-        how: "200 connections that say half of a hello and wait",
+        how: "200 connections from 4 addresses that say half of a hello and wait",
         holds: "reason=\"tls_slow\"",
         threads: 1,
         run: |target| crowd(target, &HELLO[..HELLO.len() / 2]),
     },
     Attack {
         name: "TLS hellos and silence",
-        how: "200 connections that say hello and never answer",
+        how: "200 connections from 4 addresses that say hello and never answer",
         holds: "reason=\"tls_slow\"",
         threads: 1,
         run: |target| crowd(target, &HELLO),
@@ -71,7 +71,7 @@ fn crowd(target: &Target, begin: &[u8]) -> Result<()> {
     while target.goes_on() {
         while peers.len() < 200 && target.goes_on() {
             target.count(1);
-            let mut peer = Hostile::connect(target)?;
+            let mut peer = Hostile::connect_from(target, 4)?;
             let _closed = peer.send(begin);
             peers.push(peer);
         }

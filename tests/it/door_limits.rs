@@ -58,6 +58,8 @@ async fn one_peer_has_so_many_connections_and_a_closed_one_makes_room() {
     let mut first = Peer::begin(&door).await;
     let mut second = Peer::begin(&door).await;
     assert!(first.until(SETTINGS).await.is_some() && second.until(SETTINGS).await.is_some());
+    first.proves_itself().await;
+    second.proves_itself().await;
     Peer::connect(&door).await.until_closed().await;
     drop(first);
     loop {
@@ -77,7 +79,35 @@ async fn there_are_so_many_connections_in_all() {
     let door = Door::open(Options { max_connections: 1, ..Options::default() }).await;
     let mut first = Peer::begin(&door).await;
     assert!(first.until(SETTINGS).await.is_some());
+    first.proves_itself().await;
     Peer::connect(&door).await.until_closed().await;
+    first.proves_itself_again().await;
+}
+
+// covers: B1
+#[tokio::test]
+async fn strangers_at_two_addresses_who_hold_all_connections_keep_no_client_out() {
+    let options = Options { max_connections: 80, max_connections_per_peer: 40, ..Options::default() };
+    let door = Door::open(options).await;
+    let mut strangers = Vec::new();
+    for n in 0..80 {
+        let mut stranger = Peer::connect_from(&door, [127, 0, 0, if n < 40 { 2 } else { 3 }]).await;
+        stranger.send(&[PREFACE, EMPTY_SETTINGS].concat()).await;
+        assert!(stranger.until(SETTINGS).await.is_some(), "stranger {n} has a place");
+        strangers.push(stranger);
+    }
+    let mut honest = Peer::begin(&door).await;
+    assert!(honest.until(SETTINGS).await.is_some(), "an honest client gets one, too");
+    honest.proves_itself().await;
+    strangers.first_mut().unwrap().until_closed().await;
+    // As many come again: they push out their own.
+    for _ in 0..40 {
+        let mut more = Peer::connect_from(&door, [127, 0, 0, 4]).await;
+        more.send(&[PREFACE, EMPTY_SETTINGS].concat()).await;
+        assert!(more.until(SETTINGS).await.is_some());
+        strangers.push(more);
+    }
+    honest.proves_itself_again().await;
 }
 
 #[tokio::test]

@@ -9,6 +9,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use usaged::grpc::{Ended, Options, serve_null};
 
+use crate::attack_bombs::honest;
+use crate::attack_frames::{DATA, END_HEADERS, call, data, headers, message};
+
 /// Nothing that is awaited here takes longer.
 pub const SOON: Duration = Duration::from_secs(10);
 
@@ -54,6 +57,30 @@ pub struct Frame {
 impl Peer {
     pub async fn connect(door: &Door) -> Self {
         Self(TcpStream::connect(door.address).await.unwrap())
+    }
+
+    /// A peer at another address of this machine.
+    pub async fn connect_from(door: &Door, source: [u8; 4]) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((source, 0).into()).unwrap();
+        Self(socket.connect(door.address).await.unwrap())
+    }
+
+    /// Calls, and is answered.
+    pub async fn proves_itself(&mut self) {
+        self.calls(1).await;
+    }
+
+    /// The same, once more over the same connection.
+    pub async fn proves_itself_again(&mut self) {
+        self.calls(3).await;
+    }
+
+    async fn calls(&mut self, stream: u32) {
+        let body = message(0, &honest());
+        self.send(&[headers(stream, END_HEADERS, &call("Submit", &[])), data(stream, &body, true)].concat())
+            .await;
+        assert!(self.until(DATA).await.is_some(), "the call is answered");
     }
 
     /// A peer that has begun as HTTP/2 asks.

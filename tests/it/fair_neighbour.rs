@@ -106,7 +106,8 @@ async fn a_customer_over_its_rate_is_told_when_to_come_back_and_its_neighbour_is
 async fn a_customer_that_fills_every_place_it_can_get_leaves_some_to_its_neighbour() {
     let dir = tempfile::tempdir().unwrap();
     let few = ["--set", "store.queue_depth=16", "--set", "grpc.max_requests=64"];
-    let daemon = Place::new(dir.path()).with(&few).start();
+    let many = ["--set", "grpc.max_connections_per_peer=200"];
+    let daemon = Place::new(dir.path()).with(&few).with(&many).start();
     set_up(&daemon.grpc, &["greedy", "honest"], &[]).await;
     // More at a time than there are places in all.
     let flooding = tokio::spawn(flood(daemon.grpc.clone(), "greedy", 80, 20));

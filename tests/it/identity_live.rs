@@ -19,7 +19,7 @@ use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
 use usaged::grpc::proto::drain::PullRequest;
 use usaged::grpc::proto::drain::drain_service_client::DrainServiceClient;
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
-use usaged::grpc::proto::ingest::{SubmitRequest, SubmitStreamResponse};
+use usaged::grpc::proto::ingest::{SubmitRequest, SubmitResponse, SubmitStreamResponse};
 use usaged::identity::TokenText;
 
 use crate::fault_daemon::{Daemon, until};
@@ -290,6 +290,50 @@ async fn a_token_that_runs_out_or_is_revoked_ends_what_it_began() {
     assert_eq!(daemon.end(), 0);
 }
 
+/// What comes slowly comes under a credential that held when the call began, and has to hold when it is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_submit_whose_token_is_revoked_while_its_body_is_on_its_way_is_refused() {
+    let world = World::new();
+    let daemon = world.place().with(&["--set", "grpc.request_deadline=60s"]).start();
+    let run = |args: &[&str]| {
+        let flags = world.operator_flags();
+        let all =
+            args.iter().copied().chain(flags.iter().map(String::as_str)).chain(["--server", &daemon.grpc]);
+        let ended = crate::cli_run::usaged(all);
+        assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
+        ended.out.trim().to_owned()
+    };
+    run(&["participation", "set", "acme", "--level", "ceip=standard", "--reason", "t"]);
+    let issued = run(&["token", "issue", "--name", "t", "--role", "sender", "--customer", "acme", "--json"]);
+    let issued: serde_json::Value = serde_json::from_str(&issued).unwrap();
+    let with = ClientTls { token: Some(issued["text"].as_str().unwrap().to_owned()), ..world.tls() };
+    let connected = channel(&daemon.grpc, &with).await;
+    let (first, again) = (batch(), batch());
+    // The message is there; the end of the request is not.
+    let (send, body) = mpsc::channel(1);
+    let slow = tokio::spawn({
+        let mut calls = tonic::client::Grpc::new(connected.clone());
+        async move {
+            calls.ready().await.unwrap();
+            let path = http::uri::PathAndQuery::from_static("/usaged.ingest.v1.IngestService/Submit");
+            let codec = tonic_prost::ProstCodec::<SubmitRequest, SubmitResponse>::default();
+            calls.client_streaming(Request::new(ReceiverStream::new(body)), path, codec).await
+        }
+    });
+    send.send(first).await.unwrap();
+    tokio::task::block_in_place(|| {
+        until("the call is let in", || daemon.page("/metrics").contains("usaged_requests_in_flight 1"));
+    });
+    run(&["token", "revoke", issued["token"]["id"].as_str().unwrap()]);
+    drop(send);
+    assert_eq!(refusal(slow.await.unwrap()), ended(), "the end comes after the revocation");
+    let again = IngestServiceClient::new(connected).submit(again).await;
+    assert_eq!(refusal(again), ended());
+    let acknowledged = daemon.page("/metrics");
+    assert!(!acknowledged.contains("code=\"OK\",method=\"Submit\""), "nothing was taken");
+    assert_eq!(daemon.end(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_is_for_everybody_and_reflection_for_those_who_are_known() {
     let world = World::new();
@@ -348,8 +392,9 @@ async fn a_handshake_that_does_not_come_to_an_end_is_given_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_say_nothing_keep_nobody_from_a_handshake() {
     let world = World::new();
-    let daemon = world.place().with(&["--set", "grpc.handshake_deadline=60s"]).start();
-    // More than there are turns, and each may be silent for longer than anybody here waits.
+    let set = ["--set", "grpc.handshake_deadline=60s", "--set", "grpc.max_connections_per_peer=200"];
+    let daemon = world.place().with(&set).start();
+    // More than there are turns, and each may be silent for a minute.
     let mut silent = Vec::new();
     for _ in 0..130 {
         silent.push(tokio::net::TcpStream::connect(&daemon.grpc).await.unwrap());

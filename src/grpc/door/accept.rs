@@ -83,8 +83,10 @@ pub async fn serve_guarded(
                     Ok(place) => {
                         let (shared, closing, cut) = (shared.clone(), closing.child_token(), cut.clone());
                         connections.spawn(async move {
+                            let newcomer = place.newcomer();
                             tokio::select! {
-                                () = drive(stream, peer, shared, closing) => {}
+                                () = drive(stream, peer, newcomer, shared, closing) => {}
+                                () = newcomer.evicted() => {}
                                 () = cut.cancelled() => {}
                             }
                             drop(place);

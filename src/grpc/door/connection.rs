@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::guarded::{Guarded, PREFACE_BYTES};
+use super::peers::Newcomer;
 use super::slots::Slots;
 use super::socket::Entrance;
 use super::watch::watched;
@@ -80,7 +81,13 @@ fn http(options: &Options) -> http2::Builder<TokioExecutor> {
 }
 
 /// Serves one connection to its end. `closing` is cancelled at shutdown.
-pub(super) async fn drive(stream: TcpStream, peer: SocketAddr, shared: Shared, closing: CancellationToken) {
+pub(super) async fn drive(
+    stream: TcpStream,
+    peer: SocketAddr,
+    newcomer: &Arc<Newcomer>,
+    shared: Shared,
+    closing: CancellationToken,
+) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
@@ -104,12 +111,13 @@ pub(super) async fn drive(stream: TcpStream, peer: SocketAddr, shared: Shared, c
     let caller = Caller { peer, closing: closing.clone(), share: shared.0.budget.share() };
     let slots = shared.0.slots.of_connection(options.max_concurrent_streams);
     let service = hyper::service::service_fn({
-        let (shared, slots) = (shared.clone(), slots.clone());
+        let (shared, slots, newcomer) = (shared.clone(), slots.clone(), Arc::clone(newcomer));
         move |mut request: http::Request<hyper::body::Incoming>| {
             request.extensions_mut().insert(caller.clone());
             let routes = shared.0.routes.clone();
             let deadline = shared.0.options.request_deadline;
-            watched(routes, request, Arc::clone(&visitor), slots.clone(), deadline)
+            let who = (Arc::clone(&visitor), Arc::clone(&newcomer));
+            watched(routes, request, who, slots.clone(), deadline)
         }
     });
     let mut connection = Box::pin(shared.0.http.serve_connection(&mut io, service));

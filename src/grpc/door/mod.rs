@@ -10,10 +10,12 @@ mod frames;
 mod guarded;
 mod method;
 mod options;
+mod peer;
 mod peers;
 mod slots;
 mod socket;
 mod standing;
+mod strangers;
 mod unread;
 mod watch;
 

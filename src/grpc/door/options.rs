@@ -6,9 +6,12 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
     /// Open connections in all. Each may hold `connection_window_bytes` that nobody has read yet.
-    /// One more is closed at once.
+    /// For one more, the oldest that has proved nothing is closed, of the peer that has most of them; if all have
+    /// proved themselves, the new one. A connection proves itself with its first call by a known caller; where
+    /// callers are not asked who they are, with its first answer.
     pub max_connections: usize,
-    /// Open connections of one peer: an IPv4 address, or an IPv6 /64.
+    /// Open connections of one peer: an IPv4 address, or an IPv6 /64. For one more, the oldest of this peer that has
+    /// proved nothing is closed.
     pub max_connections_per_peer: usize,
     /// New connections of one peer in a second, over a longer time than it takes for
     /// `max_connections_per_peer` at this pace, which may come at once. One more is closed at once.
@@ -62,7 +65,8 @@ pub struct Options {
     pub request_deadline: Duration,
     /// Batches of one `SubmitStream` that are being stored at a time.
     pub stream_batches: usize,
-    /// `Pull` and `StreamingPull` calls at a time, each with up to 4 MiB of batches in memory.
+    /// `Pull` and `StreamingPull` calls at a time, each with up to 4 MiB of batches in memory. One subscription gets
+    /// half, and at most as many as it leaves free.
     pub max_pulls: usize,
 }
 
@@ -70,7 +74,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             max_connections: 512,
-            max_connections_per_peer: 256,
+            max_connections_per_peer: 64,
             new_connections_per_peer: 100,
             max_requests: 4096,
             max_concurrent_streams: 128,

@@ -63,10 +63,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        // After the wait for it: what came under a credential that had ended by then is not taken.
-        if frame.is_some()
-            && let Err(fault) = self.access.still()
-        {
+        // After the wait for it: what came under a credential that had ended by then is not taken, and neither is
+        // what came before, if its end came then.
+        if let Err(fault) = self.access.still() {
             return Poll::Ready(Some(Err(fault.status())));
         }
         Poll::Ready(frame.map(|frame| frame.map_err(|error| Status::from_error(Box::new(error)))))

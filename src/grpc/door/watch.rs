@@ -13,7 +13,6 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -24,6 +23,7 @@ use tracing::{Instrument as _, Span};
 use super::begun::Begun;
 use super::connection::Caller;
 use super::method::Method;
+use super::peers::Newcomer;
 use super::slots::{OwnSlots, Slot};
 use super::standing::{Asked, Standing};
 use super::unread::{Going, Unread};
@@ -40,13 +40,13 @@ const RETRY: Duration = Duration::from_millis(200);
 /// A place that an answer takes until its body has gone out or is given up: put into the extensions
 /// of the response, it is kept with the body.
 #[derive(Debug, Clone)]
-pub struct Held(#[expect(dead_code, reason = "dropping it frees the place")] pub Arc<OwnedSemaphorePermit>);
+pub struct Held(#[expect(dead_code, reason = "dropping it frees the place")] pub Arc<dyn Any + Send + Sync>);
 
 /// Answers `request` through `routes`, whatever happens inside.
 pub(super) async fn watched(
     mut routes: Routes,
     mut request: Request<Incoming>,
-    visitor: Arc<Visitor>,
+    (visitor, newcomer): (Arc<Visitor>, Arc<Newcomer>),
     slots: OwnSlots,
     prompt: Duration,
 ) -> Result<Response<Watched>, Infallible> {
@@ -56,7 +56,11 @@ pub(super) async fn watched(
         Ok(access) => access,
         Err(fault) => return Ok(refuse(&fault, count, None)),
     };
+    if access.is_known() {
+        newcomer.has_proved_itself();
+    }
     request.extensions_mut().insert(access.clone());
+    let proves = access.is_local().then_some(newcomer);
     let is_stream = count.method.is_stream();
     let slot = if access.is_anyone() { slots.take_for_stranger(is_stream) } else { slots.take(is_stream) };
     let Some(slot) = slot else {
@@ -74,7 +78,7 @@ pub(super) async fn watched(
         if is_stream {
             routes.call(request.map(|body| Begun::within(prompt, Asked::of(body, access)))).await
         } else {
-            routes.call(request).await
+            routes.call(request.map(|body| Asked::of(body, access))).await
         }
     };
     let call = Caught(Box::pin(call.instrument(count.span.clone())));
@@ -82,8 +86,11 @@ pub(super) async fn watched(
         Some(deadline) => tokio::time::timeout(deadline, call).await,
         None => Ok(call.await),
     };
-    // What a caller waited for may have come after its credential had ended.
-    if let (true, Ok(Ok(Ok(_))), Err(fault)) = (waits, &answered, still.still()) {
+    // What a caller waited for, or brought slowly, may have come after its credential had ended.
+    if let Ok(Ok(Ok(response))) = &answered
+        && (waits || code_in(response.headers()).is_some_and(|code| code != Code::Ok))
+        && let Err(fault) = still.still()
+    {
         return Ok(refuse(&fault, count, Some(slot)));
     }
     Ok(match answered {
@@ -98,6 +105,7 @@ pub(super) async fn watched(
                 closing,
                 _unread: unread.map(Unread::answered),
                 standing,
+                proves,
                 _slot: Some(slot),
                 _held: held,
                 is_over: false,
@@ -120,6 +128,7 @@ fn refuse(fault: &Fault, mut count: Count, slot: Option<Slot>) -> Response<Watch
         closing: None,
         _unread: None,
         standing: None,
+        proves: None,
         _slot: slot,
         _held: None,
         is_over: false,
@@ -212,6 +221,8 @@ pub(super) struct Watched {
     _unread: Option<Going>,
     /// Whether the caller of a stream still may.
     standing: Option<Standing>,
+    /// Whose first answer this may be, where nobody is asked who they are: then the answer is the proof.
+    proves: Option<Arc<Newcomer>>,
     _slot: Option<Slot>,
     _held: Option<Held>,
     is_over: bool,
@@ -249,6 +260,12 @@ impl http_body::Body for Watched {
         {
             let fault = Fault::of(Cause::Closing, "the connection is closing; open another and go on");
             return self.end(&fault.retry_after(RETRY));
+        }
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && frame.is_data()
+            && let Some(newcomer) = self.proves.take()
+        {
+            newcomer.has_proved_itself();
         }
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && let Some(code) = frame.trailers_ref().and_then(code_in)

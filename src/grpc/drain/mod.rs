@@ -1,14 +1,15 @@
 //! `usaged.drain.v1.DrainService`: what a drainer may ask, checked and passed to the drain room.
 
 mod convert;
+mod places;
 mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
 
+use self::places::{Place, Places};
 use super::door::{Caller, Held, Options};
 use super::identity::Access;
 use super::page;
@@ -43,25 +44,27 @@ const ACK_IDS: usize = 1000;
 pub struct DrainDoor {
     drain: Drain,
     clock: Clock,
-    pulls: Arc<Semaphore>,
+    pulls: Places,
 }
 
 impl DrainDoor {
     /// Opens the door to `drain`.
     #[must_use]
     pub fn new(drain: Drain, clock: Clock, options: &Options) -> Self {
-        let most = options.max_pulls.clamp(1, Semaphore::MAX_PERMITS);
-        Self { drain, clock, pulls: Arc::new(Semaphore::new(most)) }
+        Self { drain, clock, pulls: Places::new(options.max_pulls) }
     }
 
     /// A place among the calls that hold batches in memory.
-    fn place(&self) -> Result<Held, Fault> {
-        let place = Arc::clone(&self.pulls).try_acquire_owned().map(|place| Held(Arc::new(place)));
-        place.map_err(|_| {
-            Fault::of(Cause::NoSlots, "too many pulls are in progress; try again")
-                .retry_after(Duration::from_secs(1))
-        })
+    fn place(&self, subscription: &SubscriptionName) -> Result<Held, Fault> {
+        place(&self.pulls, subscription).map(|place| Held(Arc::new(place)))
     }
+}
+
+fn place(places: &Places, subscription: &SubscriptionName) -> Result<Place, Fault> {
+    places.take(subscription).ok_or_else(|| {
+        Fault::of(Cause::NoSlots, "too many pulls are in progress; try again")
+            .retry_after(Duration::from_secs(1))
+    })
 }
 
 /// Fails unless `ids` are few enough.
@@ -103,7 +106,7 @@ impl DrainService for DrainDoor {
             n if n <= PULL_BATCHES.1 => n,
             _ => return Err(Fault::field("max_batches", "must be from 1 to 1000").into()),
         };
-        let place = self.place()?;
+        let place = self.place(&name)?;
         let max = if request.notices_only { 0 } else { usize::try_from(max).unwrap_or(1) };
         let pulling = self.drain.pull(&name, max, PULL_BYTES, wait, 0);
         let Pulled { deliveries, notices } = tokio::select! {
@@ -124,11 +127,8 @@ impl DrainService for DrainDoor {
         request: Request<Streaming<pb::StreamingPullRequest>>,
     ) -> Result<Response<Self::StreamingPullStream>, Status> {
         let (closing, access) = (caller(&request)?.closing, Access::of_call(&request)?);
-        let place = self.place()?;
-        let answers = stream::begin(self.drain.clone(), request.into_inner(), access, closing, place.clone());
-        let mut response = Response::new(answers);
-        response.extensions_mut().insert(place);
-        Ok(response)
+        let (drain, places) = (self.drain.clone(), self.pulls.clone());
+        Ok(Response::new(stream::begin(drain, places, request.into_inner(), access, closing)))
     }
 
     async fn acknowledge(
@@ -234,7 +234,7 @@ impl DrainService for DrainDoor {
             let rule = "what was stored goes to the drainers of the subscription only; ask without it";
             return Err(Fault::of(Cause::MethodDenied, rule).at("include_batches").into());
         }
-        let place = self.place()?;
+        let place = self.place(&name)?;
         let bodies = request.include_batches.then_some(PAGE_BYTES);
         let listed = self.drain.dead_letters(&name, after, size, bodies).await;
         let mut letters = listed.map_err(Fault::from)?;

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -14,9 +15,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use super::{MAX_DEADLINE, convert, own};
+use super::places::{Place, Places};
+use super::{MAX_DEADLINE, convert, own, place};
 use crate::drain::{Delivery, Drain, Pulled};
-use crate::grpc::door::Held;
 use crate::grpc::identity::Access;
 use crate::grpc::proto::drain::{StreamingPullRequest, StreamingPullResponse};
 use crate::grpc::status::{Cause, Fault};
@@ -66,15 +67,21 @@ impl Outgoing {
     }
 }
 
+/// The place of a stream, once it has one: of the reader and of the answers, whichever ends last.
+type OwnPlace = Arc<OnceLock<Place>>;
+
 /// The answers of a stream, as the transport takes them.
-pub struct Answers(ReceiverStream<Result<Outgoing, Status>>);
+pub struct Answers {
+    waiting: ReceiverStream<Result<Outgoing, Status>>,
+    _place: OwnPlace,
+}
 
 impl Stream for Answers {
     type Item = Result<StreamingPullResponse, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            match ready!(Pin::new(&mut self.0).poll_next(cx)) {
+            match ready!(Pin::new(&mut self.waiting).poll_next(cx)) {
                 None => return Poll::Ready(None),
                 Some(Err(status)) => return Poll::Ready(Some(Err(status))),
                 Some(Ok(outgoing)) => {
@@ -90,14 +97,17 @@ impl Stream for Answers {
 /// Begins a stream. It ends with the client, with an error, or when the connection is `closing`.
 pub(super) fn begin(
     drain: Drain,
+    places: Places,
     requests: Streaming<StreamingPullRequest>,
     access: Access,
     closing: CancellationToken,
-    place: Held,
 ) -> Answers {
     let (send, receive) = mpsc::channel(WAITING_ANSWERS);
+    let own_place = OwnPlace::default();
+    let answers = Answers { waiting: ReceiverStream::new(receive), _place: Arc::clone(&own_place) };
     tokio::spawn(async move {
-        let work = tokio::spawn(run(drain, requests, access, closing, send.clone()));
+        let stand = (places, Arc::clone(&own_place));
+        let work = tokio::spawn(run(drain, stand, requests, access, closing, send.clone()));
         let end = match work.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(fault)) => Err(fault),
@@ -109,13 +119,14 @@ pub(super) fn begin(
             // If the client is gone, nobody is left to tell.
             let _told = send.send(Err(fault.status())).await;
         }
-        drop(place);
+        drop(own_place);
     });
-    Answers(ReceiverStream::new(receive))
+    answers
 }
 
 async fn run(
     drain: Drain,
+    (places, own_place): (Places, OwnPlace),
     mut requests: Streaming<StreamingPullRequest>,
     access: Access,
     closing: CancellationToken,
@@ -125,6 +136,8 @@ async fn run(
         return Err(Fault::field("subscription", "name the subscription in the first request"));
     };
     let mut stream = Flow::open(drain, &access, &first).await?;
+    // It is set here and nowhere else.
+    let _set = own_place.set(place(&places, &stream.name)?);
     let mut pulling: Option<Pulling> = None;
     let mut settling: Option<Step<Result<Settled, Fault>>> = stream.settle(first)?;
     loop {

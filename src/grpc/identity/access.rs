@@ -167,6 +167,18 @@ impl Access {
         matches!(*self.0, Held::Anyone)
     }
 
+    /// Whether the caller has proved who it is.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        matches!(*self.0, Held::Known(_))
+    }
+
+    /// Whether nobody is asked who they are.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        matches!(*self.0, Held::Local(_))
+    }
+
     /// Who is calling, as an operator named them; `None` where nobody is asked.
     #[must_use]
     pub fn name(&self) -> Option<&str> {

@@ -117,11 +117,13 @@ impl Authority {
         self.0.generation.load(Ordering::Acquire).wrapping_add(self.0.tokens.revocations())
     }
 
-    /// Who holds the token in the headers; `None` if there is none.
+    /// Who holds the token in the headers; `None` if there is none. `is_known` says whether the connection has proved
+    /// itself before.
     pub(super) fn by_headers(
         &self,
         headers: &HeaderMap,
         now: UnixMillis,
+        is_known: bool,
     ) -> Result<Option<(Principal, Proof)>, Refused> {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = given.next() else { return Ok(None) };
@@ -138,7 +140,7 @@ impl Authority {
             let (id, hash) = TokenText::read(token).ok_or(Refused::Invalid)?;
             Proof::Token(id, hash)
         } else {
-            Proof::Provided(self.provided(token, now)?)
+            Proof::Provided(self.provided(token, now, is_known)?)
         };
         let principal = self.again(&proof, now)?;
         if let Proof::Token(id, _) = &proof {
@@ -148,7 +150,12 @@ impl Authority {
     }
 
     /// What an identity provider's token says, if it holds.
-    fn provided(&self, token: &[u8], now: UnixMillis) -> Result<Arc<crate::identity::Verified>, Refused> {
+    fn provided(
+        &self,
+        token: &[u8],
+        now: UnixMillis,
+        is_known: bool,
+    ) -> Result<Arc<crate::identity::Verified>, Refused> {
         let standing = self.0.standing.load();
         let options = standing.jwt.as_ref().ok_or(Refused::Invalid)?;
         let token = std::str::from_utf8(token).map_err(|_| Refused::Invalid)?;
@@ -164,7 +171,7 @@ impl Authority {
             }
             return Err(error.into());
         }
-        if !self.0.seen.may_check() {
+        if !self.0.seen.may_check(is_known) {
             return Err(Refused::Busy);
         }
         let found = verify(token, &keys, options, now).map(Arc::new);

@@ -1,7 +1,7 @@
 //! What is asked of a request before anything of it is read, and what a connection remembers of its caller.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use arc_swap::ArcSwapOption;
 use http::HeaderMap;
@@ -52,6 +52,8 @@ pub struct Visitor {
     /// Whom the certificate makes of it.
     known: ArcSwapOption<Resolved>,
     guesses: AtomicU32,
+    /// Whether a call on it was let in by a credential.
+    is_known: AtomicBool,
     /// Cancelled to ask the connection to go away.
     closing: CancellationToken,
 }
@@ -70,7 +72,8 @@ impl Visitor {
         closing: CancellationToken,
     ) -> Self {
         let certificate = ClientCertificate::of(chain).map(Arc::new);
-        Self { gate, certificate, known: ArcSwapOption::empty(), guesses: AtomicU32::new(0), closing }
+        let (known, guesses, is_known) = (ArcSwapOption::empty(), AtomicU32::new(0), AtomicBool::new(false));
+        Self { gate, certificate, known, guesses, is_known, closing }
     }
 
     /// Decides a request by its path and its headers.
@@ -82,7 +85,11 @@ impl Visitor {
         if entry == Entry::Open {
             return Ok(Access::anyone());
         }
-        self.known_caller(authority, entry, headers).map_err(|refused| {
+        let admitted = self.known_caller(authority, entry, headers);
+        if admitted.is_ok() {
+            self.is_known.store(true, Ordering::Relaxed);
+        }
+        admitted.map_err(|refused| {
             authority.refused(&refused);
             if refused.is_a_guess() && self.guesses.fetch_add(1, Ordering::Relaxed) >= GUESSES {
                 self.closing.cancel();
@@ -99,10 +106,11 @@ impl Visitor {
     ) -> Result<Access, Refused> {
         let now = authority.now();
         let generation = authority.generation();
-        let (principal, proof) = match authority.by_headers(headers, now)? {
-            Some(by_token) => by_token,
-            None => self.by_certificate(authority, generation, now)?,
-        };
+        let (principal, proof) =
+            match authority.by_headers(headers, now, self.is_known.load(Ordering::Relaxed))? {
+                Some(by_token) => by_token,
+                None => self.by_certificate(authority, generation, now)?,
+            };
         if principal.has_ended(now) {
             return Err(Refused::Ended);
         }

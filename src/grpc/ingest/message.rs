@@ -35,6 +35,11 @@ const INLINE_BYTES: usize = 256 * 1024;
 /// A message that is under way brings `.0` bytes in `.1`, or its sender is too slow.
 const STALL: (usize, Duration) = (64 * 1024, Duration::from_secs(5));
 
+/// What is dropped of a refused request while its answer goes out: so many bytes, for so long, of so many requests at a
+/// time. Of others the stream is reset.
+const LEFTOVER: (usize, Duration) = (256 * 1024, Duration::from_secs(1));
+static LEFTOVERS: Semaphore = Semaphore::const_new(256);
+
 /// The bytes of a message, what they are charged, and the place of the batch. It is given back with the
 /// last clone of them, wherever that is: the call may have ended long before.
 struct Charged<B> {
@@ -81,11 +86,71 @@ impl Messages {
         Self { body, expansion, rest: Bytes::new(), purse, deadline }
     }
 
+    /// The one message of a unary call. A refusal is the answer as soon as it is certain, whatever is still to come.
+    ///
+    /// # Errors
+    /// If there is none, or another than one, or it is refused.
+    pub(super) async fn only(mut self) -> Result<Bytes, Fault> {
+        let only = self.read_only().await;
+        if only.is_err() {
+            self.let_go();
+        }
+        only
+    }
+
+    async fn read_only(&mut self) -> Result<Bytes, Fault> {
+        let most = limits::REQUEST_BYTES.saturating_add(PREFIX_BYTES);
+        // What the header of the request says of its length.
+        if usize::try_from(self.body.size_hint().lower()).unwrap_or(usize::MAX) > most {
+            return Err(too_large());
+        }
+        let message = match self.read(WhenSpent::Refuse).await? {
+            Some(read) => read.map_err(|(_missing, fault)| fault)?,
+            None => return Err(Fault::of(Cause::Malformed, "the request is empty; send one message")),
+        };
+        self.end().await?;
+        Ok(message)
+    }
+
+    /// Drops what is under way of a request that was refused, for a moment and no more than one window of it: on a
+    /// stream that is closed it would be a mistake of the connection, and ends it when there are many.
+    fn let_go(mut self) {
+        if self.body.is_end_stream() {
+            return;
+        }
+        let Ok(place) = LEFTOVERS.try_acquire() else { return };
+        tokio::spawn(async move {
+            let mut left = LEFTOVER.0;
+            let dropping = async {
+                while let Ok(Some(data)) = self.frame().await {
+                    left = left.saturating_sub(data.len());
+                    if left == 0 {
+                        break;
+                    }
+                }
+            };
+            let _over = timeout(LEFTOVER.1, dropping).await;
+            drop(place);
+        });
+    }
+
     /// The next message; `None` after the last. Waits for its first byte without a deadline.
     ///
     /// # Errors
     /// If the body breaks off, is not gRPC, or is too slow: nothing more can be read of it.
     pub(super) async fn next(&mut self, when_spent: WhenSpent) -> Result<Option<Next>, Fault> {
+        match self.read(when_spent).await? {
+            Some(Err((missing, fault))) => {
+                self.pass_over(missing).await?;
+                Ok(Some(Err(fault)))
+            }
+            Some(Ok(message)) => Ok(Some(Ok(message))),
+            None => Ok(None),
+        }
+    }
+
+    /// The next message, or why it is refused, and how many of its bytes were not read.
+    async fn read(&mut self, when_spent: WhenSpent) -> Result<Option<Result<Bytes, (usize, Fault)>>, Fault> {
         while self.rest.is_empty() {
             match self.frame().await? {
                 Some(frame) => self.rest = frame,
@@ -95,22 +160,18 @@ impl Messages {
         let (encoding, length) = timeout(self.deadline, self.prefix()).await.map_err(|_| too_slow())??;
         let size = usize::try_from(length).unwrap_or(usize::MAX);
         if size > limits::REQUEST_BYTES {
-            self.pass_over(size).await?;
-            return Ok(Some(Err(too_large())));
+            return Ok(Some(Err((size, too_large()))));
         }
         let place = match self.purse.place(when_spent).await {
             Ok(place) => place,
-            Err(fault) => {
-                self.pass_over(size).await?;
-                return Ok(Some(Err(fault)));
-            }
+            Err(fault) => return Ok(Some(Err((size, fault)))),
         };
         match timeout(self.deadline, self.body_of(size, when_spent)).await.map_err(|_| too_slow())?? {
-            Ok((bytes, paid)) => Ok(Some(self.whole(bytes, paid, place, encoding, when_spent).await)),
-            Err((missing, fault)) => {
-                self.pass_over(missing).await?;
-                Ok(Some(Err(fault)))
+            Ok((bytes, paid)) => {
+                let whole = self.whole(bytes, paid, place, encoding, when_spent).await;
+                Ok(Some(whole.map_err(|fault| (0, fault))))
             }
+            Err(unpaid) => Ok(Some(Err(unpaid))),
         }
     }
 
@@ -206,7 +267,7 @@ impl Messages {
     }
 
     /// Reads to the end, where a unary request must be.
-    pub(super) async fn end(&mut self) -> Result<(), Fault> {
+    async fn end(&mut self) -> Result<(), Fault> {
         if !self.rest.is_empty() {
             return Err(Fault::of(Cause::Malformed, "Submit takes one message; use SubmitStream for more"));
         }

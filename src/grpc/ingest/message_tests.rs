@@ -94,6 +94,79 @@ async fn a_spent_budget_refuses_before_the_message_is_read_and_says_when_to_retr
     assert!(share.take(10_000).is_some());
 }
 
+/// A body that says how long it is, and does not come.
+struct Promised(u64);
+
+impl http_body::Body for Promised {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<Frame<Bytes>, Status>>> {
+        std::task::Poll::Pending
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        http_body::SizeHint::with_exact(self.0)
+    }
+}
+
+/// A body of which only the beginning comes.
+fn begun(bytes: Vec<u8>) -> Body {
+    let first = tokio_stream::iter([Ok::<_, Status>(Frame::data(Bytes::from(bytes)))]);
+    Body::new(StreamBody::new(tokio_stream::StreamExt::chain(first, tokio_stream::pending())))
+}
+
+// covers: B2
+#[tokio::test]
+async fn a_refusal_that_is_certain_is_given_at_once_and_does_not_wait_for_the_rest() {
+    let large = u32::try_from(limits::REQUEST_BYTES + 1).unwrap().to_be_bytes();
+    let too_large = [&[0], &large[..], &[1; 100]].concat();
+    let spent = share(10_000);
+    let _held = spent.take(9_000).unwrap();
+    let unpaid = framed(&[7; 6_000]);
+    let cases = [
+        (Body::new(Promised(u64::from(u32::MAX))), share(u32::MAX), Cause::TooLarge),
+        (begun(too_large), share(u32::MAX), Cause::TooLarge),
+        (begun(unpaid.get(..5).unwrap().to_vec()), spent.clone(), Cause::NoBytes),
+        (begun(unpaid.get(..50).unwrap().to_vec()), spent, Cause::NoBytes),
+        (begun(vec![9; 20]), share(u32::MAX), Cause::Malformed),
+    ];
+    for (body, share, cause) in cases {
+        // What is still to come never comes.
+        let messages = Messages::new(body, by(None), purse(&share), Duration::from_hours(10));
+        let refused = timeout(Duration::from_mins(1), messages.only()).await;
+        assert_eq!(refused.unwrap().unwrap_err().cause(), cause);
+    }
+}
+
+// covers: B1
+#[tokio::test]
+async fn what_is_under_way_of_a_refused_request_is_dropped_for_a_moment_and_no_longer() {
+    let large = u32::try_from(limits::REQUEST_BYTES + 1).unwrap().to_be_bytes();
+    let (send, receive) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, Status>>(1);
+    let incoming = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(receive));
+    send.send(Ok(Frame::data([&[0], &large[..]].concat().into()))).await.unwrap();
+    let messages = Messages::new(Body::new(incoming), by(None), purse(&share(u32::MAX)), DEADLINE);
+    assert_eq!(messages.only().await.unwrap_err().cause(), Cause::TooLarge);
+    let mut taken = 0;
+    while send.send(Ok(Frame::data(vec![0; 64 * 1024].into()))).await.is_ok() {
+        taken += 1;
+        assert!(taken < 10, "one window of it, whatever is sent");
+    }
+    assert!(taken >= 4);
+
+    let (send, receive) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, Status>>(1);
+    let incoming = StreamBody::new(tokio_stream::wrappers::ReceiverStream::new(receive));
+    send.send(Ok(Frame::data([&[0], &large[..]].concat().into()))).await.unwrap();
+    let messages = Messages::new(Body::new(incoming), by(None), purse(&share(u32::MAX)), DEADLINE);
+    assert_eq!(messages.only().await.unwrap_err().cause(), Cause::TooLarge);
+    let closed = timeout(LEFTOVER.1 * 60, send.closed()).await;
+    assert!(closed.is_ok(), "a sender that says nothing more is not waited for");
+}
+
 #[tokio::test]
 async fn a_prefix_alone_reserves_little_and_growth_that_cannot_be_had_is_refused() {
     let share = share(1 << 20);

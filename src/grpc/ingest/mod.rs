@@ -22,7 +22,7 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 
 use self::message::{Expansion, Messages};
-use self::purse::{Purse, WhenSpent};
+use self::purse::Purse;
 use super::codec::varint;
 use super::compression::Encoding;
 use super::door::{Caller, Options};
@@ -88,12 +88,12 @@ impl Ingest {
 
     async fn unary(&self, sender: Sender, messages: Messages) -> Result<SubmitResponse, Fault> {
         let _place = sender.call(Kind::Calls)?;
-        self.submit(&sender, only(messages).await?).await
+        self.submit(&sender, messages.only().await?).await
     }
 
     async fn plan(&self, sender: Sender, messages: Messages) -> Result<CollectionPlan, Fault> {
         let _place = sender.call(Kind::Calls)?;
-        let message = only(messages).await?;
+        let message = messages.only().await?;
         match (&self.store, &sender.account) {
             // A cached participation, or two point reads; then a walk over one dictionary.
             (Store::Intake(intake), Some(account)) => {
@@ -126,16 +126,6 @@ enum Method {
     Submit,
     SubmitStream,
     GetCollectionPlan,
-}
-
-/// The one message of a unary call.
-async fn only(mut messages: Messages) -> Result<Bytes, Fault> {
-    let message = match messages.next(WhenSpent::Refuse).await? {
-        Some(next) => next?,
-        None => return Err(Fault::of(Cause::Malformed, "the request is empty; send one message")),
-    };
-    messages.end().await?;
-    Ok(message)
 }
 
 async fn answer(ingest: Arc<Ingest>, request: Request<Body>) -> Response<Body> {
