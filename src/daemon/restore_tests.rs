@@ -196,7 +196,8 @@ async fn notified(host: &Host, customer: CustomerId, number: u64) -> Vec<&'stati
     let id = ErasureId::parse(&format!("0198c0de-0000-7000-8000-{number:012x}")).unwrap();
     let target = Target::Instance("instance-1".to_owned().into());
     let rooms = &host.rooms;
-    rooms.amend.erase(NewErasure { id, customer, target, reference: String::new() }).await.unwrap();
+    let (reference, by) = (String::new(), String::new());
+    rooms.amend.erase(NewErasure { id, customer, target, reference, by }).await.unwrap();
     rooms.amend.tick().await.unwrap();
     let mut told = Vec::new();
     for subscription in ["first", "told", "late", "advice", "service"] {
