@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::DrainError;
+use super::notify::perhaps;
 use super::received::Mark;
 use super::table::{self, Found};
 use super::totals::{self, TotalKey};
-use super::{DrainError, notify};
 use crate::ledger::Fact;
 use crate::model::{CommitNumber, CustomerKey, SubscriptionName, UnixMillis};
 use crate::store::MetaRow;
@@ -68,6 +69,6 @@ impl Redelivery {
     /// left last before the data was lost, no ledger was told of.
     #[must_use]
     pub fn perhaps(&self, below: CustomerKey) -> Vec<MetaRow> {
-        self.numbers.values().map(|number| notify::perhaps(*number, below)).collect()
+        self.numbers.values().map(|number| perhaps(*number, below)).collect()
     }
 }
