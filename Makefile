@@ -59,7 +59,7 @@ fuzz: setup ## Fuzz every target for a minute, or TARGET for SECONDS; the table 
 	deploy/fuzz.sh $(CARGO_TARGET_DIR)/release/examples/fuzz $(SECONDS) $(TARGET)
 
 attack: setup ## The long form of the attacks: latency of honest clients under each, beside a calm time.
-	USAGED_ATTACK_SECONDS=8 $(CARGO) test $(FLAGS) --test it -- attack_ --nocapture --test-threads 1
+	USAGED_ATTACK_SECONDS=6 $(CARGO) test $(FLAGS) --test it -- attack_ --nocapture --test-threads 1
 
 faults: setup ## Every fault in its long form: kills, power cuts, errors, full and slow disks, rot; with a table.
 	USAGED_FAULTS=1 USAGED_KILL_SECONDS=120 $(CARGO) test $(FLAGS) --test it -- --nocapture --test-threads=2 \

@@ -5,9 +5,12 @@
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Result, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
 use crate::door_raw::{EMPTY_SETTINGS, PREFACE};
 
@@ -31,6 +34,8 @@ pub struct Target {
     network: u8,
     /// Connections so far, which go by turns to the addresses of an attack that has several.
     turns: AtomicU64,
+    /// How to begin TLS, where the door asks for it.
+    pub tls: Option<Arc<ClientConfig>>,
     pub stop: AtomicBool,
     /// Hostile inputs: frames, connections or requests.
     pub inputs: AtomicU64,
@@ -42,7 +47,7 @@ impl Target {
     pub fn new(address: &str, number: u8) -> Self {
         let (stop, inputs, said) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::default());
         let (address, turns) = (address.parse().unwrap(), AtomicU64::new(0));
-        Self { address, network: number, turns, stop, inputs, said }
+        Self { address, network: number, turns, tls: None, stop, inputs, said }
     }
 
     pub fn goes_on(&self) -> bool {
@@ -58,10 +63,41 @@ impl Target {
     }
 }
 
+/// What the bytes go over.
+enum Wire {
+    Clear(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl std::io::Read for Wire {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(buf),
+            Self::Tls(stream) => stream.read(buf),
+        }
+    }
+}
+
+impl std::io::Write for Wire {
+    fn write(&mut self, buf: &[u8]) -> Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.write(buf),
+            Self::Tls(stream) => stream.write(buf),
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match self {
+            Self::Clear(stream) => stream.flush(),
+            Self::Tls(stream) => stream.flush(),
+        }
+    }
+}
+
 /// One connection of the attacker.
 pub struct Hostile<'t> {
     target: &'t Target,
-    stream: TcpStream,
+    stream: Wire,
     unread: Vec<u8>,
     closed: bool,
     /// Bytes that may be sent: over the connection, and over a new stream.
@@ -99,12 +135,33 @@ impl<'t> Hostile<'t> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(Duration::from_millis(200)))?;
         stream.set_read_timeout(Some(Duration::from_millis(1)))?;
+        let stream = Wire::Clear(stream);
         Ok(Self { target, stream, unread: Vec::new(), closed: false, window: (65_535, 65_535), body: None })
     }
 
     /// Connects and begins as HTTP/2 asks, with these settings.
     pub fn begin(target: &'t Target, settings: &[(u16, u32)]) -> Result<Self> {
-        Self::connect(target)?.introduced(settings)
+        Self::connect(target)?.encrypted()?.introduced(settings)
+    }
+
+    /// The same, from so many addresses by turns.
+    pub fn begin_from(target: &'t Target, addresses: u8) -> Result<Self> {
+        Self::connect_from(target, addresses)?.encrypted()?.introduced(&[])
+    }
+
+    /// Over TLS where the door asks for it, as somebody without a certificate.
+    fn encrypted(self) -> Result<Self> {
+        let Some(config) = &self.target.tls else { return Ok(self) };
+        let Wire::Clear(mut stream) = self.stream else { return Err(ErrorKind::Unsupported.into()) };
+        let name = ServerName::from(self.target.address.ip());
+        let mut session = ClientConnection::new(Arc::clone(config), name).map_err(std::io::Error::other)?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        while session.is_handshaking() {
+            session.complete_io(&mut stream)?;
+        }
+        stream.set_read_timeout(Some(Duration::from_millis(1)))?;
+        let stream = Wire::Tls(Box::new(StreamOwned::new(session, stream)));
+        Ok(Self { stream, ..self })
     }
 
     /// Begins as HTTP/2 asks, with these settings.
@@ -302,11 +359,15 @@ pub fn literal(name: &str, value: &str) -> Vec<u8> {
 
 /// The header block of a call of the ingest service, by a customer.
 pub fn call(method: &str, more: &[(&str, &str)]) -> Vec<u8> {
-    let path = format!("/usaged.ingest.v1.IngestService/{method}");
+    call_at(&format!("/usaged.ingest.v1.IngestService/{method}"), more)
+}
+
+/// The header block of a call of any service.
+pub fn call_at(path: &str, more: &[(&str, &str)]) -> Vec<u8> {
     // POST, http.
     let mut block = vec![0x83, 0x86];
     for (name, value) in [
-        (":path", path.as_str()),
+        (":path", path),
         (":authority", "localhost"),
         ("content-type", "application/grpc"),
         ("te", "trailers"),

@@ -212,7 +212,7 @@ fn end(stream: u32) -> Vec<u8> {
 }
 
 /// Requests without an end, each followed by `then`.
-fn requests_and(target: &Target, then: fn(u32) -> Vec<u8>) -> Result<()> {
+pub fn requests_and(target: &Target, then: fn(u32) -> Vec<u8>) -> Result<()> {
     let mut peer = Hostile::begin(target, &[])?;
     let block = call("Submit", &[]);
     let ids: Vec<u32> = streams().take(20_000).collect();

@@ -2,7 +2,7 @@
 //! bound, and afterwards everything is as before. `make attack` runs each for longer, measures the
 //! latency of honest clients beside a calm time, and prints a table.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use usaged::grpc::client::connect;
@@ -52,11 +52,12 @@ fn print(name: &str, outcome: &Outcome) {
     let (p50, p99) = (ratio(&outcome.seen, calm, 50), ratio(&outcome.seen, calm, 99));
     let said: Vec<&str> = outcome.said.iter().take(3).map(String::as_str).collect();
     println!(
-        "| {name} | {} | {p50:.2} | {p99:.2} | {:.2} ms → {:.2} ms | {} MiB | {} |",
+        "| {name} | {} | {p50:.2} | {p99:.2} | {:.2} ms → {:.2} ms | {} MiB | {} % | {} |",
         outcome.inputs,
         calm.percentile(99).as_secs_f64() * 1e3,
         outcome.seen.percentile(99).as_secs_f64() * 1e3,
         outcome.peak_bytes >> 20,
+        outcome.cpu,
         said.join("; ")
     );
 }
@@ -74,9 +75,9 @@ async fn run(world: World, attacks: &[Attack]) {
     let mut wrong = Vec::new();
     if heavy().is_some() {
         println!(
-            "| attack | inputs | p50, ratio | p99, ratio | p99, calm → attacked | peak memory | the door said |"
+            "| attack | inputs | p50, ratio | p99 with connecting, ratio | p99, calm → attacked | peak memory | processor of the collector (200 % are there) | the door said |"
         );
-        println!("|---|---|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|---|");
     }
     for (attack, number) in attacks.iter().zip(1..) {
         if only.as_ref().is_some_and(|only| !attack.name.contains(only)) {
@@ -128,16 +129,21 @@ async fn attack_by_a_neighbour_at_full_blast_is_held_back() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(blast(&grpc, stopped))
         });
+        world.forget_peak();
+        let (ticks, begun) = (world.cpu_ticks(), Instant::now());
         let seen = world.calm(long).await;
+        let (peak_bytes, cpu) = (world.peak_bytes(), world.cpu_since(ticks, begun));
         stop.send_replace(true);
         let (served, refused) = tokio::task::block_in_place(|| blast.join().unwrap());
         if heavy().is_some() {
             println!(
-                "| neighbour at full blast, {what} | {served} served, {refused} refused | {:.2} | {:.2} | {:.2} ms → {:.2} ms |",
+                "| neighbour at full blast, {what} | {} | {:.2} | {:.2} | {:.2} ms → {:.2} ms | {} MiB | {cpu} % | {served} served, {refused} refused |",
+                served + refused,
                 ratio(&seen, &calm, 50),
                 ratio(&seen, &calm, 99),
                 calm.percentile(99).as_secs_f64() * 1e3,
                 seen.percentile(99).as_secs_f64() * 1e3,
+                peak_bytes >> 20,
             );
         }
         assert!(seen.failures.is_empty() && seen.served() > 20, "{what}: {:?}", seen.failures);

@@ -5,11 +5,14 @@ use std::io::Result;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use crate::attack_frames::{Hostile, Target};
-use crate::attack_list::Attack;
+use crate::attack_frames::{
+    END_HEADERS, Hostile, RST_STREAM, Target, call, call_at, data, frame, headers, message, streams,
+};
+use crate::attack_list::{Attack, requests_and};
 use crate::door_raw::PREFACE;
 
 pub const ATTACKS: &[Attack] = &[
@@ -41,7 +44,64 @@ pub const ATTACKS: &[Attack] = &[
         threads: 2,
         run: nonsense,
     },
+    Attack {
+        name: "TLS, rapid reset",
+        how: "handshakes, then requests that are reset at once",
+        holds: "closed",
+        threads: 2,
+        run: |target| requests_and(target, |stream| frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])),
+    },
+    Attack {
+        name: "TLS, idle strangers",
+        how: "600 connections from 20 addresses that shake hands and say nothing more",
+        holds: "reason=\"evicted\"",
+        threads: 2,
+        run: idle,
+    },
+    Attack {
+        name: "TLS, health by strangers",
+        how: "nobody in particular asks for health, 8 times at once, again and again",
+        holds: "answered",
+        threads: 4,
+        run: |target| asks(target, &call_at("/grpc.health.v1.Health/Check", &[])),
+    },
+    Attack {
+        name: "TLS, reflection by strangers",
+        how: "the same for the list of services, which is for known callers",
+        holds: "refused",
+        threads: 4,
+        run: |target| {
+            asks(target, &call_at("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[]))
+        },
+    },
+    Attack {
+        name: "TLS, noise bearer tokens",
+        how: "calls with tokens of the right form that nobody issued",
+        holds: "refused",
+        threads: 4,
+        run: |target| {
+            let noise = "x".repeat(300);
+            asks(
+                target,
+                &call(
+                    "Submit",
+                    &[("authorization", &format!("Bearer eyJhbGciOiJFUzI1NiJ9.{noise}.{noise}"))],
+                ),
+            )
+        },
+    },
 ];
+
+/// A client without a certificate that trusts the CA in `pem`.
+pub fn stranger(pem: &str) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let config = config.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Arc::new(config)
+}
 
 /// What a client says first, for a collector that it does not know.
 static HELLO: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -76,6 +136,38 @@ fn crowd(target: &Target, begin: &[u8]) -> Result<()> {
             peers.push(peer);
         }
         peers.retain_mut(Hostile::hear_noise);
+    }
+    Ok(())
+}
+
+/// Calls with this header, eight at once and then again, as long as the door listens.
+fn asks(target: &Target, block: &[u8]) -> Result<()> {
+    let mut peer = Hostile::begin(target, &[])?;
+    let ids: Vec<u32> = streams().take(100_000).collect();
+    for some in ids.chunks(8) {
+        let body = message(0, &[]);
+        let bytes: Vec<u8> = some
+            .iter()
+            .flat_map(|id| [headers(*id, END_HEADERS, block), data(*id, &body, true)].concat())
+            .collect();
+        target.count(8);
+        peer.send(&bytes)?;
+        if !peer.hear() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn idle(target: &Target) -> Result<()> {
+    let mut peers = Vec::new();
+    while target.goes_on() {
+        if peers.len() < 300 {
+            target.count(1);
+            peers.extend(Hostile::begin_from(target, 20).ok());
+        } else {
+            peers.retain_mut(Hostile::hear);
+        }
     }
     Ok(())
 }

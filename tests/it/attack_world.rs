@@ -11,6 +11,7 @@ use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 
 use crate::attack_frames::Target;
 use crate::attack_list::Attack;
+use crate::attack_tls;
 use crate::fair_neighbour::fresh;
 use crate::fault_daemon::{Daemon, Place, until};
 use crate::fault_load::set_up;
@@ -56,6 +57,8 @@ async fn honest(grpc: &str, tls: Option<ClientTls>, stop: Arc<AtomicBool>) -> Se
         clients.spawn(async move {
             let mut seen = Seen::default();
             while !stop.load(Ordering::Relaxed) {
+                // The first batch of a connection has waited for it, too.
+                let mut due = Instant::now();
                 let connected = match &tls {
                     Some(tls) => connect_with(&grpc, tls).await,
                     None => connect(&grpc).await,
@@ -68,12 +71,12 @@ async fn honest(grpc: &str, tls: Option<ClientTls>, stop: Arc<AtomicBool>) -> Se
                     }
                 };
                 for _ in 0..BATCHES {
-                    let begun = Instant::now();
                     match client.submit(from(customer, fresh(10))).await {
-                        Ok(_) => seen.latencies.push(begun.elapsed()),
+                        Ok(_) => seen.latencies.push(due.elapsed()),
                         Err(status) => seen.failures.push(status.to_string()),
                     }
                     tokio::time::sleep(PAUSE).await;
+                    due = Instant::now();
                 }
             }
             seen
@@ -92,6 +95,8 @@ pub struct Outcome {
     pub seen: Seen,
     /// The most memory that the collector took meanwhile.
     pub peak_bytes: u64,
+    /// How much of one processor it had, in hundredths; the load generators have what it leaves.
+    pub cpu: u64,
     pub inputs: u64,
     /// Whether the door said what it had to.
     pub holds: bool,
@@ -105,7 +110,7 @@ pub struct World {
     place: Place,
     /// With what honest clients come, if the door asks for it; and where that is.
     tls: Option<ClientTls>,
-    _dirs: (Option<tempfile::TempDir>, Option<identity_world::World>),
+    dirs: (Option<tempfile::TempDir>, Option<identity_world::World>),
 }
 
 impl World {
@@ -126,7 +131,7 @@ impl World {
         let place = Place::new(dir.path()).with(&args);
         let daemon = place.start();
         set_up(&daemon.grpc, &["honest", "hostile"], &[]).await;
-        Self { daemon, place, tls: None, _dirs: (Some(dir), None) }
+        Self { daemon, place, tls: None, dirs: (Some(dir), None) }
     }
 
     /// One that is reached over TLS, with certificates.
@@ -134,7 +139,7 @@ impl World {
         let world = identity_world::World::new();
         let place = world.place().with(&["--set", "grpc.handshake_deadline=1s"]);
         let (daemon, tls) = (place.start(), Some(world.with(&world.sender("acme"))));
-        Self { daemon, place, tls, _dirs: (None, Some(world)) }
+        Self { daemon, place, tls, dirs: (None, Some(world)) }
     }
 
     pub fn grpc(&self) -> &str {
@@ -155,7 +160,10 @@ impl World {
     /// Attacks for `long` at the least, and until the door has said what it must.
     /// The attackers are at an address of their own, which has the `number`.
     pub async fn under(&self, attack: &Attack, number: u8, long: Duration) -> Outcome {
-        let target = Arc::new(Target::new(self.grpc(), number));
+        let mut target = Target::new(self.grpc(), number);
+        target.tls = self.dirs.1.as_ref().map(|world| attack_tls::stranger(&world.ca.pem));
+        let target = Arc::new(target);
+        let (ticks, begun) = (self.cpu_ticks(), Instant::now());
         let before = self.refusals();
         self.forget_peak();
         let threads: Vec<_> = (0..attack.threads)
@@ -183,12 +191,13 @@ impl World {
             stop.store(true, Ordering::Relaxed);
         };
         let (seen, ()) = tokio::join!(clients, watcher);
-        let peak_bytes = self.status("VmHWM");
+        let peak_bytes = self.peak_bytes();
+        let cpu = self.cpu_since(ticks, begun);
         target.stop.store(true, Ordering::Relaxed);
         tokio::task::block_in_place(|| threads.into_iter().for_each(|thread| thread.join().unwrap()));
         let inputs = target.inputs.load(Ordering::Relaxed);
         let holds = self.has_said(&target, &before, attack.holds);
-        Outcome { calm: None, seen, peak_bytes, inputs, holds, said: self.said(&target, &before) }
+        Outcome { calm: None, seen, peak_bytes, cpu, inputs, holds, said: self.said(&target, &before) }
     }
 
     fn has_said(&self, target: &Target, before: &[(String, u64)], what: &str) -> bool {
@@ -236,7 +245,18 @@ impl World {
         });
     }
 
-    fn cpu_ticks(&self) -> u64 {
+    /// The most memory since it was forgotten.
+    pub fn peak_bytes(&self) -> u64 {
+        self.status("VmHWM")
+    }
+
+    /// Hundredths of one processor that the collector had since it had used so many `ticks`.
+    pub fn cpu_since(&self, ticks: u64, begun: Instant) -> u64 {
+        let used = (self.cpu_ticks() - ticks) * 100_000 / rustix::param::clock_ticks_per_second();
+        used / u64::try_from(begun.elapsed().as_millis()).unwrap().max(1)
+    }
+
+    pub fn cpu_ticks(&self) -> u64 {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.daemon.pid())).unwrap();
         // After the name, which is in parentheses: user and system time are the 12th and 13th field.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
@@ -244,7 +264,7 @@ impl World {
     }
 
     /// Has the kernel begin anew with the most memory that the collector took.
-    fn forget_peak(&self) {
+    pub fn forget_peak(&self) {
         fs::write(format!("/proc/{}/clear_refs", self.daemon.pid()), "5").unwrap();
     }
 
