@@ -47,11 +47,8 @@ impl Server {
     /// Connects, or says where it tried.
     pub async fn connect(&self) -> Result<Channel, Failure> {
         let refused = |cause: String| {
-            let server = &self.server;
-            Failure::Unreachable(format!(
-                "connecting to {server}: {cause}; start a collector there with `usaged serve`, or name another \
-                 with --server"
-            ))
+            let remedy = remedy(&cause);
+            Failure::Unreachable(format!("connecting to {}: {cause}; {remedy}", self.server))
         };
         let tls = self.credentials.read()?;
         let connecting = client::connect_with(&self.server, &tls);
@@ -116,6 +113,34 @@ impl Server {
     }
 }
 
+/// What to do about a connection that did not come to be.
+fn remedy(cause: &str) -> &'static str {
+    if cause.contains("UnknownIssuer") || cause.contains("BadSignature") {
+        "its certificate is not from a CA that is trusted here: name the CA that it is from with --tls-ca, and if that was \
+         done, look whether this is the collector that is meant"
+    } else if cause.contains("not valid for name") || cause.contains("NotValidForName") {
+        "its certificate is for another name: call it by a name that is in the certificate, with --server"
+    } else if cause.contains("invalid peer certificate") {
+        "its certificate does not hold: look at the clock of this machine, or have the certificate renewed"
+    } else if cause.contains("InvalidContentType") || cause.contains("corrupt message") {
+        "it does not speak TLS there: leave out https:// and --tls-ca if it is on this machine, or name another with \
+         --server"
+    } else {
+        "start a collector there with `usaged serve`, or name another with --server"
+    }
+}
+
+/// What to do about a connection that broke before anything was answered.
+fn broken_remedy(cause: &str) -> &'static str {
+    if cause.contains("CertificateRequired") {
+        "the collector asks for a client certificate: name yours with --tls-cert and --tls-key"
+    } else if cause.contains("fatal alert") {
+        "the collector does not take this client certificate: it may be expired, revoked or from another CA"
+    } else {
+        "try again; if the collector is under TLS and this was in clear, name its CA with --tls-ca"
+    }
+}
+
 /// A request in the name of a customer.
 pub(super) fn of_customer<T>(message: T, customer: &CustomerId) -> Result<Request<T>, Failure> {
     client::of_customer(message, customer)
@@ -125,6 +150,9 @@ pub(super) fn of_customer<T>(message: T, customer: &CustomerId) -> Result<Reques
 /// What a refused call means to the person who made it.
 pub(super) fn refused(status: &Status) -> Failure {
     let message = status.message().to_owned();
+    if let (Some(cause), None) = (client::broken(status), client::reason(status)) {
+        return Failure::Unreachable(format!("the connection broke: {cause}; {}", broken_remedy(&cause)));
+    }
     match (status.code(), client::reason(status)) {
         (Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled, reason) => {
             let reason = reason.unwrap_or_else(|| "the connection was lost".to_owned());

@@ -1,5 +1,6 @@
 //! What a client command proves itself with, and how it knows the collector: the same flags everywhere.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -49,7 +50,7 @@ impl Credentials {
     pub(super) fn read(&self) -> Result<ClientTls, Failure> {
         let ca = self.tls_ca.as_deref().map(bytes).transpose()?;
         let own = match (&self.tls_cert, &self.tls_key) {
-            (Some(certificate), Some(key)) => Some((bytes(certificate)?, bytes(key)?)),
+            (Some(certificate), Some(key)) => Some((bytes(certificate)?, secret(key)?)),
             (None, _) | (_, None) => None,
         };
         let token = self.token_file.as_deref().map(token).transpose()?;
@@ -67,8 +68,23 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(Failure::io(named()))
 }
 
+/// The bytes of a file that nobody else may read. As ssh does it: one's own file has to be closed to others; a file of
+/// somebody else, such as one that a service manager hands over, is that one's business.
+fn secret(path: &Path) -> Result<Vec<u8>, Failure> {
+    let metadata = std::fs::metadata(path).map_err(Failure::io(format!("reading {}", path.display())))?;
+    let mode = metadata.mode() & 0o777;
+    if metadata.uid() == rustix::process::geteuid().as_raw() && mode & 0o077 != 0 {
+        let path = path.display();
+        return Err(Failure::Usage(format!(
+            "{path} can be read by others (mode {mode:03o}) and is not used; run `chmod 600 {path}`, and if it is not \
+             known who has read it, get another"
+        )));
+    }
+    bytes(path)
+}
+
 fn token(path: &Path) -> Result<String, Failure> {
-    let text = String::from_utf8(bytes(path)?).unwrap_or_default();
+    let text = String::from_utf8(secret(path)?).unwrap_or_default();
     let token = text.trim();
     if token.is_empty() || token.contains(char::is_whitespace) || !token.is_ascii() {
         let path = path.display();

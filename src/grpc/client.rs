@@ -15,7 +15,7 @@ use super::identity::CUSTOMER_KEY;
 use super::proto::ingest::{SubmitResponse, SubmitStreamResponse};
 use crate::model::CustomerId;
 
-pub use super::client_channel::{Channel, ClientTls, ClientTlsError, connect, connect_with};
+pub use super::client_channel::{Channel, ClientTls, ClientTlsError, broken, connect, connect_with};
 pub use prost::Message;
 pub use prost_types::{Duration as ProtoDuration, Timestamp};
 pub use tonic::{Code, Request, Status, Streaming};

@@ -137,6 +137,12 @@ fn bearer(token: &str) -> Result<HeaderValue, ClientTlsError> {
     Ok(value)
 }
 
+/// Why a call broke on the way, of a status that no collector has sent.
+#[must_use]
+pub fn broken(status: &tonic::Status) -> Option<String> {
+    std::error::Error::source(status).map(innermost)
+}
+
 /// The reason under all the reasons: the ones above it say only that there is one.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut inner = error;

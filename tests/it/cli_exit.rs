@@ -105,11 +105,19 @@ fn what_the_collector_refuses_ends_with_5_and_its_reason() {
 }
 
 #[test]
-fn a_store_that_is_absent_or_in_use_ends_with_6() {
+fn a_store_that_is_absent_ends_with_2_and_one_that_is_in_use_with_6() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data").display().to_string();
     let absent = usaged(["store", "inspect", &data]);
-    assert_eq!(absent.code, 6, "{}", absent.err);
+    assert!(absent.code == 2 && absent.err.contains(&data), "{}", absent.err);
+    let absent = usaged(["ledger", "verify", &data]);
+    assert!(absent.code == 2 && absent.err.contains(&data), "{}", absent.err);
+    let absent = usaged(["policy", "check", &data]);
+    assert!(
+        absent.code == 3 && absent.err.contains(&format!("{data} would be refused: 1 mistake")),
+        "{}",
+        absent.err
+    );
     let collector = Collector::start(dir.path(), &[]);
     let locked = usaged(["store", "inspect", &data]);
     assert_eq!(locked.code, 6, "{}", locked.err);

@@ -179,7 +179,11 @@ async fn a_person_and_a_pipe_read_notices_and_acknowledge_them_when_they_say_so(
             "notice: delete every event with the host_name p1-host_name-s-abc, of the customer acme"
         )
     );
-    assert!(shown.err.contains("1 notices wait: delete what they name, then acknowledge"), "{}", shown.err);
+    assert!(
+        shown.err.contains("1 notice waits: delete what is named there, then acknowledge"),
+        "{}",
+        shown.err
+    );
     let lines = drain(&["--json"]).await;
     assert_eq!(lines.code, 0, "{}", lines.err);
     let parsed: Vec<serde_json::Value> =
@@ -190,7 +194,7 @@ async fn a_person_and_a_pipe_read_notices_and_acknowledge_them_when_they_say_so(
     assert_eq!(collector.room.notices_acknowledged(erasure(1)), (1, 0), "nobody said that it is deleted");
     let done = drain(&["--notices", "--ack-notices"]).await;
     assert_eq!(done.code, 0);
-    assert!(done.err.contains("1 notices acknowledged"), "{}", done.err);
+    assert!(done.err.contains("1 notice acknowledged"), "{}", done.err);
     assert_eq!(collector.room.notices_acknowledged(erasure(1)), (1, 1));
     assert!(!drain(&["--notices"]).await.err.contains("notice: "));
 }

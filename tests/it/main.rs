@@ -82,6 +82,7 @@ mod hunt_cast;
 mod hunt_named;
 mod hunt_search;
 mod hunt_text;
+mod identity_cli;
 mod identity_config;
 mod identity_live;
 mod identity_matrix;

@@ -76,11 +76,13 @@ impl Notices {
     pub fn sum_up(&self) {
         let left = self.shown.len() - self.done.len();
         if left > 0 {
+            let wait = if left == 1 { "1 notice waits".to_owned() } else { format!("{left} notices wait") };
             say(&format!(
-                "{left} notices wait: delete what they name, then acknowledge them with --notices --ack-notices"
+                "{wait}: delete what is named there, then acknowledge with --notices --ack-notices"
             ));
         } else if !self.done.is_empty() {
-            say(&format!("{} notices acknowledged", self.done.len()));
+            let notices = if self.done.len() == 1 { "notice" } else { "notices" };
+            say(&format!("{} {notices} acknowledged", self.done.len()));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
+use super::told;
 use crate::cli::exit::Failure;
 use crate::cli::output::{Output, grouped, pairs};
 use crate::cli::with_causes;
@@ -58,7 +59,7 @@ fn verify_ledger(
     let inside = dir.join("ledger");
     let dir = if inside.join("entries").exists() { inside.as_path() } else { dir };
     if !dir.is_dir() {
-        return Err(Failure::Failed(format!("there is no ledger in {}; name its directory", dir.display())));
+        return Err(Failure::Usage(format!("there is no ledger in {}; name its directory", dir.display())));
     }
     let bar = out.progress(Some(0), "verifying");
     let verified = Verification { dir, key, checkpoint: older }.run(&mut |done, all| {
@@ -82,7 +83,11 @@ fn verify_ledger(
     }
     let count =
         verified.findings.more.saturating_add(u64::try_from(verified.findings.named.len()).unwrap_or(0));
-    let text = format!("the ledger in {} does not add up: {} findings", dir.display(), grouped(count));
+    let text = format!(
+        "the ledger in {} does not add up: {}",
+        dir.display(),
+        told::count(count, "finding", "findings")
+    );
     Err(Failure::Found(text))
 }
 

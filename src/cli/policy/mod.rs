@@ -118,7 +118,9 @@ fn check(dir: Option<&Path>, out: Output) -> Result<(), Failure> {
             }
             let errors =
                 problems.iter().filter(|problem| problem.severity == policy::Severity::Error).count();
-            let what = format!("the policy would be refused: {errors} mistakes");
+            let place = dir.map_or_else(|| "shipped".to_owned(), |dir| dir.display().to_string());
+            let mistakes = if errors == 1 { "1 mistake".to_owned() } else { format!("{errors} mistakes") };
+            let what = format!("the policy {place} would be refused: {mistakes}");
             Err(Failure::Refused { what, problems: Vec::new() })
         }
     }

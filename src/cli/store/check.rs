@@ -53,7 +53,12 @@ impl CheckArgs {
             return Ok(());
         }
         let count = faults.more.saturating_add(u64::try_from(faults.named.len()).unwrap_or(u64::MAX));
-        Err(Failure::Found(format!("{} is not whole: {} findings", self.dir.display(), grouped(count))))
+        Err(Failure::Found(format!(
+            "{} is not whole: {} {}",
+            self.dir.display(),
+            grouped(count),
+            if count == 1 { "finding" } else { "findings" }
+        )))
     }
 }
 

@@ -26,6 +26,12 @@ pub(super) struct InspectArgs {
 
 impl InspectArgs {
     pub fn run(&self, out: Output) -> Result<(), Failure> {
+        if !self.dir.is_dir() {
+            return Err(Failure::Usage(format!(
+                "there is no store in {}; name its directory",
+                self.dir.display()
+            )));
+        }
         let found = store::inspect(&self.dir).map_err(|error| Failure::Store(with_causes(&error)))?;
         if out.is_json() { out.json(&found) } else { show(&found, out) }
     }
