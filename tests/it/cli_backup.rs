@@ -272,6 +272,7 @@ fn a_backup_of_a_store_that_does_not_run_is_the_same_and_nothing_goes_over_what_
     world.lose();
     let (code, told, err) = world.restore("personal-now", &[]);
     assert_eq!((code, &told["erasures_again"]), (0, &3.into()), "{told} {err}");
+    assert!(err.contains("without --ledger it cannot be checked"), "{err}");
     let collector = world.start();
     assert_eq!(marks(&drained(&collector, "team")), ["23", "32", "4"]);
     assert_eq!(collector.end(), 0);

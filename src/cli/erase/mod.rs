@@ -81,10 +81,10 @@ struct What {
     #[arg(long, requires = "class")]
     value: Option<String>,
     /// Every event that happened from this time on (RFC 3339) …
-    #[arg(long, requires = "until", value_name = "TIME")]
+    #[arg(long, requires = "until", value_name = "TIME", value_parser = time)]
     from: Option<jiff::Timestamp>,
     /// … until this one, excluded.
-    #[arg(long, requires = "from", value_name = "TIME")]
+    #[arg(long, requires = "from", value_name = "TIME", value_parser = time)]
     until: Option<jiff::Timestamp>,
     /// A reference for the record, such as a ticket: letters, digits, `.`, `_` and `-`. It must not name anybody.
     #[arg(long, default_value = "")]
@@ -191,6 +191,11 @@ async fn follow(erasures: &mut ErasureClient, begun: Erasure, out: Output) -> Re
     }
     bar.finish_and_clear();
     Ok(now)
+}
+
+/// A time as it is given.
+fn time(text: &str) -> Result<jiff::Timestamp, String> {
+    text.parse().map_err(|_| "it is no time in the form of RFC 3339, such as 2026-11-27T09:30:00Z".to_owned())
 }
 
 async fn list(erasures: &mut ErasureClient, out: Output) -> Result<(), Failure> {

@@ -9,9 +9,14 @@ use super::lines::Lines;
 use super::{KeyPlace, failure};
 use crate::backup::{self, Report, Request};
 use crate::cli::batch_text::millis_text;
-use crate::cli::exit::Failure;
+use crate::cli::exit::{Failure, say};
 use crate::cli::output::{Output, grouped, pairs};
 use crate::observe::Clock;
+
+/// What is said when no ledger newer than that of the backup was given.
+const UNCHECKED: &str = "warning: without --ledger it cannot be checked whether the file of personal rows is the newest: \
+erasures and changed participations that came after it would not be known; and the ledger goes on from the backup, \
+without what it was told since";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -68,6 +73,9 @@ impl RestoreArgs {
         let report = backup::restore(&request, &mut |at| lines.show(at));
         lines.end();
         let report = report.map_err(|fault| failure(&fault))?;
+        if self.ledger.is_none() {
+            say(UNCHECKED);
+        }
         if out.is_json() { json(&report, out) } else { self.show(&report, out) }
     }
 
