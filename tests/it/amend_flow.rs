@@ -104,6 +104,25 @@ fn a_lowered_level_is_counted_before_reaches_the_disk_and_nothing_comes_back() {
     assert_eq!((&line["rewritten_batches"], &line["kept_events"]), (&4.into(), &20.into()));
     let present = ok(collector.client(&["participation", "get", "acme", "--json"], "")).json();
     assert_eq!(present["revision"], 1, "a dry run changes nothing");
+    // Every setting that changes is shown, before and after, and the change itself reports the same.
+    let level = serde_json::json!([{ "setting": "level of ceip", "from": "enhanced", "to": "standard" }]);
+    assert_eq!(preview["changes"], level, "{preview}");
+    let globex = ["participation", "set", "globex", "--level", "ceip=enhanced", "--reason", "x", "--json"];
+    let first = ok(collector.client(&[&globex[..], &["--accept", "vcenter=2"]].concat(), "")).json();
+    assert!(first["changes"].as_array().unwrap().len() > 2, "{first}");
+    let audit = [
+        &globex[..],
+        &["--region", "eea", "--delivery", "audit", "--purpose-off", "recommend", "--accept", "vcenter=1"],
+        &["--product-level", "horizon:ceip=standard"],
+    ]
+    .concat();
+    let announced = ok(collector.client(&[&audit[..], &["--dry-run"]].concat(), "")).json();
+    let done = ok(collector.client(&audit, "")).json();
+    let names: Vec<_> =
+        done["changes"].as_array().unwrap().iter().map(|one| one["setting"].as_str().unwrap()).collect();
+    let accepted = "accepted dictionary of vcenter";
+    assert_eq!(names, [accepted, "delivery", "level of ceip, product horizon", "purposes off", "region"]);
+    assert_eq!(announced["changes"], done["changes"]);
 
     set(&collector, "standard");
     let report = bound(&collector);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::changes::{self, Change};
 use crate::cli::batch_text::time_text;
 use crate::cli::connect::{BindingClient, refused};
 use crate::cli::exit::Failure;
@@ -29,15 +30,24 @@ pub(super) struct BindingArgs {
     wait: bool,
 }
 
-/// Counts what a change would do. Nothing is changed.
+/// Shows which settings a change would change, and counts what it would do to what is queued. Nothing is changed.
 pub(super) async fn preview(
     bindings: &mut BindingClient,
-    participation: Option<Participation>,
+    participation: Participation,
+    changed: &[Change],
     out: Output,
 ) -> Result<(), Failure> {
-    let request = PreviewBindingRequest { participation };
-    let report = bindings.preview_binding(request).await.map_err(|status| refused(&status))?;
-    show(&report.into_inner(), out)
+    let request = PreviewBindingRequest { participation: Some(participation) };
+    let report = bindings.preview_binding(request).await.map_err(|status| refused(&status))?.into_inner();
+    if out.is_json() {
+        let mut shown = json_of(&report);
+        if let Some(shown) = shown.as_object_mut() {
+            shown.insert("changes".to_owned(), changes::json(changed));
+        }
+        return out.json(&shown);
+    }
+    changes::show(changed, out)?;
+    show(&report, out)
 }
 
 /// Shows how far the latest change has reached what is stored.

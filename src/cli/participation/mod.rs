@@ -3,6 +3,7 @@
 mod accept;
 mod audit;
 mod binding;
+mod changes;
 mod import;
 mod text;
 
@@ -197,32 +198,59 @@ impl ParticipationArgs {
 
 async fn set(server: &Server, admin: &mut AdminClient, args: SetArgs, out: Output) -> Result<(), Failure> {
     let mut if_revision = args.if_revision;
+    let present = present(admin, &args.customer).await?;
     // A limit that the customer set goes only by name.
-    let present = if args.anew { None } else { present(admin, &args.customer).await? };
-    if let Some(present) = present.as_ref().filter(|_| if_revision == 0) {
-        if_revision = present.revision;
+    let kept = if args.anew { None } else { present.clone() };
+    if let Some(kept) = kept.as_ref().filter(|_| if_revision == 0) {
+        if_revision = kept.revision;
     }
-    let present = present.unwrap_or_default();
+    let kept = kept.unwrap_or_default();
     let or = |given: Vec<ProductLevel>, kept| if given.is_empty() { kept } else { given };
     let purposes: Vec<_> = args.purposes_off.iter().map(ToString::to_string).collect();
     let participation = Participation {
         customer: args.customer.to_string(),
         levels: args.levels,
-        product_levels: or(args.product_levels, present.product_levels),
-        region: args.region.map_or(present.region, |region| region.to_string()),
-        purposes_off: if purposes.is_empty() { present.purposes_off } else { purposes },
-        delivery: args.delivery.map_or(present.delivery, |delivery| delivery.to_string()),
+        product_levels: or(args.product_levels, kept.product_levels),
+        region: args.region.map_or(kept.region, |region| region.to_string()),
+        purposes_off: if purposes.is_empty() { kept.purposes_off } else { purposes },
+        delivery: args.delivery.map_or(kept.delivery, |delivery| delivery.to_string()),
         accepted_dictionaries: args.accepted,
         ..Participation::default()
     };
+    let before = present.unwrap_or_default();
     let (changed_by, change_reason) = args.reason.told();
+    if args.dry_run {
+        let changes = changes::changes(&before, &expected(&before, &participation));
+        return binding::preview(&mut server.binding().await?, participation, &changes, out).await;
+    }
     let participation = Some(participation);
     let request = SetParticipationRequest { participation, changed_by, change_reason, if_revision };
-    if args.dry_run {
-        return binding::preview(&mut server.binding().await?, request.participation, out).await;
+    let set = admin.set_participation(request).await.map_err(|status| refused(&status))?.into_inner();
+    let changes = changes::changes(&before, &set);
+    if out.is_json() {
+        let mut shown = text::json(&set);
+        if let Some(shown) = shown.as_object_mut() {
+            shown.insert("changes".to_owned(), changes::json(&changes));
+        }
+        return out.json(&shown);
     }
-    let set = admin.set_participation(request).await.map_err(|status| refused(&status))?;
-    show(&set.into_inner(), out)
+    show(&set, out)?;
+    changes::show(&changes, out)
+}
+
+/// What the collector makes of what is wished: who says nothing of the delivery has `deliver`, and a dictionary that is
+/// not named stays accepted as it was. Which ones a new customer accepts, the collector decides.
+fn expected(before: &Participation, wished: &Participation) -> Participation {
+    let mut after = wished.clone();
+    if after.delivery.is_empty() {
+        after.delivery = Delivery::Deliver.to_string();
+    }
+    for accepted in &before.accepted_dictionaries {
+        if !after.accepted_dictionaries.iter().any(|named| named.product == accepted.product) {
+            after.accepted_dictionaries.push(accepted.clone());
+        }
+    }
+    after
 }
 
 /// What holds now; `None` of a customer that has no participation.
