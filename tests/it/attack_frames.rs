@@ -1,6 +1,4 @@
-//! A hostile HTTP/2 client, frame by frame: blocking, from an address of its own, and as impolite as a
-//! thread of the lowest priority can be. (Attackers are on other machines; here they share two cores
-//! with the collector and its honest clients, and must not take their time in another way than theirs.)
+//! A hostile HTTP/2 client, frame by frame: blocking, from an address of its own, as impolite as its line allows.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Result, Write as _};
@@ -12,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 
+use crate::attack_line::Line;
 use crate::door_raw::{EMPTY_SETTINGS, PREFACE};
 
 pub const DATA: u8 = 0;
@@ -36,6 +35,7 @@ pub struct Target {
     turns: AtomicU64,
     /// How to begin TLS, where the door asks for it.
     pub tls: Option<Arc<ClientConfig>>,
+    line: Line,
     pub stop: AtomicBool,
     /// Hostile inputs: frames, connections or requests.
     pub inputs: AtomicU64,
@@ -47,7 +47,7 @@ impl Target {
     pub fn new(address: &str, number: u8) -> Self {
         let (stop, inputs, said) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::default());
         let (address, turns) = (address.parse().unwrap(), AtomicU64::new(0));
-        Self { address, network: number, turns, tls: None, stop, inputs, said }
+        Self { address, network: number, turns, tls: None, line: Line::default(), stop, inputs, said }
     }
 
     pub fn goes_on(&self) -> bool {
@@ -123,6 +123,7 @@ impl<'t> Hostile<'t> {
     }
 
     fn open(target: &'t Target, addresses: u8, room: Option<usize>) -> Result<Self> {
+        target.line.connection();
         let turn = target.turns.fetch_add(1, Ordering::Relaxed) % u64::from(addresses);
         let source = SocketAddr::from(([127, 1, target.network, u8::try_from(turn).unwrap() + 1], 0));
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
@@ -204,7 +205,10 @@ impl<'t> Hostile<'t> {
                 return Err(ErrorKind::Interrupted.into());
             }
             match self.stream.write(rest) {
-                Ok(written) => rest = &rest[written..],
+                Ok(written) => {
+                    rest = &rest[written..];
+                    self.target.line.bytes(written);
+                }
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                     self.target.note("did not read on");
                 }

@@ -68,7 +68,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         name: "TLS, reflection by strangers",
         how: "the same for the list of services, which is for known callers",
-        holds: "refused",
+        holds: "CREDENTIAL_MISSING",
         threads: 4,
         run: |target| {
             asks(target, &call_at("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &[]))
@@ -77,7 +77,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         name: "TLS, noise bearer tokens",
         how: "calls with tokens of the right form that nobody issued",
-        holds: "refused",
+        holds: "CREDENTIAL_INVALID",
         threads: 4,
         run: |target| {
             let noise = "x".repeat(300);

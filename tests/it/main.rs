@@ -19,6 +19,7 @@ mod amend_store;
 mod architecture;
 mod attack_bombs;
 mod attack_frames;
+mod attack_line;
 mod attack_list;
 mod attack_run;
 mod attack_tls;
