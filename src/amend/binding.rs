@@ -4,6 +4,7 @@
 //! A crash loses nothing of it: each write of amendments also says for whom they are and where old bytes are now, and
 //! the next pass takes that up before it looks at anything.
 
+use std::collections::btree_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -20,10 +21,20 @@ use crate::store::{MetaOp, Scan, Scanned, step};
 /// Customers whose rows are written at a time.
 const NOTED: usize = 1_000;
 
-/// What one piece of a pass looked at: batches of each customer.
-type Looked = BTreeMap<CustomerKey, u64>;
+/// What a pass, or a piece of it, saw of each customer.
+type Looked = BTreeMap<CustomerKey, Seen>;
 /// What an amendment of a pass is for.
 type Changed = (CustomerKey, LineKey, Line);
+
+/// What was seen of a customer.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// Batches that were looked at.
+    batches: u64,
+    /// The revision, and when it was set, that held before the first of them was judged: all that may be said of them.
+    /// What was chosen since then waits for a pass of its own. `None` for who was erased.
+    judged: Option<(u64, UnixMillis)>,
+}
 
 /// A pass over the queue: what it did so far for each customer, and where old bytes are.
 #[derive(Debug, Default)]
@@ -53,15 +64,25 @@ impl Pass {
         }
         for customer in customers {
             let tally = self.tallies.get(&customer).cloned().unwrap_or_default();
-            ops.extend(shared.noted(customer, tally, BindingStage::Rewriting)?);
+            ops.extend(shared.noted(customer, self.judged(customer), tally, BindingStage::Rewriting)?);
         }
         Ok(ops)
+    }
+
+    /// Takes in what was seen of a customer. The first revision stays.
+    fn see(&mut self, customer: CustomerKey, seen: Seen) {
+        let all = self.looked.entry(customer).or_insert(Seen { batches: 0, ..seen });
+        all.batches = all.batches.saturating_add(seen.batches);
+    }
+
+    fn judged(&self, customer: CustomerKey) -> Option<(u64, UnixMillis)> {
+        self.looked.get(&customer).and_then(|seen| seen.judged)
     }
 
     /// What there is to tell, once everything was looked at.
     fn settle(&mut self) {
         for (customer, tally) in &mut self.tallies {
-            tally.settle(self.looked.get(customer).copied().unwrap_or_default());
+            tally.settle(self.looked.get(customer).map_or(0, |seen| seen.batches));
         }
         self.tallies.retain(|_, tally| tally.changes());
     }
@@ -204,21 +225,40 @@ impl Shared {
     pub(super) async fn bind(self: &Arc<Self>, who: &Who) -> Result<(), AmendError> {
         let mut pass = Pass::default();
         let unfinished = self.take_up(&mut pass).await?;
+        self.see_before(who, &mut pass)?;
         let touched = self.rewrite_for(who, &mut pass).await?;
         pass.settle();
         let places = [touched.places(), unfinished.into_iter().flat_map(Touched::places).collect()].concat();
         if !places.is_empty() {
-            self.note(&pass.tallies, BindingStage::Purging).await?;
+            self.note(&pass, BindingStage::Purging).await?;
             step::reached("bind: rewritten");
             purge(&self.store, places).await?;
             step::reached("bind: purged");
         }
-        self.note(&pass.tallies, BindingStage::Done).await?;
+        self.note(&pass, BindingStage::Done).await?;
         step::reached("bind: noted");
         if pass.span.is_some() {
             self.store.write_meta(vec![Span::removal()], true).await?;
         }
-        self.note_unchanged(&pass.tallies, who).await
+        self.note_unchanged(&pass, who).await
+    }
+
+    /// The revisions of those whom the pass tells of even if no batch of theirs is found.
+    fn see_before(&self, who: &Who, pass: &mut Pass) -> Result<(), AmendError> {
+        let mut told: BTreeSet<CustomerKey> = pass.tallies.keys().copied().collect();
+        if let Who::Some(customers) = who {
+            told.extend(customers);
+        }
+        for customer in told {
+            pass.see(customer, self.seen(customer)?);
+        }
+        Ok(())
+    }
+
+    /// A customer of whom nothing was judged yet.
+    fn seen(&self, customer: CustomerKey) -> Result<Seen, AmendError> {
+        let entry = self.customers.get_by_key(customer)?;
+        Ok(Seen { batches: 0, judged: entry.map(|entry| (entry.change.revision, entry.change.at)) })
     }
 
     /// Takes up what an earlier pass did not bring to its end. Gives where it left old bytes.
@@ -250,10 +290,10 @@ impl Shared {
             touched: Touched::default(),
         };
         while let Some(piece) = sweep.next().await? {
-            for (customer, looked) in piece.told {
-                let before = pass.looked.entry(customer).or_default();
-                *before = before.saturating_add(looked);
+            for (customer, seen) in piece.told {
+                pass.see(customer, seen);
             }
+            step::reached("bind: judged");
             sweep.amend(piece.amendments, &mut |changes| pass.take_in(self, changes)).await?;
         }
         Ok(sweep.touched)
@@ -268,12 +308,17 @@ impl Shared {
             if matches!(who, Who::Some(customers) if !customers.contains(&customer)) {
                 continue;
             }
+            let seen = match told.entry(customer) {
+                // Before it is judged: a change in between makes this the older one.
+                MapEntry::Vacant(new) => new.insert(self.seen(customer)?),
+                MapEntry::Occupied(old) => old.into_mut(),
+            };
             match judge.due(at)? {
                 Due::Same => {}
                 Due::Unreadable => continue,
                 Due::Change(amendment, key, line) => amendments.push((amendment, (customer, key, line))),
             }
-            *told.entry(customer).or_default() += 1;
+            seen.batches += 1;
         }
         Ok(Piece { amendments, told })
     }
@@ -282,6 +327,7 @@ impl Shared {
     fn noted(
         &self,
         customer: CustomerKey,
+        judged: Option<(u64, UnixMillis)>,
         tally: Tally,
         stage: BindingStage,
     ) -> Result<Vec<MetaOp>, AmendError> {
@@ -289,25 +335,21 @@ impl Shared {
             // Erased as a whole since: its row goes with it.
             return Ok(vec![Bound::removal(customer)]);
         };
-        let (now, revision) = (self.clock.now(), entry.change.revision);
-        let done = (stage == BindingStage::Done).then_some(now);
-        let told = done.map(|now| record::bound(customer, revision, (entry.change.at, now), &tally));
+        let (revision, changed) = judged.unwrap_or((entry.change.revision, entry.change.at));
+        let done = (stage == BindingStage::Done).then(|| self.clock.now());
+        let told = done.map(|now| record::bound(customer, revision, (changed, now), &tally));
         let withdrawn = self.withdrawn(customer, revision);
         let bound = Bound { revision, stage, tally, withdrawn, done };
         Ok([bound.row(customer)?].into_iter().chain(told).collect())
     }
 
     /// Writes down what was done for each customer.
-    async fn note(
-        &self,
-        tallies: &BTreeMap<CustomerKey, Tally>,
-        stage: BindingStage,
-    ) -> Result<(), AmendError> {
-        let all: Vec<(&CustomerKey, &Tally)> = tallies.iter().collect();
+    async fn note(&self, pass: &Pass, stage: BindingStage) -> Result<(), AmendError> {
+        let all: Vec<(&CustomerKey, &Tally)> = pass.tallies.iter().collect();
         for some in all.chunks(NOTED) {
             let mut ops = Vec::new();
             for (customer, tally) in some {
-                ops.extend(self.noted(**customer, (*tally).clone(), stage)?);
+                ops.extend(self.noted(**customer, pass.judged(**customer), (*tally).clone(), stage)?);
             }
             self.store.write_meta(ops, true).await?;
             if stage == BindingStage::Done {
@@ -319,16 +361,15 @@ impl Shared {
     }
 
     /// Of those for whom nothing was to be done, nothing is noted but of those that were asked for.
-    async fn note_unchanged(
-        &self,
-        tallies: &BTreeMap<CustomerKey, Tally>,
-        who: &Who,
-    ) -> Result<(), AmendError> {
+    async fn note_unchanged(&self, pass: &Pass, who: &Who) -> Result<(), AmendError> {
         let Who::Some(customers) = who else { return Ok(()) };
         let mut ops = Vec::new();
-        for customer in customers.iter().filter(|customer| !tallies.contains_key(customer)) {
-            let Some(entry) = self.customers.get_by_key(*customer)? else { continue };
-            let revision = entry.change.revision;
+        for customer in customers.iter().filter(|customer| !pass.tallies.contains_key(customer)) {
+            let Some((revision, _)) = pass.judged(*customer) else { continue };
+            // Nothing is left of who was erased meanwhile.
+            if self.customers.get_by_key(*customer)?.is_none() {
+                continue;
+            }
             // What an earlier pass did for the same revision stays told.
             if Bound::read(&self.store, *customer)?.is_some_and(|bound| bound.revision == revision) {
                 continue;

@@ -1,6 +1,6 @@
-//! The process ends at every step of a level change and of an erasure, one after the other: what was begun goes on, is
-//! told once, and leaves nothing of what was above. The process is this test binary, started again, with the rooms as
-//! the collector has them.
+//! The process ends at every step of a level change, or of an erasure (`erasures_crash_tests`), one after the other:
+//! what was begun goes on, is told once, and leaves nothing of what was above. The process is this test binary, started
+//! again, with the rooms as the collector has them.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
@@ -15,26 +15,38 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::rooms_tests::{BATCHES, HOST, NAMED, Rooms, START, acme, jobs};
-use crate::amend::{BindingStage, NewErasure, Stage, Target};
+use crate::amend::{BindingStage, NewErasure, Target};
 use crate::drain::AckFailure;
 use crate::ledger::Fact;
 use crate::model::{CustomerId, ErasureId, IdentifierClass, Purpose, Subscription};
 use crate::store::step;
 
-const ERASURE: &str = "0198c0de-0000-7000-8000-000000000001";
+pub(super) const ERASURE: &str = "0198c0de-0000-7000-8000-000000000001";
+
+/// The number of the batch whose installation is erased; it is leased when that begins.
+pub(super) const INSTANCE: u64 = 3;
 
 /// What is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
+pub(super) enum Act {
     Lower,
     /// To `none`: nothing is left.
     Leave,
     EraseHost,
+    EraseInstance,
+    EraseTimes,
     EraseCustomer,
 }
 
 impl Act {
-    const ALL: [Self; 4] = [Self::Lower, Self::Leave, Self::EraseHost, Self::EraseCustomer];
+    const ALL: [Self; 6] = [
+        Self::Lower,
+        Self::Leave,
+        Self::EraseHost,
+        Self::EraseInstance,
+        Self::EraseTimes,
+        Self::EraseCustomer,
+    ];
 
     /// Does it, also if some of it was done before.
     async fn run(self, rooms: &Rooms) {
@@ -45,6 +57,13 @@ impl Act {
                 // Any form of it.
                 let value = HOST.to_uppercase().into();
                 erase(rooms, Target::Identifier { class: IdentifierClass::HostName, value }).await;
+            }
+            Self::EraseInstance => {
+                erase(rooms, Target::Instance(format!("instance-{INSTANCE}").into())).await;
+            }
+            // The clock stands still: everything happened then.
+            Self::EraseTimes => {
+                erase(rooms, Target::Times { from: START, until: START.plus_ms(1) }).await;
             }
             Self::EraseCustomer => erase(rooms, Target::Customer).await,
         }
@@ -130,16 +149,16 @@ fn holding<'a>(dir: &Path, needles: impl IntoIterator<Item = &'a [u8]>) -> Vec<P
 }
 
 /// A stopped collector with its queue, and what is known of it.
-struct Before {
+pub(super) struct Before {
     home: tempfile::TempDir,
     /// The ciphertexts of acme.
-    sealed: BTreeMap<u64, [Vec<u8>; 2]>,
+    pub(super) sealed: BTreeMap<u64, [Vec<u8>; 2]>,
     /// What opens them.
     secrets: Vec<Vec<u8>>,
     /// Leases that are out.
-    leased: Vec<(u64, String)>,
+    pub(super) leased: Vec<(u64, String)>,
     /// What a drainer would get of it at each level, had it been sanitised there at once.
-    fresh: BTreeMap<&'static str, BTreeMap<u64, Bytes>>,
+    pub(super) fresh: BTreeMap<&'static str, BTreeMap<u64, Bytes>>,
 }
 
 async fn before() -> Before {
@@ -192,15 +211,23 @@ async fn before() -> Before {
 }
 
 /// The commits of acme come first of each pair; those that name the host.
-fn names_host(commit: u64) -> bool {
+pub(super) fn names_host(commit: u64) -> bool {
     commit % 2 == 1 && (commit / 2 + 1) % NAMED == 1
 }
 
-fn is_acme(commit: u64) -> bool {
+/// The one batch of the installation.
+pub(super) fn is_of_instance(commit: u64) -> bool {
+    commit == 2 * INSTANCE - 1
+}
+
+pub(super) fn is_acme(commit: u64) -> bool {
     commit % 2 == 1
 }
 
-async fn crash_at_every_step(act: Act, check: impl AsyncFn(&Before, &Rooms, &str)) -> BTreeSet<String> {
+pub(super) async fn crash_at_every_step(
+    act: Act,
+    check: impl AsyncFn(&Before, &Rooms, &str),
+) -> BTreeSet<String> {
     let before = before().await;
     let mut steps = BTreeSet::new();
     for nth in 1.. {
@@ -221,7 +248,11 @@ async fn crash_at_every_step(act: Act, check: impl AsyncFn(&Before, &Rooms, &str
 
 /// What may be in no file after an act.
 fn gone(act: Act, before: &Before) -> (Vec<&[u8]>, Vec<&[u8]>) {
-    let is_changed = |commit: &u64| act != Act::EraseHost || names_host(*commit);
+    let is_changed = |commit: &u64| match act {
+        Act::EraseHost => names_host(*commit),
+        Act::EraseInstance => is_of_instance(*commit),
+        Act::Lower | Act::Leave | Act::EraseTimes | Act::EraseCustomer => true,
+    };
     let changed = before.sealed.iter().filter(|(commit, _)| is_changed(commit));
     let secrets = if act == Act::EraseCustomer {
         before.secrets.iter().map(Vec::as_slice).collect()
@@ -232,13 +263,13 @@ fn gone(act: Act, before: &Before) -> (Vec<&[u8]>, Vec<&[u8]>) {
 }
 
 /// Everything that a drainer gets from the beginning on.
-async fn all_of(rooms: &Rooms) -> BTreeMap<u64, Bytes> {
+pub(super) async fn all_of(rooms: &Rooms) -> BTreeMap<u64, Bytes> {
     rooms.drain.seek(&jobs(), crate::drain::SeekTarget::Oldest).await.unwrap();
     rooms.pull().await.into_iter().map(|one| (one.commit.0, one.body)).collect()
 }
 
 /// Acknowledges what was out when it began. Gives which commits were refused as withdrawn.
-async fn withdrawn(before: &Before, rooms: &Rooms) -> BTreeSet<u64> {
+pub(super) async fn withdrawn(before: &Before, rooms: &Rooms) -> BTreeSet<u64> {
     let ids: Vec<String> = before.leased.iter().map(|(_, id)| id.clone()).collect();
     let result = rooms.drain.acknowledge(&jobs(), &ids).await.unwrap();
     assert_eq!(result.done + result.failures.len(), ids.len());
@@ -249,7 +280,7 @@ async fn withdrawn(before: &Before, rooms: &Rooms) -> BTreeSet<u64> {
     result.failures.iter().map(of).collect()
 }
 
-async fn adds_up(rooms: &Rooms, at: &str) {
+pub(super) async fn adds_up(rooms: &Rooms, at: &str) {
     let state = rooms.drain.get(&jobs()).await.unwrap();
     let sum = state.acknowledged + state.waiting + state.dead + state.expired + state.skipped;
     assert_eq!(state.stored, sum, "{at}: {state:?}");
@@ -316,75 +347,4 @@ async fn nothing_is_left_of_who_left_after_a_crash_at_any_step() {
         adds_up(rooms, at).await;
     });
     assert!(steps.await.len() >= 5);
-}
-
-// covers: P6 P8 D1
-#[tokio::test(flavor = "multi_thread")]
-async fn an_identifier_is_erased_whole_and_told_once_after_a_crash_at_any_step() {
-    let named = BATCHES / NAMED;
-    let steps = crash_at_every_step(Act::EraseHost, async |before: &Before, rooms: &Rooms, at: &str| {
-        let report = rooms.amend.erasure(ErasureId::parse(ERASURE).unwrap()).unwrap();
-        let counts = report.erasure.counts;
-        assert_eq!(report.erasure.stage, Stage::Done, "{at}: {report:?}");
-        assert_eq!((counts.scanned, counts.total), (BATCHES, BATCHES), "{at}: {counts:?}");
-        assert_eq!((counts.rewritten, counts.removed, counts.events), (named, 0, named), "{at}: {counts:?}");
-        assert_eq!(counts.notified, 1, "{at}");
-        told_once(rooms, at, (named, 0, named));
-        let notices = rooms.drain.pull(&jobs(), 0, 0, Duration::ZERO, 0).await.unwrap().notices;
-        assert_eq!(notices.len(), 1, "{at}");
-
-        let out = withdrawn(before, rooms).await;
-        let expected = before.leased.iter().map(|(commit, _)| *commit).filter(|commit| names_host(*commit));
-        assert_eq!(out, expected.collect(), "{at}");
-        assert!(!out.is_empty());
-        let given = all_of(rooms).await;
-        let full = &before.fresh["enhanced"];
-        assert_eq!(given.len(), full.len(), "{at}");
-        for (commit, body) in &given {
-            assert_eq!(body == &full[commit], !names_host(*commit), "{at}: {commit}");
-            let is_less = body.len() < full[commit].len();
-            assert_eq!(is_less, names_host(*commit), "{at}: {commit}");
-        }
-        adds_up(rooms, at).await;
-    });
-    let steps = steps.await;
-    for step in ["erase: fenced", "erase: leases revoked", "erase: piece", "purge: log", "purge: range"] {
-        assert!(steps.contains(step), "{step} is not in {steps:?}");
-    }
-}
-
-// covers: P8 D1
-#[tokio::test(flavor = "multi_thread")]
-async fn a_customer_is_erased_whole_and_told_once_after_a_crash_at_any_step() {
-    let steps = crash_at_every_step(Act::EraseCustomer, async |before: &Before, rooms: &Rooms, at: &str| {
-        let report = rooms.amend.erasure(ErasureId::parse(ERASURE).unwrap()).unwrap();
-        let counts = report.erasure.counts;
-        assert_eq!(report.erasure.stage, Stage::Done, "{at}: {report:?}");
-        assert_eq!((counts.removed, counts.events), (BATCHES, 2 * BATCHES), "{at}: {counts:?}");
-        told_once(rooms, at, (0, BATCHES, 2 * BATCHES));
-        assert!(rooms.customers.get(&acme()).unwrap().is_none(), "{at}");
-        let out = withdrawn(before, rooms).await;
-        let expected = before.leased.iter().map(|(commit, _)| *commit).filter(|commit| is_acme(*commit));
-        assert_eq!(out, expected.collect(), "{at}");
-        let given = all_of(rooms).await;
-        let others = before.fresh["enhanced"].iter().filter(|(commit, _)| !is_acme(**commit));
-        assert!(given.iter().eq(others), "{at}");
-        adds_up(rooms, at).await;
-    });
-    assert!(steps.await.len() >= 6);
-}
-
-/// One receipt, with these counts, and each step once.
-fn told_once(rooms: &Rooms, at: &str, (rewritten, removed, events): (u64, u64, u64)) {
-    let (mut receipts, mut steps) = (Vec::new(), Vec::new());
-    for fact in rooms.facts() {
-        if let Fact::ErasureDone { rewritten, removed, events, notified, .. } = fact {
-            receipts.push((rewritten, removed, events, notified));
-        } else if let Fact::ErasureStepped { step, .. } = fact {
-            steps.push(format!("{step:?}"));
-        }
-    }
-    assert_eq!(receipts, [(rewritten, removed, events, 1)], "{at}");
-    let once: BTreeSet<&String> = steps.iter().collect();
-    assert_eq!(once.len(), steps.len(), "{at}: {steps:?}");
 }

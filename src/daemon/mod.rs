@@ -339,7 +339,11 @@ fn announce(addresses: &[(&str, SocketAddr)]) {
 }
 
 #[cfg(test)]
+mod binding_tests;
+#[cfg(test)]
 mod crash_tests;
+#[cfg(test)]
+mod erasures_crash_tests;
 #[cfg(test)]
 mod erasures_tests;
 #[cfg(test)]

@@ -6,7 +6,7 @@
 pub(crate) const fn reached(_step: &str) {}
 
 #[cfg(test)]
-pub(crate) use armed::{arm, arm_any, reached};
+pub(crate) use armed::{arm, arm_any, meanwhile, reached};
 
 #[cfg(test)]
 #[expect(
@@ -15,7 +15,20 @@ pub(crate) use armed::{arm, arm_any, reached};
     reason = "a test fails by panicking, and says where it ended"
 )]
 mod armed {
+    use std::cell::RefCell;
     use std::sync::Mutex;
+
+    type Meanwhile = (&'static str, Box<dyn FnOnce()>);
+
+    thread_local! {
+        /// What happens once at a step that this thread passes.
+        static MEANWHILE: RefCell<Option<Meanwhile>> = const { RefCell::new(None) };
+    }
+
+    /// Has `happens` run when this thread comes to `step` for the first time from now on, before it goes on.
+    pub(crate) fn meanwhile(step: &'static str, happens: impl FnOnce() + 'static) {
+        MEANWHILE.set(Some((step, Box::new(happens))));
+    }
 
     /// The step to end at, if not any, and how often it is still passed before that.
     static ARMED: Mutex<Option<(Option<String>, u32)>> = Mutex::new(None);
@@ -31,6 +44,9 @@ mod armed {
     }
 
     pub(crate) fn reached(step: &str) {
+        if let Some((_, happens)) = MEANWHILE.with(|at| at.borrow_mut().take_if(|(at, _)| *at == step)) {
+            happens();
+        }
         let mut armed = ARMED.lock().unwrap();
         let is_meant = |at: &Option<String>| at.as_ref().is_none_or(|at| at == step);
         let Some((_, left)) = armed.as_mut().filter(|(at, _)| is_meant(at)) else { return };
