@@ -331,7 +331,7 @@ impl Pair {
         let waiting = self.find(unfinished);
         let cursor = waiting.first().copied().unwrap_or(self.head() + 1);
         assert_eq!(queue.cursor().0, cursor, "the first that is not done with");
-        let balance = queue.balance(CommitNumber(self.head()));
+        let balance = queue.balance(CommitNumber(self.head()), 0);
         assert!(balance.adds_up(), "{balance:?}");
         assert_eq!(balance.waiting, u64::try_from(waiting.len()).unwrap());
         let dead: Vec<(u64, u32)> = queue

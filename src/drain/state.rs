@@ -100,17 +100,17 @@ impl Queue {
         &self.counts
     }
 
-    /// Where every batch up to `head` is.
+    /// Where every batch up to `head` is. Of those that were never looked at, `lost` are lost: nobody waits for them.
     #[must_use]
-    pub fn balance(&self, head: CommitNumber) -> Balance {
+    pub fn balance(&self, head: CommitNumber, lost: u64) -> Balance {
         let end = head.0.saturating_add(1).max(self.next.0);
         Balance {
             start: self.start,
             stored: end.saturating_sub(self.start.0).saturating_add(self.counts.repeated),
             acknowledged: self.counts.acknowledged.batches,
-            waiting: end.saturating_sub(self.next.0).saturating_add(wide(self.outstanding())),
+            waiting: (end - self.next.0).saturating_sub(lost).saturating_add(wide(self.outstanding())),
             dead: wide(self.dead.len()),
-            expired: self.counts.expired.batches,
+            expired: self.counts.expired.batches.saturating_add(lost),
             skipped: self.counts.skipped_total(),
         }
     }

@@ -50,7 +50,7 @@ fn the_cursor_never_passes_what_was_not_acknowledged() {
     for (number, nonce, cursor) in [(2, 101, 1), (4, 103, 1), (1, 100, 3), (3, 102, 5)] {
         assert_eq!(queue.acknowledge(commit(number), nonce), Ok(()));
         assert_eq!(queue.cursor(), commit(cursor), "after {number}");
-        assert!(queue.balance(commit(6)).adds_up());
+        assert!(queue.balance(commit(6), 0).adds_up());
     }
     assert_eq!(queue.counts().acknowledged.batches, 4);
     assert_eq!(queue.counts().acknowledged.events, 20);
@@ -116,7 +116,7 @@ fn a_batch_becomes_a_dead_letter_after_its_last_attempt() {
     let dead = Dead { attempts: 3, at: T0.plus_ms(1), reason: DeadReason::Attempts, events: 5 };
     assert_eq!(queue.dead_letters(None, 9), [(commit(1), dead)]);
     assert_eq!(queue.dead_letters(Some(commit(1)), 9), []);
-    assert_eq!((queue.cursor(), queue.balance(commit(1)).dead), (commit(2), 1));
+    assert_eq!((queue.cursor(), queue.balance(commit(1), 0).dead), (commit(2), 1));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn beyond_the_bound_the_oldest_dead_letter_gives_way_and_is_counted() {
     let listed: Vec<_> = queue.dead_letters(None, 9).into_iter().map(|(commit, _)| commit).collect();
     assert_eq!(listed, [commit(2), commit(3)]);
     assert_eq!((queue.counts().expired.batches, queue.counts().buried.batches), (1, 3));
-    assert!(queue.balance(commit(3)).adds_up());
+    assert!(queue.balance(commit(3), 0).adds_up());
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_replay_begins_anew_and_what_is_gone_expires() {
     assert_eq!(queue.lease(commit(2), CARGO, T0, 10).map(|lease| lease.attempts), Some(1));
     assert_eq!(queue.replay(None, commit(2)), 0);
     assert_eq!((queue.counts().expired.batches, queue.dead_letters(None, 9).len()), (1, 0));
-    assert!(queue.balance(commit(2)).adds_up());
+    assert!(queue.balance(commit(2), 0).adds_up());
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_seek_counts_what_it_passes_over_and_what_it_repeats() {
         let is = (cursor.0, skipped, queue.counts().repeated, queue.dead_letters(None, 9).len());
         assert_eq!(is, expected, "seek to {to}");
         assert_eq!(queue.acknowledge(commit(4), 101), Err(LeaseEnded));
-        assert!(queue.balance(commit(7)).adds_up(), "seek to {to}");
+        assert!(queue.balance(commit(7), 0).adds_up(), "seek to {to}");
         assert_eq!(queue.cursor(), queue.next());
     }
 }
@@ -201,7 +201,7 @@ fn what_retention_dropped_is_expired_whether_leased_returned_or_new() {
         assert_eq!(queue.acknowledge(commit(3), 102), Ok(()));
         assert_eq!(queue.drop_below(commit(oldest)), expired, "{oldest}");
         assert_eq!(queue.cursor(), commit(cursor), "{oldest}");
-        assert!(queue.balance(commit(12)).adds_up());
+        assert!(queue.balance(commit(12), 0).adds_up());
     }
 }
 
@@ -226,7 +226,7 @@ fn what_the_store_lost_is_not_taken_for_finished() {
         assert_eq!(queue.acknowledge(commit(2), 101), Ok(()));
         let back = Queue::recover(&rows_of(&queue), TERMS, 0, commit(head)).expect("its own rows");
         assert_eq!((back.next(), back.counts().expired.batches), (commit(next), expired), "head {head}");
-        assert!(back.balance(commit(head)).adds_up(), "head {head}: {:?}", back.balance(commit(head)));
+        assert!(back.balance(commit(head), 0).adds_up(), "head {head}: {:?}", back.balance(commit(head), 0));
     }
 }
 

@@ -202,8 +202,10 @@ impl Shared {
     /// Reads the store: not for a runtime thread.
     pub(super) fn state(&self, drainer: &Drainer) -> Result<SubscriptionState, DrainError> {
         let head = self.store.head();
-        let (balance, cursor, leased, counts) =
-            drainer.look(|queue| (queue.balance(head), queue.cursor(), queue.leased(), *queue.counts()));
+        let (balance, cursor, leased, counts) = drainer.look(|queue| {
+            let lost = self.store.lost_from(queue.next());
+            (queue.balance(head, lost), queue.cursor(), queue.leased(), *queue.counts())
+        });
         let oldest_age = if balance.waiting > 0 { self.oldest_age(drainer, cursor)? } else { None };
         Ok(SubscriptionState {
             subscription: drainer.subscription.clone(),

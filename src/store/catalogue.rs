@@ -141,6 +141,19 @@ impl Catalogue {
         self.segments.last().map_or(0, |segment| segment.content.last)
     }
 
+    /// How many places at or after `from`, up to the head, never hold a record again: those that were lost.
+    pub(super) fn lost_from(&self, from: u64) -> u64 {
+        let (mut lost, mut before) = (0_u64, None);
+        for segment in &self.segments {
+            // Of a segment that is missing as a whole, only the one before it tells.
+            let last = before.unwrap_or(segment.follows).min(segment.follows);
+            let gap = segment.first.saturating_sub(from.max(last.saturating_add(1)));
+            lost = lost.saturating_add(gap);
+            before = Some(segment.content.last);
+        }
+        lost
+    }
+
     /// Bytes of all records.
     pub(super) fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.content.bytes).sum()
@@ -197,6 +210,19 @@ mod tests {
             assert_eq!(catalogue.span(from), expected, "{from}");
         }
         assert_eq!((catalogue.oldest(), catalogue.head(), catalogue.bytes()), (11, 30, 160));
+    }
+
+    #[test]
+    fn places_between_segments_are_lost() {
+        let empty = Segment::begin(6, 40, 30, Chain::default(), UnixMillis(5));
+        let segments = vec![segment(3, 11, 20), segment(4, 25, 30), empty];
+        let catalogue = Catalogue { segments };
+        for (from, lost) in [(0, 14), (21, 14), (23, 12), (25, 10), (31, 10), (40, 1), (41, 0), (u64::MAX, 0)]
+        {
+            assert_eq!(catalogue.lost_from(from), lost, "{from}");
+        }
+        let whole = Catalogue { segments: vec![segment(3, 11, 20), segment(4, 21, 30), segment(5, 31, 30)] };
+        assert_eq!((whole.lost_from(0), Catalogue::default().lost_from(0)), (0, 0));
     }
 
     #[test]

@@ -24,6 +24,13 @@ impl Store {
         *self.shared().oldest.borrow()
     }
 
+    /// How many commits from `from` on are known to be lost: it was accepted that they are missing, or they were
+    /// passed over by a restore. Nothing is read for it.
+    #[must_use]
+    pub fn lost_from(&self, from: CommitNumber) -> u64 {
+        self.shared().catalogue().lost_from(from.0)
+    }
+
     /// Tells of every new head.
     #[must_use]
     pub fn watch_head(&self) -> watch::Receiver<CommitNumber> {

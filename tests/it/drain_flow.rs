@@ -56,6 +56,37 @@ fn holds(delivery: &Delivery, text: &str) -> bool {
     delivery.body.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
+// covers: D6
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_batches_whose_loss_was_accepted() {
+    let mut world = World::new(Options::default(), |at| {
+        at.accept_data_loss = true;
+        at.witness_lag = NOW;
+    })
+    .await;
+    world.drain().create(subscription(&jobs(), Purpose::Improve), false).await.unwrap();
+    store(&mut world, 3).await;
+    // What a start finds in the log goes into tables; what comes after it is in the log only.
+    world = world.restart().await;
+    store(&mut world, 4).await;
+    let before = state(world.drain()).await;
+    assert_eq!((before.stored, before.waiting, before.expired), (7, 7, 0));
+
+    let mut world = world.restart_without_log().await;
+    let left = state(world.drain()).await;
+    assert_eq!((left.stored, left.waiting, left.expired), (7, 3, 4), "before anything new comes");
+    store(&mut world, 2).await;
+    let more = state(world.drain()).await;
+    assert_eq!((more.stored, more.waiting, more.expired), (9, 5, 4), "nor once something new came");
+    let pulled = pull(&world, 100).await;
+    assert_eq!(commits(&pulled), [1, 2, 3, 8, 9]);
+    let leased = state(world.drain()).await;
+    assert_eq!((leased.stored, leased.waiting, leased.expired), (9, 5, 4), "nor once they were passed over");
+    world.drain().acknowledge(&jobs(), &ids(&pulled)).await.unwrap();
+    let done = state(world.drain()).await;
+    assert_eq!((done.acknowledged, done.waiting, done.expired), (5, 0, 4));
+}
+
 // covers: D4
 #[tokio::test]
 async fn what_was_acknowledged_is_never_delivered_again_and_the_rest_is() {

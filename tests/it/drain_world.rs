@@ -135,6 +135,23 @@ impl World {
     }
 }
 
+impl World {
+    /// Starts again from what is on the disk now, without what is only in the log of the database.
+    pub async fn restart_without_log(self) -> Self {
+        let Self { clock, live: old, dir, options, tune, batches } = self;
+        let copy = crate::store_samples::copy_of(dir.path());
+        drop((old, dir));
+        for entry in std::fs::read_dir(copy.path().join("db")).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "log") {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+        let live = live(&copy, &clock, &options, tune).await;
+        Self { clock, live, dir: copy, options, tune, batches }
+    }
+}
+
 /// An event of one whole number: `vm.inventory` with `vcpus` may be used to improve only,
 /// `client.feature_used` with `uses` also to recommend.
 pub fn event(name: &str, number_field: &str, number: u8) -> Vec<u8> {

@@ -187,6 +187,17 @@ impl Bench {
     }
 }
 
+/// A copy of the directory of a store that is open.
+pub fn copy_of(dir: &Path) -> tempfile::TempDir {
+    loop {
+        let copy = tempfile::tempdir().unwrap();
+        // The database may take a file away while it is copied: then there is a newer state to copy.
+        if copied(dir, copy.path()) {
+            return copy;
+        }
+    }
+}
+
 /// Copies a directory; whether everything was still there.
 fn copied(from: &Path, to: &Path) -> bool {
     std::fs::create_dir_all(to).unwrap();
