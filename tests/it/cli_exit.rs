@@ -12,6 +12,18 @@ fn a_wrong_command_line_ends_with_2() {
 }
 
 #[test]
+fn a_time_that_is_none_ends_with_2_and_the_form_of_times_is_named_with_an_example() {
+    for (from, until) in [("yesterday", "2026-11-27T00:00:00Z"), ("2026-11-27T00:00:00Z", "yesterday")] {
+        let ended = usaged(["erase", "--customer", "acme", "--from", from, "--until", until]);
+        assert_eq!(ended.code, 2, "{}", ended.err);
+        let flag = if from == "yesterday" { "--from <TIME>" } else { "--until <TIME>" };
+        for word in ["'yesterday'", flag, "RFC 3339", "2026-11-27T09:30:00Z"] {
+            assert!(ended.err.contains(word), "{word}: {}", ended.err);
+        }
+    }
+}
+
+#[test]
 fn a_refused_configuration_ends_with_3_and_nothing_is_made() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data").display().to_string();

@@ -78,9 +78,8 @@ impl KeyPlace {
 fn failure(fault: &BackupFault) -> Failure {
     let text = with_causes(fault);
     match fault {
-        BackupFault::Exists { .. } | BackupFault::Store(BackupError::Exists { .. } | BackupError::Inside) => {
-            Failure::Usage(text)
-        }
+        // What was asked for makes no sense, whatever is on the disk.
+        BackupFault::Store(BackupError::Inside) => Failure::Usage(text),
         BackupFault::Store(
             BackupError::Open(_)
             | BackupError::Damaged
@@ -95,9 +94,14 @@ fn failure(fault: &BackupFault) -> Failure {
         | BackupFault::Version { .. }
         | BackupFault::Behind(_)
         | BackupFault::Faults(_) => Failure::Store(text),
+        // The command line is right; a file that is there already is in the way.
         BackupFault::Store(
-            BackupError::File { .. } | BackupError::Database(_) | BackupError::Secrets { .. },
+            BackupError::Exists { .. }
+            | BackupError::File { .. }
+            | BackupError::Database(_)
+            | BackupError::Secrets { .. },
         )
+        | BackupFault::Exists { .. }
         | BackupFault::Ledger(_)
         | BackupFault::File { .. } => Failure::Failed(text),
     }
