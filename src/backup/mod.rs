@@ -18,6 +18,10 @@
 //! | `FORMAT`, `witness`, `db/` | the store, as [`crate::store`] specifies it |
 //! | `ledger/` | `entries`, `checkpoints` and `vkey`, as [`crate::ledger`] specifies them, up to the moment of the copy |
 //!
+//! While it is made, a file `UNFINISHED` in it names the store and the file of personal rows. If the making is interrupted,
+//! the next backup of the same store into the same directory clears what is left, as long as nothing else is in there, and
+//! writes that file of personal rows anew.
+//!
 //! # A restore
 //!
 //! Every file is compared with its sum in `BACKUP`, everything is read as by [`check`], and only then is the new data

@@ -104,6 +104,9 @@ fn replacing(
 
 fn told(at: BackupProgress) -> Progress {
     match at {
+        BackupProgress::Clearing => {
+            Progress { part: "clearing what an interrupted backup left", done: 0, of: 0 }
+        }
         BackupProgress::Copying => Progress { part: "copying", done: 0, of: 0 },
         BackupProgress::Separating => Progress { part: "separating personal rows", done: 0, of: 0 },
         BackupProgress::Searching { done, of } => Progress { part: "searching for secrets", done, of },
@@ -145,6 +148,7 @@ fn add_ledger(made: &Backup, ledger: &Path, places: &Places, now: UnixMillis) ->
         files,
     };
     manifest.write(&places.dir)?;
+    store::finished(&places.dir)?;
     let bytes = manifest.files.iter().map(|file| file.bytes).sum();
     Ok(Taken { manifest, bytes })
 }

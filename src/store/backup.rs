@@ -3,9 +3,9 @@
 //! so a customer who is erased is erased from old directories too, once the files that belong to them are gone.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use rocksdb::{BottommostLevelCompaction, CompactOptions, WriteBatch};
 use super::Store;
 use super::backup_error::{BackupError, at};
 use super::backup_files::{FileSum, sums};
+use super::backup_places::{beside, check_apart, check_free, parent, sync_dir};
 use super::directory::{Directory, Format};
 use super::fault::OpenError;
 use super::layout::{Head, KEY_HEAD, KEY_OUTBOX, KEY_STORE, META, OutboxRow, PERSONAL, StoreRow};
@@ -23,6 +24,7 @@ use super::personal;
 use super::rocks::{Db, Recovery, Setup, families, write_options};
 use super::search::Search;
 use super::step;
+use super::unfinished;
 use super::witness::{self, Said, Witness};
 use crate::model::{CommitNumber, UnixMillis};
 use crate::sanitize::key_id;
@@ -30,6 +32,8 @@ use crate::sanitize::key_id;
 /// Where a backup is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackupProgress {
+    /// What an earlier backup left in the directory when it was interrupted is removed.
+    Clearing,
     /// Table files are linked or copied.
     Copying,
     /// Personal rows are written to their file, and taken out of the copy.
@@ -190,17 +194,28 @@ fn is_whole(db: &Db, directory: &Directory) -> Result<(), BackupError> {
 fn make(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backup, BackupError> {
     let begun = Instant::now();
     let alone = job.files.map(|files| files.lock().unwrap_or_else(PoisonError::into_inner));
-    check_places(job.directory.path(), job.dir, job.rows)?;
-    let made = copy(job, alone, progress);
+    let store = id(job.directory)?;
+    let rows = check_apart(job.directory.path(), job.dir, job.rows)?;
+    let left = unfinished::clear(job.dir, store, &rows)?;
+    if left.cleared {
+        progress(BackupProgress::Clearing);
+        tracing::info!(directory = %job.dir.display(), "removed what an interrupted backup left");
+    }
+    check_free(job.dir, job.rows, left)?;
+    // Beside it, where there is one from before: until the new one is whole, that is the newest.
+    let new = if left.rows { beside(job.rows)? } else { job.rows.to_owned() };
+    let made = copy(job, (store, &rows, &new), alone, progress);
     if made.is_err() {
         // An unfinished copy has personal rows in it. What cannot be removed is named by the error all the same.
-        let _left = (fs::remove_dir_all(job.dir), fs::remove_file(job.rows));
+        let _left = (fs::remove_dir_all(job.dir), fs::remove_file(&new));
     }
     Ok(Backup { took: begun.elapsed(), ..made? })
 }
 
+/// Makes both parts. The rows go to `new`, and from there to their place; the mark names that as `named`.
 fn copy(
     job: &Job<'_>,
+    (store, named, new): ([u8; 16], &Path, &Path),
     alone: Option<MutexGuard<'_, ()>>,
     progress: &mut dyn FnMut(BackupProgress),
 ) -> Result<Backup, BackupError> {
@@ -208,12 +223,16 @@ fn copy(
     progress(BackupProgress::Copying);
     // The same rights as the store itself.
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(at(dir))?;
-    let store = id(directory)?;
+    unfinished::mark(dir, store, named)?;
+    step::reached("backup: marked");
     let (unfinished, copy) = (dir.join("unfinished"), dir.join("db"));
     Checkpoint::new(db)?.create_checkpoint(&unfinished)?;
     step::reached("backup: copied");
     progress(BackupProgress::Separating);
-    let (Found { head, outbox, root_key }, count, patterns) = separate(&unfinished, store, rows, now)?;
+    let (Found { head, outbox, root_key }, count, patterns) = separate(&unfinished, store, new, now)?;
+    if new != rows {
+        fs::rename(new, rows).map_err(at(rows))?;
+    }
     step::reached("backup: separated");
     // What is erased from now on is not in the copy, or does not open there. Reading all of it can take hours, and erasing
     // does not wait for that.
@@ -223,6 +242,7 @@ fn copy(
     let search = Search::new(&patterns);
     let (mut files, bytes) =
         sums(dir, &search, &mut |done, of| progress(BackupProgress::Searching { done, of }))?;
+    step::reached("backup: searched");
     // Without the format file it is no store: it comes last.
     directory.copy_format(dir).map_err(at(dir))?;
     files.push(FileSum::of(dir, "FORMAT")?);
@@ -259,29 +279,6 @@ pub(super) fn id(directory: &Directory) -> Result<[u8; 16], BackupError> {
         Format::Known(id) => Ok(id),
         Format::Absent => Err(BackupError::Open(OpenError::Absent { path: directory.path().to_owned() })),
     }
-}
-
-/// The three places are apart, and nothing is overwritten.
-fn check_places(data: &Path, dir: &Path, rows: &Path) -> Result<(), BackupError> {
-    let real = |path: &Path| -> Result<PathBuf, BackupError> {
-        // What does not exist yet is named by the directory that it comes into.
-        let parent = fs::canonicalize(parent(path)).map_err(at(parent(path)))?;
-        Ok(path.file_name().map_or(parent.clone(), |name| parent.join(name)))
-    };
-    if rows.symlink_metadata().is_ok() {
-        return Err(BackupError::Exists { path: rows.to_owned() });
-    }
-    let entries = fs::read_dir(dir);
-    if entries.is_ok_and(|mut entries| entries.next().is_some()) || (dir.exists() && !dir.is_dir()) {
-        return Err(BackupError::Exists { path: dir.to_owned() });
-    }
-    let data = fs::canonicalize(data).map_err(at(data))?;
-    let (dir, rows) = (real(dir)?, real(rows)?);
-    let apart = !dir.starts_with(&data)
-        && !data.starts_with(&dir)
-        && !rows.starts_with(&dir)
-        && !rows.starts_with(&data);
-    if apart { Ok(()) } else { Err(BackupError::Inside) }
 }
 
 pub(super) fn open(path: &Path, names: &[String], create: bool) -> Result<Db, BackupError> {
@@ -354,13 +351,4 @@ pub(super) fn forget_apart(db: &Db) -> Result<(), BackupError> {
 fn meta_files(db: &Db) -> Result<BTreeSet<String>, BackupError> {
     let files = db.live_files()?.into_iter();
     Ok(files.filter(|file| file.column_family_name == META).map(|file| file.name).collect())
-}
-
-/// The directory that a path is in.
-pub(super) fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-pub(super) fn sync_dir(dir: &Path) -> Result<(), BackupError> {
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(at(dir))
 }

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::backup_error::{BackupError, at};
 use super::search::Search;
+use super::unfinished::MARK;
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 1024 * 1024;
@@ -123,7 +124,7 @@ impl Read for Hashed {
 }
 
 /// Searches every file of a copy for secrets, and takes its sum. The log of messages of RocksDB is searched and not
-/// listed: it is written to by whoever looks at the copy. Gives the list, and the bytes of all.
+/// listed: it is written to by whoever looks at the copy. Nor is the mark of an unfinished backup. Gives the list, and the bytes of all.
 pub(super) fn sums(
     dir: &Path,
     search: &Search<'_>,
@@ -150,7 +151,7 @@ pub(super) fn sums(
         let file = dir.join(path);
         let mut input = Hashed::new(File::open(&file).map_err(at(&file))?);
         found += search.count(&mut input).map_err(at(&file))?;
-        if !path.starts_with("db/LOG") {
+        if !path.starts_with("db/LOG") && path != MARK {
             listed.push(input.sum(path));
         }
         done += bytes;

@@ -24,7 +24,7 @@ async fn back_up(store: &Store, dir: &Path, rows: &Path) -> Result<Backup, Backu
 const fn last_of(progress: BackupProgress) -> u64 {
     match progress {
         BackupProgress::Searching { of, .. } => of,
-        BackupProgress::Copying | BackupProgress::Separating => 0,
+        BackupProgress::Clearing | BackupProgress::Copying | BackupProgress::Separating => 0,
     }
 }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use super::samples::{amendments, at, bridge, fill, holding, id, noise, open, queue, register, seal_key};
 use super::step::arm;
-use super::{Entry, MetaOp, MetaTable, Place, Store};
+use super::{BackupError, Entry, MetaOp, MetaTable, Place, Store};
 use crate::model::{CommitNumber, CustomerKey};
 use crate::sanitize::SealKey;
 
@@ -66,7 +66,6 @@ impl Act {
             }
             Self::Backup => {
                 let [_, dir, rows] = places(home).map(|place| place.with_extension("again"));
-                let _left = (fs::remove_dir_all(&dir), fs::remove_file(&rows));
                 let store = store.clone();
                 let copy = move || store.backup(&dir, &rows, &mut |_| {}).unwrap();
                 tokio::task::spawn_blocking(copy).await.unwrap();
@@ -249,19 +248,55 @@ async fn destroying_resumes_after_a_crash_at_any_step_and_leaves_no_byte_here_or
 // covers: P8
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_backup_is_no_store_and_the_next_one_is_whole() {
-    for (step, nth) in [("backup: copied", 1), ("backup: separated", 1)] {
-        let home = crash(Act::Backup, step, nth);
+    for step in ["backup: marked", "backup: copied", "backup: separated", "backup: searched"] {
+        let home = crash(Act::Backup, step, 1);
         let [data, dir, rows] = places(home.path());
         let (again, rows_again) = (dir.with_extension("again"), rows.with_extension("again"));
-        assert!(!again.join("FORMAT").exists() && again.join("unfinished").exists());
+        assert!(!again.join("FORMAT").exists() && again.join("UNFINISHED").exists(), "{step}");
         assert!(super::put_back(&again, &rows).is_err());
         let store = open(&data);
         assert_eq!(queue(&store).len(), 80);
+        refused_where_not_all_is_its_own(&store, &again, &rows_again).await;
+        if step == "backup: marked" {
+            // As a crash leaves it while it is written.
+            let mark = fs::read(again.join("UNFINISHED")).unwrap();
+            fs::write(again.join("UNFINISHED"), &mark[..mark.len() / 2]).unwrap();
+        }
+        // The next one clears what is left, and goes on.
         Act::Backup.run(&store, home.path()).await;
+        assert!(!again.join("unfinished").exists());
         assert!(holding(&again, notes(home.path(), "secret").iter().map(Vec::as_slice)).is_empty());
         super::put_back(&again, &rows_again).unwrap();
         let copy = open(&again);
         let key = seal_key(&copy, ACME).unwrap();
         assert!(body(&copy, 1, &key) == noise(1));
     }
+}
+
+/// Into what an interrupted backup left, with something else in it, none is made, and nothing of it is removed.
+async fn refused_where_not_all_is_its_own(store: &Store, dir: &Path, rows: &Path) {
+    let refused = async || {
+        let before = listed(dir);
+        let (copied, to, personal) = (store.clone(), dir.to_owned(), rows.to_owned());
+        let copy = move || copied.backup(&to, &personal, &mut |_| {});
+        let made = tokio::task::spawn_blocking(copy).await.unwrap();
+        assert!(matches!(made, Err(BackupError::Exists { .. })), "{made:?}");
+        assert_eq!(listed(dir), before);
+    };
+    fs::write(dir.join("notes"), b"mine").unwrap();
+    refused().await;
+    fs::remove_file(dir.join("notes")).unwrap();
+    let mark = fs::read(dir.join("UNFINISHED")).unwrap();
+    // As another store would have it, and a finished backup.
+    let other = String::from_utf8(mark.clone()).unwrap().replace("store ", "store 0");
+    fs::write(dir.join("UNFINISHED"), other).unwrap();
+    refused().await;
+    fs::write(dir.join("UNFINISHED"), &mark).unwrap();
+    fs::write(dir.join("BACKUP"), b"{}").unwrap();
+    refused().await;
+    fs::remove_file(dir.join("BACKUP")).unwrap();
+}
+
+fn listed(dir: &Path) -> std::collections::BTreeSet<PathBuf> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect()
 }

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use rocksdb::WriteBatch;
 
-use super::backup::{forget_apart, id, open, sync_dir};
+use super::backup::{forget_apart, id, open};
 use super::backup_error::{BackupError, at};
 use super::backup_files::FileSum;
+use super::backup_places::sync_dir;
 use super::bytes::{Bytes, count};
 use super::directory::{Directory, Format};
 use super::fault::OpenError;

@@ -32,7 +32,7 @@ Examples:
   usaged store backup /backup/2026-11-27 --personal /safe/usaged.personal.2026-11-27
   usaged store backup /backup/2026-11-27 --personal /safe/p --data-dir /var/lib/usaged --json")]
 pub(super) struct BackupArgs {
-    /// The new directory: it does not exist, or is empty.
+    /// The new directory: it is absent, empty, or an interrupted backup of this collector.
     dir: PathBuf,
     /// The new file of personal rows, outside the directory.
     #[arg(long, value_name = "FILE")]
