@@ -136,6 +136,7 @@ async fn a_backup_never_goes_over_or_into_what_is_there() {
     assert!(matches!(&refused, Err(BackupError::Exists { path }) if *path == rows), "{refused:?}");
     std::fs::remove_file(&rows).unwrap();
     back_up(&store, &dir, &rows).await.unwrap();
+    super::finished(&dir).unwrap();
     let other = home.path().join("other-rows");
     let refused = back_up(&store, &dir, &other).await;
     assert!(matches!(&refused, Err(BackupError::Exists { path }) if *path == dir), "{refused:?}");
