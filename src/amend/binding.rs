@@ -4,89 +4,23 @@
 //! A crash loses nothing of it: each write of amendments also says for whom they are and where old bytes are now, and
 //! the next pass takes that up before it looks at anything.
 
+use std::collections::BTreeSet;
 use std::collections::btree_map::Entry as MapEntry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::bound::{Bound, Span};
 use super::due::{Due, Judge};
-use super::report::{BindingReport, BindingStage, Line, LineKey, Tally};
+use super::pass::{Changed, Looked, Pass, Seen};
+use super::report::{BindingReport, BindingStage, Tally};
 use super::sweep::{Piece, Sweep, Touched, purge};
 use super::waiting::{News, Who};
 use super::{Amend, AmendError, Options, Shared, blocking, record};
-use crate::model::{CommitNumber, CustomerId, CustomerKey, Participation, UnixMillis};
+use crate::model::{CustomerId, CustomerKey, Participation, UnixMillis};
 use crate::observe::Metric;
 use crate::store::{MetaOp, Scan, Scanned, step};
 
-/// Customers whose rows are written at a time.
-const NOTED: usize = 1_000;
-
-/// What a pass, or a piece of it, saw of each customer.
-type Looked = BTreeMap<CustomerKey, Seen>;
-/// What an amendment of a pass is for.
-type Changed = (CustomerKey, LineKey, Line);
-
-/// What was seen of a customer.
-#[derive(Debug, Clone, Copy)]
-struct Seen {
-    /// Batches that were looked at.
-    batches: u64,
-    /// The revision, and when it was set, that held before the first of them was judged: all that may be said of them.
-    /// What was chosen since then waits for a pass of its own. `None` for who was erased.
-    judged: Option<(u64, UnixMillis)>,
-}
-
-/// A pass over the queue: what it did so far for each customer, and where old bytes are.
-#[derive(Debug, Default)]
-struct Pass {
-    tallies: BTreeMap<CustomerKey, Tally>,
-    looked: Looked,
-    /// As its row has it.
-    span: Option<Span>,
-}
-
-impl Pass {
-    /// Takes in what is about to be amended. Gives what is to be written with it.
-    fn take_in(
-        &mut self,
-        shared: &Shared,
-        changes: &[(CommitNumber, &Changed)],
-    ) -> Result<Vec<MetaOp>, AmendError> {
-        let (mut ops, mut span, mut customers) = (Vec::new(), self.span, BTreeSet::new());
-        for (commit, (customer, key, line)) in changes {
-            span = Some(Span::with(span, Span { first: *commit, last: *commit }));
-            self.tallies.entry(*customer).or_default().count(key.clone(), line);
-            customers.insert(*customer);
-        }
-        if let Some(span) = span.filter(|_| span != self.span) {
-            ops.push(span.row()?);
-            self.span = Some(span);
-        }
-        for customer in customers {
-            let tally = self.tallies.get(&customer).cloned().unwrap_or_default();
-            ops.extend(shared.noted(customer, self.judged(customer), tally, BindingStage::Rewriting)?);
-        }
-        Ok(ops)
-    }
-
-    /// Takes in what was seen of a customer. The first revision stays.
-    fn see(&mut self, customer: CustomerKey, seen: Seen) {
-        let all = self.looked.entry(customer).or_insert(Seen { batches: 0, ..seen });
-        all.batches = all.batches.saturating_add(seen.batches);
-    }
-
-    fn judged(&self, customer: CustomerKey) -> Option<(u64, UnixMillis)> {
-        self.looked.get(&customer).and_then(|seen| seen.judged)
-    }
-
-    /// What there is to tell, once everything was looked at.
-    fn settle(&mut self) {
-        for (customer, tally) in &mut self.tallies {
-            tally.settle(self.looked.get(customer).map_or(0, |seen| seen.batches));
-        }
-        self.tallies.retain(|_, tally| tally.changes());
-    }
-}
+/// Customers whose rows are written at a time; few in a test, so that two take more than one write.
+const NOTED: usize = if cfg!(test) { 1 } else { 1_000 };
 
 impl Amend {
     /// Looks at the records of a customer soon: its participation was changed.
@@ -227,7 +161,6 @@ impl Shared {
         let unfinished = self.take_up(&mut pass).await?;
         self.see_before(who, &mut pass)?;
         let touched = self.rewrite_for(who, &mut pass).await?;
-        pass.settle();
         let places = [touched.places(), unfinished.into_iter().flat_map(Touched::places).collect()].concat();
         if !places.is_empty() {
             self.note(&pass, BindingStage::Purging).await?;
@@ -245,7 +178,7 @@ impl Shared {
 
     /// The revisions of those whom the pass tells of even if no batch of theirs is found.
     fn see_before(&self, who: &Who, pass: &mut Pass) -> Result<(), AmendError> {
-        let mut told: BTreeSet<CustomerKey> = pass.tallies.keys().copied().collect();
+        let mut told: BTreeSet<CustomerKey> = pass.changed.clone();
         if let Who::Some(customers) = who {
             told.extend(customers);
         }
@@ -264,14 +197,24 @@ impl Shared {
     /// Takes up what an earlier pass did not bring to its end. Gives where it left old bytes.
     async fn take_up(self: &Arc<Self>, pass: &mut Pass) -> Result<Option<Touched>, AmendError> {
         let store = self.store.clone();
-        let begun = blocking(move || {
-            let span = Span::read(&store)?;
-            let open = if span.is_some() { Bound::open(&store)? } else { Vec::new() };
-            Ok::<_, AmendError>((span, open))
-        });
-        let (span, open) = begun.await??;
+        let span = blocking(move || Span::read(&store)).await??;
         pass.span = span;
-        pass.tallies = open.into_iter().map(|(customer, bound)| (customer, bound.tally.taken_up())).collect();
+        let mut after = None;
+        while span.is_some() {
+            let store = self.store.clone();
+            let page = blocking(move || Bound::open(&store, after.as_deref())).await??;
+            let Some((open, last)) = page else { break };
+            after = Some(last);
+            let mut ops = Vec::new();
+            for (customer, bound) in open {
+                pass.changed.insert(customer);
+                let (stage, tally) = (BindingStage::Rewriting, bound.tally.taken_up());
+                ops.push(Bound { stage, tally, ..bound }.row(customer)?);
+            }
+            if !ops.is_empty() {
+                self.store.write_meta(ops, true).await?;
+            }
+        }
         Ok(span.map(|span| Touched::all(span.first, span.last)))
     }
 
@@ -323,8 +266,14 @@ impl Shared {
         Ok(Piece { amendments, told })
     }
 
+    /// What the pass that is under way has counted of a customer.
+    pub(super) fn counted(&self, customer: CustomerKey) -> Result<Tally, AmendError> {
+        let open = Bound::read(&self.store, customer)?.filter(|bound| bound.stage != BindingStage::Done);
+        Ok(open.map(|bound| bound.tally).unwrap_or_default())
+    }
+
     /// What is written of a customer: its row, and when it is done an entry for the ledger.
-    fn noted(
+    pub(super) fn noted(
         &self,
         customer: CustomerKey,
         judged: Option<(u64, UnixMillis)>,
@@ -345,16 +294,24 @@ impl Shared {
 
     /// Writes down what was done for each customer.
     async fn note(&self, pass: &Pass, stage: BindingStage) -> Result<(), AmendError> {
-        let all: Vec<(&CustomerKey, &Tally)> = pass.tallies.iter().collect();
+        let all: Vec<CustomerKey> = pass.changed.iter().copied().collect();
         for some in all.chunks(NOTED) {
-            let mut ops = Vec::new();
-            for (customer, tally) in some {
-                ops.extend(self.noted(**customer, pass.judged(**customer), (*tally).clone(), stage)?);
+            let (mut ops, mut changed) = (Vec::new(), 0_u64);
+            for customer in some {
+                // Erased as a whole since: its row went with it.
+                let Some(bound) = Bound::read(&self.store, *customer)? else { continue };
+                let mut tally = bound.tally;
+                if bound.stage == BindingStage::Rewriting {
+                    tally.settle(pass.looked.get(customer).map_or(0, |seen| seen.batches));
+                }
+                changed = changed.saturating_add(tally.batches.saturating_sub(tally.unchanged));
+                ops.extend(self.noted(*customer, pass.judged(*customer), tally, stage)?);
             }
-            self.store.write_meta(ops, true).await?;
+            if !ops.is_empty() {
+                self.store.write_meta(ops, true).await?;
+            }
             if stage == BindingStage::Done {
-                let bound = some.iter().map(|(_, tally)| tally.batches.saturating_sub(tally.unchanged));
-                Metric::BatchesBound.add(&[], bound.sum());
+                Metric::BatchesBound.add(&[], changed);
             }
         }
         Ok(())
@@ -364,7 +321,7 @@ impl Shared {
     async fn note_unchanged(&self, pass: &Pass, who: &Who) -> Result<(), AmendError> {
         let Who::Some(customers) = who else { return Ok(()) };
         let mut ops = Vec::new();
-        for customer in customers.iter().filter(|customer| !pass.tallies.contains_key(customer)) {
+        for customer in customers.iter().filter(|customer| !pass.changed.contains(customer)) {
             let Some((revision, _)) = pass.judged(*customer) else { continue };
             // Nothing is left of who was erased meanwhile.
             if self.customers.get_by_key(*customer)?.is_none() {

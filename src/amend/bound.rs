@@ -12,8 +12,8 @@ use crate::store::{MetaOp, MetaTable, Store};
 const VERSION: u8 = 1;
 /// The key of the row that says where old bytes may be. No customer has a number of this length.
 const SPAN: &[u8] = b"span";
-/// Rows that are read at a time.
-const ROWS: usize = 1_000;
+/// Rows that are read at a time; few in a test.
+const ROWS: usize = if cfg!(test) { 1 } else { 1_000 };
 
 /// What was done for a customer: its row, under its number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,23 +51,25 @@ impl Bound {
         row.map(|row| decode(&row)).transpose()
     }
 
-    /// What was begun for customers and is not done. Blocks.
-    pub(super) fn open(store: &Store) -> Result<Vec<(CustomerKey, Self)>, AmendError> {
-        let (mut open, mut after) = (Vec::new(), None::<Vec<u8>>);
-        loop {
-            let rows = store.scan_meta(MetaTable::Bindings, &[], after.as_deref(), ROWS)?;
-            let Some((last, _)) = rows.last() else { return Ok(open) };
-            after = Some(last.clone());
-            for (key, row) in &rows {
-                let Ok(key) = <[u8; 8]>::try_from(key.as_slice()) else { continue };
-                let bound: Self = decode(row)?;
-                if bound.stage != BindingStage::Done {
-                    open.push((CustomerKey(u64::from_be_bytes(key)), bound));
-                }
+    /// What was begun for customers and is not done, of the next rows behind `after`, and the key of the last of these.
+    /// `None` behind all of them. Blocks.
+    pub(super) fn open(store: &Store, after: Option<&[u8]>) -> Result<Option<Page>, AmendError> {
+        let rows = store.scan_meta(MetaTable::Bindings, &[], after, ROWS)?;
+        let Some((last, _)) = rows.last() else { return Ok(None) };
+        let mut open = Vec::new();
+        for (key, row) in &rows {
+            let Ok(key) = <[u8; 8]>::try_from(key.as_slice()) else { continue };
+            let bound: Self = decode(row)?;
+            if bound.stage != BindingStage::Done {
+                open.push((CustomerKey(u64::from_be_bytes(key)), bound));
             }
         }
+        Ok(Some((open, last.clone())))
     }
 }
+
+/// Some rows of customers, and the key of the last row that was looked at.
+pub(super) type Page = (Vec<(CustomerKey, Bound)>, Vec<u8>);
 
 /// A row as it would be written again.
 pub(super) fn again(row: &[u8]) -> Option<Vec<u8>> {

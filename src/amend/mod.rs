@@ -16,6 +16,7 @@ mod error;
 mod forgetting;
 #[doc(hidden)]
 pub mod fuzzing;
+mod pass;
 mod record;
 mod remembered;
 mod report;

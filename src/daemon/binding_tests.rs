@@ -88,3 +88,30 @@ async fn a_pass_that_changed_nothing_says_nothing_of_a_revision_that_came_meanwh
     assert_eq!(told(&rooms), [(3, [BATCHES, 0, BATCHES])]);
     rooms.close().await;
 }
+
+// covers: B1 P6
+#[tokio::test]
+async fn what_is_counted_for_each_customer_is_in_its_row_and_told_once_however_few_are_written_at_a_time() {
+    let home = tempfile::tempdir().unwrap();
+    let globex = || CustomerId::new("globex").unwrap();
+    let rooms = Rooms::open(home.path()).await;
+    rooms.participate(acme(), "enhanced").await;
+    rooms.participate(globex(), "enhanced").await;
+    rooms.fill().await;
+    rooms.amend.tick().await.unwrap();
+    rooms.participate(acme(), "standard").await;
+    rooms.participate(globex(), "none").await;
+    // Rows are written one at a time here: two customers take two writes at each step.
+    rooms.amend.tick().await.unwrap();
+    assert_eq!(told(&rooms), [(2, [BATCHES, BATCHES, 0]), (2, [BATCHES, 0, BATCHES])]);
+    for (id, rewritten) in [(acme(), BATCHES), (globex(), 0)] {
+        let report = rooms.amend.binding(&id).await.unwrap();
+        let sum = report.tally.sum();
+        assert_eq!(
+            (report.stage, report.tally.batches, report.tally.unchanged),
+            (BindingStage::Done, BATCHES, 0)
+        );
+        assert_eq!((sum.rewritten, sum.removed), (rewritten, BATCHES - rewritten));
+    }
+    rooms.close().await;
+}
