@@ -79,10 +79,12 @@ impl Shared {
             }
             let sought =
                 Sought { class, value: RawText::new(value.as_bytes()), programs: &programs, epochs: &epochs };
-            let mut nonce = [0; NONCE_BYTES];
-            rand::rng().fill_bytes(&mut nonce);
+            let mut nonces = [[0; NONCE_BYTES]; 2];
+            for nonce in &mut nonces {
+                rand::rng().fill_bytes(nonce);
+            }
             let refused = |error: StrikeError| AmendError::Invalid { field, rule: error.to_string() };
-            Erased::identifier(&sought, &entry.secret, nonce, (now, until)).map_err(refused)
+            Erased::identifier(&sought, &entry.secret, nonces, (now, until)).map_err(refused)
         };
         let (scope, erased) = match &new.target {
             Target::Customer => (Scope::Customer, None),

@@ -183,8 +183,9 @@ async fn note(store: &Store, clock: &Clock, facts: Vec<Fact>) -> Result<(), Stor
 
 /// Tells that the collector ends.
 async fn tell_end(store: &Store, clock: &Clock) {
-    let stopped = Fact::CollectorStopped { version: env!("CARGO_PKG_VERSION").to_owned() };
-    if let Err(error) = note(store, clock, vec![stopped]).await {
+    let fact = Fact::CollectorStopped { version: env!("CARGO_PKG_VERSION").to_owned() };
+    let stopped = Entry { at: clock.now(), fact }.to_bytes();
+    if let Err(error) = store.tell_last(vec![stopped]).await {
         tracing::warn!(%error, "the ledger was not told of the end");
     }
 }

@@ -25,15 +25,12 @@ impl Sums {
         let mut rounds = tokio::time::interval_at(Instant::now() + self.every, self.every);
         rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let is_last = tokio::select! {
-                () = shutdown.cancelled() => true,
-                _ = rounds.tick() => false,
-            };
+            tokio::select! {
+                () = shutdown.cancelled() => return self.tell_last().await,
+                _ = rounds.tick() => {}
+            }
             if let Err(error) = self.tell().await {
                 tracing::warn!(%error, "the ledger cannot be told of sums now; they are told later");
-            }
-            if is_last {
-                return;
             }
         }
     }
@@ -41,16 +38,33 @@ impl Sums {
     /// Tells what was counted since the last time.
     async fn tell(&self) -> Result<(), StoreError> {
         let collected = self.intake.tell().await;
-        self.tell_refused().await.and(collected)
+        let told = self.tell_refused(|store, entries| async move {
+            store.write_meta(entries.into_iter().map(MetaOp::Ledger).collect(), true).await
+        });
+        told.await.and(collected)
     }
 
-    async fn tell_refused(&self) -> Result<(), StoreError> {
+    /// Tells for the last time. What is in memory only is lost if the store does not take it now.
+    async fn tell_last(&self) {
+        let refused = self.tell_refused(|store, entries| async move { store.tell_last(entries).await }).await;
+        if let Err(error) = refused {
+            tracing::error!(%error, "counts of what was refused could not be told at the end; they are lost");
+        }
+        if let Err(error) = self.intake.tell().await {
+            // The sums of what was stored are on disk, and mostly those of what was withheld, too.
+            tracing::warn!(%error, "not told at the end: what is stored is told later, counts of what was withheld whole may be lost");
+        }
+    }
+
+    async fn tell_refused<T>(&self, write: impl FnOnce(Store, Vec<Vec<u8>>) -> T) -> Result<(), StoreError>
+    where
+        T: Future<Output = Result<(), StoreError>>,
+    {
         let refused = self.refusals.take();
         if refused.is_empty() {
             return Ok(());
         }
-        let entries = refused.iter().map(|entry| MetaOp::Ledger(Entry::to_bytes(entry))).collect();
-        let told = self.store.write_meta(entries, true).await;
+        let told = write(self.store.clone(), refused.iter().map(Entry::to_bytes).collect()).await;
         if told.is_err() {
             self.refusals.put_back(refused);
         }
@@ -71,6 +85,13 @@ mod tests {
     use crate::policy::{Handle, compile, shipped};
     use crate::sanitize::RootKey;
     use crate::store::{Customers, Options};
+
+    /// Runs to the end, which has come.
+    async fn shutdown_of(sums: Sums) {
+        let shutdown = CancellationToken::new();
+        shutdown.cancel();
+        sums.run(shutdown).await;
+    }
 
     #[tokio::test]
     async fn what_was_refused_is_on_the_ledger_once_at_the_latest_at_the_end() {
@@ -99,6 +120,18 @@ mod tests {
             matches!(facts.as_slice(), [Fact::Refused { what: Refusal::Policy, times: 3, .. }]),
             "{facts:?}"
         );
+        // An outbox that takes nothing: it waits, and is there at the latest at the end all the same.
+        let full = std::iter::repeat_n(MetaOp::Ledger(b"{}".to_vec()), 100_000 - told.len());
+        store.write_meta(full.collect(), true).await.unwrap();
+        refusals.count(Refusal::Policy);
+        let sums = Sums { store: store.clone(), intake: intake.clone(), refusals: refusals.clone(), every };
+        assert!(matches!(sums.tell().await, Err(StoreError::Busy)));
+        refusals.count(Refusal::Policy);
+        shutdown_of(sums).await;
+        assert!(refusals.take().is_empty());
+        let told = store.outbox(100_010).unwrap();
+        let last = Entry::from_bytes(&told.last().unwrap().1).unwrap().fact;
+        assert!(matches!(last, Fact::Refused { what: Refusal::Policy, times: 2, .. }), "{last:?}");
         // A store that takes nothing: what was counted waits.
         store.clone().close().await;
         refusals.count(Refusal::Policy);

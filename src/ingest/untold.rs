@@ -1,5 +1,5 @@
 //! Requests of which nothing is stored: counted here, so that they cost no write each, and handed to the store's sums
-//! at intervals. What was counted since then is lost if the process is killed, and in no other case.
+//! at intervals. What was counted since then is lost if the process is killed, or if at its end the store takes nothing.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

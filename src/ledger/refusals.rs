@@ -15,7 +15,8 @@ const MOST: usize = 256;
 /// Counts what was refused, for the ledger. Cheap to clone; clones share the counts.
 ///
 /// Each kind of refusal becomes at most one entry in an interval, and one for each customer, of at most 256 customers
-/// and kinds in all. What was counted and not told yet is lost if the process is killed.
+/// and kinds in all. What was counted and not told yet is lost if the process is killed, or if at its end
+/// the store takes nothing.
 #[derive(Clone)]
 pub struct Refusals(Arc<Inner>);
 

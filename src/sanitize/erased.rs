@@ -20,10 +20,14 @@ const VERSION: u8 = 1;
 pub struct Erased {
     /// Stable pseudonyms with their classes.
     tokens: Vec<(IdentifierClass, [u8; 16])>,
-    /// Every pseudonym that was looked for, in order: what the identifier is found by in an older copy of the data that
-    /// is put back, when it is forgotten itself.
+    /// As rows of before had it: what is in [`Self::marks`], for everybody to read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     found_by: Vec<[u8; 16]>,
+    /// Every pseudonym that was looked for: what the identifier is found by in an older copy of the data that is put back,
+    /// when it is forgotten itself. Sealed: together they tell which rotating pseudonyms of several epochs are of one
+    /// value, and nobody may read that from the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    marks: Option<Sealed>,
     /// The first and the last time of a range, in Unix milliseconds.
     times: Option<(i64, i64)>,
     /// Events that happened until then are late: newer ones are collected again.
@@ -35,6 +39,14 @@ pub struct Erased {
     /// The identifier, while it is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     original: Option<Original>,
+}
+
+/// What only the customer's keys open.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sealed {
+    nonce: [u8; NONCE_BYTES],
+    sealed: Vec<u8>,
 }
 
 /// An identifier, sealed, and what its pseudonyms are derived for.
@@ -68,24 +80,28 @@ pub struct Sought<'a> {
 }
 
 impl Erased {
-    /// Erases an identifier. `nonce` is random.
+    /// Erases an identifier. The nonces are random.
     ///
     /// # Errors
     /// If the value is no identifier of the class.
     pub fn identifier(
         sought: &Sought<'_>,
         secret: &CustomerSecret,
-        nonce: [u8; NONCE_BYTES],
+        [nonce, of_marks]: [[u8; NONCE_BYTES]; 2],
         (before, until): (UnixMillis, UnixMillis),
     ) -> Result<Self, StrikeError> {
         let Sought { class, value, programs, epochs } = *sought;
         let strike = Strike::identifier(class, value, secret, programs, epochs)?;
         let mut sealed = value.expose().to_vec();
         secret.note_key().seal(&nonce, AAD, &mut sealed, 0).map_err(|_| StrikeError::Malformed(class))?;
+        let mut marks = strike.tokens().concat();
+        let sealing = secret.note_key().seal(&of_marks, MARKS_AAD, &mut marks, 0);
+        sealing.map_err(|_| StrikeError::Malformed(class))?;
         let (programs, epochs) = (programs.to_vec(), epochs.to_vec());
         Ok(Self {
             tokens: strike.stable_tokens().to_vec(),
-            found_by: strike.tokens().to_vec(),
+            found_by: Vec::new(),
+            marks: Some(Sealed { nonce: of_marks, sealed: marks }),
             times: None,
             before,
             until,
@@ -98,8 +114,8 @@ impl Erased {
     #[must_use]
     pub fn times(from: UnixMillis, end: UnixMillis, (before, until): (UnixMillis, UnixMillis)) -> Self {
         let times = Some((from.0, end.0.saturating_sub(1)));
-        let (tokens, found_by) = (Vec::new(), Vec::new());
-        Self { tokens, found_by, times, before, until, upto: CommitNumber(u64::MAX), original: None }
+        let (tokens, found_by, upto) = (Vec::new(), Vec::new(), CommitNumber(u64::MAX));
+        Self { tokens, found_by, marks: None, times, before, until, upto, original: None }
     }
 
     /// What is to be taken out of stored batches.
@@ -116,10 +132,29 @@ impl Erased {
             secret.note_key().open(nonce, AAD, &mut value).map_err(|_| StrikeError::Malformed(*class))?;
             let value = RawText::new(&value);
             strike = strike.or(Strike::identifier(*class, value, secret, programs, epochs)?);
-        } else if !self.tokens.is_empty() {
-            strike = strike.or(Strike::pseudonyms(&self.tokens, &self.found_by, secret));
+        } else if let Some((class, _)) = self.tokens.first() {
+            let found_by = self.found_by(*class, secret)?;
+            strike = strike.or(Strike::pseudonyms(&self.tokens, &found_by, secret));
         }
         Ok(strike)
+    }
+
+    /// Every pseudonym that was looked for.
+    fn found_by(
+        &self,
+        class: IdentifierClass,
+        secret: &CustomerSecret,
+    ) -> Result<Vec<[u8; 16]>, StrikeError> {
+        let mut found_by = self.found_by.clone();
+        if let Some(Sealed { nonce, sealed }) = &self.marks {
+            let mut marks = sealed.clone();
+            secret
+                .note_key()
+                .open(nonce, MARKS_AAD, &mut marks)
+                .map_err(|_| StrikeError::Malformed(class))?;
+            found_by.extend(marks.as_chunks().0);
+        }
+        Ok(found_by)
     }
 
     /// What to call it in what was delivered before: the text forms of its pseudonyms, each with its program.
@@ -187,3 +222,9 @@ impl Erased {
 
 /// What the identifier is sealed with.
 const AAD: &[u8] = b"usaged/erased/v1";
+/// What its pseudonyms are sealed with.
+const MARKS_AAD: &[u8] = b"usaged/erased/marks/v1";
+
+#[cfg(test)]
+#[path = "erased_tests.rs"]
+mod tests;

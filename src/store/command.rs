@@ -133,6 +133,11 @@ pub(super) enum Command {
         upto: Option<u64>,
         reply: Reply<Option<u64>>,
     },
+    /// What a process tells the ledger at its end.
+    Last {
+        entries: Vec<Vec<u8>>,
+        reply: MetaReply,
+    },
     Forget {
         upto: u64,
         reply: MetaReply,
@@ -160,6 +165,7 @@ impl Command {
                 (super::amend::bytes(amendments), amendments.len() + ops.len())
             }
             Self::Destroy { ops, .. } => (0, ops.len() + 1),
+            Self::Last { entries, .. } => (0, entries.len()),
             Self::Count { collected, .. } => (0, collected.len()),
             Self::Forget { .. } | Self::Tell { .. } | Self::Mark(_) | Self::Maintain(_) | Self::Close(_) => {
                 (0, 1)

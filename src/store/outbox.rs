@@ -18,6 +18,8 @@ use crate::model::{Change, CustomerKey, UnixMillis};
 
 /// Entries that may wait. Beyond it, what would add one is refused: nothing happens that is not told.
 const WAITING: u64 = 100_000;
+/// Entries beyond these that only what a process tells at its end may add: it is nowhere else, and the process cannot wait.
+const AT_THE_END: u64 = 1_024;
 /// Entries that one write forgets.
 const FORGET: u64 = 8_192;
 
@@ -105,6 +107,15 @@ impl Store {
         self.shared().outbox.subscribe()
     }
 
+    /// Puts the last entries of a process into the outbox, all of them or none, on disk when it answers. There is room for
+    /// about a thousand that nothing else can take.
+    ///
+    /// # Errors
+    /// If the store cannot be written, or processes before this one have used that room up.
+    pub async fn tell_last(&self, entries: Vec<Vec<u8>>) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Last { entries, reply }).await?
+    }
+
     /// Forgets the entries up to `upto`: they are in the ledger. If the ledger has more than was ever written
     /// here (the store came back with less than it had), numbers go on behind those.
     ///
@@ -123,8 +134,25 @@ impl Store {
 impl Pending {
     /// Refuses what would add more entries than may wait.
     pub(super) fn check_outbox(&self, entries: usize) -> Result<(), StoreError> {
+        self.check_room(entries, WAITING)
+    }
+
+    fn check_room(&self, entries: usize, most: u64) -> Result<(), StoreError> {
         let waiting = (self.outbox.next - self.outbox.first).saturating_add(count(entries));
-        if entries > 0 && waiting > WAITING { Err(StoreError::Busy) } else { Ok(()) }
+        if entries > 0 && waiting > most { Err(StoreError::Busy) } else { Ok(()) }
+    }
+
+    /// Enters what a process tells at its end.
+    pub(super) fn last(&mut self, db: &Db, entries: &[Vec<u8>], reply: MetaReply) {
+        match self.check_room(entries.len(), WAITING + AT_THE_END) {
+            Ok(()) => {
+                for entry in entries {
+                    self.enter(db, entry);
+                }
+                self.wait(reply, ());
+            }
+            Err(error) => drop(reply.send(Err(error))),
+        }
     }
 
     /// Puts an entry behind the others.

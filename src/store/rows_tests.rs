@@ -118,6 +118,11 @@ async fn what_would_add_to_a_full_outbox_is_refused_and_does_not_happen() {
     assert!(matches!(told, Err(StoreError::Busy)) && store.customer_by_key(key).unwrap().is_some());
     // What adds nothing is done.
     store.write_meta(vec![put(MetaTable::Totals, b"a", b"b")], true).await.unwrap();
+    // What a process tells at its end has room of its own, and that is bounded, too.
+    store.tell_last(vec![vec![2]; 1_000]).await.unwrap();
+    assert!(matches!(store.write_meta(many(1), true).await, Err(StoreError::Busy)));
+    assert!(matches!(store.tell_last(vec![vec![3]; 1_000]).await, Err(StoreError::Busy)));
+    assert_eq!(*store.watch_outbox().borrow(), 99_999 + 1 + 1_000, "all of them or none");
     store.forget_outbox(60_000).await.unwrap();
     assert_eq!(store.outbox(1).unwrap()[0].0, 60_001);
     assert!(store.set_participation(vec![new]).await.unwrap()[0].is_ok());

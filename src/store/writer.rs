@@ -111,6 +111,7 @@ impl Writer {
                 Command::Destroy { key, ops, reply } => pending.destroy(db, key, ops, reply),
                 Command::Count { collected, reply } => pending.count_only(&self.sums, collected, reply),
                 Command::Tell { upto, reply } => pending.tell(&self.sums, upto, reply),
+                Command::Last { entries, reply } => pending.last(db, &entries, reply),
                 Command::Forget { upto, reply } => pending.forget(db, upto, reply),
                 Command::Mark(reply) => {
                     (pending.sync, pending.marked) = (true, true);

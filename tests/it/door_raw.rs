@@ -59,6 +59,13 @@ impl Peer {
         Self(TcpStream::connect(door.address).await.unwrap())
     }
 
+    /// A peer of a collector that is a process of its own, which has begun as HTTP/2 asks.
+    pub async fn begin_at(address: &str) -> Self {
+        let mut peer = Self(TcpStream::connect(address).await.unwrap());
+        peer.send(&[PREFACE, EMPTY_SETTINGS].concat()).await;
+        peer
+    }
+
     /// A peer at another address of this machine.
     pub async fn connect_from(door: &Door, source: [u8; 4]) -> Self {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();

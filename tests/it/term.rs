@@ -217,7 +217,7 @@ async fn those_who_only_watch_do_not_keep_it_from_ending() {
     drop(watch);
 }
 
-fn write_policy(dir: &Path, change: impl Fn(&PolicyFile) -> String) {
+pub fn write_policy(dir: &Path, change: impl Fn(&PolicyFile) -> String) {
     for file in usaged::policy::shipped() {
         let path = dir.join(&file.path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -226,7 +226,7 @@ fn write_policy(dir: &Path, change: impl Fn(&PolicyFile) -> String) {
 }
 
 /// Puts `dir` in the place of the policy at once. The watch on the old directory sees nothing of it.
-fn point(link: &Path, dir: &Path) {
+pub fn point(link: &Path, dir: &Path) {
     let new = link.with_extension("new");
     std::os::unix::fs::symlink(dir, &new).unwrap();
     std::fs::rename(new, link).unwrap();

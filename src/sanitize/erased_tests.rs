@@ -1,0 +1,64 @@
+//! What is kept of an erasure, when the identifier is forgotten.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use super::*;
+use crate::model::CustomerKey;
+use crate::sanitize::{CustomerSalt, DataRoot, Ratchet};
+
+fn secret(salt: u8) -> Arc<CustomerSecret> {
+    let (root, salt) = (DataRoot::new([5; 32]), CustomerSalt::new([salt; 32]));
+    Arc::new(CustomerSecret::derive(&root, &salt, Ratchet::new(3, [6; 32]), CustomerKey(1)))
+}
+
+fn programs() -> [ProgramName; 2] {
+    ["ceip", "operational"].map(|name| ProgramName::new(name).unwrap())
+}
+
+/// Forgotten, and looked for again; and what it was looked for by when it was not.
+fn forgotten(secret: &Arc<CustomerSecret>) -> (Erased, Vec<[u8; 16]>) {
+    let programs = programs();
+    let value = RawText::new(b"esx01.corp.example.com");
+    let sought = Sought { class: IdentifierClass::HostName, value, programs: &programs, epochs: &[3, 4] };
+    let times = (UnixMillis(1), UnixMillis(2));
+    let mut erased =
+        Erased::identifier(&sought, secret, [[1; NONCE_BYTES], [2; NONCE_BYTES]], times).unwrap();
+    let looked_for = erased.strike(secret).unwrap().tokens().to_vec();
+    erased.rewritten();
+    (erased, looked_for)
+}
+
+// covers: P4, P8
+#[test]
+fn which_rotating_pseudonyms_are_of_one_value_is_kept_sealed_and_found_again() {
+    let secret = secret(7);
+    let (erased, looked_for) = forgotten(&secret);
+    assert_eq!(looked_for.len(), 6, "of two programs the stable one, and one of each epoch");
+    let row = String::from_utf8(erased.encode().split_off(1)).unwrap();
+    let mut read_by_anybody = 0;
+    for token in &looked_for {
+        let is_stable = erased.tokens.iter().any(|(_, stable)| stable == token);
+        let json = serde_json::to_string(token).unwrap();
+        let bytes = json.trim_matches(['[', ']']);
+        assert_eq!(row.contains(bytes), is_stable, "{row}");
+        read_by_anybody += usize::from(is_stable);
+    }
+    assert_eq!(read_by_anybody, 2, "those that late arrivals are withheld by");
+
+    let again = Erased::decode(&erased.encode()).unwrap().strike(&secret).unwrap();
+    let found: std::collections::BTreeSet<_> = again.tokens().iter().collect();
+    assert_eq!(found, looked_for.iter().collect());
+    assert!(erased.strike(&self::secret(8)).is_err(), "without the customer's salt nobody opens it");
+}
+
+// covers: D5
+#[test]
+fn a_row_of_before_is_read_and_finds_as_much() {
+    let secret = secret(7);
+    let (erased, looked_for) = forgotten(&secret);
+    let before = Erased { found_by: looked_for.clone(), marks: None, ..erased };
+    let read = Erased::decode(&before.encode()).unwrap();
+    assert!(read == before);
+    let again = read.strike(&secret).unwrap();
+    assert!(looked_for.iter().all(|token| again.tokens().contains(token)));
+}

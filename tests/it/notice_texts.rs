@@ -1,0 +1,136 @@
+//! What a notice of an erasure says to whom, over real sockets: a subscription learns no name and no pseudonym of a program
+//! that it may not have, so that it cannot join what it received with what it must not have.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value as Json;
+use usaged::grpc::client::{Message as _, ProtoDuration, connect};
+use usaged::grpc::proto::drain::{Notice, PullRequest};
+use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
+use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
+
+use crate::cli_run::{Collector, Ended};
+use crate::fault_load::drain_client;
+use crate::grpc_collector::from;
+
+const CUSTOMER: &str = "acme-gmbh-and-co-4711";
+const INSTANCE: &str = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
+const HOST: &str = "esx-3.corp.example.com";
+
+fn ok(ended: Ended) -> Ended {
+    assert_eq!(ended.code, 0, "{} {}", ended.out, ended.err);
+    ended
+}
+
+/// One event of each program, both of one installation.
+fn batch() -> SubmitRequest {
+    let field = |name: &str, text: &str| Field {
+        name: name.to_owned(),
+        value: Some(Value { kind: Some(Kind::StringValue(text.to_owned())) }),
+    };
+    let event = |name: &str, fields| Event { name: name.to_owned(), fields, ..Event::default() };
+    SubmitRequest {
+        batch_id: "00000000-0000-4000-8000-000000000001".to_owned(),
+        product: "vcenter".to_owned(),
+        instance: INSTANCE.to_owned(),
+        events: vec![
+            event("vm.inventory", vec![field("host", HOST)]),
+            event("service.health", vec![field("instance", INSTANCE)]),
+        ],
+        ..SubmitRequest::default()
+    }
+}
+
+/// Every text of a JSON value that stands for somebody: pseudonyms, and the customer's id.
+fn names(value: &Json, found: &mut BTreeSet<String>) {
+    match value {
+        Json::String(text) if text.starts_with("p1-") || text == CUSTOMER => {
+            found.insert(text.clone());
+        }
+        Json::Array(values) => values.iter().for_each(|value| names(value, found)),
+        Json::Object(values) => values.values().for_each(|value| names(value, found)),
+        Json::String(_) | Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
+}
+
+/// Drains and acknowledges what a subscription is given, as text: the names in it.
+fn received(collector: &Collector, name: &str) -> BTreeSet<String> {
+    let lines = ok(collector.client(&["drain", name], "")).out;
+    assert!(!lines.is_empty(), "{name} receives something");
+    let mut found = BTreeSet::new();
+    lines.lines().for_each(|line| names(&serde_json::from_str(line).unwrap(), &mut found));
+    found
+}
+
+/// The notices that wait for a subscription.
+async fn notices(collector: &Collector, name: &str) -> Vec<Notice> {
+    let request = PullRequest {
+        subscription: name.to_owned(),
+        max_batches: 10,
+        max_wait: Some(ProtoDuration::default()),
+        ..PullRequest::default()
+    };
+    let mut client = drain_client(connect(&collector.grpc).await.unwrap());
+    let pulled = client.pull(request).await.unwrap().into_inner();
+    assert_eq!(pulled.batches.len(), 0, "{name}: what was erased is not delivered");
+    pulled.notices
+}
+
+fn holds(notice: &Notice, text: &str) -> bool {
+    memchr::memmem::find(&notice.encode_to_vec(), text.as_bytes()).is_some()
+}
+
+fn texts(notices: &[Notice]) -> BTreeSet<String> {
+    notices.iter().flat_map(|notice| notice.customers.iter().chain(&notice.tokens)).cloned().collect()
+}
+
+// covers: P7
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notice_names_nobody_by_a_text_of_a_program_that_its_subscription_may_not_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let collector = tokio::task::block_in_place(|| Collector::start(dir.path(), &[]));
+    let client = |args: &[&str]| tokio::task::block_in_place(|| ok(collector.client(args, "")));
+    let levels = ["--level", "ceip=standard", "--level", "operational=operational", "--reason", "x"];
+    client(&[&["participation", "set", CUSTOMER][..], &levels].concat());
+    for purpose in ["improve", "deliver"] {
+        client(&[
+            "subscription",
+            "create",
+            purpose,
+            "--purpose",
+            purpose,
+            "--recipient",
+            "x",
+            "--from-oldest",
+        ]);
+    }
+    let mut ingest = IngestServiceClient::new(connect(&collector.grpc).await.unwrap());
+    let receipt = ingest.submit(from(CUSTOMER, batch())).await.unwrap().into_inner();
+    assert_eq!(receipt.accepted_events, 2, "{receipt:?}");
+    let [improve, deliver] =
+        ["improve", "deliver"].map(|name| tokio::task::block_in_place(|| received(&collector, name)));
+    // Each was told who it is, by names of its own.
+    assert!(deliver.contains(CUSTOMER) && !improve.contains(CUSTOMER), "{improve:?} {deliver:?}");
+    assert!(improve.len() >= 3 && deliver.len() >= 2, "{improve:?} {deliver:?}");
+    assert!(improve.is_disjoint(&deliver));
+
+    client(&["erase", "--customer", CUSTOMER, "--class", "host_name", "--value", HOST, "--json"]);
+    client(&["erase", "--customer", CUSTOMER, "--instance", INSTANCE, "--json"]);
+    client(&["erase", "--customer", CUSTOMER, "--everything", "--json"]);
+    let [of_improve, of_deliver] =
+        [notices(&collector, "improve").await, notices(&collector, "deliver").await];
+    assert_eq!((of_improve.len(), of_deliver.len()), (3, 3));
+    for (own, other, told) in [(&improve, &deliver, &of_improve), (&deliver, &improve, &of_deliver)] {
+        let said = texts(told);
+        assert!(own.is_subset(&said), "what it received is named as it was: {own:?} {said:?}");
+        for notice in told {
+            assert!(own.iter().any(|name| notice.customers.contains(name)), "{notice:?}");
+            for text in other.iter().map(String::as_str).chain([HOST, INSTANCE]) {
+                assert!(!holds(notice, text), "{text}: {notice:?}");
+            }
+        }
+    }
+    // Nor is there any text, of whatever epoch or form, that both are told.
+    assert!(texts(&of_improve).is_disjoint(&texts(&of_deliver)), "{of_improve:?} {of_deliver:?}");
+    assert_eq!(tokio::task::block_in_place(|| collector.end()), 0);
+}
