@@ -199,7 +199,7 @@ fn make(job: &Job<'_>, progress: &mut dyn FnMut(BackupProgress)) -> Result<Backu
     let left = unfinished::clear(job.dir, store, &rows)?;
     if left.cleared {
         progress(BackupProgress::Clearing);
-        tracing::info!(directory = %job.dir.display(), "removed what an interrupted backup left");
+        tracing::info!(dir = %job.dir.display(), "removed what an interrupted backup left");
     }
     check_free(job.dir, job.rows, left)?;
     // Beside it, where there is one from before: until the new one is whole, that is the newest.
