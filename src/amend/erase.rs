@@ -139,20 +139,6 @@ impl Shared {
         Ok(())
     }
 
-    /// Keeps up to where an erasure reaches. What is stored behind that happened after it was asked for: drainers get
-    /// it as it is, however long the bytes before it take to go.
-    pub(super) async fn reach(&self, erasure: &Erasure, erased: Option<Erased>) -> Result<(), AmendError> {
-        let mut ops = vec![row(erasure)?];
-        if let Some(mut erased) = erased {
-            erased.upto = erasure.upto;
-            ops.push(suppression(erasure.customer, &erasure.id, &erased));
-            ops.push(MetaOp::Touch(erasure.customer));
-        }
-        self.store.write_meta(ops, true).await?;
-        self.remember(erasure.clone());
-        Ok(())
-    }
-
     pub(super) fn remember(&self, erasure: Erasure) {
         self.remembered().put(erasure);
     }
@@ -211,7 +197,14 @@ impl Shared {
         let shared = self;
         let mut ops = vec![row(&erasure)?, record::step(&erasure, ErasureStep::Fenced, erasure.requested)];
         if let Some(erased) = erased {
-            ops.push(suppression(erasure.customer, &erasure.id, erased));
+            // What is stored behind it happened after it was asked for: drainers get it as it is, however long the bytes
+            // before it take to go, and whatever happens to this process next.
+            ops.push(MetaOp::Fence {
+                table: MetaTable::Suppressions,
+                key: suppression_of(erasure.customer, &erasure.id),
+                value: erased.encode(),
+                at: Erased::UPTO,
+            });
             ops.push(MetaOp::Touch(erasure.customer));
         }
         if erasure.scope == Scope::Customer {
@@ -248,12 +241,13 @@ impl Shared {
 
     /// Says up to where there can be something of it, and has leases of that refused.
     pub(super) async fn mark_out(self: &Arc<Self>, erasure: &mut Erasure) -> Result<(), AmendError> {
-        // Nothing that is stored after the fence can hold it.
-        erasure.upto = self.store.head();
+        // Nothing that is stored behind the fence can hold it. A whole customer's keys are gone: nothing was stored under
+        // them since.
+        let head = self.store.head();
+        erasure.upto = self.erased(erasure)?.map_or(head, |erased| erased.upto.min(head));
         self.revoke_leases(erasure).await?;
         step::reached("erase: leases revoked");
-        let erased = self.erased(erasure)?;
-        self.reach(erasure, erased).await
+        self.keep(erasure).await
     }
 
     /// The answer to an id that was used before.

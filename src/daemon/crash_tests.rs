@@ -18,7 +18,7 @@ use super::rooms_tests::{BATCHES, HOST, NAMED, Rooms, START, acme, jobs};
 use crate::amend::{BindingStage, NewErasure, Target};
 use crate::drain::AckFailure;
 use crate::ledger::Fact;
-use crate::model::{CustomerId, ErasureId, IdentifierClass, Purpose, Subscription};
+use crate::model::{CustomerId, ErasureId, IdentifierClass};
 use crate::store::step;
 
 pub(super) const ERASURE: &str = "0198c0de-0000-7000-8000-000000000001";
@@ -167,18 +167,7 @@ async fn before() -> Before {
     let rooms = Rooms::open(base.path()).await;
     rooms.participate(acme(), "enhanced").await;
     rooms.participate(CustomerId::new("globex").unwrap(), "enhanced").await;
-    let (programs, products) = (Vec::new(), Vec::new());
-    let subscription = Subscription {
-        name: jobs(),
-        purpose: Purpose::Improve,
-        recipient: "tests".to_owned(),
-        programs,
-        products,
-        ack_deadline: Duration::from_mins(10),
-        max_delivery_attempts: 3,
-        created: START,
-    };
-    rooms.drain.create(subscription, true).await.unwrap();
+    rooms.subscribe().await;
     let salt = rooms.store.customer(&acme()).unwrap().unwrap().salt;
     rooms.close().await;
 

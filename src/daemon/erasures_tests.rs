@@ -1,10 +1,12 @@
 //! How many erasures there may be: those under way are bounded, those that are done are remembered and in nobody's way.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use super::rooms_tests::{Rooms, START, acme};
+use super::rooms_tests::{BATCHES, HOST, NAMED, Rooms, START, acme, jobs};
 use crate::amend::{AmendError, ErasureReport, NewErasure, Options, Stage, Target};
-use crate::model::{ErasureId, UnixMillis};
+use crate::drain::SeekTarget;
+use crate::model::{CustomerId, ErasureId, IdentifierClass, UnixMillis};
+use crate::store::{MetaOp, MetaTable};
 
 const DAY: i64 = 86_400_000;
 
@@ -98,5 +100,52 @@ async fn only_erasures_that_still_withhold_count_against_the_bound_of_a_customer
         assert_eq!(rooms.customers.erasures_of(key).unwrap(), 0, "{round}");
     }
     assert_eq!(listed(&rooms).await.len(), 6);
+    rooms.close().await;
+}
+
+// covers: P8, D1
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_between_the_fence_and_the_first_step_is_delivered_whole_and_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let rooms = Rooms::open(home.path()).await;
+    rooms.participate(acme(), "enhanced").await;
+    rooms.participate(CustomerId::new("globex").unwrap(), "enhanced").await;
+    rooms.subscribe().await;
+    rooms.fill().await;
+    let fenced = rooms.store.head();
+    let target = Target::Identifier { class: IdentifierClass::HostName, value: HOST.to_owned().into() };
+    let (reference, by) = (String::new(), String::new());
+    rooms.amend.erase(NewErasure { id: id(1), customer: acme(), target, reference, by }).await.unwrap();
+    // As the process leaves it that ends right behind the fence.
+    let row = rooms.store.meta(MetaTable::Erasures, id(1).as_bytes()).unwrap().unwrap();
+    let (version, json) = row.split_first().unwrap();
+    let mut json: serde_json::Value = serde_json::from_slice(json).unwrap();
+    assert_eq!(json["upto"], fenced.0);
+    json["upto"] = 0.into();
+    let value = [&[*version][..], json.to_string().as_bytes()].concat();
+    let key = id(1).as_bytes().to_vec();
+    rooms.store.write_meta(vec![MetaOp::Put { table: MetaTable::Erasures, key, value }], true).await.unwrap();
+    rooms.close().await;
+
+    // What comes now happened after it was asked for.
+    let rooms = Rooms::open_at(home.path(), START.plus_ms(1_000), Options::default()).await;
+    rooms.fill_with(BATCHES + 1..=BATCHES + 4).await;
+    let newer = || async {
+        rooms.drain.seek(&jobs(), SeekTarget::Oldest).await.unwrap();
+        let all = rooms.pull().await.into_iter().filter(|one| one.commit > fenced);
+        all.map(|one| (one.commit, one.body)).collect::<Vec<_>>()
+    };
+    let before = newer().await;
+    rooms.amend.tick().await.unwrap();
+    let done = rooms.amend.erasure(id(1)).unwrap().erasure;
+    assert_eq!((done.stage, done.upto), (Stage::Done, fenced));
+    assert_eq!(done.counts.rewritten, BATCHES / NAMED);
+    assert_eq!(newer().await, before);
+    let named = before.iter().filter(|(commit, _)| commit.0 == fenced.0 + 1).count();
+    assert_eq!((before.len(), named), (8, 1));
+    // The one that names the host is as long as the same of the other customer, who erased nothing; their ids are kept.
+    let long: Vec<usize> = before.iter().map(|(_, body)| body.len()).collect();
+    let longer = "globex".len() - "acme".len();
+    assert_eq!(long.first().map(|long| long + longer), long.get(1).copied());
     rooms.close().await;
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::ledger::{Entry, Fact, LedgerKey, Options, Source, Verification};
+use crate::ledger::{Entry, Fact, LedgerKey, OpenError, Options, Source, Verification};
 use crate::model::{CustomerKey, UnixMillis};
 use crate::observe::Clock;
 
@@ -72,9 +72,17 @@ impl Outbox for InMemory {
 }
 
 fn open(dir: &Path, outbox: &InMemory) -> Ledger {
-    let options = Options::new(&dir.join("ledger"));
-    let key = LedgerKey::from_seed(&[3; 32]);
-    Ledger::open(options, key, &outbox.source(), Clock::system()).unwrap().0
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let (options, key) = (Options::new(&dir.join("ledger")), LedgerKey::from_seed(&[3; 32]));
+        match Ledger::open(options, key, &outbox.source(), Clock::system()) {
+            // A test that starts a process has a copy of the lock between fork and exec.
+            Err(OpenError::Locked { .. }) if std::time::Instant::now() < until => {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            opened => return opened.unwrap().0,
+        }
+    }
 }
 
 fn numbers(ledger: &Ledger) -> Vec<u64> {

@@ -14,8 +14,8 @@ use crate::drain::{Delivery, Drain};
 use crate::ingest::{self, Intake};
 use crate::ledger::{Entry as Told, Fact};
 use crate::model::{
-    CommitNumber, CustomerId, LevelName, Participation, ProductName, ProgramName, SubscriptionName,
-    UnixMillis,
+    CommitNumber, CustomerId, LevelName, Participation, ProductName, ProgramName, Purpose, Subscription,
+    SubscriptionName, UnixMillis,
 };
 use crate::observe::Clock;
 use crate::policy::{Handle, compile, shipped};
@@ -62,7 +62,7 @@ impl Rooms {
         options.segment_bytes = 16 * 1024;
         options.notary = Some(super::ledger::notary());
         let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
-        let until = std::time::Instant::now() + Duration::from_secs(5);
+        let until = std::time::Instant::now() + Duration::from_secs(30);
         let store = loop {
             // A test that starts a process has a copy of the lock between fork and exec.
             match Store::open(options.clone(), &root, clock.clone()) {
@@ -142,6 +142,22 @@ impl Rooms {
                 self.intake.submit(&customer, Bytes::from(request.clone())).await.unwrap();
             }
         }
+    }
+
+    /// Makes the subscription of [`jobs`], from the beginning on.
+    pub(super) async fn subscribe(&self) {
+        let (programs, products) = (Vec::new(), Vec::new());
+        let subscription = Subscription {
+            name: jobs(),
+            purpose: Purpose::Improve,
+            recipient: "tests".to_owned(),
+            programs,
+            products,
+            ack_deadline: Duration::from_mins(10),
+            max_delivery_attempts: 3,
+            created: START,
+        };
+        self.drain.create(subscription, true).await.unwrap();
     }
 
     pub(super) async fn pull(&self) -> Vec<Delivery> {

@@ -12,7 +12,9 @@ use super::{CustomerSecret, NONCE_BYTES, Suppressions, pseudonym_text};
 use crate::model::{CommitNumber, IdentifierClass, ProgramName, RawText, UnixMillis};
 
 /// The version of the form.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version before: JSON alone, which had [`Erased::upto`], too.
+const ALL_JSON: u8 = 1;
 
 /// An erasure of an identifier or of a time, of a customer who is still there.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,7 @@ pub struct Erased {
     /// Until when late arrivals are withheld.
     pub until: UnixMillis,
     /// The last commit that can still hold some of it; 0 when all is rewritten.
+    #[serde(default, skip_serializing)]
     pub upto: CommitNumber,
     /// The identifier, while it is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -202,10 +205,15 @@ impl Erased {
         (!suppressions.is_empty()).then_some(suppressions)
     }
 
-    /// The form in which it is kept.
+    /// Where in the form in which it is kept [`Self::upto`] is, eight bytes: the store fills it in when it fences the
+    /// erasure, for only the store knows what is stored before that.
+    pub const UPTO: usize = 1;
+
+    /// The form in which it is kept: version 2 (1), the last commit that can hold some of it (8), then JSON.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut row = vec![VERSION];
+        row.extend_from_slice(&self.upto.0.to_be_bytes());
         // Every part has a JSON form and a vector takes every byte, so this does not fail.
         if serde_json::to_writer(&mut row, self).is_err() {
             unreachable!("an erasure has a JSON form");
@@ -216,7 +224,12 @@ impl Erased {
     /// Reads that form; `None` if it is something else.
     #[must_use]
     pub fn decode(row: &[u8]) -> Option<Self> {
-        serde_json::from_slice(row.strip_prefix(&[VERSION])?).ok()
+        if let Some(json) = row.strip_prefix(&[ALL_JSON]) {
+            return serde_json::from_slice(json).ok();
+        }
+        let (upto, json) = row.strip_prefix(&[VERSION])?.split_first_chunk()?;
+        let erased: Self = serde_json::from_slice(json).ok()?;
+        Some(Self { upto: CommitNumber(u64::from_be_bytes(*upto)), ..erased })
     }
 }
 

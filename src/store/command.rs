@@ -63,6 +63,19 @@ pub enum MetaOp {
         /// Its value.
         value: Vec<u8>,
     },
+    /// Writes a row that knows what was stored before it: the number of the last record, eight bytes at `at` of the
+    /// value, in place of those there. With [`Self::Touch`] in the same write, nothing that was decided before it is
+    /// stored behind it.
+    Fence {
+        /// Its table.
+        table: MetaTable,
+        /// Its key.
+        key: Vec<u8>,
+        /// Its value.
+        value: Vec<u8>,
+        /// Where the number goes.
+        at: usize,
+    },
     /// Takes a row away.
     Delete {
         /// Its table.

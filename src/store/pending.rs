@@ -233,6 +233,13 @@ impl Pending {
         for (op, _) in ops.into_iter().zip(applies).filter(|(_, applies)| *applies) {
             match op {
                 MetaOp::Put { table, key, value } => self.batch.put_cf(&meta, table.key(&key), value),
+                MetaOp::Fence { table, key, mut value, at } => {
+                    let last = self.head.commit.to_be_bytes();
+                    if let Some(place) = value.get_mut(at..at.saturating_add(last.len())) {
+                        place.copy_from_slice(&last);
+                    }
+                    self.batch.put_cf(&meta, table.key(&key), value);
+                }
                 MetaOp::Delete { table, key } => self.batch.delete_cf(&meta, table.key(&key)),
                 MetaOp::DeleteAll { table, prefix } => {
                     let (from, until) = table.prefixed(&prefix);
@@ -253,6 +260,7 @@ impl Pending {
         match op {
             MetaOp::Key(op) => Ok(!self.revisions.is_destroyed(op.customer()) && salts::applies(db, op)?),
             MetaOp::Put { .. }
+            | MetaOp::Fence { .. }
             | MetaOp::Delete { .. }
             | MetaOp::DeleteAll { .. }
             | MetaOp::Ledger(_)

@@ -18,14 +18,19 @@ pub struct Line(Mutex<Option<Instant>>);
 
 impl Line {
     pub fn bytes(&self, bytes: usize) {
-        self.pass(Duration::from_secs(1) * u32::try_from(bytes).unwrap() / BYTES_PER_SECOND);
+        std::thread::sleep(self.bytes_take(bytes));
+    }
+
+    /// How long whoever sends so many bytes has to wait.
+    pub fn bytes_take(&self, bytes: usize) -> Duration {
+        self.ahead(Duration::from_secs(1) * u32::try_from(bytes).unwrap() / BYTES_PER_SECOND)
     }
 
     pub fn connection(&self) {
-        self.pass(Duration::from_secs(1) / CONNECTIONS_PER_SECOND);
+        std::thread::sleep(self.ahead(Duration::from_secs(1) / CONNECTIONS_PER_SECOND));
     }
 
-    fn pass(&self, takes: Duration) {
+    fn ahead(&self, takes: Duration) -> Duration {
         let now = Instant::now();
         let free = {
             let mut free = self.0.lock().unwrap();
@@ -33,8 +38,6 @@ impl Line {
             *free = Some(begins + takes);
             begins + takes
         };
-        if let Some(ahead) = free.saturating_duration_since(now).checked_sub(BURST) {
-            std::thread::sleep(ahead);
-        }
+        free.saturating_duration_since(now).saturating_sub(BURST)
     }
 }

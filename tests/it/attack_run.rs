@@ -2,12 +2,15 @@
 //! bound, and afterwards everything is as before. `make attack` runs each for longer, measures the
 //! latency of honest clients beside a calm time, and prints a table.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use prost::Message as _;
 use tokio::task::JoinSet;
 use usaged::grpc::client::connect;
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 
+use crate::attack_line::Line;
 use crate::attack_list::{ATTACKS, Attack};
 use crate::attack_tls;
 use crate::attack_world::{Outcome, Seen, World};
@@ -117,17 +120,23 @@ fn every_attack_says_what_it_does() {
 /// What a neighbour at full blast does to an honest customer; measured by `make attack`, where it is printed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_by_a_neighbour_at_full_blast_is_held_back() {
-    for (rates, what) in [("{}", "no rate"), (HELD, "10,000 events a second")] {
+    let rows = [
+        ("{}", true, "no rate, 100 Mbit/s"),
+        (HELD, true, "10,000 events a second, 100 Mbit/s"),
+        ("{}", false, "no rate, all that loopback takes"),
+    ];
+    for (rates, has_line, what) in rows {
         let world =
             World::open_with(&[&format!("ingest.customer_rates={rates}"), "ingest.customer_burst=1s"]).await;
         let long = heavy().unwrap_or(Duration::from_millis(700));
         let calm = world.calm(long).await;
         let grpc = world.grpc().to_owned();
         let (stop, stopped) = tokio::sync::watch::channel(false);
+        let line = has_line.then(Line::default);
         let blast = std::thread::spawn(move || {
             let _polite = rustix::process::nice(19);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(blast(&grpc, stopped))
+            runtime.block_on(blast(&grpc, stopped, line))
         });
         world.forget_peak();
         let (ticks, begun) = (world.cpu_ticks(), Instant::now());
@@ -155,17 +164,22 @@ async fn attack_by_a_neighbour_at_full_blast_is_held_back() {
 
 const HELD: &str = "{ hostile = { events_per_second = 10000, bytes_per_second = \"0B\" } }";
 
-/// Batches of 500 events, 32 at a time, with no pause even when refused: how many were served, and refused.
-async fn blast(grpc: &str, stop: tokio::sync::watch::Receiver<bool>) -> (u64, u64) {
-    let mut senders = JoinSet::new();
+/// Batches of 500 events, 32 at a time, with no pause even when refused, over a line or without an end to what it
+/// carries: how many were served, and refused.
+async fn blast(grpc: &str, stop: tokio::sync::watch::Receiver<bool>, line: Option<Line>) -> (u64, u64) {
+    let (mut senders, line) = (JoinSet::new(), Arc::new(line));
     for _ in 0..32 {
         let channel = connect(grpc).await.unwrap();
-        let stop = stop.clone();
+        let (stop, line) = (stop.clone(), Arc::clone(&line));
         senders.spawn(async move {
             let mut client = IngestServiceClient::new(channel);
             let (mut served, mut refused) = (0, 0);
             let mut batch = fresh(500);
+            let bytes = batch.encoded_len();
             while !*stop.borrow() {
+                if let Some(line) = line.as_ref() {
+                    tokio::time::sleep(line.bytes_take(bytes)).await;
+                }
                 batch.batch_id = uuid::Uuid::now_v7().to_string();
                 match client.submit(from("hostile", batch.clone())).await {
                     Ok(_) => served += 1,

@@ -104,3 +104,37 @@ async fn a_setting_that_changes_nothing_makes_no_batch_stale() {
     let stored = Ok(Appended::Stored { last: CommitNumber(1) });
     assert_eq!(world.store.append(under(1, old)).await, stored);
 }
+
+// covers: P8
+#[tokio::test]
+async fn a_fence_knows_what_was_stored_before_it_also_in_its_own_group() {
+    let world = World::new().await;
+    let key = world.store.customer_key(&CustomerId::new("acme").unwrap()).unwrap().unwrap();
+    for round in 1..=20_u64 {
+        let value = [&[7][..], &[0; 8], b"rest"].concat();
+        let fence = MetaOp::Fence { table: MetaTable::Totals, key: b"a".to_vec(), value, at: 1 };
+        let batch = under(round, world.basis());
+        // Whichever comes first.
+        let (appended, fenced) = if round % 2 == 0 {
+            let fenced = world.store.write_meta(vec![fence, MetaOp::Touch(key)], true);
+            let (fenced, appended) = tokio::join!(fenced, world.store.append(batch));
+            (appended, fenced)
+        } else {
+            tokio::join!(
+                world.store.append(batch),
+                world.store.write_meta(vec![fence, MetaOp::Touch(key)], true)
+            )
+        };
+        fenced.unwrap();
+        let row = world.store.meta(MetaTable::Totals, b"a").unwrap().unwrap();
+        let (head, rest) = row[1..].split_first_chunk::<8>().unwrap();
+        assert_eq!((row[0], rest), (7, &b"rest"[..]));
+        assert_eq!(
+            CommitNumber(u64::from_be_bytes(*head)),
+            world.store.head(),
+            "round {round}: {appended:?}"
+        );
+        let is_first = round % 2 == 1;
+        assert_eq!(matches!(appended, Ok(Appended::Stored { .. })), is_first, "round {round}: {appended:?}");
+    }
+}
