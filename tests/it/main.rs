@@ -24,6 +24,7 @@ mod attack_list;
 mod attack_run;
 mod attack_tls;
 mod attack_world;
+mod backup_under_load;
 mod bad_input;
 mod cli_backup;
 mod cli_config;
