@@ -46,6 +46,11 @@ pub(super) struct Credentials {
 const HEADING: &str = "TLS and identity";
 
 impl Credentials {
+    /// Whether nothing is proved to the collector.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.tls_cert.is_none() && self.token_file.is_none()
+    }
+
     /// Reads the files.
     pub(super) fn read(&self) -> Result<ClientTls, Failure> {
         let ca = self.tls_ca.as_deref().map(bytes).transpose()?;

@@ -23,6 +23,9 @@ pub(super) struct HealthArgs {
     /// The collector's HTTP address, `admin.listen`.
     #[arg(long, value_name = "ADDRESS", env = "USAGED_ADMIN", default_value = "127.0.0.1:7172")]
     admin: String,
+    /// What other commands take; the health of a collector is asked elsewhere.
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    server: Option<String>,
     /// Ask only whether the process answers, not whether it takes and gives batches.
     #[arg(long)]
     live: bool,
@@ -33,6 +36,12 @@ pub(super) struct HealthArgs {
 
 impl HealthArgs {
     pub fn run(&self, out: Output) -> Result<(), Failure> {
+        if self.server.is_some() {
+            let told = "health asks the HTTP address, not the gRPC address: say `usaged health --admin ADDRESS` with the \
+                        collector's `admin.listen`, where it runs; from elsewhere ask `grpc.health.v1.Health` at the \
+                        gRPC address";
+            return Err(Failure::Usage(told.to_owned()));
+        }
         let (admin, page) = (&self.admin, if self.live { "/livez" } else { "/readyz" });
         let answer = admin_page::read(admin, page, self.timeout.0).map_err(|cause| {
             let remedy = "name its `admin.listen` with --admin, and ask on the machine where it runs";

@@ -212,6 +212,33 @@ fn a_line_that_is_no_event_is_named_and_what_came_before_is_sent() {
 }
 
 #[test]
+fn a_product_that_the_policy_does_not_have_ends_with_5_and_names_those_that_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Collector::start(dir.path(), &[]);
+    let set = ["participation", "set", "acme", "--level", "ceip=standard", "--reason", "test"];
+    assert_eq!(collector.client(&set, "").code, 0);
+    let event = "{\"name\":\"vm.inventory\",\"fields\":{\"vcpus\":8}}\n";
+    let send = |product: &str| {
+        let args = ["send", "--customer", "acme", "--product", product, "--json"];
+        collector.client(&args, &event.repeat(3))
+    };
+    let ended = send("nosuch");
+    assert_eq!(ended.code, 5, "{}", ended.err);
+    assert!(ended.err.contains("UNKNOWN_PRODUCT") && ended.err.contains("nosuch"), "{}", ended.err);
+    assert!(ended.err.contains("it has: ") && ended.err.contains("vcenter"), "{}", ended.err);
+    assert_eq!(ended.json()["withheld_events"]["UNKNOWN_PRODUCT"], 3, "the receipts are shown all the same");
+    assert_eq!(send("vcenter").code, 0);
+    assert_eq!(collector.end(), 0);
+}
+
+#[test]
+fn health_at_the_grpc_address_says_where_to_ask() {
+    let ended = usaged(["health", "--server", "127.0.0.1:7171"]);
+    assert_eq!(ended.code, 2);
+    assert!(ended.err.contains("usaged health --admin"), "{}", ended.err);
+}
+
+#[test]
 fn explain_works_without_a_collector() {
     let event = "{\"name\":\"vm.inventory\",\"fields\":{\"host\":\"esx-1.example.com\",\"vcpus\":8}}";
     let told = usaged_with(["policy", "explain", "--product", "vcenter", "--json"], event).json();

@@ -20,6 +20,12 @@ pub(super) struct Collector {
     pub address: String,
 }
 
+/// The names of the products that the policy in force has.
+pub(in crate::cli) async fn products(server: Server) -> Result<Vec<ProductName>, Failure> {
+    let policy = Collector::reach(server).await?.policy().await?;
+    Ok(policy.products().iter().map(|product| product.name().clone()).collect())
+}
+
 /// Levels by program.
 pub(super) type Caps = BTreeMap<ProgramName, LevelName>;
 

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
+pub(super) use self::customers::products;
 use super::exit::Failure;
 use super::output::{Output, pairs, right, table};
 use crate::daemon::read_policy_files;

@@ -22,7 +22,7 @@ use super::exit::Failure;
 use super::output::Output;
 use crate::config::Span;
 use crate::grpc::client::Encoding;
-use crate::grpc::proto::ingest::{ProgramLevel, SubmitRequest};
+use crate::grpc::proto::ingest::{ProgramLevel, Reason, SubmitRequest};
 use crate::model::{CustomerId, LevelName, ProductName, ProgramName, RegionName, limits};
 
 #[derive(Debug, Args)]
@@ -161,7 +161,33 @@ impl SendArgs {
         }
         bar.finish_and_clear();
         summary.show(out)?;
-        ended.and_then(|()| summary.result())
+        ended?;
+        if summary.is_unknown_product() {
+            return Err(self.unknown_product().await);
+        }
+        summary.result()
+    }
+
+    /// What a sender is told whose product the policy does not know. Who proves who it is, is a sender, and may not read
+    /// the policy.
+    async fn unknown_product(&self) -> Failure {
+        let products = if self.server.credentials.is_empty() {
+            super::policy::products(self.server.clone()).await.ok()
+        } else {
+            None
+        };
+        let known = match products {
+            Some(products) => {
+                let names: Vec<String> = products.iter().map(ToString::to_string).collect();
+                format!("it has: {}", names.join(", "))
+            }
+            None => "ask the operator of the collector which it has, and correct the name".to_owned(),
+        };
+        let product = self.product.as_ref().map_or_else(String::new, |name| format!(" `{name}`"));
+        Failure::Server {
+            reason: Reason::UnknownProduct.as_str_name().to_owned(),
+            message: format!("nothing was stored, because the policy has no such product{product}; {known}"),
+        }
     }
 }
 

@@ -159,6 +159,12 @@ impl Summary {
         })
     }
 
+    /// Whether the policy does not know the product: nothing of all that was sent was understood.
+    pub fn is_unknown_product(&self) -> bool {
+        let unknown = self.withheld_events.get(Reason::UnknownProduct.as_str_name());
+        self.received > 0 && unknown == Some(&self.received)
+    }
+
     /// How the command ends.
     pub fn result(mut self) -> Result<(), Failure> {
         if self.refusals.is_empty() {
