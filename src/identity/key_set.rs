@@ -59,6 +59,7 @@ struct RawKey {
 
 /// What tells one key from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(test, derive(Default))]
 pub struct KeyPrint([u8; 32]);
 
 /// A key, for one algorithm.

@@ -160,23 +160,15 @@ impl Authority {
         let options = standing.jwt.as_ref().ok_or(Refused::Invalid)?;
         let token = std::str::from_utf8(token).map_err(|_| Refused::Invalid)?;
         let (digest, generation) = (digest(token.as_bytes()), self.0.generation.load(Ordering::Acquire));
-        if let Some(found) = self.0.seen.get(&digest, generation) {
-            return Ok(found?);
-        }
-        // What cannot hold takes no turn at a check from those that may, and no place among those that were checked.
         let keys = self.0.keys.load();
-        if let Err(error) = look(token, &keys, options, now) {
-            if error == JwtError::Key {
-                self.0.wanted.notify_one();
-            }
-            return Err(error.into());
-        }
-        if !self.0.seen.may_check(is_known) {
-            return Err(Refused::Busy);
-        }
-        let found = verify(token, &keys, options, now).map(Arc::new);
-        self.0.seen.put(digest, generation, found.clone());
-        Ok(found?)
+        let looked = || {
+            look(token, &keys, options, now).inspect_err(|error| {
+                if *error == JwtError::Key {
+                    self.0.wanted.notify_one();
+                }
+            })
+        };
+        self.0.seen.find(digest, generation, is_known, looked, || verify(token, &keys, options, now))
     }
 
     /// Who holds a certificate.

@@ -105,3 +105,25 @@ impl From<JwtError> for Refused {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A job that holds its connection for days and whose credential runs out is told so as often as it asks, and is not
+    /// treated as one that tries credentials out.
+    #[test]
+    fn a_credential_that_has_ended_is_no_guess_and_one_that_never_was_is() {
+        assert!(!Refused::from(JwtError::Ended).is_a_guess());
+        for refused in [Refused::Ended, Refused::Unknown, Refused::Changed, Refused::Busy] {
+            assert!(!refused.is_a_guess(), "{refused:?}");
+        }
+        assert!(!Refused::Denied(Denied::Method).is_a_guess());
+        for error in
+            [JwtError::Form, JwtError::Algorithm, JwtError::Key, JwtError::Signature, JwtError::Early]
+        {
+            assert!(Refused::from(error).is_a_guess(), "{error:?}");
+        }
+        assert!(Refused::Missing.is_a_guess() && Refused::Invalid.is_a_guess());
+    }
+}

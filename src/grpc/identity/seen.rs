@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 
+use super::refused::Refused;
 use crate::identity::{JwtError, Verified};
 
 /// Tokens that are remembered.
@@ -47,8 +48,30 @@ impl Seen {
         Self { tokens: Cache::new(REMEMBERED), bucket: Mutex::new(bucket) }
     }
 
+    /// What a token says: as it was found out before, or by `verify`, which checks its signature. What cannot hold, as
+    /// `look` sees, takes no turn at a check from those that may, and no place among those that were checked.
+    pub(super) fn find(
+        &self,
+        digest: Digest,
+        generation: u64,
+        is_known: bool,
+        look: impl FnOnce() -> Result<(), JwtError>,
+        verify: impl FnOnce() -> Result<Verified, JwtError>,
+    ) -> Result<Arc<Verified>, Refused> {
+        if let Some(found) = self.get(&digest, generation) {
+            return Ok(found?);
+        }
+        look()?;
+        if !self.may_check(is_known) {
+            return Err(Refused::Busy);
+        }
+        let found = verify().map(Arc::new);
+        self.put(digest, generation, found.clone());
+        Ok(found?)
+    }
+
     /// What was found out about a token under these keys.
-    pub(super) fn get(&self, digest: &Digest, generation: u64) -> Option<Result<Arc<Verified>, JwtError>> {
+    fn get(&self, digest: &Digest, generation: u64) -> Option<Result<Arc<Verified>, JwtError>> {
         let entry = self.tokens.get(digest)?;
         let is_fresh =
             entry.generation == generation && (entry.result.is_ok() || entry.at.elapsed() < REFUSED_FOR);
@@ -56,12 +79,12 @@ impl Seen {
     }
 
     /// Remembers what was found out.
-    pub(super) fn put(&self, digest: Digest, generation: u64, result: Result<Arc<Verified>, JwtError>) {
+    fn put(&self, digest: Digest, generation: u64, result: Result<Arc<Verified>, JwtError>) {
         self.tokens.insert(digest, Entry { generation, at: Instant::now(), result });
     }
 
     /// Whether one more signature may be checked now, for a connection that has proved itself, or has not.
-    pub(super) fn may_check(&self, is_known: bool) -> bool {
+    fn may_check(&self, is_known: bool) -> bool {
         let kept = if is_known { 0 } else { KEPT };
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now(), kept)
     }
@@ -85,8 +108,13 @@ impl Bucket {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+    use crate::identity::{Claims, KeyPrint};
+    use crate::model::UnixMillis;
 
     #[test]
     fn as_many_signatures_are_checked_in_a_second_as_there_may_be() {
@@ -110,6 +138,42 @@ mod tests {
         assert_eq!(taken(&mut bucket, begun + Duration::from_millis(100), KEPT), 0);
         assert_eq!(taken(&mut bucket, begun + Duration::from_millis(100), 0), 50);
         assert_eq!(taken(&mut bucket, begun + Duration::from_secs(1), KEPT), 200);
+    }
+
+    #[test]
+    fn a_signature_is_checked_once_for_each_token_and_each_set_of_keys() {
+        let (seen, checks, looks) = (Seen::new(), Cell::new(0), Cell::new(0));
+        let ask =
+            |token: u8, generation: u64, looked: Result<(), JwtError>, found: Result<Verified, JwtError>| {
+                let look = || {
+                    looks.set(looks.get() + 1);
+                    looked
+                };
+                let verify = || {
+                    checks.set(checks.get() + 1);
+                    found
+                };
+                seen.find([token; 32], generation, true, look, verify)
+            };
+        let good = || {
+            let claims = Claims::from_json("{}").unwrap();
+            Verified { claims, until: UnixMillis(9), key: KeyPrint::default() }
+        };
+        for _ in 0..100 {
+            assert!(ask(1, 7, Ok(()), Ok(good())).is_ok());
+        }
+        assert_eq!((checks.get(), looks.get()), (1, 1), "a hundred calls");
+        assert!(ask(1, 8, Ok(()), Ok(good())).is_ok());
+        assert!(ask(2, 8, Ok(()), Ok(good())).is_ok());
+        assert_eq!(checks.get(), 3, "other keys, another token");
+        // What cannot hold costs no check; what does not is remembered, too.
+        assert_eq!(ask(3, 8, Err(JwtError::Ended), Ok(good())).err(), Some(Refused::Ended));
+        assert_eq!(checks.get(), 3);
+        for _ in 0..2 {
+            let refused = ask(4, 8, Ok(()), Err(JwtError::Signature));
+            assert_eq!(refused.err(), Some(Refused::Invalid));
+        }
+        assert_eq!(checks.get(), 4);
     }
 
     #[test]
