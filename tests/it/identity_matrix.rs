@@ -13,7 +13,8 @@ use usaged::grpc::CUSTOMER_KEY;
 use usaged::grpc::client::{Channel, ClientTls, Code, Request, Status, reason};
 use usaged::grpc::proto::DESCRIPTORS;
 
-use crate::identity_world::{Names, World, channel};
+use crate::identity_provider::Key;
+use crate::identity_world::{IDENTITIES, Names, World, channel};
 
 /// Bytes as they are.
 #[derive(Clone, Copy, Default)]
@@ -191,7 +192,39 @@ struct Caller {
     channel: Channel,
 }
 
-async fn callers(world: &World, address: &str) -> Vec<Caller> {
+const ISSUER: &str = "https://id.example";
+
+/// Identities that tokens prove: of a provider, by its claims, and of the file, by a hash. The secret of the latter goes to
+/// its holder.
+fn world_with_tokens(key: &Key) -> (World, String) {
+    let world = World::new();
+    let made = [
+        "token",
+        "issue",
+        "--offline",
+        "--name",
+        "hashed",
+        "--role",
+        "drainer",
+        "--subscription",
+        "improve-job",
+        "--json",
+    ];
+    let made = crate::cli_run::usaged(made).json();
+    let claims = "[[identity]]\nname = \"sso\"\nrole = \"relay\"\ncustomers = [\"globex\", \"initech\"]\n\
+                  claims = { groups = \"relays\" }\n";
+    let hashed = made["identity"].as_str().unwrap();
+    world.put("pki/identities.toml", &format!("{IDENTITIES}\n{claims}\n{hashed}\n"));
+    world.put("pki/jwks.json", &key.set());
+    let file = world.path("pki/jwks.json").display().to_string();
+    let jwt = format!(
+        "[jwt]\nissuer = {ISSUER:?}\naudience = [\"usaged\"]\nalgorithms = [\"ES256\"]\njwks_file = {file:?}\n"
+    );
+    world.put("usaged.toml", &format!("{}{jwt}", world.configuration()));
+    (world, made["text"].as_str().unwrap().to_owned())
+}
+
+async fn callers(world: &World, address: &str, (key, hashed): (&Key, String)) -> Vec<Caller> {
     let client = |names: Names<'_>| world.with(&world.ca.client(names));
     let token = |args: &[&str]| {
         let flags = world.operator_flags();
@@ -206,19 +239,33 @@ async fn callers(world: &World, address: &str) -> Vec<Caller> {
     let auditor = Names { cn: Some("auditor"), ..Names::default() };
     let stranger = Names { cn: Some("stranger"), ..Names::default() };
     let both = ClientTls { token: token(&["--role", "auditor"]).token, ..world.with(&world.operator()) };
-    let made: [(&str, &str, &[&str], ClientTls); 12] = [
+    let sender_token = token(&["--role", "sender", "--customer", "globex"]);
+    let revoked = revoked_token(world, address);
+    let bearer = |text: String| ClientTls { token: Some(text), ..world.tls() };
+    let made: [(&str, &str, &[&str], ClientTls); 17] = [
         ("sender", "sender", &["acme"], world.with(&world.sender("acme"))),
         ("relay", "relay", &["acme", "globex"], client(relay)),
         ("drainer", "drainer", &[], client(drainer)),
         ("operator", "operator", &["acme", "globex", "initech"], world.with(&world.operator())),
         ("auditor", "auditor", &[], client(auditor)),
-        ("token of a sender", "sender", &["globex"], token(&["--role", "sender", "--customer", "globex"])),
+        ("token of a sender", "sender", &["globex"], sender_token.clone()),
         (
             "token of a drainer",
             "drainer",
             &[],
             token(&["--role", "drainer", "--subscription", "improve-job"]),
         ),
+        ("token of a provider", "relay", &["globex", "initech"], bearer(key.token(ISSUER, "relays"))),
+        ("token by its hash in the file", "drainer", &[], bearer(hashed)),
+        // A token that was handed on is still a sender's: the connection of a drainer lends it nothing.
+        (
+            "token of a sender over a drainer's connection",
+            "sender",
+            &["globex"],
+            ClientTls { token: sender_token.token, ..client(drainer) },
+        ),
+        ("stranger with a provider's token", "", &[], bearer(key.token(ISSUER, "others"))),
+        ("revoked token", "", &[], bearer(revoked)),
         // Where there is both, the token says who it is: an operator's certificate adds nothing to it.
         ("auditor over an operator's connection", "auditor", &[], both),
         ("stranger with a genuine certificate", "", &[], client(stranger)),
@@ -238,6 +285,20 @@ async fn callers(world: &World, address: &str) -> Vec<Caller> {
     all
 }
 
+/// A token of a sender that was issued and revoked.
+fn revoked_token(world: &World, address: &str) -> String {
+    let flags = world.operator_flags();
+    let run = |args: &[&str]| {
+        let flags = flags.iter().map(String::as_str).chain(["--server", address, "--json"]);
+        let ended = crate::cli_run::usaged(args.iter().copied().chain(flags));
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        ended.json()
+    };
+    let issued = run(&["token", "issue", "--name", "gone", "--role", "sender", "--customer", "acme"]);
+    run(&["token", "revoke", issued["token"]["id"].as_str().unwrap()]);
+    issued["text"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn the_table_says_of_every_method_who_may_call_it() {
     let (found, expected) = (methods(), expected());
@@ -250,10 +311,14 @@ fn the_table_says_of_every_method_who_may_call_it() {
 // covers: P7
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_identity_does_what_its_role_its_customer_or_its_subscription_does_not_allow() {
-    let world = World::new();
+    let key = Key::new("k1");
+    let (world, hashed) = world_with_tokens(&key);
     let daemon = world.place().start();
     let (mut asked, mut allowed) = (0_u32, 0_u32);
-    for caller in callers(&world, &daemon.grpc).await {
+    for caller in callers(&world, &daemon.grpc, (&key, hashed)).await {
+        // Health is for everybody, whatever they prove or fail to prove.
+        let health = call(&caller.channel, "/grpc.health.v1.Health/Check", None, Bytes::new()).await;
+        assert_eq!(health.0, Code::Ok, "{} asks for health: {}", caller.name, health.1);
         for (path, roles) in expected() {
             let method = path.rsplit('/').next().unwrap().to_owned();
             let has_role = roles.split(' ').any(|role| role == caller.role);
@@ -284,6 +349,8 @@ async fn no_identity_does_what_its_role_its_customer_or_its_subscription_does_no
                             (Code::PermissionDenied, "IDENTITY_UNKNOWN")
                         } else if caller.name == "nobody" {
                             (Code::Unauthenticated, "CREDENTIAL_MISSING")
+                        } else if caller.name.starts_with("revoked") {
+                            (Code::Unauthenticated, "CREDENTIAL_ENDED")
                         } else {
                             (Code::Unauthenticated, "CREDENTIAL_INVALID")
                         };
@@ -295,6 +362,6 @@ async fn no_identity_does_what_its_role_its_customer_or_its_subscription_does_no
             }
         }
     }
-    assert!(asked > 3_000 && allowed > 300, "{asked} {allowed}");
+    assert!(asked > 4_500 && allowed > 350, "{asked} {allowed}");
     assert_eq!(daemon.end(), 0);
 }

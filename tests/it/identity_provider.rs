@@ -18,13 +18,13 @@ use crate::fault_daemon::{Daemon, until};
 use crate::identity_world::{Pair, World, channel};
 
 /// A key of a provider.
-struct Key {
+pub struct Key {
     key: KeyPair,
     id: &'static str,
 }
 
 impl Key {
-    fn new(id: &'static str) -> Self {
+    pub fn new(id: &'static str) -> Self {
         Self { key: KeyPair::generate().unwrap(), id }
     }
 
@@ -35,13 +35,13 @@ impl Key {
         json!({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.id, "x": x, "y": y})
     }
 
-    fn set(&self) -> String {
+    pub fn set(&self) -> String {
         json!({"keys": [self.jwk()]}).to_string()
     }
 
     /// A token for somebody of the group `group`.
-    fn token(&self, issuer: &str, group: &str) -> String {
-        let exp = jiff::Timestamp::now().as_second() + 600;
+    pub fn token(&self, issuer: &str, group: &str) -> String {
+        let exp = jiff::Timestamp::now().as_second() + 86_400;
         let claims = json!({"iss": issuer, "aud": "usaged", "exp": exp, "groups": [group]});
         let mut header = jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256);
         header.kid = Some(self.id.to_owned());
