@@ -17,7 +17,9 @@ Without any option it serves on 127.0.0.1:7171 (gRPC) and 127.0.0.1:7172 (/livez
 /metrics), stores in ./usaged-data and decides by the policy that is inside the program. When it
 is ready it writes one line to standard output:
   usaged ready grpc=127.0.0.1:7171 admin=127.0.0.1:7172
-TERM or INT: what was accepted is finished, then it ends with 0. HUP: the policy is loaded again.
+TERM or INT: what was accepted is finished, then it ends with 0. HUP: the policy, certificates,
+identities and the rates of customers in the configuration are loaded again, as they are when their
+files change.
 
 Examples:
   usaged serve

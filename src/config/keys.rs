@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 pub use super::keys_told::{LogKeys, MetricsKeys, TraceKeys};
 use super::rates::RatesOf;
-use super::table::{KeyDoc, Section, Source, keys, within};
+use super::table::{KeyDoc, Section, Source, full_name, keys, within};
 use super::value::{KeyValue, Size, Span};
 use super::word::{ClientCertificates, FullChoice};
 use crate::model::{LevelName, ProgramName};
@@ -168,7 +168,8 @@ keys! {
         /// stop may ask. A change is told with every receipt, so this is for senders that have nothing to send.
         plan_time_to_live: Span = Span::hours(1), Span::secs(1) => Span::days(7);
         /// Events that one customer may send in a second, on average; 0 for as many as it likes. One that
-        /// sends more is refused before its request is read, with a hint when to come back.
+        /// sends more is refused before its request is read, with a hint when to come back. This and the
+        /// three below can change while it runs: the file is watched, and SIGHUP reads it, too.
         customer_events_per_second: u64 = 0, 0 => 1_000_000_000;
         /// Bytes of requests that one customer may send in a second, on average, as they are when expanded;
         /// "0B" for as many as it likes.

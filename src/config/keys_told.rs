@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use super::keys::loopback;
-use super::table::{KeyDoc, Section, keys, within};
+use super::table::{KeyDoc, Section, full_name, keys, within};
 use super::value::KeyValue;
 use super::word::{LogFormat, LogLevel};
 use crate::model::CustomerId;

@@ -5,8 +5,10 @@
 //! - `keys`: every key, documented; `table`: the machinery under it; `value`, `word`: sizes, times, words
 //! - `check`, `check_identity`: what only shows when keys are seen together
 //! - `resolve`: from keys to the rooms' options
+//! - `again`: the same read once more while the collector runs
 //! - `sample`: the complete commented file
 
+mod again;
 mod check;
 mod check_identity;
 mod identities;
@@ -24,6 +26,7 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use again::{Again, InForce};
 pub use identities::{Identities, KeysFrom, TlsFiles};
 pub use keys::{
     AdminKeys, DrainKeys, GrpcKeys, IdentityKeys, IngestKeys, JwtKeys, LedgerKeys, LogKeys, MetricsKeys,
@@ -44,21 +47,24 @@ pub const ROOT_KEY_VARIABLE: &str = "USAGED_ROOT_KEY";
 /// # Errors
 /// Every mistake.
 pub fn load(file: Option<&Path>, overrides: &[Override]) -> Result<Config, Vec<Problem>> {
-    let (name, text) = match file {
-        None => (String::new(), String::new()),
-        Some(path) => {
-            let name = path.display().to_string();
-            match std::fs::read_to_string(path) {
-                Ok(text) => (name, text),
-                Err(error) => {
-                    let what = format!("cannot be read: {error}");
-                    let remedy = "name a readable file, or leave --config out for the defaults".to_owned();
-                    return Err(vec![Problem { place: name, line: 0, key: String::new(), what, remedy }]);
-                }
-            }
-        }
+    let Some(file) = file else {
+        return parse("", "", overrides).map(|settings| resolve::resolve(&settings, root_key_variable()));
     };
-    parse(&name, &text, overrides).map(|settings| resolve::resolve(&settings, root_key_variable()))
+    let text = read_text(file).map_err(|problem| vec![problem])?;
+    let settings = parse(&file.display().to_string(), &text, overrides)?;
+    let mut config = resolve::resolve(&settings, root_key_variable());
+    config.in_force.came_from(file, text, overrides);
+    Ok(config)
+}
+
+fn read_text(file: &Path) -> Result<String, Problem> {
+    std::fs::read_to_string(file).map_err(|error| Problem {
+        place: file.display().to_string(),
+        line: 0,
+        key: String::new(),
+        what: format!("cannot be read: {error}"),
+        remedy: "name a readable file, or leave --config out for the defaults".to_owned(),
+    })
 }
 
 /// Reads and checks the text of a configuration file, which `name` names in problems.

@@ -19,6 +19,21 @@ pub struct Problem {
     pub remedy: String,
 }
 
+impl Problem {
+    /// The same for the log. A key that there is not is not named there: it could be the id of a customer, written in the
+    /// wrong place.
+    #[must_use]
+    pub fn for_log(&self) -> String {
+        let is_ours = self.what != NO_KEY && self.what != NO_SECTION;
+        let key = if is_ours { self.key.clone() } else { String::new() };
+        Self { key, ..self.clone() }.to_string()
+    }
+}
+
+/// What is said of a key, or of a section, that there is not.
+pub(super) const NO_KEY: &str = "there is no such key";
+pub(super) const NO_SECTION: &str = "there is no such section";
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.place)?;
@@ -86,7 +101,21 @@ fn distance(a: &[u8], b: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parse;
     use super::{distance, nearest};
+
+    // covers: P1
+    #[test]
+    fn a_customer_in_the_wrong_place_is_named_to_who_starts_it_and_not_in_the_log() {
+        let text = "[acme]\nx = 1\n[ingest]\nglobex = { events_per_second = 3 }\n";
+        let problems = parse("usaged.toml", text, &[]).err().unwrap_or_default();
+        let all = |said: &dyn Fn(&super::Problem) -> String| problems.iter().map(said).collect::<String>();
+        let (told, logged) = (all(&ToString::to_string), all(&super::Problem::for_log));
+        for name in ["acme", "globex"] {
+            assert!(told.contains(name) && !logged.contains(name), "{logged}");
+        }
+        assert!(logged.contains("usaged.toml:4: there is no such section"), "{logged}");
+    }
 
     #[test]
     fn a_slip_of_the_pen_finds_its_word() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::again::InForce;
 use super::check::{ledger_key_file, root_key_file};
 use super::identities::{Identities, identities};
 use super::keys::{LogKeys, Settings, TraceKeys};
@@ -25,6 +26,8 @@ pub enum RootKeySource {
 
 /// Everything the daemon needs, each room's part as that room takes it.
 pub struct Config {
+    /// What was written, and where: for when it is read again.
+    pub in_force: InForce,
     /// Where the root key comes from.
     pub root_key: RootKeySource,
     /// The file of the root key, also where the key comes from the environment: the next one is read from
@@ -72,6 +75,7 @@ pub(super) fn resolve(settings: &Settings, root_key: Option<String>) -> Config {
         None => RootKeySource::File(root_key_file(settings)),
     };
     Config {
+        in_force: InForce::of(settings.clone()),
         root_key,
         root_key_file: root_key_file(settings),
         policy_dir: settings.root.policy_dir.clone(),
@@ -122,15 +126,23 @@ fn ledger_options(settings: &Settings) -> ledger::Options {
     }
 }
 
-fn fair_options(settings: &Settings) -> fair::Options {
-    let (ingest, grpc) = (&settings.ingest, &settings.grpc);
-    fair::Options {
+/// The rates of customers.
+pub(super) fn limits(settings: &Settings) -> fair::Limits {
+    let ingest = &settings.ingest;
+    fair::Limits {
         rates: fair::Rates {
             events: fair::Rate::new(ingest.customer_events_per_second),
             bytes: fair::Rate::new(ingest.customer_bytes_per_second.0),
         },
         rates_of: ingest.customer_rates.clone(),
         burst: ingest.customer_burst.0,
+    }
+}
+
+fn fair_options(settings: &Settings) -> fair::Options {
+    let grpc = &settings.grpc;
+    fair::Options {
+        limits: limits(settings),
         bytes: grpc.request_memory.as_usize(),
         bytes_per_customer: grpc.request_memory_per_customer.min(grpc.request_memory).as_usize(),
         batches: settings.store.queue_depth,

@@ -3,7 +3,7 @@
 
 use toml::de::{DeTable, DeValue};
 
-use super::problem::{Place, Problem, line_of, nearest};
+use super::problem::{NO_KEY, NO_SECTION, Place, Problem, line_of, nearest};
 use super::value::KeyValue;
 
 /// A value given on the command line.
@@ -90,7 +90,7 @@ impl<'a> Source<'a> {
                 let remedy = did_you_mean(nearest(&given.key, known), || {
                     "`usaged serve --print-config` lists every key".to_owned()
                 });
-                self.problems.push(place.problem(&given.key, "there is no such key", remedy));
+                self.problems.push(place.problem(&given.key, NO_KEY, remedy));
             }
         }
     }
@@ -110,7 +110,7 @@ pub(super) struct Section<'s, 'a> {
 
 impl Section<'_, '_> {
     fn full(&self, name: &str) -> String {
-        if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+        full_name(self.path, name)
     }
 
     /// Reads one key: a flag before the file, the file before the default.
@@ -153,12 +153,11 @@ impl Section<'_, '_> {
             if known.clone().any(|known| known == name) {
                 continue;
             }
-            let kind = if value.get_ref().is_table() { "section" } else { "key" };
+            let what = if value.get_ref().is_table() { NO_SECTION } else { NO_KEY };
             let place = self.source.at(key.span().start);
             let remedy = did_you_mean(nearest(name, known.clone()), || {
                 format!("known here: {}", known.collect::<Vec<_>>().join(", "))
             });
-            let what = format!("there is no such {kind}");
             self.source.problems.push(place.problem(&self.full(name), what, remedy));
         }
     }
@@ -173,6 +172,11 @@ fn read_override<T: KeyValue>(given: &str) -> Option<T> {
 /// Says whether a value lies within its bounds, or what they are.
 pub(super) fn within<T: PartialOrd + std::fmt::Display>(value: &T, low: &T, high: &T) -> Result<(), String> {
     if value >= low && value <= high { Ok(()) } else { Err(format!("choose from {low} to {high}")) }
+}
+
+/// A key with its section.
+pub(super) fn full_name(section: &str, name: &str) -> String {
+    if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") }
 }
 
 /// Defines the keys of one section.
@@ -204,6 +208,15 @@ macro_rules! keys {
                     default: default.$key.write(),
                     example: <$kind as KeyValue>::EXAMPLE,
                 },)+]
+            }
+
+            /// The keys that have another value in `other`.
+            pub(super) fn differing(&self, other: &Self) -> Vec<String> {
+                let mut keys = Vec::new();
+                $(if self.$key != other.$key {
+                    keys.push(full_name($path, stringify!($key)));
+                })+
+                keys
             }
 
             pub(super) fn read(section: &mut Section<'_, '_>) -> Self {

@@ -1,4 +1,4 @@
-//! What ends the daemon, or tells it to read its policy again.
+//! What ends the daemon, or tells it to read its files again.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+use super::configuration::ConfigurationSource;
 use super::error::DaemonError;
 use super::identities::IdentitySource;
 use super::ledger::Keeper;
@@ -24,7 +25,7 @@ pub(super) struct Signals {
 pub(super) enum Wish {
     /// TERM or INT: finish and end.
     End,
-    /// HUP: load the policy, certificates and identities again.
+    /// HUP: load the policy, certificates, identities and rates again.
     Reload,
 }
 
@@ -47,13 +48,23 @@ impl Signals {
     }
 }
 
+/// What is read again on a signal.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'s> {
+    pub policy: &'s PolicySource,
+    pub identities: &'s IdentitySource,
+    pub configuration: &'s ConfigurationSource,
+}
+
 /// Reads everything again whenever it is asked for; once more if that was during a reload. Never returns.
-async fn reload_whenever(asked: &Notify, policy: &PolicySource, identities: &IdentitySource) -> Infallible {
+async fn reload_whenever(asked: &Notify, sources: Sources<'_>) -> Infallible {
+    let Sources { policy, identities, configuration } = sources;
     loop {
         asked.notified().await;
         systemd::reloading();
         let taken_over = policy.reload_aside("signal").await;
         let taken_over = identities.reload_aside().await && taken_over;
+        let taken_over = configuration.reload_aside(true).await && taken_over;
         let policy = policy.handle().load();
         if taken_over {
             systemd::ready(policy.version());
@@ -67,13 +78,12 @@ async fn reload_whenever(asked: &Notify, policy: &PolicySource, identities: &Ide
 /// does not answer keep nobody from ending the collector.
 pub(super) async fn until_the_end(
     mut signals: Signals,
-    policy: &PolicySource,
-    identities: &IdentitySource,
+    sources: Sources<'_>,
     mut fatal: watch::Receiver<Option<Arc<str>>>,
     keeper: &mut Keeper,
 ) -> Result<(), DaemonError> {
     let asked = Notify::new();
-    let mut reloads = std::pin::pin!(reload_whenever(&asked, policy, identities));
+    let mut reloads = std::pin::pin!(reload_whenever(&asked, sources));
     loop {
         tokio::select! {
             wish = signals.next() => match wish {

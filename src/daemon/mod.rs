@@ -1,6 +1,7 @@
 //! The composition root: what a running collector is made of, in the order in which it is put
 //! together, and the order in which it is taken apart.
 
+mod configuration;
 mod descriptors;
 mod end;
 mod epochs;
@@ -40,6 +41,7 @@ pub use policy_files::read_dir as read_policy_files;
 pub use reload::read_policy;
 pub use root_key::{RootKeyError, read_root_key};
 
+use self::configuration::ConfigurationSource;
 use self::descriptors::Doors;
 use self::end::Signals;
 use self::identities::Prepared;
@@ -111,9 +113,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let clock = Clock::system();
     // What is refused anywhere is counted here, and told to the ledger in sums.
     let refusals = Refusals::new(clock.clone());
-    let caps = config.ingest.level_caps.clone();
-    let policy = PolicySource::load(config.policy_dir.clone(), caps, refusals.clone());
-    let policy = policy.map_err(DaemonError::Policy)?;
+    let policy = load_policy(&config, &refusals)?;
     let identities = Prepared::load(config.identities.as_ref(), &clock).map_err(DaemonError::Identities)?;
     let grpc_listener = listen(config.grpc_listen, config.identities.is_some()).await?;
     let admin_listener = listen(config.admin_listen, false).await?;
@@ -147,6 +147,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
 
     let amend = open_amend(&config, &store, &customers, &policy, &drain, &keeper.ledger(), &clock).await?;
 
+    let configuration = ConfigurationSource::begin(config.in_force.clone(), intake.accounts().clone());
     let (told, every) = (refusals.clone(), config.totals_every);
     keeper.tell_sums(Sums { store: store.clone(), intake: intake.clone(), refusals: told, every });
 
@@ -182,7 +183,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let doors = grpc::serve_guarded(grpc_listener, routes, limits, gate, close_doors.clone());
     let mut doors = tokio::spawn(doors);
     let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
-    let follow = tokio::spawn(policy.clone().follow());
+    let follow = tokio::spawn(follow_files(policy.clone(), configuration.clone()));
     let following = tokio::spawn(identities.clone().follow(close_doors.clone()));
 
     health.set(true).await;
@@ -192,7 +193,8 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     systemd::ready(policy.handle().load().version());
     let watch = tokio::spawn(systemd::watch(store.clone()));
 
-    let end = end::until_the_end(signals, &policy, &identities, store.fatal(), &mut keeper).await;
+    let sources = end::Sources { policy: &policy, identities: &identities, configuration: &configuration };
+    let end = end::until_the_end(signals, sources, store.fatal(), &mut keeper).await;
 
     // The end: say so, take nothing new, finish what was accepted, and close what is below last.
     systemd::stopping("finishing what was accepted");
@@ -218,6 +220,16 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     scraped.closed().await;
     tracing::info!("ended");
     Ok(())
+}
+
+fn load_policy(config: &Config, refusals: &Refusals) -> Result<PolicySource, DaemonError> {
+    let caps = config.ingest.level_caps.clone();
+    PolicySource::load(config.policy_dir.clone(), caps, refusals.clone()).map_err(DaemonError::Policy)
+}
+
+/// Takes over what changes in the files of the policy and in the configuration. Never returns.
+async fn follow_files(policy: PolicySource, configuration: ConfigurationSource) {
+    tokio::join!(policy.follow(), configuration.follow());
 }
 
 /// Lets each door have as many connections as there are file descriptors for; gives the limits of the admin port.

@@ -43,7 +43,7 @@ pub(super) fn reloading() {
     }
 }
 
-/// Says that the policy, certificates or identities were refused, and those before are still in force.
+/// Says that the policy, certificates, identities or the configuration were refused, and those before are still in force.
 pub(super) fn refused(policy: &str) {
     let status = format!("serving, policy {policy}; the last reload was refused");
     tell(&[NotifyState::Ready, NotifyState::Status(&status)]);

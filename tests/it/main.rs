@@ -112,6 +112,7 @@ mod power_cut;
 mod probes;
 mod python_client;
 mod python_sender;
+mod rates_live;
 mod reload_slow;
 mod rot;
 mod slow_disk;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
 use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 
@@ -12,7 +13,7 @@ use super::bucket::Bucket;
 use super::crowd::Crowd;
 use super::portion::{Kind, Portion};
 use super::pressure::{Pressure, spread};
-use super::{Options, Rates};
+use super::{Limits, Options, Rates};
 use crate::model::CustomerId;
 
 /// Accounts that are kept, about half a KiB each. Of more customers that send at the same time, those
@@ -55,7 +56,8 @@ pub enum OverPart {
 #[derive(Debug)]
 struct Common {
     begun: Instant,
-    options: Options,
+    /// Swapped while calls are in progress.
+    limits: ArcSwap<Limits>,
     portions: [Portion; Kind::COUNT],
     crowd: Crowd,
     processors: usize,
@@ -92,7 +94,7 @@ impl Accounts {
         let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let common = Common {
             begun: Instant::now(),
-            options,
+            limits: ArcSwap::from_pointee(options.limits),
             portions,
             crowd: Crowd::default(),
             processors,
@@ -105,14 +107,17 @@ impl Accounts {
     #[must_use]
     pub fn of(&self, customer: &CustomerId) -> Arc<Account> {
         let made = self.of.get_or_insert_with::<_, std::convert::Infallible>(customer, || {
-            let options = &self.common.options;
-            let rates = options.rates_of.get(customer).copied().unwrap_or(options.rates);
-            Ok(Arc::new(Account::new(Arc::clone(&self.common), rates)))
+            Ok(Arc::new(Account::new(Arc::clone(&self.common), customer.clone())))
         });
         match made {
             Ok(account) => account,
             Err(never) => match never {},
         }
+    }
+
+    /// Puts other rates in force, for calls in progress, too. What a customer has sent of late stays counted.
+    pub fn change(&self, limits: Limits) {
+        self.common.limits.store(Arc::new(limits));
     }
 }
 
@@ -120,6 +125,7 @@ impl Accounts {
 #[derive(Debug)]
 pub struct Account {
     common: Arc<Common>,
+    customer: CustomerId,
     number: u64,
     held: [AtomicUsize; Kind::COUNT],
     events: Bucket,
@@ -134,13 +140,14 @@ pub struct Account {
 }
 
 impl Account {
-    fn new(common: Arc<Common>, rates: Rates) -> Self {
-        let (burst, processors) = (common.options.burst, common.processors);
+    fn new(common: Arc<Common>, customer: CustomerId) -> Self {
+        let processors = common.processors;
         Self {
+            customer,
             number: common.numbers.fetch_add(1, Ordering::Relaxed),
             held: Default::default(),
-            events: Bucket::new(rates.events, burst),
-            bytes: Bucket::new(rates.bytes, burst),
+            events: Bucket::default(),
+            bytes: Bucket::default(),
             freed: Notify::new(),
             refused: Pressure::new(),
             few: Semaphore::new((processors / 2).max(1)),
@@ -166,27 +173,33 @@ impl Account {
         OverPart::Holds { kind, retry_after: self.back_after(SOON) }
     }
 
+    /// How long this customer has to wait for each of its rates, if it has to.
+    fn waits(&self) -> (Option<Duration>, Option<Duration>) {
+        let (now, limits) = (self.common.now(), self.common.limits.load());
+        let Rates { events, bytes } = limits.of(&self.customer);
+        (self.events.wait(now, events, limits.burst), self.bytes.wait(now, bytes, limits.burst))
+    }
+
     /// How long this customer has to wait until its rates allow more, if it has to.
     #[must_use]
     pub fn wait(&self) -> Option<Duration> {
-        let now = self.common.now();
-        self.events.wait(now).max(self.bytes.wait(now))
+        let (events, bytes) = self.waits();
+        events.max(bytes)
     }
 
     /// Which rate allows no more, and when to come back.
     #[must_use]
     pub fn sends_too_much(&self) -> OverPart {
-        let now = self.common.now();
-        let (events, bytes) = (self.events.wait(now), self.bytes.wait(now));
+        let (events, bytes) = self.waits();
         let retry_after = self.back_after(events.max(bytes).unwrap_or(SOON));
         if events > bytes { OverPart::Events { retry_after } } else { OverPart::Bytes { retry_after } }
     }
 
     /// Takes note of what this customer has sent.
     pub fn pay(&self, events: u64, bytes: usize) {
-        let now = self.common.now();
-        self.events.pay(now, events);
-        self.bytes.pay(now, u64::try_from(bytes).unwrap_or(u64::MAX));
+        let (now, rates) = (self.common.now(), self.common.limits.load().of(&self.customer));
+        self.events.pay(now, rates.events, events);
+        self.bytes.pay(now, rates.bytes, u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     /// Waits until this customer gives something back.
@@ -294,12 +307,12 @@ mod tests {
     #[test]
     fn a_rate_is_that_of_the_customer_or_of_everybody() {
         let rates = |events| Rates { events: Rate::new(events), bytes: Rate::new(1_000_000) };
-        let accounts = Accounts::new(Options {
-            rates: rates(10),
+        let limits = |everybody| Limits {
+            rates: rates(everybody),
             rates_of: [(id("large"), rates(0))].into(),
             burst: Duration::from_secs(1),
-            ..Options::default()
-        });
+        };
+        let accounts = Accounts::new(Options { limits: limits(10), ..Options::default() });
         let (small, large) = (accounts.of(&id("small")), accounts.of(&id("large")));
         for account in [&small, &large] {
             assert_eq!(account.wait(), None);
@@ -313,13 +326,21 @@ mod tests {
         large.pay(1, 100_000_000);
         assert!(large.wait().is_some() && matches!(large.sends_too_much(), OverPart::Bytes { .. }));
         assert!(Arc::ptr_eq(&small, &accounts.of(&id("small"))), "the account is remembered");
+        // Who has the account in hand, such as a stream, goes by the new rates, too.
+        accounts.change(limits(1_000_000));
+        assert_eq!(small.wait(), None, "six hundred fit into a second");
+        assert!(large.wait().is_some(), "nothing has changed for it");
+        accounts.change(limits(1));
+        assert!(small.wait().is_none_or(|wait| wait < Duration::from_mins(10)));
+        accounts.change(Limits::default());
+        assert_eq!((small.wait(), large.wait()), (None, None));
     }
 
     // covers: B1, B3
     #[test]
     fn accounts_of_any_number_of_customers_are_bounded_and_who_sends_on_is_remembered() {
         let accounts = Accounts::new(Options {
-            rates: Rates { events: Rate::new(1), bytes: None },
+            limits: Limits { rates: Rates { events: Rate::new(1), bytes: None }, ..Limits::default() },
             ..Options::default()
         });
         let busy = id("busy");

@@ -3,7 +3,7 @@
 //! the time at which it will be full again.
 
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// So many in a second.
@@ -36,34 +36,50 @@ const fn after(full: u64, now: u64, cost: u64) -> u64 {
     full.saturating_add(cost)
 }
 
-/// The bucket of one customer for one thing.
-#[derive(Debug)]
-pub(super) struct Bucket {
+/// When a bucket is full under the rate `new` that is to be full at `full` under `old`: what was taken out stays the
+/// same number. Without a rate nothing was counted, or nothing counts any more.
+fn at_rate(full: u64, now: u64, old: Option<Rate>, new: Option<Rate>) -> u64 {
+    let (Some(old), Some(new)) = (old, new) else { return 0 };
+    let owed = u128::from(full.saturating_sub(now)).saturating_mul(old.0.get().into());
+    now.saturating_add(u64::try_from(owed / u128::from(new.0.get())).unwrap_or(u64::MAX))
+}
+
+/// The bucket of one customer for one thing. The rate is said with each question, because it can change.
+#[derive(Debug, Default)]
+pub(super) struct Bucket(Mutex<Level>);
+
+/// How a bucket stands.
+#[derive(Debug, Default)]
+struct Level {
+    /// The rate by which `full` was reckoned.
     rate: Option<Rate>,
-    burst: u64,
-    full: AtomicU64,
+    full: u64,
 }
 
 impl Bucket {
-    pub(super) fn new(rate: Option<Rate>, burst: Duration) -> Self {
+    /// How long until it lends again at `rate`, if it does not now. It holds what comes in `burst`.
+    pub(super) fn wait(&self, now: u64, rate: Option<Rate>, burst: Duration) -> Option<Duration> {
         let burst = u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX);
-        Self { rate, burst, full: AtomicU64::new(0) }
-    }
-
-    /// How long until it lends again, if it does not now.
-    pub(super) fn wait(&self, now: u64) -> Option<Duration> {
-        self.rate?;
-        let wait = wait(self.full.load(Ordering::Relaxed), now, self.burst);
+        let full = self.at(now, rate, |full| full);
+        let wait = rate.map_or(0, |_| wait(full, now, burst));
         (wait > 0).then(|| Duration::from_nanos(wait))
     }
 
     /// Takes `count`.
-    pub(super) fn pay(&self, now: u64, count: u64) {
-        if let Some(rate) = self.rate {
-            let cost = rate.nanos(count);
-            let paid = |full| Some(after(full, now, cost));
-            let _before = self.full.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paid);
+    pub(super) fn pay(&self, now: u64, rate: Option<Rate>, count: u64) {
+        let cost = rate.map_or(0, |rate| rate.nanos(count));
+        self.at(now, rate, |full| after(full, now, cost));
+    }
+
+    /// Goes by `rate` from now on, and moves the time at which it is full: gives that time.
+    fn at(&self, now: u64, rate: Option<Rate>, moved: impl FnOnce(u64) -> u64) -> u64 {
+        let mut level = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if level.rate != rate {
+            level.full = at_rate(level.full, now, level.rate, rate);
+            level.rate = rate;
         }
+        level.full = moved(level.full);
+        level.full
     }
 }
 
@@ -74,8 +90,25 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn bucket(per_second: u64, burst: Duration) -> Bucket {
-        Bucket::new(Rate::new(per_second), burst)
+    /// A bucket and how it is asked.
+    struct Asked {
+        bucket: Bucket,
+        rate: Option<Rate>,
+        burst: Duration,
+    }
+
+    impl Asked {
+        fn wait(&self, now: u64) -> Option<Duration> {
+            self.bucket.wait(now, self.rate, self.burst)
+        }
+
+        fn pay(&self, now: u64, count: u64) {
+            self.bucket.pay(now, self.rate, count);
+        }
+    }
+
+    fn bucket(per_second: u64, burst: Duration) -> Asked {
+        Asked { bucket: Bucket::default(), rate: Rate::new(per_second), burst }
     }
 
     #[test]
@@ -122,9 +155,34 @@ mod tests {
 
     #[test]
     fn without_a_rate_nobody_waits() {
-        let bucket = Bucket::new(None, Duration::ZERO);
+        let bucket = bucket(0, Duration::ZERO);
         bucket.pay(0, u64::MAX);
         assert_eq!(bucket.wait(0), None);
         assert_eq!(Rate::new(0), None);
+    }
+
+    #[test]
+    fn under_another_rate_what_was_taken_counts_as_much_as_before() {
+        let mut bucket = bucket(10, Duration::from_secs(1));
+        bucket.pay(0, 1_000);
+        assert_eq!(bucket.wait(0), Some(Duration::from_secs(99)));
+        bucket.rate = Rate::new(100);
+        assert_eq!(bucket.wait(0), Some(Duration::from_secs(9)), "a thousand at a hundred a second");
+        assert_eq!(bucket.wait(5 * SECOND), Some(Duration::from_secs(4)));
+        bucket.rate = Rate::new(50);
+        assert_eq!(
+            bucket.wait(5 * SECOND),
+            Some(Duration::from_secs(9)),
+            "half a thousand at fifty a second"
+        );
+        bucket.burst = Duration::from_secs(10);
+        assert_eq!(bucket.wait(5 * SECOND), None, "a longer burst holds it");
+        (bucket.burst, bucket.rate) = (Duration::ZERO, Rate::new(0));
+        assert_eq!(bucket.wait(5 * SECOND), None, "without a rate it is let go");
+        bucket.rate = Rate::new(50);
+        assert_eq!(bucket.wait(5 * SECOND), None, "and begins anew");
+        bucket.pay(5 * SECOND, u64::MAX);
+        bucket.rate = Rate::new(1);
+        assert!(bucket.wait(5 * SECOND).unwrap() > Duration::from_secs(1_000_000_000));
     }
 }

@@ -28,15 +28,35 @@ pub struct Rates {
     pub bytes: Option<Rate>,
 }
 
-/// How what is shared is parted.
+/// The rates of all customers: what can change while the collector runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Options {
+pub struct Limits {
     /// The rates of each customer ...
     pub rates: Rates,
     /// ... except of these.
     pub rates_of: BTreeMap<CustomerId, Rates>,
     /// How long a customer that was silent may send as fast as it likes.
     pub burst: Duration,
+}
+
+impl Limits {
+    /// The rates of `customer`.
+    fn of(&self, customer: &CustomerId) -> Rates {
+        self.rates_of.get(customer).copied().unwrap_or(self.rates)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { rates: Rates::default(), rates_of: BTreeMap::new(), burst: Duration::from_secs(10) }
+    }
+}
+
+/// How what is shared is parted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The rates at the start.
+    pub limits: Limits,
     /// Bytes of requests that are in memory.
     pub bytes: usize,
     /// Of which one customer may have so many at most.
@@ -51,9 +71,7 @@ impl Default for Options {
     fn default() -> Self {
         const MIB: usize = 1024 * 1024;
         Self {
-            rates: Rates::default(),
-            rates_of: BTreeMap::new(),
-            burst: Duration::from_secs(10),
+            limits: Limits::default(),
             bytes: 64 * MIB,
             bytes_per_customer: 32 * MIB,
             batches: 1_024,

@@ -1,0 +1,108 @@
+//! Taking over changed rates of customers from the configuration: the file is read again as a whole, and is good or
+//! changes nothing. What else differs in it takes a restart, which the log says.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::reload::{QUIET, Watch};
+use crate::config::{Again, InForce, Problem};
+use crate::ingest::fair::Accounts;
+use crate::observe::Metric;
+
+/// How often it is waited for the file to be quiet: something else may be written beside it all the time.
+const QUIET_TRIES: u32 = 10;
+
+/// The configuration in force and its file. Clones share both.
+#[derive(Clone)]
+pub(super) struct ConfigurationSource(Arc<Inner>);
+
+struct Inner {
+    /// Locked over a whole reload, so that two of them cannot take over in the wrong order.
+    in_force: Mutex<InForce>,
+    accounts: Accounts,
+    watch: Option<Watch>,
+}
+
+impl ConfigurationSource {
+    /// Watches the file of what is in force.
+    pub(super) fn begin(in_force: InForce, accounts: Accounts) -> Self {
+        let dir = in_force
+            .file()
+            .and_then(Path::parent)
+            .map(|dir| if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() });
+        let watch = dir.and_then(|dir| Watch::begin(&[&dir], notify::RecursiveMode::NonRecursive));
+        for result in ["loaded", "unchanged", "refused"] {
+            Metric::ConfigurationLoads.begin(&[("result", result)]);
+        }
+        Self(Arc::new(Inner { in_force: Mutex::new(in_force), accounts, watch }))
+    }
+
+    /// Reads the file whenever something changes beside it. Never returns; without a file nothing changes.
+    pub(super) async fn follow(self) {
+        let Some(changed) = self.0.watch.as_ref().map(Watch::changed) else {
+            return std::future::pending().await;
+        };
+        // It may have changed since it was read first, before it was watched.
+        loop {
+            self.reload_aside(false).await;
+            changed.notified().await;
+            for _ in 0..QUIET_TRIES {
+                if tokio::time::timeout(QUIET, changed.notified()).await.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Reads the file again on a thread that may block, and takes over what is good; gives whether there was no mistake.
+    /// One that has not changed is read again only if `is_asked`.
+    pub(super) async fn reload_aside(&self, is_asked: bool) -> bool {
+        let inner = Arc::clone(&self.0);
+        let done = tokio::task::spawn_blocking(move || inner.reload(is_asked)).await;
+        done.unwrap_or_else(|_| {
+            tracing::error!("the reload of the configuration panicked, the rates before stay");
+            false
+        })
+    }
+}
+
+impl Inner {
+    fn reload(&self, is_asked: bool) -> bool {
+        let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+        match in_force.read_again(is_asked) {
+            Ok(None) => true,
+            Ok(Some(again)) => {
+                self.take_over(again);
+                true
+            }
+            Err(problems) => {
+                refuse(&problems);
+                false
+            }
+        }
+    }
+
+    fn take_over(&self, Again { limits, need_restart }: Again) {
+        let result = if limits.is_some() { "loaded" } else { "unchanged" };
+        if let Some(limits) = limits {
+            let customers = limits.rates_of.len();
+            self.accounts.change(limits);
+            tracing::info!(customers, "rates of customers taken over from the configuration");
+        }
+        if !need_restart.is_empty() {
+            let settings = need_restart.join(" ");
+            tracing::warn!(settings, "the configuration has changed in keys that take a restart");
+        }
+        // Counted when they are in force: who sees the count may go by them.
+        Metric::ConfigurationLoads.add(&[("result", result)], 1);
+    }
+}
+
+fn refuse(problems: &[Problem]) {
+    for problem in problems {
+        tracing::error!(problem = problem.for_log(), "configuration refused");
+    }
+    let mistakes = problems.len();
+    tracing::error!(mistakes, "configuration refused as a whole, the rates before stay");
+    Metric::ConfigurationLoads.add(&[("result", "refused")], 1);
+}
