@@ -1,7 +1,7 @@
 //! What the tests of the store share: a store in a directory of its own, and batches that the real
 //! sanitiser made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
@@ -198,26 +198,33 @@ pub fn copy_of(dir: &Path) -> tempfile::TempDir {
     }
 }
 
-/// Copies a directory; whether everything was still there.
+/// Copies a directory; whether the same files were there all the time.
 fn copied(from: &Path, to: &Path) -> bool {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let (path, kind) = (entry.as_ref().unwrap().path(), entry.as_ref().unwrap().file_type().unwrap());
-        let target = to.join(entry.unwrap().file_name());
-        let is_there = if kind.is_dir() {
-            copied(&path, &target)
+    let before = files_below(from);
+    let is_whole = before.iter().all(|path| {
+        let target = to.join(path.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(target.parent().unwrap()).unwrap();
+        match std::fs::copy(path, &target) {
+            Ok(_) => true,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+            Err(error) => panic!("{error}"),
+        }
+    });
+    // One that came meanwhile may be named by one that was copied late.
+    is_whole && files_below(from) == before
+}
+
+fn files_below(dir: &Path) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            files.extend(files_below(&entry.path()));
         } else {
-            match std::fs::copy(&path, &target) {
-                Ok(_) => true,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
-                Err(error) => panic!("{error}"),
-            }
-        };
-        if !is_there {
-            return false;
+            files.insert(entry.path());
         }
     }
-    true
+    files
 }
 
 /// Stores the batches `numbers`, one after the other.
