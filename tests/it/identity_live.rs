@@ -228,14 +228,7 @@ async fn only_a_genuine_certificate_of_tls_1_3_opens_a_connection() {
 async fn a_token_that_runs_out_or_is_revoked_ends_what_it_began() {
     let world = World::new();
     let daemon = world.place().start();
-    let run = |args: &[&str]| {
-        let flags = world.operator_flags();
-        let all =
-            args.iter().copied().chain(flags.iter().map(String::as_str)).chain(["--server", &daemon.grpc]);
-        let ended = crate::cli_run::usaged(all);
-        assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
-        ended.out.trim().to_owned()
-    };
+    let run = |args: &[&str]| world.done(&daemon.grpc, args).out.trim().to_owned();
     run(&["participation", "set", "acme", "--level", "ceip=standard", "--reason", "t"]);
     run(&["subscription", "create", "improve-job", "--purpose", "improve", "--recipient", "r"]);
     // Who changed it is the identity, whatever the caller says of itself.
@@ -295,14 +288,7 @@ async fn a_token_that_runs_out_or_is_revoked_ends_what_it_began() {
 async fn a_submit_whose_token_is_revoked_while_its_body_is_on_its_way_is_refused() {
     let world = World::new();
     let daemon = world.place().with(&["--set", "grpc.request_deadline=60s"]).start();
-    let run = |args: &[&str]| {
-        let flags = world.operator_flags();
-        let all =
-            args.iter().copied().chain(flags.iter().map(String::as_str)).chain(["--server", &daemon.grpc]);
-        let ended = crate::cli_run::usaged(all);
-        assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
-        ended.out.trim().to_owned()
-    };
+    let run = |args: &[&str]| world.done(&daemon.grpc, args).out.trim().to_owned();
     run(&["participation", "set", "acme", "--level", "ceip=standard", "--reason", "t"]);
     let issued = run(&["token", "issue", "--name", "t", "--role", "sender", "--customer", "acme", "--json"]);
     let issued: serde_json::Value = serde_json::from_str(&issued).unwrap();
@@ -425,12 +411,7 @@ fn all_bytes(dir: &std::path::Path) -> Vec<u8> {
 async fn a_token_is_issued_used_listed_and_revoked_and_is_in_no_file() {
     let world = World::new();
     let daemon = world.place().start();
-    let run = |args: &[&str]| {
-        let flags = world.operator_flags();
-        let all =
-            args.iter().copied().chain(flags.iter().map(String::as_str)).chain(["--server", &daemon.grpc]);
-        crate::cli_run::usaged(all)
-    };
+    let run = |args: &[&str]| world.run(&daemon.grpc, args);
     let file = world.path("acme.token").display().to_string();
     let issue =
         ["token", "issue", "--name", "gate", "--role", "sender", "--customer", "acme", "--out", &file];

@@ -227,11 +227,7 @@ fn world_with_tokens(key: &Key) -> (World, String) {
 async fn callers(world: &World, address: &str, (key, hashed): (&Key, String)) -> Vec<Caller> {
     let client = |names: Names<'_>| world.with(&world.ca.client(names));
     let token = |args: &[&str]| {
-        let flags = world.operator_flags();
-        let flags = flags.iter().map(String::as_str);
-        let args = ["token", "issue", "--name", "t"].into_iter().chain(args.iter().copied());
-        let ended = crate::cli_run::usaged(args.chain(flags).chain(["--server", address]));
-        assert_eq!(ended.code, 0, "{}", ended.err);
+        let ended = world.done(address, &[&["token", "issue", "--name", "t"], args].concat());
         ClientTls { token: Some(ended.out.trim().to_owned()), ..world.tls() }
     };
     let relay = Names { dns: Some("relay.vendor.example"), ..Names::default() };
@@ -287,15 +283,9 @@ async fn callers(world: &World, address: &str, (key, hashed): (&Key, String)) ->
 
 /// A token of a sender that was issued and revoked.
 fn revoked_token(world: &World, address: &str) -> String {
-    let flags = world.operator_flags();
-    let run = |args: &[&str]| {
-        let flags = flags.iter().map(String::as_str).chain(["--server", address, "--json"]);
-        let ended = crate::cli_run::usaged(args.iter().copied().chain(flags));
-        assert_eq!(ended.code, 0, "{}", ended.err);
-        ended.json()
-    };
-    let issued = run(&["token", "issue", "--name", "gone", "--role", "sender", "--customer", "acme"]);
-    run(&["token", "revoke", issued["token"]["id"].as_str().unwrap()]);
+    let issue = ["token", "issue", "--name", "gone", "--role", "sender", "--customer", "acme", "--json"];
+    let issued = world.done(address, &issue).json();
+    world.done(address, &["token", "revoke", issued["token"]["id"].as_str().unwrap()]);
     issued["text"].as_str().unwrap().to_owned()
 }
 

@@ -53,13 +53,7 @@ fn a_python_client_sends_over_mutual_tls_with_a_token() {
     let world = World::new();
     let daemon = world.place().start();
     let token = world.path("t.token").display().to_string();
-    let run = |args: &[&str]| {
-        let flags = world.operator_flags();
-        let all =
-            args.iter().copied().chain(flags.iter().map(String::as_str)).chain(["--server", &daemon.grpc]);
-        let ended = crate::cli_run::usaged(all);
-        assert_eq!(ended.code, 0, "{}", ended.err);
-    };
+    let run = |args: &[&str]| world.done(&daemon.grpc, args);
     run(&["token", "issue", "--name", "t", "--role", "sender", "--customer", "globex", "--out", &token]);
     run(&["participation", "set", "globex", "--level", "ceip=standard", "--reason", "t"]);
     let sender = world.sender("acme");

@@ -10,24 +10,11 @@ use usaged::grpc::proto::ingest::SubmitRequest;
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::ledger::Refusal;
 
-use crate::cli_run::{Ended, usaged};
-use crate::fault_daemon::{Daemon, until};
+use crate::cli_run::usaged;
+use crate::fault_daemon::until;
 use crate::grpc_collector::from;
 use crate::identity_world::{Names, World, channel};
 use crate::ledger_world::{leaves, write_leaves};
-
-/// Runs a command as the operator.
-fn run(world: &World, daemon: &Daemon, args: &[&str]) -> Ended {
-    let flags = world.operator_flags();
-    let flags = flags.iter().map(String::as_str).chain(["--server", &daemon.grpc]);
-    usaged(args.iter().copied().chain(flags))
-}
-
-fn done(world: &World, daemon: &Daemon, args: &[&str]) -> Ended {
-    let ended = run(world, daemon, args);
-    assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
-    ended
-}
 
 /// Every entry of the ledger, as it lies on the disk.
 fn told(world: &World) -> String {
@@ -48,21 +35,21 @@ async fn tokens_and_erasures_are_on_the_ledger_with_who_did_it_and_without_whom_
     let world = World::new();
     let daemon = world.place().start();
     let change = ["--level", "ceip=standard", "--reason", "t"];
-    done(&world, &daemon, &[&["participation", "set", "canary.example"][..], &change].concat());
+    world.done(&daemon.grpc, &[&["participation", "set", "canary.example"][..], &change].concat());
     let issue = |name: &str, role: &[&str]| {
         let args =
             [&["token", "issue", "--json", "--name", name, "--by", "somebody else"][..], role].concat();
-        let issued = done(&world, &daemon, &args).json();
+        let issued = world.done(&daemon.grpc, &args).json();
         (issued["token"]["id"].as_str().unwrap().to_owned(), issued["text"].as_str().unwrap().to_owned())
     };
     let sender = issue("canary.token", &["--role", "sender", "--customer", "canary.example"]);
     let drainer = issue("jobs", &["--role", "drainer", "--subscription", "jobs"]);
     let relay = ["--role", "relay", "--customer", "other.example", "--customer", "canary.example"];
     let relay = issue("relays", &relay);
-    done(&world, &daemon, &["token", "revoke", &drainer.0, "--by", "night shift"]);
-    done(&world, &daemon, &["token", "revoke", &drainer.0]);
+    world.done(&daemon.grpc, &["token", "revoke", &drainer.0, "--by", "night shift"]);
+    world.done(&daemon.grpc, &["token", "revoke", &drainer.0]);
     let erase = ["erase", "--customer", "canary.example", "--everything", "--by", "dpo", "--json"];
-    let erased = done(&world, &daemon, &erase).json();
+    let erased = world.done(&daemon.grpc, &erase).json();
     assert_eq!(erased["requested_by"], "ops (dpo)", "{erased}");
     assert_eq!(daemon.end(), 0);
 
@@ -131,11 +118,11 @@ async fn every_kind_of_refusal_comes_to_the_ledger_as_a_sum() {
     let daemon = place().start();
     let set = |level: &str| {
         let args = ["participation", "set", "acme", "--level", level, "--reason", "t"];
-        run(&world, &daemon, &args)
+        world.run(&daemon.grpc, &args)
     };
     assert_eq!(set("ceip=enhanced").code, 0);
     let create = ["subscription", "create", "improve-job", "--purpose", "improve", "--recipient", "r"];
-    done(&world, &daemon, &create);
+    world.done(&daemon.grpc, &create);
     let acme = channel(&daemon.grpc, &world.with(&world.sender("acme"))).await;
     let globex = channel(&daemon.grpc, &world.with(&world.sender("globex"))).await;
     let drainer = world.ca.client(Names { cn: Some("improve-job"), ..Names::default() });
@@ -152,7 +139,7 @@ async fn every_kind_of_refusal_comes_to_the_ledger_as_a_sum() {
     AdminServiceClient::new(nobody).get_status(GetStatusRequest {}).await.unwrap_err();
     assert_ne!(set("ceip=nosuch").code, 0);
     let erase = ["erase", "--customer", "initech", "--class", "host_name", "--value", "a.example.com"];
-    assert_ne!(run(&world, &daemon, &erase).code, 0);
+    assert_ne!(world.run(&daemon.grpc, &erase).code, 0);
 
     let mut drain = DrainServiceClient::new(drainer);
     let subscription = "improve-job".to_owned();

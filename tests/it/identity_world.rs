@@ -9,6 +9,8 @@ use rcgen::{
 };
 use usaged::grpc::client::{Channel, ClientTls, connect_with};
 
+use crate::cli_run::{Ended, usaged};
+
 /// A certificate authority.
 pub struct Ca {
     issuer: Issuer<'static, KeyPair>,
@@ -210,6 +212,20 @@ impl World {
     /// A certificate of the operator, written to files for the command line: the flags.
     pub fn operator_flags(&self) -> Vec<String> {
         self.flags(&self.operator())
+    }
+
+    /// Runs a command as the operator, to the collector at `address`.
+    pub fn run(&self, address: &str, args: &[&str]) -> Ended {
+        let flags = self.operator_flags();
+        let flags = flags.iter().map(String::as_str).chain(["--server", address]);
+        usaged(args.iter().copied().chain(flags))
+    }
+
+    /// The same, expecting it to come to its end.
+    pub fn done(&self, address: &str, args: &[&str]) -> Ended {
+        let ended = self.run(address, args);
+        assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
+        ended
     }
 
     pub fn operator(&self) -> Pair {
