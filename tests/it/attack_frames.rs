@@ -150,8 +150,8 @@ impl<'t> Hostile<'t> {
         Self::connect_from(target, addresses)?.encrypted()?.introduced(&[])
     }
 
-    /// Over TLS where the door asks for it, as somebody without a certificate.
-    fn encrypted(self) -> Result<Self> {
+    /// Over TLS where the door asks for it.
+    pub fn encrypted(self) -> Result<Self> {
         let Some(config) = &self.target.tls else { return Ok(self) };
         let Wire::Clear(mut stream) = self.stream else { return Err(ErrorKind::Unsupported.into()) };
         let name = ServerName::from(self.target.address.ip());

@@ -25,7 +25,57 @@ pub struct Attack {
     pub run: fn(&Target) -> Result<()>,
 }
 
-pub const ATTACKS: &[Attack] = &[
+/// On what comes before HTTP/2 begins: in plain text. On the handshake of TLS there are others.
+pub const CONNECTIONS: &[Attack] = &[
+    Attack {
+        name: "half prefaces",
+        how: "200 connections from 4 addresses that say half of a preface and wait",
+        holds: "reason=\"preface\"",
+        threads: 1,
+        run: |target| crowd(target, (200, 4), &PREFACE[..12]),
+    },
+    Attack {
+        name: "slow prefaces",
+        how: "200 connections from 4 addresses that say a byte of a preface at a time",
+        holds: "closed",
+        threads: 1,
+        run: slow_prefaces,
+    },
+    Attack {
+        name: "handshake flood",
+        how: "connections that are opened and closed",
+        holds: "reason=\"rate\"",
+        threads: 4,
+        run: |target| {
+            target.count(1);
+            Hostile::connect(target).map(drop)
+        },
+    },
+    Attack {
+        name: "other protocols",
+        how: "TLS and HTTP/1 on every new connection",
+        holds: "reason=\"rate\"",
+        threads: 2,
+        run: other_protocols,
+    },
+    Attack {
+        name: "idle strangers at two addresses",
+        how: "600 connections that say they are HTTP/2 and nothing more",
+        holds: "reason=\"evicted\"",
+        threads: 1,
+        run: |target| crowd(target, (600, 2), &[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()),
+    },
+    Attack {
+        name: "idle strangers at many addresses",
+        how: "600 such connections from 20 addresses: more than there are places in all",
+        holds: "reason=\"evicted\"",
+        threads: 1,
+        run: |target| crowd(target, (600, 20), &[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()),
+    },
+];
+
+/// On HTTP/2 and on what is read of requests: in plain text, and over TLS by a customer who is known.
+pub const REQUESTS: &[Attack] = &[
     Attack {
         name: "rapid reset",
         how: "requests that are reset at once (CVE-2023-44487)",
@@ -102,51 +152,6 @@ pub const ATTACKS: &[Attack] = &[
         holds: "",
         threads: 4,
         run: |target| body_of(target, &frame(DATA, 8, 1, &[&[254, 0][..], &[0; 254]].concat())),
-    },
-    Attack {
-        name: "half prefaces",
-        how: "200 connections from 4 addresses that say half of a preface and wait",
-        holds: "reason=\"preface\"",
-        threads: 1,
-        run: |target| crowd(target, (200, 4), &PREFACE[..12]),
-    },
-    Attack {
-        name: "slow prefaces",
-        how: "200 connections from 4 addresses that say a byte of a preface at a time",
-        holds: "closed",
-        threads: 1,
-        run: slow_prefaces,
-    },
-    Attack {
-        name: "handshake flood",
-        how: "connections that are opened and closed",
-        holds: "reason=\"rate\"",
-        threads: 4,
-        run: |target| {
-            target.count(1);
-            Hostile::connect(target).map(drop)
-        },
-    },
-    Attack {
-        name: "other protocols",
-        how: "TLS and HTTP/1 on every new connection",
-        holds: "reason=\"rate\"",
-        threads: 2,
-        run: other_protocols,
-    },
-    Attack {
-        name: "idle strangers at two addresses",
-        how: "600 connections that say they are HTTP/2 and nothing more",
-        holds: "reason=\"evicted\"",
-        threads: 1,
-        run: |target| crowd(target, (600, 2), &[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()),
-    },
-    Attack {
-        name: "idle strangers at many addresses",
-        how: "600 such connections from 20 addresses: more than there are places in all",
-        holds: "reason=\"evicted\"",
-        threads: 1,
-        run: |target| crowd(target, (600, 20), &[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()),
     },
     Attack {
         name: "slow bodies",
@@ -364,7 +369,7 @@ fn zero_window(target: &Target) -> Result<()> {
 
 fn unread(target: &Target) -> Result<()> {
     let windows = [(4, 0x7fff_ffff)];
-    let mut peer = Hostile::with_buffer(target, 2048)?.introduced(&windows)?;
+    let mut peer = Hostile::with_buffer(target, 2048)?.encrypted()?.introduced(&windows)?;
     peer.send(&frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes()))?;
     let block = call("GetCollectionPlan", &[]);
     let body = message(0, &bombs::plan());

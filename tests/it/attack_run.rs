@@ -11,7 +11,7 @@ use usaged::grpc::client::connect;
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 
 use crate::attack_line::Line;
-use crate::attack_list::{ATTACKS, Attack};
+use crate::attack_list::{Attack, CONNECTIONS, REQUESTS};
 use crate::attack_tls;
 use crate::attack_world::{Outcome, Seen, World};
 use crate::fair_neighbour::fresh;
@@ -71,8 +71,8 @@ fn chosen() -> Option<String> {
     std::env::var("USAGED_ATTACK_ONLY").ok()
 }
 
-/// Runs the attacks of a list one after the other.
-async fn run(world: World, attacks: &[Attack]) {
+/// Runs the attacks of a list one after the other; `over` goes before their names.
+async fn run(world: World, over: &str, attacks: impl IntoIterator<Item = &Attack>) {
     let long = heavy().unwrap_or(Duration::from_millis(700));
     let only = chosen();
     let mut wrong = Vec::new();
@@ -82,15 +82,16 @@ async fn run(world: World, attacks: &[Attack]) {
         );
         println!("|---|---|---|---|---|---|---|---|");
     }
-    for (attack, number) in attacks.iter().zip(1..) {
-        if only.as_ref().is_some_and(|only| !attack.name.contains(only)) {
+    for (attack, number) in attacks.into_iter().zip(1..) {
+        let name = format!("{over}{}", attack.name);
+        if only.as_ref().is_some_and(|only| !name.contains(only)) {
             continue;
         }
         let calm = if heavy().is_some() { Some(world.calm(long).await) } else { None };
         let mut outcome = world.under(attack, number, long).await;
         outcome.calm = calm;
-        print(attack.name, &outcome);
-        wrong.extend(broken(attack.name, &outcome));
+        print(&name, &outcome);
+        wrong.extend(broken(&name, &outcome));
         tokio::task::block_in_place(|| world.recovers());
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -100,18 +101,24 @@ async fn run(world: World, attacks: &[Attack]) {
 /// covers: B1, B2, B3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_after_attack_honest_clients_are_served_and_memory_stays_bounded() {
-    run(World::open().await, ATTACKS).await;
+    run(World::open().await, "", REQUESTS.iter().chain(CONNECTIONS)).await;
 }
 
 /// covers: B1, B2, B3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_on_tls_after_attack_honest_clients_are_served_and_memory_stays_bounded() {
-    run(World::open_tls(), attack_tls::ATTACKS).await;
+    run(World::open_tls(), "", attack_tls::ATTACKS).await;
+}
+
+/// covers: B1, B2, B3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attack_over_tls_by_a_customer_who_is_known_is_bounded_as_it_is_in_plain_text() {
+    run(World::open_tls_to_a_customer(), "TLS, by a customer: ", REQUESTS).await;
 }
 
 #[test]
 fn every_attack_says_what_it_does() {
-    let all: Vec<_> = ATTACKS.iter().chain(attack_tls::ATTACKS).collect();
+    let all: Vec<_> = REQUESTS.iter().chain(CONNECTIONS).chain(attack_tls::ATTACKS).collect();
     let names: std::collections::BTreeSet<_> = all.iter().map(|attack| attack.name).collect();
     assert_eq!(names.len(), all.len());
     assert!(all.iter().all(|attack| !attack.how.is_empty() && attack.threads > 0));

@@ -6,14 +6,16 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
+use crate::attack_bombs as bombs;
 use crate::attack_frames::{
     END_HEADERS, Hostile, RST_STREAM, Target, call, call_at, data, frame, headers, message, streams,
 };
 use crate::attack_list::{Attack, requests_and};
 use crate::door_raw::PREFACE;
+use crate::identity_world::Pair;
 
 pub const ATTACKS: &[Attack] = &[
     Attack {
@@ -75,6 +77,20 @@ pub const ATTACKS: &[Attack] = &[
         },
     },
     Attack {
+        name: "TLS, bombs by strangers",
+        how: "requests that become 64 MiB, by nobody in particular: refused before a byte of them is read",
+        holds: "CREDENTIAL_MISSING",
+        threads: 2,
+        run: |target| bombs::send(target, &bombs::GZIP),
+    },
+    Attack {
+        name: "TLS, stream flood by strangers",
+        how: "requests by nobody in particular that are opened and left, as many as go",
+        holds: "CREDENTIAL_MISSING",
+        threads: 4,
+        run: |target| requests_and(target, |_| Vec::new()),
+    },
+    Attack {
         name: "TLS, noise bearer tokens",
         how: "calls with tokens of the right form that nobody issued",
         holds: "CREDENTIAL_INVALID",
@@ -92,13 +108,21 @@ pub const ATTACKS: &[Attack] = &[
     },
 ];
 
-/// A client without a certificate that trusts the CA in `pem`.
-pub fn stranger(pem: &str) -> Arc<ClientConfig> {
+/// A client that trusts the CA in `pem`, with a certificate of its own or without.
+pub fn client(pem: &str, own: Option<&Pair>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
     let config = config.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
-    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    let config = config.with_root_certificates(roots);
+    let mut config = match own {
+        Some(own) => {
+            let chain = vec![CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap()];
+            let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+            config.with_client_auth_cert(chain, key).unwrap()
+        }
+        None => config.with_no_client_auth(),
+    };
     config.alpn_protocols = vec![b"h2".to_vec()];
     Arc::new(config)
 }

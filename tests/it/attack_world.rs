@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
 use tokio::task::JoinSet;
 use usaged::grpc::client::{ClientTls, connect, connect_with};
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
@@ -25,6 +26,9 @@ const PAUSE: Duration = Duration::from_millis(6);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Each connects anew after so many batches: new connections are served, too.
 const BATCHES: usize = 25;
+
+/// Deadlines that pass within a short attack.
+const SHORT: &[&str] = &["grpc.request_deadline=1s", "grpc.answer_deadline=300ms"];
 
 /// What honest clients saw.
 #[derive(Debug, Default, Clone)]
@@ -108,20 +112,18 @@ pub struct Outcome {
 pub struct World {
     daemon: Daemon,
     place: Place,
-    /// With what honest clients come, if the door asks for it; and where that is.
+    /// With what honest clients come, if the door asks for it.
     tls: Option<ClientTls>,
-    dirs: (Option<tempfile::TempDir>, Option<identity_world::World>),
+    /// How attackers begin TLS, where the door asks for it.
+    hostile: Option<Arc<ClientConfig>>,
+    /// Where it is, as long as it lives.
+    _dirs: (Option<tempfile::TempDir>, Option<identity_world::World>),
 }
 
 impl World {
     /// Its deadlines are short, so that they pass within a short attack.
     pub async fn open() -> Self {
-        Self::open_with(&[
-            "grpc.handshake_deadline=500ms",
-            "grpc.request_deadline=1s",
-            "grpc.answer_deadline=300ms",
-        ])
-        .await
+        Self::open_with(&[&["grpc.handshake_deadline=500ms"], SHORT].concat()).await
     }
 
     /// With these keys set.
@@ -131,15 +133,31 @@ impl World {
         let place = Place::new(dir.path()).with(&args);
         let daemon = place.start();
         set_up(&daemon.grpc, &["honest", "hostile"], &[]).await;
-        Self { daemon, place, tls: None, dirs: (Some(dir), None) }
+        Self { daemon, place, tls: None, hostile: None, _dirs: (Some(dir), None) }
     }
 
-    /// One that is reached over TLS, with certificates.
+    /// One that is reached over TLS, with certificates; attackers have none.
     pub fn open_tls() -> Self {
+        Self::open_tls_to(&[], |world| attack_tls::client(&world.ca.pem, None))
+    }
+
+    /// The same, where the attackers have the certificate of a customer.
+    pub fn open_tls_to_a_customer() -> Self {
+        Self::open_tls_to(SHORT, |world| attack_tls::client(&world.ca.pem, Some(&world.sender("hostile"))))
+    }
+
+    fn open_tls_to(set: &[&str], hostile: fn(&identity_world::World) -> Arc<ClientConfig>) -> Self {
         let world = identity_world::World::new();
-        let place = world.place().with(&["--set", "grpc.handshake_deadline=1s"]);
-        let (daemon, tls) = (place.start(), Some(world.with(&world.sender("acme"))));
-        Self { daemon, place, tls, dirs: (None, Some(world)) }
+        let set = [&["grpc.handshake_deadline=1s"], set].concat();
+        let args: Vec<&str> = set.iter().flat_map(|set| ["--set", set]).collect();
+        let place = world.place().with(&args);
+        let daemon = place.start();
+        for customer in ["acme", "hostile"] {
+            let level = ["--level", "ceip=standard", "--reason", "t"];
+            world.done(&daemon.grpc, &[&["participation", "set", customer], &level[..]].concat());
+        }
+        let (tls, hostile) = (Some(world.with(&world.sender("acme"))), Some(hostile(&world)));
+        Self { daemon, place, tls, hostile, _dirs: (None, Some(world)) }
     }
 
     pub fn grpc(&self) -> &str {
@@ -161,7 +179,7 @@ impl World {
     /// The attackers are at an address of their own, which has the `number`.
     pub async fn under(&self, attack: &Attack, number: u8, long: Duration) -> Outcome {
         let mut target = Target::new(self.grpc(), number);
-        target.tls = self.dirs.1.as_ref().map(|world| attack_tls::stranger(&world.ca.pem));
+        target.tls.clone_from(&self.hostile);
         let target = Arc::new(target);
         let (ticks, begun) = (self.cpu_ticks(), Instant::now());
         let before = self.refusals();
