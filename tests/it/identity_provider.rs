@@ -48,17 +48,38 @@ impl Key {
         let key = jsonwebtoken::EncodingKey::from_ec_der(self.key.serialized_der());
         jsonwebtoken::encode(&header, &claims, &key).unwrap()
     }
+
+    /// A token that says it is of this key, and is not; each number makes another.
+    pub fn forged(&self, issuer: &str, number: u64) -> String {
+        let exp = jiff::Timestamp::now().as_second() + 86_400;
+        let header = json!({"alg": "ES256", "typ": "JWT", "kid": self.id});
+        let claims =
+            json!({"iss": issuer, "aud": "usaged", "exp": exp, "groups": ["operators"], "jti": number});
+        let encode = |part: Json| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
+        format!("{}.{}.{}", encode(header), encode(claims), BASE64URL_NOPAD.encode(&[7; 64]))
+    }
 }
 
 const GROUP: &str =
     "[[identity]]\nname = \"sso\"\nrole = \"operator\"\nclaims = { groups = \"operators\" }\n";
 
+/// A collector that takes tokens of `issuer`.
 fn world(issuer: &str, keys: &str) -> World {
     let world = World::new();
     world.put("pki/identities.toml", &format!("{}\n{GROUP}", crate::identity_world::IDENTITIES));
     let jwt =
         format!("[jwt]\nissuer = {issuer:?}\naudience = [\"usaged\"]\nalgorithms = [\"ES256\"]\n{keys}\n");
     world.put("usaged.toml", &format!("{}{jwt}", world.configuration()));
+    world
+}
+
+/// The same, with the set of one key in a file.
+pub fn provided(issuer: &str, key: &Key) -> World {
+    let world = world(issuer, "");
+    let file = world.path("pki/jwks.json").display().to_string();
+    world.put("pki/jwks.json", &key.set());
+    let config = std::fs::read_to_string(world.path("usaged.toml")).unwrap();
+    world.put("usaged.toml", &format!("{config}jwks_file = {file:?}\n"));
     world
 }
 
@@ -79,11 +100,7 @@ fn refusal(status: &Status) -> (Code, String) {
 async fn a_provider_s_token_is_who_its_claims_say_by_keys_that_are_swapped() {
     let issuer = "https://id.example";
     let (first, second) = (Key::new("k1"), Key::new("k2"));
-    let world = world(issuer, "");
-    let file = world.path("pki/jwks.json").display().to_string();
-    world.put("pki/jwks.json", &first.set());
-    let config = std::fs::read_to_string(world.path("usaged.toml")).unwrap();
-    world.put("usaged.toml", &format!("{config}jwks_file = {file:?}\n"));
+    let world = provided(issuer, &first);
     let daemon = world.place().start();
     let ok = (Code::Ok, String::new());
     let invalid = (Code::Unauthenticated, "CREDENTIAL_INVALID".to_owned());
