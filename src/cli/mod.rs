@@ -65,7 +65,7 @@ fn after_help() -> String {
 enum Command {
     /// Run the collector.
     Serve(serve::ServeArgs),
-    /// Show how a running collector is, and what its last reload did.
+    /// Show how a running collector is, and what its last reloads did.
     Status(status::StatusArgs),
     /// Show the whole of it in seconds: a real collector, five customers, three products.
     Demo(demo::DemoArgs),

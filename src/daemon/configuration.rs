@@ -4,10 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::watch;
+
 use super::reload::{QUIET, Watch};
 use crate::config::{Again, InForce, Problem};
+use crate::grpc::{LastConfiguration, ReloadOutcome};
 use crate::ingest::fair::Accounts;
-use crate::observe::Metric;
+use crate::observe::{Clock, Metric};
 
 /// How often it is waited for the file to be quiet: something else may be written beside it all the time.
 const QUIET_TRIES: u32 = 10;
@@ -21,6 +24,8 @@ struct Inner {
     in_force: Mutex<InForce>,
     accounts: Accounts,
     watch: Option<Watch>,
+    /// What the last reload did.
+    last: watch::Sender<Option<LastConfiguration>>,
 }
 
 impl ConfigurationSource {
@@ -34,7 +39,14 @@ impl ConfigurationSource {
         for result in ["loaded", "unchanged", "refused"] {
             Metric::ConfigurationLoads.begin(&[("result", result)]);
         }
-        Self(Arc::new(Inner { in_force: Mutex::new(in_force), accounts, watch }))
+        Metric::ConfigurationRefused.set(&[], 0.0);
+        let (in_force, last) = (Mutex::new(in_force), watch::Sender::new(None));
+        Self(Arc::new(Inner { in_force, accounts, watch, last }))
+    }
+
+    /// What the last reload did; nothing before the first.
+    pub(super) fn last_reload(&self) -> watch::Receiver<Option<LastConfiguration>> {
+        self.0.last.subscribe()
     }
 
     /// Reads the file whenever something changes beside it. Never returns; without a file nothing changes.
@@ -72,18 +84,22 @@ impl Inner {
         match in_force.read_again(is_asked) {
             Ok(None) => true,
             Ok(Some(again)) => {
-                self.take_over(again);
+                self.take_over(again, asked_by(is_asked));
                 true
             }
             Err(problems) => {
-                refuse(&problems);
+                self.refuse(&problems, asked_by(is_asked));
                 false
             }
         }
     }
 
-    fn take_over(&self, Again { limits, need_restart }: Again) {
-        let result = if limits.is_some() { "loaded" } else { "unchanged" };
+    fn take_over(&self, Again { limits, need_restart }: Again, asked_by: &'static str) {
+        let (result, outcome) = if limits.is_some() {
+            ("loaded", ReloadOutcome::TakenOver)
+        } else {
+            ("unchanged", ReloadOutcome::Unchanged)
+        };
         if let Some(limits) = limits {
             let customers = limits.rates_of.len();
             self.accounts.change(limits);
@@ -93,16 +109,29 @@ impl Inner {
             let settings = need_restart.join(" ");
             tracing::warn!(settings, "the configuration has changed in keys that take a restart");
         }
+        let at = Clock::system().now();
+        let problems = Vec::new();
+        self.last.send_replace(Some(LastConfiguration { at, asked_by, outcome, problems, need_restart }));
+        Metric::ConfigurationRefused.set(&[], 0.0);
         // Counted when they are in force: who sees the count may go by them.
         Metric::ConfigurationLoads.add(&[("result", result)], 1);
     }
+
+    fn refuse(&self, problems: &[Problem], asked_by: &'static str) {
+        let problems: Vec<String> = problems.iter().map(Problem::for_log).collect();
+        for problem in &problems {
+            tracing::error!(problem, "configuration refused");
+        }
+        let mistakes = problems.len();
+        tracing::error!(mistakes, "configuration refused as a whole, the rates before stay");
+        let (at, outcome) = (Clock::system().now(), ReloadOutcome::Refused);
+        let need_restart = Vec::new();
+        self.last.send_replace(Some(LastConfiguration { at, asked_by, outcome, problems, need_restart }));
+        Metric::ConfigurationRefused.set(&[], 1.0);
+        Metric::ConfigurationLoads.add(&[("result", "refused")], 1);
+    }
 }
 
-fn refuse(problems: &[Problem]) {
-    for problem in problems {
-        tracing::error!(problem = problem.for_log(), "configuration refused");
-    }
-    let mistakes = problems.len();
-    tracing::error!(mistakes, "configuration refused as a whole, the rates before stay");
-    Metric::ConfigurationLoads.add(&[("result", "refused")], 1);
+const fn asked_by(is_asked: bool) -> &'static str {
+    if is_asked { "signal" } else { "change of a file" }
 }

@@ -57,8 +57,8 @@ use crate::amend::{self, Amend};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::grpc::{
-    self, AdminDoor, AmendDoor, DrainDoor, Ended, IngestDoor, KeyDoor, LedgerDoor, NotLoopback, StoreDoor,
-    TokenDoor, Tokens,
+    self, AdminDoor, AmendDoor, DrainDoor, Ended, IngestDoor, KeyDoor, LedgerDoor, NotLoopback, Reloads,
+    StoreDoor, TokenDoor, Tokens,
 };
 use crate::ingest::Intake;
 use crate::ledger::{Ledger, Refusals};
@@ -161,8 +161,8 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
     let pulse = Pulse::begin(&store, &keeper.ledger(), &clock, &close_doors);
     let epochs = tokio::spawn(epochs::run(customers.clone(), clock.clone(), close_doors.clone()));
-    let admin_door = admin_door(&config, &store, customers, &drain, &policy, &clock);
-    let admin_door = Arc::new(admin_door.with_amend(amend.clone()).with_reloads(policy.last_reload()));
+    let admin_door = admin_door(&config, &store, customers, &drain, (&policy, &configuration), &clock);
+    let admin_door = Arc::new(admin_door.with_amend(amend.clone()));
     // Where callers are authenticated, nobody asks about a customer over HTTP, which does not know who they are.
     explaining.open(Arc::clone(&admin_door), config.identities.is_none());
     let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone());
@@ -254,11 +254,14 @@ fn admin_door(
     store: &Store,
     customers: Customers,
     drain: &Drain,
-    policy: &PolicySource,
+    (policy, configuration): (&PolicySource, &ConfigurationSource),
     clock: &Clock,
 ) -> AdminDoor {
     let (store, drain, clock) = (store.clone(), drain.clone(), clock.clone());
-    AdminDoor::new(store, customers, drain, policy.handle(), clock, config.ingest.clone(), policy.on_demand())
+    let (handle, reload) = (policy.handle(), policy.on_demand());
+    let reloads = Reloads { policy: policy.last_reload(), configuration: configuration.last_reload() };
+    AdminDoor::new(store, customers, drain, handle, clock, config.ingest.clone(), reload)
+        .with_reloads(reloads)
 }
 
 /// Waits until what was accepted is finished, or the grace period is over.

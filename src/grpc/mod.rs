@@ -31,7 +31,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 
-pub use self::admin::{AdminDoor, EventsAsk, LastReload, Reload, ReloadOutcome};
+pub use self::admin::{AdminDoor, EventsAsk, LastConfiguration, LastReload, Reload, ReloadOutcome, Reloads};
 pub use self::amend::AmendDoor;
 pub use self::door::{Budget, Caller, Ended, Options, Reservation, Share, serve, serve_guarded};
 pub use self::drain::DrainDoor;

@@ -75,6 +75,7 @@ metrics! {
     CertificateExpiry = Gauge "usaged_certificate_expiry_seconds" ["file"] "Seconds until the first certificate of a file expires, or its revocation list is out of date; negative after it.";
     CommitNumber = Gauge "usaged_commit_number" [] "The last commit number that is on disk.";
     ConfigurationLoads = Counter "usaged_configuration_loads_total" ["result"] "Configuration files that were read again: loaded, unchanged or refused.";
+    ConfigurationRefused = Gauge "usaged_configuration_refused" [] "1 if the configuration that was read last while the collector runs was refused, else 0.";
     Connections = Gauge "usaged_connections" [] "Open gRPC connections.";
     ConnectionsRefused = Counter "usaged_connections_refused_total" ["reason"] "Connections closed by the door, by reason.";
     CustomerCacheMisses = Counter "usaged_customer_cache_misses_total" [] "Participations read from the store because the cache did not hold them.";

@@ -13,6 +13,7 @@ use usaged::grpc::CUSTOMER_KEY;
 use usaged::grpc::client::{Channel, Code, Status, connect, reason, retry_delay};
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 
+use crate::cli_run::usaged;
 use crate::fair_neighbour::fresh;
 use crate::fault_daemon::{Daemon, Place, SOON, until};
 use crate::fault_load::set_up;
@@ -42,6 +43,18 @@ fn loads(daemon: &Daemon, result: &str) -> u64 {
     count.and_then(|count| count.trim().parse().ok()).unwrap_or_default()
 }
 
+/// What the status says of the last reload of the configuration.
+fn last_reload(daemon: &Daemon) -> serde_json::Value {
+    let status = usaged(["status", "--server", &daemon.grpc, "--json"]).json();
+    status["last_configuration_reload"].clone()
+}
+
+fn is_refused(daemon: &Daemon) -> bool {
+    let page = daemon.page("/metrics");
+    let line = page.lines().find_map(|one| one.strip_prefix("usaged_configuration_refused "));
+    line.expect("it is there from the start").trim() == "1"
+}
+
 const BURST: &str = "[ingest]\ncustomer_burst = \"100ms\"\n";
 const SLOW: &str = "customer_rates = { greedy = { events_per_second = 1, bytes_per_second = \"0B\" } }\n";
 
@@ -63,12 +76,22 @@ async fn a_customer_held_at_its_rate_is_let_go_when_the_file_says_so_and_a_mista
     assert_eq!(held(&channel, "greedy").await, event_rate);
     submit(&channel, "honest", 100).await.expect("the neighbour is served");
 
+    assert!(last_reload(&daemon).is_null() && !is_refused(&daemon), "{}", last_reload(&daemon));
+
     // A mistake elsewhere in the file.
     write(&file, &format!("{BURST}greedy = {{ events_per_second = 5 }}\n[store]\nsegment_bytes = 1\n"));
     until("the mistake is told", || loads(&daemon, "refused") > 0);
     assert_eq!(held(&channel, "greedy").await, event_rate, "nothing of it is in force");
     let said = place.said();
     assert!(said.contains("store.segment_bytes") && said.contains("the rates before stay"), "{said}");
+
+    let last = last_reload(&daemon);
+    let (outcome, by) = (last["outcome"].as_str(), last["asked_by"].as_str());
+    assert_eq!((outcome, by), (Some("refused"), Some("change of a file")), "{last}");
+    assert!(is_refused(&daemon), "the alert goes by it");
+    let told = usaged(["status", "--server", &daemon.grpc]).out;
+    assert!(told.contains("REFUSED  ") && told.contains("store.segment_bytes"), "{told}");
+    assert!(!told.contains("greedy"), "a customer is not named: {told}");
 
     // A higher rate, and a key that takes a restart.
     let raised = SLOW.replace("events_per_second = 1,", "events_per_second = 1000000,");
@@ -79,9 +102,17 @@ async fn a_customer_held_at_its_rate_is_let_go_when_the_file_says_so_and_a_mista
     assert!(said.contains("ingest.cached_customers") && said.contains("take a restart"), "{said}");
     assert!(!said.contains("greedy"), "a customer is not named: {said}");
 
+    let last = last_reload(&daemon);
+    assert_eq!(last["outcome"], "taken_over", "{last}");
+    assert_eq!(last["need_restart"], serde_json::json!(["ingest.cached_customers"]), "{last}");
+    assert!(!is_refused(&daemon));
+
     // A signal reads it, too, and says so even though nothing has changed.
     daemon.signal(Signal::HUP);
     until("the file is read again", || loads(&daemon, "unchanged") > 0);
+    let last = last_reload(&daemon);
+    let (outcome, by) = (last["outcome"].as_str(), last["asked_by"].as_str());
+    assert_eq!((outcome, by), (Some("unchanged"), Some("signal")), "{last}");
 
     // And the other way round.
     write(&file, &format!("{BURST}{SLOW}"));

@@ -7,11 +7,12 @@ mod count;
 mod explain;
 mod explained;
 mod registry;
+mod reloads;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status, Streaming};
 
 pub use self::by_http::EventsAsk;
@@ -19,6 +20,7 @@ use self::convert::api_participation;
 pub(super) use self::convert::written;
 pub(in crate::grpc) use self::convert::{customer, participation};
 use self::registry::Registry;
+pub use self::reloads::{LastConfiguration, LastReload, ReloadOutcome, Reloads};
 use super::identity::Access;
 use super::page;
 use super::proto::admin as pb;
@@ -37,44 +39,6 @@ use crate::store::{Customers, Store};
 /// problem with the files.
 pub type Reload = Arc<dyn Fn() -> Result<(String, bool), String> + Send + Sync>;
 
-/// What became of a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReloadOutcome {
-    /// Another policy is in force.
-    TakenOver,
-    /// The files are the same.
-    Unchanged,
-    /// There is a mistake in the files; the policy before stays.
-    Refused,
-}
-
-impl ReloadOutcome {
-    /// The word for it in logs and the API.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::TakenOver => "taken_over",
-            Self::Unchanged => "unchanged",
-            Self::Refused => "refused",
-        }
-    }
-}
-
-/// What the last reload of the policy did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastReload {
-    /// When.
-    pub at: UnixMillis,
-    /// Who or what asked for it: a signal, the admin API, the change of a file.
-    pub asked_by: &'static str,
-    /// What became of it.
-    pub outcome: ReloadOutcome,
-    /// The policy in force after it.
-    pub policy_version: String,
-    /// Every mistake, if it was refused.
-    pub problems: Vec<String>,
-}
-
 /// The operators' door.
 pub struct AdminDoor {
     registry: Registry,
@@ -83,15 +47,12 @@ pub struct AdminDoor {
     clock: Clock,
     ingest: ingest::Options,
     reload: Reload,
-    reloads: Option<watch::Receiver<Option<LastReload>>>,
+    reloads: Option<Reloads>,
     started: UnixMillis,
     explaining: Arc<Semaphore>,
     importing: Arc<Semaphore>,
     counting: Arc<Semaphore>,
 }
-
-/// Mistakes of a refused policy that are told with the state; the log has all.
-const PROBLEMS: usize = 20;
 
 /// Imports at a time.
 const IMPORTING: usize = 4;
@@ -132,22 +93,11 @@ impl AdminDoor {
         }
     }
 
-    /// Tells what the last reload did.
+    /// Tells what the last reloads did.
     #[must_use]
-    pub fn with_reloads(mut self, reloads: watch::Receiver<Option<LastReload>>) -> Self {
+    pub fn with_reloads(mut self, reloads: Reloads) -> Self {
         self.reloads = Some(reloads);
         self
-    }
-
-    fn last_reload(&self) -> Option<pb::PolicyReload> {
-        let last = self.reloads.as_ref()?.borrow().clone()?;
-        Some(pb::PolicyReload {
-            time: Some(timestamp(last.at)),
-            asked_by: last.asked_by.to_owned(),
-            outcome: last.outcome.as_str().to_owned(),
-            policy_version: last.policy_version,
-            problems: last.problems.into_iter().take(PROBLEMS).collect(),
-        })
     }
 
     /// Has what is stored follow every change of a participation.
@@ -341,7 +291,8 @@ impl AdminService for Arc<AdminDoor> {
             segments: u32::try_from(status.segments).unwrap_or(u32::MAX),
             damaged_records: status.damaged,
             customers: status.customers,
-            last_reload: self.last_reload(),
+            last_reload: self.reloads.as_ref().and_then(Reloads::of_policy),
+            last_configuration_reload: self.reloads.as_ref().and_then(Reloads::of_configuration),
         }))
     }
 }
