@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use usaged::grpc::client::connect;
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 
+use crate::attack_elsewhere::{gives_way, heavy};
 use crate::attack_line::Line;
 use crate::attack_list::{Attack, CONNECTIONS, REQUESTS};
 use crate::attack_tls;
@@ -19,13 +20,6 @@ use crate::grpc_collector::from;
 
 /// The most memory that the collector may take, whatever is done to it.
 const BOUND: u64 = 256 << 20;
-
-/// How long each attack takes, and the calm before it: seconds, from the environment.
-#[expect(clippy::disallowed_methods, reason = "a test has no command line of its own")]
-fn heavy() -> Option<Duration> {
-    let seconds = std::env::var("USAGED_ATTACK_SECONDS").ok()?;
-    Some(Duration::from_secs(seconds.parse().expect("USAGED_ATTACK_SECONDS is a number of seconds")))
-}
 
 /// What did not hold under an attack.
 fn broken(name: &str, outcome: &Outcome) -> Vec<String> {
@@ -87,12 +81,15 @@ async fn run(world: World, over: &str, attacks: impl IntoIterator<Item = &Attack
         if only.as_ref().is_some_and(|only| !name.contains(only)) {
             continue;
         }
-        let calm = if heavy().is_some() { Some(world.calm(long).await) } else { None };
+        // Half before and half after: what else the machine does comes and goes.
+        let before = if heavy().is_some() { Some(world.calm(long / 2).await) } else { None };
         let mut outcome = world.under(attack, number, long).await;
-        outcome.calm = calm;
+        tokio::task::block_in_place(|| world.recovers());
+        if let Some(before) = before {
+            outcome.calm = Some(before.and(world.calm(long / 2).await));
+        }
         print(&name, &outcome);
         wrong.extend(broken(&name, &outcome));
-        tokio::task::block_in_place(|| world.recovers());
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     tokio::task::block_in_place(|| world.end());
@@ -135,40 +132,53 @@ async fn attack_by_a_neighbour_at_full_blast_is_held_back() {
     for (rates, has_line, what) in rows {
         let world =
             World::open_with(&[&format!("ingest.customer_rates={rates}"), "ingest.customer_burst=1s"]).await;
-        let long = heavy().unwrap_or(Duration::from_millis(700));
-        let calm = world.calm(long).await;
+        beside(&world, rates == HELD, has_line, what).await;
+        tokio::task::block_in_place(|| world.end());
+    }
+}
+
+/// Calm times and blasts by turns, so that what else the machine does comes to both.
+async fn beside(world: &World, is_held: bool, has_line: bool, what: &str) {
+    let (turns, long) = heavy().map_or((1, Duration::from_millis(700)), |long| (TURNS, long / TURNS));
+    let (mut calm, mut seen) = (Seen::default(), Seen::default());
+    let (mut peak_bytes, mut cpu, mut served, mut refused) = (0, 0, 0, 0);
+    for _ in 0..turns {
+        calm = calm.and(world.calm(long).await);
         let grpc = world.grpc().to_owned();
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let line = has_line.then(Line::default);
         let blast = std::thread::spawn(move || {
-            let _polite = rustix::process::nice(19);
+            gives_way();
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(blast(&grpc, stopped, line))
         });
         world.forget_peak();
         let (ticks, begun) = (world.cpu_ticks(), Instant::now());
-        let seen = world.calm(long).await;
-        let (peak_bytes, cpu) = (world.peak_bytes(), world.cpu_since(ticks, begun));
+        seen = seen.and(world.calm(long).await);
+        (peak_bytes, cpu) = (peak_bytes.max(world.peak_bytes()), cpu + world.cpu_since(ticks, begun));
         stop.send_replace(true);
-        let (served, refused) = tokio::task::block_in_place(|| blast.join().unwrap());
-        if heavy().is_some() {
-            println!(
-                "| neighbour at full blast, {what} | {} | {:.2} | {:.2} | {:.2} ms → {:.2} ms | {} MiB | {cpu} % | {served} served, {refused} refused |",
-                served + refused,
-                ratio(&seen, &calm, 50),
-                ratio(&seen, &calm, 99),
-                calm.percentile(99).as_secs_f64() * 1e3,
-                seen.percentile(99).as_secs_f64() * 1e3,
-                peak_bytes >> 20,
-            );
-        }
-        assert!(seen.failures.is_empty() && seen.served() > 20, "{what}: {:?}", seen.failures);
-        assert!(served > 0);
-        assert_eq!(refused > 0, rates == HELD, "{what}: {refused} refused");
-        tokio::task::block_in_place(|| world.end());
+        let (more, less) = tokio::task::block_in_place(|| blast.join().unwrap());
+        (served, refused) = (served + more, refused + less);
     }
+    if heavy().is_some() {
+        println!(
+            "| neighbour at full blast, {what} | {} | {:.2} | {:.2} | {:.2} ms → {:.2} ms | {} MiB | {} % | {served} served, {refused} refused |",
+            served + refused,
+            ratio(&seen, &calm, 50),
+            ratio(&seen, &calm, 99),
+            calm.percentile(99).as_secs_f64() * 1e3,
+            seen.percentile(99).as_secs_f64() * 1e3,
+            peak_bytes >> 20,
+            cpu / u64::from(turns),
+        );
+    }
+    assert!(seen.failures.is_empty() && seen.served() > 20, "{what}: {:?}", seen.failures);
+    assert!(served > 0);
+    assert_eq!(refused > 0, is_held, "{what}: {refused} refused");
 }
 
+/// How often calm and blast take turns when they are measured.
+const TURNS: u32 = 4;
 const HELD: &str = "{ hostile = { events_per_second = 10000, bytes_per_second = \"0B\" } }";
 
 /// Batches of 500 events, 32 at a time, with no pause even when refused, over a line or without an end to what it

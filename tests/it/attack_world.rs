@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use usaged::grpc::client::{ClientTls, connect, connect_with};
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 
+use crate::attack_elsewhere::gives_way;
 use crate::attack_frames::Target;
 use crate::attack_list::Attack;
 use crate::attack_tls;
@@ -41,6 +42,13 @@ pub struct Seen {
 impl Seen {
     pub fn served(&self) -> usize {
         self.latencies.len()
+    }
+
+    /// These and what was seen at another time.
+    pub fn and(mut self, other: Self) -> Self {
+        self.latencies.extend(other.latencies);
+        self.failures.extend(other.failures);
+        self
     }
 
     /// The latency that so many of a hundred stay below.
@@ -87,10 +95,7 @@ async fn honest(grpc: &str, tls: Option<ClientTls>, stop: Arc<AtomicBool>) -> Se
         });
     }
     let each = clients.join_all().await;
-    Seen {
-        latencies: each.iter().flat_map(|seen| seen.latencies.clone()).collect(),
-        failures: each.into_iter().flat_map(|seen| seen.failures).collect(),
-    }
+    each.into_iter().fold(Seen::default(), Seen::and)
 }
 
 /// What came of one attack.
@@ -188,7 +193,7 @@ impl World {
             .map(|_| {
                 let (target, run) = (Arc::clone(&target), attack.run);
                 std::thread::spawn(move || {
-                    let _polite = rustix::process::nice(19);
+                    gives_way();
                     while target.goes_on() {
                         if run(&target).is_err() {
                             // The door closed, or is closed to us for now.

@@ -18,6 +18,7 @@ mod amend_flow;
 mod amend_store;
 mod architecture;
 mod attack_bombs;
+mod attack_elsewhere;
 mod attack_frames;
 mod attack_line;
 mod attack_list;
