@@ -19,6 +19,7 @@ mod pulse;
 mod pump;
 mod reload;
 mod root_key;
+mod runtime;
 mod scraped;
 mod sums;
 mod systemd;
@@ -73,8 +74,7 @@ const LEFTOVERS: Duration = Duration::from_secs(2);
 /// # Errors
 /// If it cannot start, or the store fails while it runs. What was acknowledged is on disk either way.
 pub fn run(config: Config) -> Result<(), DaemonError> {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(DaemonError::Runtime)?;
+    let runtime = runtime::builder().build().map_err(DaemonError::Runtime)?;
     let traces = {
         let _inside = runtime.enter();
         Traces::start(&config.traces).map_err(|error| DaemonError::Runtime(std::io::Error::other(error)))?
