@@ -27,7 +27,9 @@ impl Handling {
     /// How many there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    const fn index(self) -> usize {
+    /// The position in [`Self::ALL`]: a number that is stored. It never changes and is never used again.
+    #[must_use]
+    pub const fn index(self) -> usize {
         match self {
             Self::Kept => 0,
             Self::Pseudonymised => 1,
@@ -83,8 +85,8 @@ impl ClassCounts {
 
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Self) {
-        for (class, handling, n) in other.iter() {
-            self.add(class, handling, n);
+        for (sum, n) in self.0.as_flattened_mut().iter_mut().zip(other.0.as_flattened()) {
+            *sum = sum.saturating_add(*n);
         }
     }
 

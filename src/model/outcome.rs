@@ -46,7 +46,7 @@ impl Reason {
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// The position in [`Self::ALL`].
+    /// The position in [`Self::ALL`]: a number that is stored. It never changes and is never used again.
     #[must_use]
     #[expect(clippy::as_conversions, reason = "the position in a fieldless enum")]
     pub const fn index(self) -> usize {

@@ -39,11 +39,28 @@ impl<'a> Bytes<'a> {
         self.array().map(i64::from_be_bytes)
     }
 
+    /// The next number without a width: its length in one byte, then so many bytes.
+    pub(super) fn number(&mut self) -> Option<u64> {
+        let length = usize::from(self.u8()?);
+        let mut wide = [0; 8];
+        wide.get_mut(8_usize.checked_sub(length)?..)?.copy_from_slice(self.take(length)?);
+        Some(u64::from_be_bytes(wide))
+    }
+
     /// The next text: its length in one byte, then UTF-8.
     pub(super) fn short_text(&mut self) -> Option<&'a str> {
         let length = self.u8()?;
         std::str::from_utf8(self.take(usize::from(length))?).ok()
     }
+}
+
+/// Writes a number as [`Bytes::number`] reads it, as short as it can be.
+pub(super) fn put_number(out: &mut Vec<u8>, number: u64) {
+    let zeros = number.leading_zeros() / 8;
+    let wide = number.to_be_bytes();
+    let short = wide.get(usize::try_from(zeros).unwrap_or(0)..).unwrap_or_default();
+    out.push(8_u8.saturating_sub(u8::try_from(zeros).unwrap_or(0)));
+    out.extend_from_slice(short);
 }
 
 /// A length as the format stores it.

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use super::collected::{Collected, CollectedKey};
+use super::layout::{INCREMENT_BOUNDS, META};
+use super::rocks::between;
 use super::samples::{blocking, open_with, record, register};
 use super::{Append, AppendError, Appended, Dedup, Notary, Options, Store};
 use crate::model::{ClassCounts, CustomerKey, Handling, IdentifierClass, Reason, Under};
@@ -142,4 +144,64 @@ async fn a_million_customers_make_no_more_sums_than_there_may_be_and_none_is_los
         assert!(from < 120_000, "there is a bound");
     }
     assert!(store.count_collected(many(100_000, 10)).await.is_ok(), "what is counted already goes on");
+}
+
+/// How many increments are on disk.
+fn increments(store: &Store) -> usize {
+    let (meta, (lower, upper)) = (store.shared().db.cf_handle(META).unwrap(), INCREMENT_BOUNDS);
+    let mut rows = store.shared().db.raw_iterator_cf_opt(&meta, between(lower.to_vec(), upper.to_vec()));
+    rows.seek_to_first();
+    let mut found = 0;
+    while rows.valid() {
+        found += 1;
+        rows.next();
+    }
+    found
+}
+
+/// covers: D1, D3
+#[tokio::test]
+async fn however_many_groups_add_to_sums_each_batch_is_told_once_after_a_crash_anywhere() {
+    let home = tempfile::tempdir().unwrap();
+    let data = home.path().join("data");
+    let store = open_with(&options(&data));
+    register(&store, "acme", "standard").await;
+    // Some customers send with every group, some seldom, some once.
+    let of = |n: u64| [n % 3, 10 + n % 7, 20 + n / 50, 100 + n];
+    let mut expected: BTreeMap<String, (u64, u64, u64)> = BTreeMap::new();
+    let mut most = 0;
+    for n in 0..300_u64 {
+        let collected = of(n).map(|customer| (key(customer, Some("standard")), one(customer + 1)));
+        for (key, one) in &collected {
+            let sum = expected.entry(format!("{key:?}")).or_default();
+            *sum = (sum.0 + 1, sum.1 + one.events, sum.2 + one.events);
+        }
+        store.count_collected(collected.to_vec()).await.unwrap();
+        if n == 130 {
+            store.tell_collected().await.unwrap();
+        }
+        most = most.max(increments(&store));
+        if n % 41 == 40 {
+            let copy = home.path().join(format!("copy-{n}"));
+            let (from, to) = (data.clone(), copy.clone());
+            blocking(move || copy_all(&from, &to)).await;
+            let after = open_with(&options(&copy));
+            // What comes after it is counted on top, also to a sum with the number of one that was told.
+            after.count_collected(vec![(key(0, Some("standard")), one(1))]).await.unwrap();
+            after.tell_collected().await.unwrap();
+            let mut with = expected.clone();
+            let sum = with.entry(format!("{:?}", key(0, Some("standard")))).or_default();
+            *sum = (sum.0 + 1, sum.1 + 1, sum.2 + 1);
+            assert_eq!(told(&after), with, "after {n}");
+            after.close().await;
+            let again = open_with(&options(&copy));
+            again.count_collected(vec![(key(7_777, None), one(2))]).await.unwrap();
+            again.tell_collected().await.unwrap();
+            with.insert(format!("{:?}", key(7_777, None)), (1, 2, 2));
+            assert_eq!(told(&again), with, "after {n} and once more");
+        }
+    }
+    assert_eq!(most, 64, "the oldest increment goes when there are many");
+    store.tell_collected().await.unwrap();
+    assert_eq!(told(&store), expected);
 }

@@ -4,6 +4,7 @@
 use super::bytes::Bytes;
 use super::catalogue::Segment;
 use super::dedup::{Generation, Remembered};
+use super::increment::Increment;
 use super::layout::{Head, OutboxRow, RegistryRow, StoreRow, family, open_row, row};
 use super::stored::Stored;
 use super::{registry, salts, witness};
@@ -23,6 +24,7 @@ pub const ROWS: &[Again] = &[
         Some(row(|out| out.extend_from_slice(&begun.0.to_be_bytes())))
     }),
     ("remembered", |bytes| Some(Remembered::decode(bytes)?.encode())),
+    ("increment", |bytes| Some(Increment::decode(bytes)?.encode())),
     ("change", registry::again),
     ("ratchet", salts::ratchet_again),
     ("bridge", salts::bridge_again),

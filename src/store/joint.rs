@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rocksdb::WriteBatch;
 
 use super::backup_error::BackupError;
-use super::collected::{CollectedKey, read_sum};
+use super::collected::CollectedKey;
 use super::directory::Directory;
 use super::layout::{
     COLLECTED_BOUNDS, Head, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, META, OutboxRow, RegistryRow, collected_key,
@@ -15,6 +15,7 @@ use super::layout::{
 use super::meta::{MetaRow, MetaTable};
 use super::restore::{Joined, Restore};
 use super::rocks::{Db, between, write_options};
+use super::sums::read_sum;
 use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 
 /// Changes in one write.

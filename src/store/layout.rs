@@ -86,6 +86,7 @@ const TAG_SEGMENT: u8 = 0x02;
 const TAG_DEDUP: u8 = 0x03;
 const TAG_OUTBOX: u8 = 0x20;
 const TAG_COLLECTED: u8 = 0x21;
+const TAG_INCREMENT: u8 = 0x22;
 
 /// The key of a segment's row.
 pub(super) fn segment_key(number: u32) -> [u8; 5] {
@@ -128,6 +129,20 @@ pub(super) fn collected_number(key: &[u8]) -> Option<u64> {
 
 /// The bounds of all sums of what came in.
 pub(super) const COLLECTED_BOUNDS: ([u8; 1], [u8; 1]) = ([TAG_COLLECTED], [TAG_COLLECTED + 1]);
+
+/// The key of what one group added to sums.
+pub(super) fn increment_key(number: u64) -> [u8; 9] {
+    numbered(TAG_INCREMENT, number)
+}
+
+/// The number of an increment, by its key.
+pub(super) fn increment_number(key: &[u8]) -> Option<u64> {
+    let mut input = Bytes(key.strip_prefix(&[TAG_INCREMENT])?);
+    input.u64().filter(|_| input.0.is_empty())
+}
+
+/// The bounds of all increments.
+pub(super) const INCREMENT_BOUNDS: ([u8; 1], [u8; 1]) = ([TAG_INCREMENT], [TAG_INCREMENT + 1]);
 
 fn numbered(tag: u8, number: u64) -> [u8; 9] {
     let mut key = [tag; 9];

@@ -64,7 +64,8 @@
 //! | `1f` `restored` | that the store was restored: see "Backups" |
 //! | `1a`, token id (8) | a bearer token without its text: version 1 (1), JSON with its SHA-256 (`identity/token_row.rs`) |
 //! | `20`, number (8) | an entry of the outbox: numbers are dense, and none is given twice |
-//! | `21`, number (8) | a sum of what came in and the ledger was not told of: version 1 (1), JSON (`collected.rs`) |
+//! | `21`, number (8) | a sum of what came in and the ledger was not told of: version 1 (1), JSON (`sums.rs`) |
+//! | `22`, number (8) | what one group added to sums that were there (`increment.rs`) |
 //!
 //! # Segments
 //!
@@ -189,6 +190,7 @@ mod forecast;
 pub mod fuzzing;
 mod gauges;
 mod group;
+mod increment;
 mod inspect;
 mod joint;
 mod layout;
@@ -221,6 +223,7 @@ pub(crate) mod step;
 #[expect(clippy::module_inception, reason = "the handle has the name of the room")]
 mod store;
 mod stored;
+mod sums;
 mod survey;
 mod ticker;
 mod unfinished;

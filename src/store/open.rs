@@ -11,13 +11,12 @@ use rocksdb::WriteBatch;
 use super::aside;
 use super::bytes::count;
 use super::catalogue::{Catalogue, Segment};
-use super::collected::Sums;
 use super::dedup::Generation;
 use super::directory::{Directory, Format, failed};
 use super::fault::{DatabaseFault, OpenError};
 use super::layout::{
-    COLLECTED_BOUNDS, FORMAT_VERSION, Head, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, KEY_STORE, META, OutboxRow,
-    RegistryRow, StoreRow, collected_number,
+    COLLECTED_BOUNDS, FORMAT_VERSION, Head, INCREMENT_BOUNDS, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, KEY_STORE,
+    META, OutboxRow, RegistryRow, StoreRow, collected_number, increment_number,
 };
 use super::loss::{AcceptedLoss, Loss};
 use super::options::Options;
@@ -27,6 +26,7 @@ use super::root;
 use super::salvage;
 use super::segments::begin;
 use super::shared::{Parts, Shared};
+use super::sums::Sums;
 use super::survey::{self, Survey};
 use super::upkeep::{active, roll_bounds};
 use super::witness::{self, Said, Witness};
@@ -149,17 +149,21 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
 fn collected(db: &Db, judge: &Judge<'_>) -> Result<Sums, OpenError> {
     const PART: &str = "the sums of what came in";
     let meta = db.cf_handle(META).ok_or_else(|| judge.damaged(PART, None))?;
-    let (lower, upper) = COLLECTED_BOUNDS;
-    let mut rows = db.raw_iterator_cf_opt(&meta, between(lower.to_vec(), upper.to_vec()));
-    rows.seek_to_first();
-    let mut found = Vec::new();
-    while let Some((key, row)) = rows.item() {
-        let number = collected_number(key).ok_or_else(|| judge.damaged(PART, None))?;
-        found.push((number, row.to_vec()));
-        rows.next();
-    }
-    rows.status().map_err(judge.unreadable(PART))?;
-    Sums::recover(found.into_iter()).ok_or_else(|| judge.damaged(PART, None))
+    let rows = |(lower, upper): ([u8; 1], [u8; 1]), number_of: fn(&[u8]) -> Option<u64>| {
+        let mut rows = db.raw_iterator_cf_opt(&meta, between(lower.to_vec(), upper.to_vec()));
+        rows.seek_to_first();
+        let mut found = Vec::new();
+        while let Some((key, row)) = rows.item() {
+            let number = number_of(key).ok_or_else(|| judge.damaged(PART, None))?;
+            found.push((number, row.to_vec()));
+            rows.next();
+        }
+        rows.status().map_err(judge.unreadable(PART))?;
+        Ok::<_, OpenError>(found)
+    };
+    let sums = rows(COLLECTED_BOUNDS, collected_number)?;
+    let increments = rows(INCREMENT_BOUNDS, increment_number)?;
+    Sums::recover(&sums, &increments).ok_or_else(|| judge.damaged(PART, None))
 }
 
 /// After a loss it is not known which numbers customers had: the next ones are beyond all of them, so that nobody is

@@ -7,7 +7,6 @@ use rocksdb::WriteBatch;
 
 use super::amend::Changes;
 use super::catalogue::Content;
-use super::collected::SumChanges;
 use super::command::{Append, AppendReply, Appended, MetaOp, MetaReply, Reply, SetReply};
 use super::customers::Basis;
 use super::dedup::{Remembered, recall};
@@ -18,6 +17,7 @@ use super::registry::{NewChange, Revisions};
 use super::retention::retry_after;
 use super::rocks::Db;
 use super::salts::{self, KeyOp};
+use super::sums::SumChanges;
 use super::writer::Writer;
 use crate::model::{Change, CommitNumber, CustomerKey, UnixMillis};
 use crate::observe::Seldom;
@@ -192,7 +192,7 @@ impl Pending {
             self.events += u64::from(events);
         }
         if counts {
-            self.count(collected);
+            self.count(&writer.sums, collected);
         }
         let last = CommitNumber(self.head.commit);
         let remembered = Remembered { digest: dedup.digest, last, receipt };

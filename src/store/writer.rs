@@ -9,7 +9,6 @@ use rocksdb::WriteBatch;
 use tokio::sync::{mpsc, oneshot};
 
 use super::aside;
-use super::collected::Sums;
 use super::command::Command;
 use super::dedup::Generation;
 use super::group::{GroupBounds, GroupSize};
@@ -20,6 +19,7 @@ use super::reader::Damage;
 use super::rocks::{is_no_space, write_options};
 use super::shared::Shared;
 use super::step;
+use super::sums::Sums;
 use crate::model::{CommitNumber, UnixMillis};
 use crate::observe::{Metric, Seldom, trace};
 

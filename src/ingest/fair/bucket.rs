@@ -3,6 +3,7 @@
 //! the time at which it will be full again.
 
 use std::num::NonZeroU64;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,7 +47,11 @@ fn at_rate(full: u64, now: u64, old: Option<Rate>, new: Option<Rate>) -> u64 {
 
 /// The bucket of one customer for one thing. The rate is said with each question, because it can change.
 #[derive(Debug, Default)]
-pub(super) struct Bucket(Mutex<Level>);
+pub(super) struct Bucket {
+    /// Whether there ever was a rate: until then nothing is counted, and nobody waits for a lock.
+    is_rated: AtomicBool,
+    level: Mutex<Level>,
+}
 
 /// How a bucket stands.
 #[derive(Debug, Default)]
@@ -60,7 +65,7 @@ impl Bucket {
     /// How long until it lends again at `rate`, if it does not now. It holds what comes in `burst`.
     pub(super) fn wait(&self, now: u64, rate: Option<Rate>, burst: Duration) -> Option<Duration> {
         let burst = u64::try_from(burst.as_nanos()).unwrap_or(u64::MAX);
-        let full = self.at(now, rate, |full| full);
+        let full = self.at(now, rate, |full| full)?;
         let wait = rate.map_or(0, |_| wait(full, now, burst));
         (wait > 0).then(|| Duration::from_nanos(wait))
     }
@@ -71,15 +76,20 @@ impl Bucket {
         self.at(now, rate, |full| after(full, now, cost));
     }
 
-    /// Goes by `rate` from now on, and moves the time at which it is full: gives that time.
-    fn at(&self, now: u64, rate: Option<Rate>, moved: impl FnOnce(u64) -> u64) -> u64 {
-        let mut level = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Goes by `rate` from now on, and moves the time at which it is full: gives that time, if there ever was a rate.
+    fn at(&self, now: u64, rate: Option<Rate>, moved: impl FnOnce(u64) -> u64) -> Option<u64> {
+        if rate.is_some() {
+            self.is_rated.store(true, Ordering::Relaxed);
+        } else if !self.is_rated.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut level = self.level.lock().unwrap_or_else(PoisonError::into_inner);
         if level.rate != rate {
             level.full = at_rate(level.full, now, level.rate, rate);
             level.rate = rate;
         }
         level.full = moved(level.full);
-        level.full
+        Some(level.full)
     }
 }
 
