@@ -11,21 +11,20 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::fair::{self, Account, Accounts};
+use super::meters::Meters;
 use super::plan::{CollectionPlan, PlanAsk, Told};
-use super::receipt::{Receipt, State};
-use super::refusal::Refusal;
-use super::sums::Sums;
+use super::prepared::Prepared;
+use super::receipt::Receipt;
+use super::refusal::{RETRY, Refusal, UNAVAILABLE};
 use super::told::{Reckoning, Watched, unknown};
 use super::untold::Untold;
 use crate::ledger::{Refusal as Refused, Refusals};
-use crate::model::{CommitNumber, CustomerId, CustomerKey, Delivery, LevelName, ProgramName, Reason, limits};
+use crate::model::{CustomerId, Delivery, LevelName, ProgramName, limits};
 use crate::observe::{Clock, Metric, trace};
-use crate::policy::{Handle, Policy};
+use crate::policy::Handle;
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
-use crate::sanitize::{Applicant, Permit, Rotation, Sanitized, Scratch, sanitize, withheld};
-use crate::store::{
-    Append, AppendError, Appended, CustomerEntry, Customers, Dedup, SealedRecord, Store, StoreError,
-};
+use crate::sanitize::{Applicant, Permit, Rotation, Scratch, sanitize};
+use crate::store::{AppendError, Appended, CustomerEntry, Customers, Store, StoreError};
 
 /// Requests of at most so many bytes are sanitised on the thread that received them: about a millisecond of
 /// work, and some if all of it is tiny identifiers. Larger ones go to a thread that may block, so that they do
@@ -79,21 +78,13 @@ struct Inner {
     said_behind: AtomicBool,
     /// Requests of which nothing is stored, for the ledger.
     untold: Untold,
+    meters: Arc<Meters>,
 }
 
 impl std::fmt::Debug for Intake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Intake")
     }
-}
-
-/// A request after the pass: what goes to the store, and what the sender will be told.
-struct Prepared {
-    /// Whose it is, if that is known.
-    customer: Option<CustomerKey>,
-    append: Option<Append>,
-    receipt: Receipt,
-    reckoning: Reckoning,
 }
 
 thread_local! {
@@ -109,7 +100,9 @@ impl Intake {
         let turns = Arc::new(Semaphore::new(turns));
         let said_behind = AtomicBool::new(false);
         let (accounts, untold) = (Accounts::new(options.fair.clone()), Untold::default());
-        let inner = Inner { store, customers, policy, clock, options, accounts, turns, said_behind, untold };
+        let meters = Arc::new(Meters::new());
+        let inner =
+            Inner { store, customers, policy, clock, options, accounts, turns, said_behind, untold, meters };
         Self(Arc::new(inner))
     }
 
@@ -144,7 +137,7 @@ impl Intake {
             return Err(Refusal::TooLarge { bytes: request.len() });
         }
         let mut is_paid = false;
-        Metric::RequestBytes.add(&[], u64::try_from(request.len()).unwrap_or(u64::MAX));
+        self.0.meters.request_bytes.increment(u64::try_from(request.len()).unwrap_or(u64::MAX));
         for _ in 0..DECISIONS {
             // A customer that is not in the cache costs two point reads here, from the block cache or the disk.
             // That is less than a change of threads for every request would cost.
@@ -160,7 +153,7 @@ impl Intake {
                 account.pay(prepared.receipt.tally.received.into(), 0);
             }
             if let Some(receipt) = self.0.commit(prepared).await? {
-                Metric::AckSeconds.record(&[], started.elapsed().as_secs_f64());
+                self.0.meters.ack_seconds.record(started.elapsed().as_secs_f64());
                 return Ok(receipt);
             }
         }
@@ -209,10 +202,6 @@ impl Intake {
         work.await.map_err(|_| UNAVAILABLE)?
     }
 }
-
-/// How long a sender waits before it retries what failed for a reason that has no better answer.
-const RETRY: Duration = Duration::from_secs(1);
-const UNAVAILABLE: Refusal = Refusal::Unavailable { retry_after: RETRY };
 
 impl Inner {
     fn prepare(&self, entry: Option<&CustomerEntry>, request: &[u8]) -> Result<Prepared, Refusal> {
@@ -276,7 +265,7 @@ impl Inner {
                 let counted = self.untold.add(&self.store, customer, &receipt.tally).await;
                 counted.map_err(|_| UNAVAILABLE)?;
             }
-            reckoning.count(&receipt);
+            reckoning.count(&receipt, &self.meters);
             return Ok(Some(receipt));
         };
         let queued = match self.store.enqueue(append).await {
@@ -285,7 +274,9 @@ impl Inner {
         };
         // A task of its own: what is queued will be stored, so it is counted also when the caller goes away.
         // There are never more of them than commands in the queue and in the group that is being written.
-        let settled = tokio::spawn(async move { settle(queued.answer().await, receipt, &reckoning) });
+        let meters = Arc::clone(&self.meters);
+        let settled =
+            tokio::spawn(async move { settle(queued.answer().await, receipt, (&reckoning, &meters)) });
         settled.await.map_err(|_| UNAVAILABLE)?
     }
 }
@@ -294,7 +285,7 @@ impl Inner {
 fn settle(
     answer: Result<Appended, AppendError>,
     mut receipt: Receipt,
-    reckoning: &Reckoning,
+    (reckoning, meters): (&Reckoning, &Meters),
 ) -> Result<Option<Receipt>, Refusal> {
     match answer {
         Ok(Appended::Stored { last }) => receipt.commit = last,
@@ -307,7 +298,7 @@ fn settle(
         Ok(Appended::Conflict) => return Err(Refusal::Conflict),
         Err(error) => return refused(error).map_or(Ok(None), Err),
     }
-    reckoning.count(&receipt);
+    reckoning.count(&receipt, meters);
     Ok(Some(receipt))
 }
 
@@ -319,81 +310,4 @@ const fn refused(error: AppendError) -> Option<Refusal> {
         AppendError::Busy { retry_after } => Some(Refusal::Busy { retry_after }),
         AppendError::Failed | AppendError::Closed => Some(UNAVAILABLE),
     }
-}
-
-impl Prepared {
-    fn new(
-        permit: &Permit,
-        entry: &CustomerEntry,
-        (head, request): (&Head<'_>, &[u8]),
-        sanitized: Sanitized,
-        (plan, mut reckoning): (Told, Reckoning),
-    ) -> Result<Self, Refusal> {
-        let effective = permit.effective();
-        let state = match (sanitized.batches.is_empty(), stopped(&sanitized)) {
-            (false, _) => State::Stored,
-            (true, true) => State::Disabled,
-            (true, false) => State::NothingStored,
-        };
-        let receipt = Receipt {
-            state,
-            commit: CommitNumber::default(),
-            records: u8::try_from(sanitized.batches.len()).unwrap_or(u8::MAX),
-            tally: sanitized.tally,
-            effective,
-            policy_version: permit.policy().version().into(),
-            places: sanitized.places,
-            places_truncated: sanitized.places_truncated,
-            plan,
-        };
-        reckoning.hits = sanitized.hits;
-        let mut prepared = Self { customer: Some(entry.key), append: None, receipt, reckoning };
-        if sanitized.batches.is_empty() {
-            return Ok(prepared);
-        }
-        let mut records = Vec::with_capacity(sanitized.batches.len());
-        let mut sums = Sums::of(entry.key, &prepared.receipt.tally);
-        for batch in sanitized.batches {
-            prepared.reckoning.programs.push((batch.program().clone(), batch.events()));
-            let key = permit.secret().seal_key(batch.program(), batch.received());
-            let sealed = SealedRecord::seal(&batch, entry.change.revision, &key);
-            records.push(sealed.map_err(|_| UNAVAILABLE)?);
-            sums.add(batch);
-        }
-        let dedup = Dedup {
-            id: entry.secret.batch_token(&head.batch_id),
-            digest: entry.secret.body_token(&head.batch_id, request),
-        };
-        let (receipt, basis) = (prepared.receipt.to_short(), Some(entry.basis()));
-        prepared.append = Some(Append { records, dedup, receipt, basis, collected: sums.finish() });
-        Ok(prepared)
-    }
-
-    /// Of a customer who takes part in nothing, or is paused.
-    fn disabled(
-        policy: &Arc<Policy>,
-        (customer, head): (Option<CustomerKey>, &Head<'_>),
-        plan: Told,
-        reckoning: Reckoning,
-    ) -> Self {
-        let none = withheld(head.events, Reason::NotParticipating);
-        let receipt = Receipt {
-            state: State::Disabled,
-            commit: CommitNumber::default(),
-            records: 0,
-            tally: none.tally,
-            effective: Vec::new(),
-            policy_version: policy.version().into(),
-            places: Vec::new(),
-            places_truncated: false,
-            plan,
-        };
-        Self { customer, append: None, receipt, reckoning }
-    }
-}
-
-/// Whether every event was withheld because the customer does not take part in its program.
-fn stopped(sanitized: &Sanitized) -> bool {
-    let tally = &sanitized.tally;
-    tally.received > 0 && tally.withheld.get(Reason::NotParticipating.index()) == Some(&tally.received)
 }

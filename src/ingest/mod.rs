@@ -6,7 +6,9 @@ pub mod fair;
 #[doc(hidden)]
 pub mod fuzzing;
 mod intake;
+mod meters;
 mod plan;
+mod prepared;
 mod receipt;
 mod refusal;
 mod stored;

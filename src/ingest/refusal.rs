@@ -4,6 +4,11 @@ use std::time::Duration;
 
 use crate::model::{WireError, limits};
 
+/// How long a sender waits before it retries what failed for a reason that has no better answer.
+pub(super) const RETRY: Duration = Duration::from_secs(1);
+/// The store does not answer as it should.
+pub(super) const UNAVAILABLE: Refusal = Refusal::Unavailable { retry_after: RETRY };
+
 /// Why a batch was not taken. Nothing of it was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::meters::Meters;
 use super::receipt::Receipt;
 use crate::ledger::Refusal;
-use crate::model::{CustomerId, Fate, ProgramName, Reason};
+use crate::model::{CustomerId, ProgramName, Reason};
 use crate::observe::{Metric, Top};
 use crate::sanitize::Hits;
 
@@ -42,16 +43,6 @@ pub struct Watched {
 impl Watched {
     /// Begins what is counted with zero.
     pub(super) fn begin(&self) {
-        for class in Hits::classes() {
-            Metric::DetectorHits.begin(&[("class", class)]);
-        }
-        for reason in Reason::ALL {
-            Metric::EventsWithheld.begin(&[("reason", reason.as_str())]);
-            Metric::FieldsWithheld.begin(&[("reason", reason.as_str())]);
-        }
-        for fate in Fate::ALL {
-            Metric::FieldsStored.begin(&[("fate", fate.as_str())]);
-        }
         for customer in self.named.iter() {
             for outcome in ["accepted", "withheld"] {
                 Metric::CustomerEvents.begin(&[("customer", customer.as_str()), ("outcome", outcome)]);
@@ -80,23 +71,11 @@ impl Reckoning {
     }
 
     /// Counts what became of the batch, once that is certain.
-    pub(super) fn count(&self, receipt: &Receipt) {
+    pub(super) fn count(&self, receipt: &Receipt, meters: &Meters) {
         let tally = &receipt.tally;
-        Metric::EventsReceived.add(&[], tally.received.into());
+        meters.count(receipt, &self.hits);
         for (program, events) in &self.programs {
             Metric::EventsAccepted.add(&[("program", program.as_str())], (*events).into());
-        }
-        for (reason, count) in Reason::ALL.iter().zip(tally.withheld) {
-            Metric::EventsWithheld.add(&[("reason", reason.as_str())], count.into());
-        }
-        for (fate, count) in Fate::ALL.iter().zip(tally.fields) {
-            Metric::FieldsStored.add(&[("fate", fate.as_str())], count.into());
-        }
-        for (reason, count) in Reason::ALL.iter().zip(tally.fields_withheld) {
-            Metric::FieldsWithheld.add(&[("reason", reason.as_str())], count.into());
-        }
-        for (class, count) in self.hits.iter() {
-            Metric::DetectorHits.add(&[("class", class)], count.into());
         }
         let Some((customer, watched)) = &self.customer else { return };
         watched.top.note(customer, tally.received.into());

@@ -3,7 +3,9 @@
 //! from closed lists or from what an operator named (subscriptions, customers of the configuration), never from a
 //! sender.
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 use crate::model::UnixMillis;
 
@@ -181,7 +183,20 @@ impl Metric {
 
     /// Begins a counter at zero: one that first appears with its first event has no growth that an alert could see.
     pub fn begin(self, labels: &[(&'static str, &str)]) {
-        counter!(self.name(), &owned(labels)).increment(0);
+        drop(self.counter(labels));
+    }
+
+    /// A handle of a counter, at zero if it is new: for what is counted so often that the look-up would tell. It counts
+    /// for the recorder that was there when it was taken.
+    pub fn counter(self, labels: &[(&'static str, &str)]) -> Counter {
+        let counter = counter!(self.name(), &owned(labels));
+        counter.increment(0);
+        counter
+    }
+
+    /// The same of a histogram.
+    pub fn histogram(self, labels: &[(&'static str, &str)]) -> Histogram {
+        histogram!(self.name(), &owned(labels))
     }
 
     /// Adds to a counter.

@@ -9,6 +9,7 @@ mod seldom;
 mod top;
 pub mod trace;
 
+pub use ::metrics::{Counter, Histogram};
 pub use clock::Clock;
 pub use late::write_late;
 pub use metrics::{Kind, Metric};

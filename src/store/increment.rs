@@ -22,7 +22,9 @@ impl Increment {
             out.extend_from_slice(&self.at.0.to_be_bytes());
             for (number, collected) in &self.added {
                 let Collected { batches, events, withheld, fields } = collected;
-                [number, batches, events].into_iter().for_each(|n| put_number(out, *n));
+                for n in [number, batches, events] {
+                    put_number(out, *n);
+                }
                 put_number(out, super::bytes::count(withheld.len()));
                 for (reason, n) in withheld {
                     out.push(place(reason.index()));
@@ -80,8 +82,9 @@ mod tests {
     #[test]
     fn an_increment_comes_back_as_it_was_written_and_a_torn_one_does_not() {
         let mut fields = ClassCounts::default();
-        for (n, class) in (1_u64..).zip(IdentifierClass::ALL) {
-            fields.add(*class, Handling::ALL[usize::try_from(n).unwrap() % Handling::COUNT], n << (n % 60));
+        let handlings = Handling::ALL.iter().cycle();
+        for ((n, class), handling) in (1_u64..).zip(IdentifierClass::ALL).zip(handlings) {
+            fields.add(*class, *handling, n << (n % 60));
         }
         let withheld = Reason::ALL.iter().zip(1..).map(|(reason, n)| (*reason, n)).collect();
         let whole = Collected { batches: u64::MAX, events: 256, withheld, fields };
@@ -90,7 +93,7 @@ mod tests {
         let bytes = increment.encode();
         assert_eq!(Increment::decode(&bytes).as_ref(), Some(&increment));
         for cut in 0..bytes.len() {
-            assert_eq!(Increment::decode(&bytes[..cut]), None, "cut at {cut}");
+            assert_eq!(Increment::decode(bytes.get(..cut).unwrap()), None, "cut at {cut}");
         }
     }
 

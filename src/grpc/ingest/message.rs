@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http_body::Body as _;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -157,7 +157,10 @@ impl Messages {
                 None => return Ok(None),
             }
         }
-        let (encoding, length) = timeout(self.deadline, self.prefix()).await.map_err(|_| too_slow())??;
+        let (encoding, length) = match self.prefix_here() {
+            Some(here) => self.said(here)?,
+            None => timeout(self.deadline, self.prefix()).await.map_err(|_| too_slow())??,
+        };
         let size = usize::try_from(length).unwrap_or(usize::MAX);
         if size > limits::REQUEST_BYTES {
             return Ok(Some(Err((size, too_large()))));
@@ -315,7 +318,18 @@ impl Messages {
             // `more` is never empty.
             *byte = self.rest.split_to(1).first().copied().unwrap_or_default();
         }
-        let [flag, a, b, c, d] = prefix;
+        self.said(prefix)
+    }
+
+    /// What comes before a message, if it is here whole, as nearly always.
+    fn prefix_here(&mut self) -> Option<[u8; PREFIX_BYTES]> {
+        let prefix = *self.rest.first_chunk()?;
+        self.rest.advance(PREFIX_BYTES);
+        Some(prefix)
+    }
+
+    /// What stands before a message.
+    fn said(&self, [flag, a, b, c, d]: [u8; PREFIX_BYTES]) -> Result<(Option<Encoding>, u32), Fault> {
         let length = u32::from_be_bytes([a, b, c, d]);
         match (flag, self.expansion.encoding) {
             (0, _) => Ok((None, length)),
