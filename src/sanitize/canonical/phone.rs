@@ -30,7 +30,8 @@ fn number<'t>(text: &'t str, out: &mut Vec<u8>) -> Option<Found<'t>> {
     let mut rest = number.trim_start_matches(is_separator);
     // 00 is the international prefix that the ITU recommends; some countries have another, and a
     // number that was dialled with one of those stays a national number.
-    let international = ["+", "00"].iter().find_map(|prefix| rest.strip_prefix(prefix));
+    let zeros = || rest.strip_prefix('0')?.trim_start_matches(is_separator).strip_prefix('0');
+    let international = rest.strip_prefix('+').or_else(zeros);
     if let Some(after) = international {
         out.push(b'+');
         rest = after;
@@ -72,6 +73,7 @@ mod tests {
                 ("+1 (555) 123-4567", "+15551234567"),
                 ("+1.555.123.4567", "+15551234567"),
                 ("001 555 123 4567", "+15551234567"),
+                ("0.0.1 555 123 4567", "+15551234567"),
                 ("tel:+1-555-123-4567", "+15551234567"),
                 ("(555) 123-4567", "5551234567"),
                 ("+44 (0)20 7946 0000", "+442079460000"),
