@@ -6,7 +6,7 @@ rustc=$1
 shift
 case " $* " in
 *" --crate-name usaged "*" --crate-type lib "* | *" --crate-name fuzz "*)
-    exec "$rustc" "$@" \
+    exec "$rustc" "$@" --cfg fuzzing \
         -Cpasses=sancov-module \
         -Cllvm-args=-sanitizer-coverage-level=4 \
         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \

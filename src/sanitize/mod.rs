@@ -41,6 +41,9 @@ mod value;
 mod walk;
 
 pub mod canonical;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod wire;
 
 pub use batch::{Sanitized, SanitizedBatch, WithheldPlace};

@@ -103,6 +103,10 @@ fn names_of_hosts_and_mail_are_found_and_packages_and_files_are_not() {
         ("Bob.Smith+x@Mail.Example.COM", "[email]"),
         ("<jane@example.co.uk>,", "<[email]>,"),
         ("root@esx01 and root@10.1.2.3", "[email] and [user_id]@[ip_address]"),
+        (
+            "root@2001:db8::7 and root@2001:db8::a7-365",
+            "[user_id]@[ip_address] and [user_id]@[ip_address]-365",
+        ),
         ("jos\u{e9}@b\u{fc}cher.example", "[email]"),
         ("jane\u{ff20}example\u{3002}com", "[email]"),
         ("a@b.cd@e.fr", "[email]@[host_name]"),

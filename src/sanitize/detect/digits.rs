@@ -163,12 +163,17 @@ pub(super) fn is_long(view: View<'_>, word: Word) -> bool {
 
 /// Whether a number that begins and ends here stands for itself, and is no part of a longer one.
 pub(super) fn stands_alone(view: View<'_>, start: usize, end: usize) -> bool {
-    let (before, after) = (view.before(start), view.at(end));
+    let after = view.at(end);
+    let goes_on = matches!(after, b'-' | b'.') && view::is(view.at(end + 1), view::WORD);
+    may_stand_alone(view, start) && !goes_on && !view::is(after, view::WORD | view::UNDERSCORE)
+}
+
+/// Whether a number that begins here goes on none before it.
+pub(super) fn may_stand_alone(view: View<'_>, start: usize) -> bool {
+    let before = view.before(start);
     let is_word = |at: usize| view::is(view.at(at), view::WORD);
     let joined = matches!(before, b'.' | b'/' | b'+') && start > 1 && is_word(start - 2);
     // The seconds of a time are not the beginning of another number.
     let joined = joined || (before == b':' && start > 1 && view::is(view.at(start - 2), DIGIT));
-    let goes_on = matches!(after, b'-' | b'.') && is_word(end + 1);
-    let touched = |byte| view::is(byte, view::WORD | view::UNDERSCORE);
-    !joined && !goes_on && !touched(before) && !touched(after) && before != b'-'
+    !joined && !view::is(before, view::WORD | view::UNDERSCORE) && before != b'-'
 }

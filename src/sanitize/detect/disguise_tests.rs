@@ -1,6 +1,6 @@
 //! Identifiers in disguise: between markers, in other scripts, with marks that nobody sees.
 
-use super::detect_tests::marked;
+use super::detect_tests::{cases, marked};
 
 #[test]
 fn markers_around_and_inside_of_an_identifier_hide_nothing_and_stay_what_they_are() {
@@ -58,4 +58,33 @@ fn identifiers_in_other_scripts_and_in_mixed_ones_are_found() {
         let told = marked(text);
         assert!(!told.contains(part), "{text:?} became {told:?}");
     }
+}
+
+// covers: P1
+#[test]
+fn what_begins_inside_of_a_finding_and_ends_beyond_it_is_replaced_with_it() {
+    cases(&[
+        ("in /home/jane(2001:db8:17:1::a7f3) x", "in /home/[ip_address]) x"),
+        ("call 48.8(2001:db8:17:1::a7f3) x", "call [ip_address]) x"),
+        ("https://db.example.com/x?y(2001:db8:17:1::a7f3) z", "https://[host_name]/x?[ip_address]) z"),
+        // An account has no more than 64 bytes, a word in Base64 has, and a path ends at its `/`.
+        (
+            "for user PD4_fj4gNTY0ZDhhM2ItMTIzNC1hYmNkLTg4OTktYWFiYmNjZGRlZWZmOyDDqeS-iw== x",
+            "for user [encoded] x",
+        ),
+        ("C:\\Users\\jane PD4/fj4genE3eGphbmVAZXhhbXBsZS5jb207IMOp5L6L x", "C:\\Users\\[encoded] x"),
+        ("-----BEGIN PRIVATE KEY-----MIIEpAIB -----END \tAKIAIOSFODNN7EXAMPLE x", "[secret] x"),
+        // The letter of a side of the world is no word's first.
+        ("at 1\u{b0} 123 NTY0ZDhhM2ItMTIzNC1hYmNkLTg4OTktYWFiYmNjZGRlZWZm", "at 1\u{b0} 123 [secret]"),
+        ("at 48\u{b0}51'29.6\"N2\u{b0}17'40.2\"E", "at [location]"),
+    ]);
+}
+
+#[test]
+fn a_marker_announces_nothing_so_redacting_again_finds_no_more() {
+    let once = marked("+49 30 7483-4584}} 131245310-36}} 131245310-37");
+    assert_eq!(once, "[phone]}} 131245310-36}} 131245310-37");
+    assert_eq!(marked(&once), once);
+    let card = "[payment_card] 5018000000000009 [phone] 5551234567";
+    assert_eq!(marked(card), card);
 }

@@ -83,6 +83,15 @@ impl Finding {
     const fn len(self) -> usize {
         self.end - self.start
     }
+
+    fn rank(self) -> (usize, u8) {
+        (self.len(), self.what.sensitivity())
+    }
+
+    /// What the longer of two is, or the more sensitive of two that are as long.
+    pub(super) fn more(self, other: Self) -> What {
+        if other.rank() > self.rank() { other.what } else { self.what }
+    }
 }
 
 /// The best finding so far.
@@ -104,10 +113,9 @@ impl Best {
     #[inline]
     pub(super) fn offer(&mut self, found: Option<Finding>) {
         let Some(found) = found else { return };
-        let rank = |finding: Finding| (finding.len(), finding.what.sensitivity());
         if found.start >= self.floor
             && found.end > found.start
-            && self.found.is_none_or(|best| rank(best) < rank(found))
+            && self.found.is_none_or(|best| best.rank() < found.rank())
         {
             self.found = Some(found);
         }

@@ -53,7 +53,7 @@ impl<'t, L: Lookup + Copy> Level<'t, L> {
             end: self.reading.origin(found.end),
             what: found.what,
             text: self.reading.text.get(found.start..found.end).unwrap_or_default(),
-            is_joined: false,
+            is_joined: self.scan.is_joined,
         }
     }
 
@@ -139,7 +139,7 @@ impl<'t, L: Lookup + Copy> Findings<'t, L> {
                 rank(&other) > rank(&main)
             };
             end = end.max(other.hit.end);
-            let is_joined = main.hit.is_joined || !is_same;
+            let is_joined = main.hit.is_joined || other.hit.is_joined || !is_same;
             if is_better {
                 main = other;
             }

@@ -2,6 +2,7 @@
 //! whose domain is one.
 
 use super::Finding;
+use super::address;
 use super::domain::{self, Ending};
 use super::view::{self, DIGIT, DOT, HIGH, HYPHEN, LETTER, LOCAL, NAME, UNDERSCORE, UPPER, View, WORD, Word};
 use crate::model::IdentifierClass as Class;
@@ -9,7 +10,7 @@ use crate::model::IdentifierClass as Class;
 /// Bytes of the longest name (RFC 1035).
 const NAME_BYTES: usize = 253;
 /// Bytes of a local part that is looked back over. RFC 5321 allows 64; what is longer is no less a name.
-pub(super) const LOCAL_BYTES: usize = 128;
+const LOCAL_BYTES: usize = 128;
 /// Labels at the end of a name that may be the endings of a file name.
 const FILE_LABELS: usize = 3;
 
@@ -208,10 +209,15 @@ pub(super) fn made_up(view: View<'_>, word: Word) -> Option<Finding> {
     if fits { Finding::of(word.start, end, Class::HostName) } else { None }
 }
 
-/// Whether what stands between a word's start and the `@` at `sign` can be the local part of an address.
-pub(super) fn is_local(view: View<'_>, word: Word, sign: usize) -> bool {
-    let is_part = |byte: &u8| view::is(*byte, NAME | LOCAL) || *byte == b'&';
-    sign >= word.end && sign - word.start <= LOCAL_BYTES && view.slice(word.start, sign).iter().all(is_part)
+/// Where what can be the local part of an address begins before the `@` at `sign`.
+pub(super) fn local_start(view: View<'_>, sign: usize) -> usize {
+    let least = sign.saturating_sub(LOCAL_BYTES);
+    let is_part = |byte: u8| view::is(byte, NAME | LOCAL) || byte == b'&';
+    let mut at = sign;
+    while at > least && is_part(view.before(at)) {
+        at -= 1;
+    }
+    at
 }
 
 /// An e-mail address whose local part begins with this word and whose `@` is at `sign`; or the account in
@@ -247,6 +253,9 @@ pub(super) fn email(view: View<'_>, word: Word, sign: usize) -> Option<Finding> 
 
 /// `root@esx01` is an account on a machine; `Thread@1f2e3d` and `lodash@4.17.21` are none.
 fn single(view: View<'_>, word: Word, sign: usize) -> Option<Finding> {
+    if address::v6(view, view.word(sign + 1)).is_some() {
+        return Finding::of(word.start, sign, Class::UserId);
+    }
     let whole = run(view, sign + 1);
     let text = view.slice(whole.start, whole.end);
     if text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') {

@@ -7,6 +7,8 @@ use super::view::{
 use super::{Finding, What, host, place};
 use crate::model::IdentifierClass as Class;
 
+/// Bytes of a line of cookies that are judged: what is none is not read to its end for each of its words.
+const JUDGED_BYTES: usize = 1024;
 /// Bytes of a name of an account, of a host, or of a coordinate.
 const NAMED_BYTES: usize = 256;
 
@@ -285,9 +287,10 @@ pub(super) fn value(view: View<'_>, word: Word) -> Option<Finding> {
         Password => Some(Finding { start, end, what: What::SECRET }),
         Token => token(view, start, end),
         Cookie => {
-            let end = if quote == 0 { line_end(view, start) } else { end };
+            let end = if quote == 0 { line_end(view, start, JUDGED_BYTES) } else { end };
             let text = view.slice(start, end);
             if text.contains(&b'=') || is_opaque(text) {
+                let end = if quote == 0 { line_end(view, end, view.len()) } else { end };
                 Finding::of(start, end, Class::Cookie)
             } else {
                 None
@@ -331,9 +334,10 @@ fn token(view: View<'_>, start: usize, end: usize) -> Option<Finding> {
     }
 }
 
-fn line_end(view: View<'_>, start: usize) -> usize {
+/// Where the line that goes on at `start` ends, or the first `most` bytes of it.
+fn line_end(view: View<'_>, start: usize, most: usize) -> usize {
     let mut at = start;
-    while !matches!(view.at(at), 0 | b'\n' | b'\r' | b'"' | b'\'') {
+    while at - start < most && !matches!(view.at(at), 0 | b'\n' | b'\r' | b'"' | b'\'') {
         at += 1;
     }
     at

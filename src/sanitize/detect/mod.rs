@@ -22,6 +22,7 @@ mod finding;
 mod findings;
 mod fold;
 mod host;
+mod join;
 mod key_value;
 mod national;
 mod number;
@@ -34,7 +35,7 @@ mod shape;
 mod url;
 mod vendor;
 mod view;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(super) mod work;
 
 #[cfg(test)]
@@ -93,6 +94,8 @@ struct Scan<'t, L> {
     at: usize,
     /// The next `@` from `at` on, or beyond the end.
     sign: usize,
+    /// Where what can be the local part before it begins, or beyond the end.
+    local: usize,
     /// Where the run of a name ends that was looked at last, so that it is not run through again after each
     /// finding in it.
     name_end: usize,
@@ -104,35 +107,36 @@ struct Scan<'t, L> {
     spare: Option<&'t RefCell<Vec<u8>>>,
     /// What was decoded and is nothing.
     tried: Tried,
+    /// Whether the latest finding is of several that overlap.
+    is_joined: bool,
 }
 
 impl<'t, L: Lookup + Copy> Scan<'t, L> {
     fn new(text: &'t [u8], known: L, spare: Option<&'t RefCell<Vec<u8>>>) -> Self {
-        let sign = memchr::memchr(b'@', text).unwrap_or(usize::MAX);
-        Self {
+        let mut scan = Self {
             text,
             view: View::new(text),
             known,
             at: 0,
-            sign,
+            sign: 0,
+            local: 0,
             name_end: 0,
             name_bits: 0,
             url: None,
             spare,
             tried: Tried::default(),
-        }
+            is_joined: false,
+        };
+        scan.find_sign(0);
+        scan
     }
 
-    /// The finding without half a character at either end.
-    fn whole(&self, mut found: Finding) -> Finding {
-        let is_inside = |at: usize| self.text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
-        while is_inside(found.start) {
-            found.start -= 1;
-        }
-        while is_inside(found.end) {
-            found.end += 1;
-        }
-        found
+    /// Finds the next `@` from a place on.
+    fn find_sign(&mut self, from: usize) {
+        let rest = self.text.get(from..).unwrap_or_default();
+        let sign = memchr::memchr(b'@', rest).map(|at| from + at);
+        self.sign = sign.unwrap_or(usize::MAX);
+        self.local = sign.map_or(usize::MAX, |sign| host::local_start(self.view, sign));
     }
 
     /// The word, and what is joined to it, if it is text in another alphabet with something to find in it.
@@ -176,11 +180,13 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
     /// Where to go on if nothing can be found by this word: what most texts are made of.
     #[inline]
     fn past_plain(&self, word: Word) -> Option<usize> {
-        let far = self.sign == usize::MAX || self.sign > word.end + host::LOCAL_BYTES;
-        if !far || self.url.is_some() {
+        if self.sign < word.end || self.url.is_some() {
             return None;
         }
         let end = plain::past(self.view, word, word.start < self.name_end)?;
+        if end > self.local {
+            return None;
+        }
         // A date and a time are three words, and a known identifier may begin with each.
         let begins = |at: &usize| *at == word.start || !view::is(self.view.before(*at), WORD);
         let known = (word.start..end).filter(begins).any(|at| self.known.may_begin(self.text, at));
@@ -259,7 +265,7 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
             best.offer(secret::web_token(view, word));
         }
         if word.len() >= 12 && word.is_mixed() {
-            best.offer(secret::random(view, word));
+            best.offer(secret::random(view, word, self.at));
         }
     }
 
@@ -277,15 +283,13 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
     #[inline]
     fn email(&mut self, word: Word, best: &mut Best) {
         if self.sign < word.end {
-            let rest = self.text.get(word.end..).unwrap_or_default();
-            self.sign = memchr::memchr(b'@', rest).map_or(usize::MAX, |at| word.end + at);
+            self.find_sign(word.end);
         }
-        if self.sign != usize::MAX && host::is_local(self.view, word, self.sign) {
+        if self.sign != usize::MAX && word.start >= self.local {
             let found = host::email(self.view, word, self.sign);
             if found.is_none() {
                 // What follows is no domain for any other beginning either.
-                let rest = self.text.get(self.sign + 1..).unwrap_or_default();
-                self.sign = memchr::memchr(b'@', rest).map_or(usize::MAX, |at| self.sign + 1 + at);
+                self.find_sign(self.sign + 1);
             }
             best.offer(found);
         }
@@ -296,6 +300,7 @@ impl<L: Lookup + Copy> Iterator for Scan<'_, L> {
     type Item = Finding;
 
     fn next(&mut self) -> Option<Finding> {
+        self.is_joined = false;
         loop {
             let start = self.view.find(self.at, WORD);
             if let Some(url) = self.url
@@ -304,8 +309,9 @@ impl<L: Lookup + Copy> Iterator for Scan<'_, L> {
                 self.url = None;
                 if let Some(query) = url.query()
                     && query.start >= self.at
-                    && !is_marker(self.text, query)
+                    && !join::is_marker(self.text, query)
                 {
+                    let query = self.beyond(query.start, query);
                     self.at = query.end;
                     return Some(query);
                 }
@@ -334,7 +340,8 @@ impl<L: Lookup + Copy> Iterator for Scan<'_, L> {
             }
             match self.look(word, encoded) {
                 Some(found) => {
-                    let found = ours(self.text, self.whole(found));
+                    let found = self.beyond(word.end, found);
+                    let found = join::ours(self.text, self.whole(found));
                     self.at = found.end;
                     return Some(found);
                 }
@@ -342,18 +349,4 @@ impl<L: Lookup + Copy> Iterator for Scan<'_, L> {
             }
         }
     }
-}
-
-/// A finding that is a token of ours, whatever announces it, is one: redacted text that comes in again is not hashed
-/// once more.
-fn ours(text: &[u8], found: Finding) -> Finding {
-    match item::token(text, found.start) {
-        Some(Item::Token { end, .. }) if end == found.end => Finding { what: What::Token, ..found },
-        Some(Item::Token { .. } | Item::Marker { .. }) | None => found,
-    }
-}
-
-/// Whether a query is a marker of ours and nothing else; its bracket ends it.
-fn is_marker(text: &[u8], query: Finding) -> bool {
-    matches!(item::marker(text, query.start), Some(Item::Marker { end }) if end == query.end + 1)
 }

@@ -2,7 +2,7 @@
 
 use super::address::says;
 use super::digits::{Digits, stands_alone};
-use super::view::{self, DIGIT, LETTER, View, WORD, Word};
+use super::view::{self, DIGIT, LETTER, UNDERSCORE, View, WORD, Word};
 use super::{Finding, What};
 use crate::model::IdentifierClass as Class;
 
@@ -76,13 +76,28 @@ pub(super) fn luhn(digits: &[u8]) -> bool {
 
 /// Whether one of `words` stands as a word in what comes right before.
 pub(super) fn near(view: View<'_>, start: usize, words: &[&[u8]]) -> bool {
-    let text = view.behind(start, NEAR);
-    let is_word = |word: &[u8]| {
-        let initial = word.first().map_or(0, |byte| byte | 0x20);
-        let same = |known: &&[u8]| known.first() == Some(&initial) && word.eq_ignore_ascii_case(known);
-        word.len() > 1 && words.iter().any(same)
-    };
-    text.split(|byte| !view::is(*byte, LETTER)).any(is_word)
+    let (mut at, least) = (start, start.saturating_sub(NEAR));
+    while at > least {
+        let end = at;
+        at = view.run_back(end, LETTER, end - least);
+        let word = view.slice(at, end);
+        if word.len() > 1
+            && words.iter().any(|known| word.eq_ignore_ascii_case(known))
+            && !is_marker(view, at, end)
+        {
+            return true;
+        }
+        at = at.saturating_sub(usize::from(at == end));
+    }
+    false
+}
+
+/// Whether a word is of a marker: `[phone]` announces no number, or each redaction would find another one.
+fn is_marker(view: View<'_>, start: usize, end: usize) -> bool {
+    const LONGEST: usize = 24;
+    let from = view.run_back(start, LETTER | UNDERSCORE, LONGEST);
+    let to = view.run_within(end, LETTER | UNDERSCORE, LONGEST);
+    view.before(from) == b'[' && view.at(to) == b']'
 }
 
 /// Lengths of IBANs by country (SWIFT registry).
@@ -248,8 +263,9 @@ fn told_before(view: View<'_>, start: usize) -> Told {
     while at > least {
         let end = at;
         at = view.run_back(end, LETTER, 12);
-        if end - at >= 3 {
-            most = most.max(told(view.slice(at, end)));
+        let said = if end - at >= 3 { told(view.slice(at, end)) } else { Told::Nothing };
+        if said > most && !is_marker(view, at, end) {
+            most = said;
         }
         at = at.saturating_sub(usize::from(at == end));
     }

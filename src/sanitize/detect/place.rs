@@ -123,5 +123,9 @@ fn angle(view: View<'_>, from: usize) -> Option<usize> {
         }
         at = view.past_spaces(at, 1);
     }
-    matches!(view.at(at), b'N' | b'S' | b'E' | b'W').then_some(at + 1)
+    let side = matches!(view.at(at), b'N' | b'S' | b'E' | b'W');
+    // Another angle may follow without a space; another letter makes a word of it.
+    let degrees = view.run_within(at + 1, DIGIT, 3);
+    let goes_on = view::is(view.at(at + 1), WORD) && view.at(degrees) != DEGREE;
+    (side && !goes_on).then_some(at + 1)
 }

@@ -1,7 +1,7 @@
 //! What most texts are made of: words, small numbers, dates and times by which nothing can be found. They are
 //! told by a few looks, so that the detectors are asked about the rest only. Whatever is not surely plain is not.
 
-use super::view::{self, BEGINS, DIGIT, HIGH, PUNCTUATION, QUIET, SPACE, View, WORD, Word};
+use super::view::{self, BEGINS, DIGIT, HIGH, PUNCTUATION, QUIET, QUOTE, SPACE, View, WORD, Word};
 use super::{place, sentence, vendor};
 
 /// Words with letters and digits that are shorter than every number and key with a form.
@@ -46,7 +46,8 @@ fn number(view: View<'_>, word: Word, before: u8, after: u8) -> Option<usize> {
         b':' if word.len() == 2 => time(view, word, before),
         b'-' | b'/' if word.len() == 4 => date(view, word, before),
         b' ' => {
-            let goes_on = view::is(view.at(word.end + 1), DIGIT | PUNCTUATION);
+            let goes_on = view::is(view.at(word.end + 1), DIGIT | PUNCTUATION)
+                && !(word.len() <= 4 && view.at(word.end + 3) == b':');
             let pairs = word.len() == 2 && view.at(word.start + 23) == b'-';
             let alone = word.len() <= NUMBER && !goes_on && !pairs && before != b':' && before != b'+';
             (alone && !matches!(view.at(word.end + 1), b'=' | b':' | b'o' | b'f' | b'm' | b'h' | b'c'))
@@ -75,5 +76,22 @@ fn date(view: View<'_>, word: Word, before: u8) -> Option<usize> {
     let digits = [a, b, c, d].iter().all(u8::is_ascii_digit) && first == second;
     let before = !view::is(before, view::NAME | BEGINS) && !matches!(before, b'+' | b':');
     let after = after == b'T' || (view::is(after, SPACE | QUIET) && after != place::DEGREE);
-    (digits && before && after).then_some(word.end + 6)
+    (digits && before && after).then(|| time_of_day(view, word.end + 6))
+}
+
+/// Where a time in UTC ends that follows a date, `T08:00:01.100Z`; the end of the date if there is none.
+fn time_of_day(view: View<'_>, from: usize) -> usize {
+    const FRACTION: usize = 9;
+    let text = view.ahead(from, 9);
+    let fits = |(byte, form): (&u8, &u8)| if *form == b'0' { byte.is_ascii_digit() } else { byte == form };
+    if text.len() < 9 || !text.iter().zip(b"T00:00:00").all(fits) {
+        return from;
+    }
+    let mut end = from + 9;
+    if matches!(view.at(end), b'.' | b',') {
+        end = view.run_within(end + 1, DIGIT, FRACTION);
+    }
+    let after = view.at(end + 1);
+    let ends = view::is(after, SPACE | QUIET | QUOTE) && !view::is(after, BEGINS) && after != place::DEGREE;
+    if view.at(end) == b'Z' && ends { end + 1 } else { from }
 }

@@ -105,8 +105,8 @@ fn key_body_end(view: View<'_>, from: usize) -> usize {
     view.run(last, TOKEN | BASE64).max(last)
 }
 
-/// A run of letters and digits so mixed that no one wrote it as a word: 32 characters or more.
-pub(super) fn random(view: View<'_>, word: Word) -> Option<Finding> {
+/// A run of letters and digits so mixed that no one wrote it as a word: 32 characters or more, from `floor` on.
+pub(super) fn random(view: View<'_>, word: Word, floor: usize) -> Option<Finding> {
     const SEED: usize = 12;
     const LEAST: usize = 32;
     /// The longest run that is judged by its whole; beyond, its beginning tells.
@@ -118,7 +118,8 @@ pub(super) fn random(view: View<'_>, word: Word) -> Option<Finding> {
     let start = view.run_back(word.start, TOKEN | BASE64, LEAST);
     let end = view.run_within(word.end, TOKEN | BASE64, MOST);
     let text = view.slice(start, end);
-    if text.len() < LEAST {
+    // What begins before `floor` counts for nothing, and is not read to its end for each word.
+    if text.len() < LEAST || start < floor {
         return None;
     }
     let kinds = text.iter().map(|byte| view::class(*byte) & (LETTER | DIGIT));

@@ -59,10 +59,10 @@ fn numbers(view: View<'_>, word: Word, after: u8, best: &mut Best) {
         if count >= 7 {
             best.offer(number::phone(view, &digits));
         }
-        if count >= 9 {
+        if count >= 9 && digits::may_stand_alone(view, digits.start) {
             best.offer(national::number(view, &digits));
         }
-        if count >= 12 {
+        if count >= 12 && digits::may_stand_alone(view, digits.start) {
             best.offer(number::card(view, &digits));
         }
     }

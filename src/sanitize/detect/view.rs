@@ -111,7 +111,7 @@ impl<'t> View<'t> {
     /// The byte at a place.
     #[inline]
     pub(super) fn at(self, at: usize) -> u8 {
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         super::work::count(1);
         self.bytes.get(at).copied().unwrap_or(0)
     }
@@ -124,7 +124,7 @@ impl<'t> View<'t> {
 
     #[inline]
     pub(super) fn slice(self, from: usize, to: usize) -> &'t [u8] {
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         super::work::count(u64::try_from(to.saturating_sub(from)).unwrap_or(0));
         self.bytes.get(from..to).unwrap_or_default()
     }
@@ -165,7 +165,7 @@ impl<'t> View<'t> {
             bits |= class;
             at += 1;
         }
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         super::work::count(u64::try_from(at - from).unwrap_or(0));
         (at, bits)
     }
@@ -197,7 +197,7 @@ impl<'t> View<'t> {
     pub(super) fn find(self, from: usize, set: Set) -> usize {
         let rest = self.rest(from);
         let skipped = rest.iter().position(|byte| is(*byte, set)).unwrap_or(rest.len());
-        #[cfg(test)]
+        #[cfg(any(test, fuzzing))]
         super::work::count(u64::try_from(skipped).unwrap_or(0));
         from + skipped
     }

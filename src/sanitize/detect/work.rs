@@ -1,4 +1,5 @@
-//! Counts how many bytes the detectors look at, so that a test can tell linear from quadratic without a clock.
+//! Counts how many bytes the detectors look at, so that a test, or the fuzzer, can tell linear from quadratic
+//! without a clock.
 
 use std::cell::Cell;
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod desk;
 pub mod detect;
 pub mod ledger;
+pub mod planted;
 pub mod policy;
 pub mod queue;
 pub mod rows;
