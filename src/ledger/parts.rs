@@ -153,7 +153,8 @@ list! {
         NotPermitted = "not_permitted",
         /// A customer that has no participation.
         UnknownCustomer = "unknown_customer",
-        /// A product that the policy does not have.
+        /// A product that the policy does not have, named by a customer that takes part in something. What others name
+        /// is not looked at.
         UnknownProduct = "unknown_product",
         /// A level or region that the policy does not have.
         UnknownLevel = "unknown_level",

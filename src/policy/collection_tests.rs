@@ -92,7 +92,16 @@ fn who_takes_no_part_or_has_paused_is_asked_for_nothing_and_told_why() {
         (Some(customer(&[])), "vcenter", CollectionState::Disabled, Some(Reason::NotParticipating)),
         (Some(customer(&["ceip=plus"])), "vcenter", CollectionState::Disabled, Some(Reason::UnknownLevel)),
         (Some(full.clone()), "vcentre", CollectionState::Disabled, Some(Reason::UnknownProduct)),
+        (Some(customer(&["ceip=plus"])), "vcentre", CollectionState::Disabled, Some(Reason::UnknownProduct)),
         // Not even whether there is such a product.
+        (Some(customer(&[])), "vcentre", CollectionState::Disabled, Some(Reason::NotParticipating)),
+        (
+            Some(customer(&["ceip=none"])),
+            "vcentre",
+            CollectionState::Disabled,
+            Some(Reason::NotParticipating),
+        ),
+        (Some(with(Delivery::Paused)), "vcentre", CollectionState::Paused, Some(Reason::NotParticipating)),
         (None, "vcenter", CollectionState::Disabled, Some(Reason::NotParticipating)),
         (None, "vcentre", CollectionState::Disabled, Some(Reason::NotParticipating)),
     ] {

@@ -100,7 +100,10 @@ impl Policy {
             return Decision::refuse(self, index, Reason::NotParticipating);
         };
         let Some(product) = index.and_then(|at| self.product_at(at)) else {
-            return Decision::refuse(self, None, Reason::UnknownProduct);
+            // Who takes part in nothing is told to stop, and not whether there is such a product.
+            let takes_part = self.takes_part(participation);
+            let reason = if takes_part { Reason::UnknownProduct } else { Reason::NotParticipating };
+            return Decision::refuse(self, None, reason);
         };
         let region = match self.region(participation, ask.region) {
             Ok(region) => region,
@@ -134,6 +137,14 @@ impl Policy {
             refused,
             limited: accepted_version < product.version(),
         }
+    }
+
+    /// Whether the customer chose a level other than `none` anywhere.
+    fn takes_part(&self, participation: &Participation) -> bool {
+        let chosen = |program: &Program| participation.levels.get(&program.name);
+        self.programs()
+            .iter()
+            .any(|program| chosen(program).is_some_and(|level| program.rank(level.as_str()) != Some(0)))
     }
 
     /// The overlay that applies, if any.

@@ -217,11 +217,14 @@ async fn what_is_unknown_is_withheld_with_its_reason_and_nothing_of_it_is_stored
         assert_eq!(format!("{receipt:?}").contains(SECRET), is_told, "{what}: {receipt:?}");
     }
 
-    // A customer that nobody registered is told to stop, and is not refused.
-    let request = of_customer(Bytes::from(bad(|_| ()).encode_to_vec()), &CustomerId::new(SECRET).unwrap());
-    let receipt = room.ingest.submit(request.unwrap()).await.unwrap();
-    assert_eq!((receipt.state(), receipt.commit_number), (State::Disabled, 0));
-    assert_eq!(receipt.withheld_events[0].reason(), Reason::NotParticipating);
+    // A customer that nobody registered is told to stop, and is not refused; nor does it learn which products there are.
+    for product in [bad(|_| ()), bad(|bad| bad.product = SECRET.into())] {
+        let request = of_customer(Bytes::from(product.encode_to_vec()), &CustomerId::new(SECRET).unwrap());
+        let receipt = room.ingest.submit(request.unwrap()).await.unwrap();
+        assert_eq!((receipt.state(), receipt.commit_number), (State::Disabled, 0));
+        assert_eq!(receipt.withheld_events.len(), 1);
+        assert_eq!(receipt.withheld_events[0].reason(), Reason::NotParticipating);
+    }
     room.close().await;
 }
 
