@@ -35,6 +35,7 @@ mod cli_explain;
 mod cli_explain_batch;
 mod cli_flow;
 mod cli_help;
+mod cli_participation;
 mod cli_run;
 mod collection_plan;
 mod composition;
