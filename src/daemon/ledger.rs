@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::DaemonError;
@@ -52,7 +53,8 @@ pub(super) struct Keeper {
     pump: JoinHandle<Result<(), LedgerError>>,
     teller: JoinHandle<()>,
     sums: Option<JoinHandle<()>>,
-    no_more_sums: CancellationToken,
+    /// Tells that the end has come, and until when sums may be tried.
+    last_sums: watch::Sender<Option<Instant>>,
     close: CancellationToken,
 }
 
@@ -66,15 +68,15 @@ impl Keeper {
         refusals: &Refusals,
     ) -> Result<Self, DaemonError> {
         let ledger = open(config, store, clock, refusals).await?;
-        let (close, no_more_sums) = (CancellationToken::new(), CancellationToken::new());
+        let (close, last_sums) = (CancellationToken::new(), watch::Sender::new(None));
         let pump = tokio::spawn(Pump::new(store.clone(), ledger.clone()).run(close.clone()));
         let teller = tell_all(store.clone(), clock.clone(), policy.handle(), policy.watch_version());
-        Ok(Self { ledger, pump, teller: tokio::spawn(teller), sums: None, no_more_sums, close })
+        Ok(Self { ledger, pump, teller: tokio::spawn(teller), sums: None, last_sums, close })
     }
 
     /// Begins to tell of sums.
     pub fn tell_sums(&mut self, sums: Sums) {
-        self.sums = Some(tokio::spawn(sums.run(self.no_more_sums.clone())));
+        self.sums = Some(tokio::spawn(sums.run(self.last_sums.subscribe())));
     }
 
     /// The ledger.
@@ -88,10 +90,11 @@ impl Keeper {
         DaemonError::LedgerFailed(ended.err().unwrap_or(LedgerError::Failed))
     }
 
-    /// Tells what is left and of the end, moves what waits, and has it all signed.
-    pub async fn end(self, store: &Store, clock: &Clock) -> Result<(), DaemonError> {
+    /// Tells what is left, which is tried until the grace period is over, and of the end; moves what waits, and has it
+    /// all signed.
+    pub async fn end(self, store: &Store, clock: &Clock, until: Instant) -> Result<(), DaemonError> {
         self.teller.abort();
-        self.no_more_sums.cancel();
+        self.last_sums.send_replace(Some(until));
         if let Some(sums) = self.sums {
             let _ = sums.await;
         }

@@ -33,6 +33,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use error::{DaemonError, with_causes};
@@ -58,8 +59,8 @@ use crate::amend::{self, Amend};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::grpc::{
-    self, AdminDoor, AmendDoor, DrainDoor, Ended, IngestDoor, KeyDoor, LedgerDoor, NotLoopback, Reloads,
-    StoreDoor, TokenDoor, Tokens,
+    self, AdminDoor, AmendDoor, DrainDoor, Ended, Heart, IngestDoor, KeyDoor, LedgerDoor, NotLoopback,
+    Reloads, StoreDoor, TokenDoor, Tokens,
 };
 use crate::ingest::Intake;
 use crate::ledger::{Ledger, Refusals};
@@ -148,8 +149,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let amend = open_amend(&config, &store, &customers, &policy, &drain, &keeper.ledger(), &clock).await?;
 
     let configuration = ConfigurationSource::begin(config.in_force.clone(), intake.accounts().clone());
-    let (told, every) = (refusals.clone(), config.totals_every);
-    keeper.tell_sums(Sums { store: store.clone(), intake: intake.clone(), refusals: told, every });
+    keeper.tell_sums(Sums::of(&store, &intake, &refusals, config.totals_every));
 
     // The doors.
     let tokens = Tokens::open(store.clone(), clock.clone()).map_err(DaemonError::Tokens)?;
@@ -179,8 +179,9 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     });
     let heed = tokio::spawn(heed(policy.watch_version(), amend.clone(), config.grpc.request_deadline));
     let amending = tokio::spawn(amend.run(close_doors.clone().cancelled_owned()));
-    let (limits, gate) = (config.grpc.clone(), identities.gate());
-    let doors = grpc::serve_guarded(grpc_listener, routes, limits, gate, close_doors.clone());
+    let (limits, gate, heart) = (config.grpc.clone(), identities.gate(), Heart::default());
+    let doors = (gate, heart.clone());
+    let doors = grpc::serve_guarded(grpc_listener, routes, limits, doors, close_doors.clone());
     let mut doors = tokio::spawn(doors);
     let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
     let follow = tokio::spawn(follow_files(policy.clone(), configuration.clone()));
@@ -191,7 +192,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     announce(&addresses);
     starting.abort();
     systemd::ready(policy.handle().load().version());
-    let watch = tokio::spawn(systemd::watch(store.clone()));
+    let watch = tokio::spawn(systemd::watch(store.clone(), heart));
 
     let sources = end::Sources { policy: &policy, identities: &identities, configuration: &configuration };
     let end = end::until_the_end(signals, sources, store.fatal(), &mut keeper).await;
@@ -201,7 +202,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     follow.abort();
     tell_readiness(&readiness, if end.is_err() { Readiness::StoreFailed } else { Readiness::ShuttingDown });
     health.set(false).await;
-    close_doors.cancel();
+    let until = close(&close_doors, config.grpc.shutdown_grace);
     if let Err(error) = end {
         doors.abort();
         return Err(error);
@@ -212,7 +213,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     }
     heed.abort();
     let _ = amending.await;
-    keeper.end(&store, &clock).await?;
+    keeper.end(&store, &clock, until).await?;
     watch.abort();
     store.close().await;
     close_admin.cancel();
@@ -262,6 +263,12 @@ fn admin_door(
     let reloads = Reloads { policy: policy.last_reload(), configuration: configuration.last_reload() };
     AdminDoor::new(store, customers, drain, handle, clock, config.ingest.clone(), reload)
         .with_reloads(reloads)
+}
+
+/// Closes the doors; gives when the grace period is over.
+fn close(doors: &CancellationToken, grace: Duration) -> Instant {
+    doors.cancel();
+    Instant::now() + grace
 }
 
 /// Waits until what was accepted is finished, or the grace period is over.

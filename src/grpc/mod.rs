@@ -33,7 +33,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 
 pub use self::admin::{AdminDoor, EventsAsk, LastConfiguration, LastReload, Reload, ReloadOutcome, Reloads};
 pub use self::amend::AmendDoor;
-pub use self::door::{Budget, Caller, Ended, Options, Reservation, Share, serve, serve_guarded};
+pub use self::door::{Budget, Caller, Ended, Heart, Options, Reservation, Share, serve, serve_guarded};
 pub use self::drain::DrainDoor;
 pub use self::identity::{
     Access, Authority, CUSTOMER_KEY, FetchError, Gate, NewToken, NotLoopback, Provider, Standing, TlsError,

@@ -5,14 +5,14 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::fair::{self, Account, Accounts};
 use super::meters::Meters;
-use super::plan::{CollectionPlan, PlanAsk, Told};
+use super::plan::{CollectionPlan, PlanAsk, PlanTtl, Told};
 use super::prepared::Prepared;
 use super::receipt::Receipt;
 use super::refusal::{RETRY, Refusal, UNAVAILABLE};
@@ -49,16 +49,6 @@ pub struct Options {
     pub refusals: Refusals,
     /// Whose events are counted by customer.
     pub watched: Watched,
-}
-
-/// How long a collection plan is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlanTtl(pub Duration);
-
-impl Default for PlanTtl {
-    fn default() -> Self {
-        Self(Duration::from_hours(1))
-    }
 }
 
 /// Takes requests.
@@ -179,6 +169,12 @@ impl Intake {
         // Both are tried: what the ledger is told of makes room for what is handed over the next time.
         let handed = self.0.untold.hand_over(&self.0.store, 1).await;
         self.0.store.tell_collected().await.and(handed)
+    }
+
+    /// Whether there is something of which the ledger would never be told if the process ended now.
+    #[must_use]
+    pub fn holds_untold(&self) -> bool {
+        !self.0.untold.is_empty()
     }
 
     async fn prepare(

@@ -18,8 +18,8 @@ mod untold;
 
 pub use crate::sanitize::Rotation;
 pub use explain::{EventShape, Explain, FieldFate, LevelExplanation};
-pub use intake::{Intake, Options, PlanTtl};
-pub use plan::{CollectionPlan, PlanAsk, Told};
+pub use intake::{Intake, Options};
+pub use plan::{CollectionPlan, PlanAsk, PlanTtl, Told};
 pub use receipt::{Receipt, State};
 pub use refusal::Refusal;
 pub use stored::{Content, FoundBatch, Opened, Page, WhyStored, changes_since, find_batch, list_stored};

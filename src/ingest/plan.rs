@@ -5,13 +5,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fair::Account;
-use super::intake::{Intake, Options, PlanTtl};
+use super::intake::{Intake, Options};
 use super::refusal::Refusal;
 use crate::model::{CustomerId, LevelName, Participation, ProgramName, RawText};
 use crate::policy::{Ask, Collection, CollectionState, CollectionVersion, Policy};
 use crate::sanitize::Permit;
 use crate::sanitize::wire::Head;
 use crate::store::CustomerEntry;
+
+/// How long a collection plan is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlanTtl(pub Duration);
+
+impl Default for PlanTtl {
+    fn default() -> Self {
+        Self(Duration::from_hours(1))
+    }
+}
 
 /// What a sender names when it asks for a plan: the same as in the head of a batch.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! Requests of which nothing is stored: counted here, so that they cost no write each, and handed to the store's sums
-//! at intervals. What was counted since then is lost if the process is killed, or if at its end the store takes nothing.
+//! at intervals. What was counted since then is lost if the process is killed, or if at its end the store takes nothing until the
+//! grace period is over.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,6 +56,11 @@ impl Untold {
             self.hand_over(store, MOST).await?;
         }
         Ok(())
+    }
+
+    /// Whether something is here and nowhere else.
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts().is_empty()
     }
 
     fn fits(&self, customer: CustomerKey, one: &Withheld) -> bool {

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
 
 use super::connection::{Shared, drive};
+use super::heart::Heart;
 use super::peers::{Caps, Peers};
 use super::socket::Entrance;
 use super::{Budget, Options};
@@ -42,15 +43,15 @@ pub async fn serve(
     options: Options,
     shutdown: CancellationToken,
 ) -> Ended {
-    serve_guarded(listener, routes, options, Gate::open(), shutdown).await
+    serve_guarded(listener, routes, options, (Gate::open(), Heart::default()), shutdown).await
 }
 
-/// The same, to callers that `gate` lets in.
+/// The same, to callers that `gate` lets in; `heart` is answered as long as connections are taken.
 pub async fn serve_guarded(
     listener: TcpListener,
     routes: Routes,
     options: Options,
-    gate: Gate,
+    (gate, heart): (Gate, Heart),
     shutdown: CancellationToken,
 ) -> Ended {
     let peers = Peers::new(Caps {
@@ -72,6 +73,10 @@ pub async fn serve_guarded(
             () = shutdown.cancelled() => break,
             _ = tell.tick() => {
                 shared.tell();
+                continue;
+            }
+            () = heart.asked() => {
+                heart.answer();
                 continue;
             }
             accepted = listener.accept() => accepted,
@@ -103,11 +108,13 @@ pub async fn serve_guarded(
                 tokio::select! {
                     () = shutdown.cancelled() => break,
                     () = tokio::time::sleep(pause) => {}
+                    () = heart.asked() => heart.answer(),
                 }
                 pause = pause.saturating_mul(2).min(PAUSE.1);
             }
         }
     }
+    heart.end();
     // The port is free for a successor from here on. It comes before clients are asked to go away: those that
     // come back at once are refused, and do not wait in the queue of a socket that nobody will accept from.
     drop(listener);
