@@ -102,6 +102,7 @@ async fn until_when(last: &mut watch::Receiver<Option<Instant>>) -> Instant {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
 
     use super::*;
@@ -113,6 +114,17 @@ mod tests {
     use crate::sanitize::RootKey;
     use crate::store::{Customers, Options};
 
+    fn opened(home: &Path) -> (Store, Intake, Refusals) {
+        let options = Options::new(&home.join("data"));
+        let key = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
+        let clock = Clock::manual(UnixMillis(1_000));
+        let store = Store::open(options, &key, clock.clone()).unwrap();
+        let customers = Customers::new(store.clone(), 16);
+        let policy = Handle::new(Arc::new(compile(&shipped()).unwrap().0));
+        let intake = Intake::new(store.clone(), customers, policy, clock.clone(), ingest::Options::default());
+        (store, intake, Refusals::new(clock))
+    }
+
     /// Runs to the end, which has come.
     async fn shutdown_of(sums: Sums) {
         sums.run(watch::channel(Some(Instant::now())).1).await;
@@ -121,14 +133,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_refused_is_on_the_ledger_once_at_the_latest_at_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options::new(&dir.path().join("data"));
-        let key = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
-        let clock = Clock::manual(UnixMillis(1_000));
-        let store = Store::open(options, &key, clock.clone()).unwrap();
-        let refusals = Refusals::new(clock.clone());
-        let customers = Customers::new(store.clone(), 16);
-        let policy = Handle::new(Arc::new(compile(&shipped()).unwrap().0));
-        let intake = Intake::new(store.clone(), customers, policy, clock, ingest::Options::default());
+        let (store, intake, refusals) = opened(dir.path());
         let every = Duration::from_hours(24);
         let sums = Sums { store: store.clone(), intake: intake.clone(), refusals: refusals.clone(), every };
         refusals.count(Refusal::Policy);
@@ -168,14 +173,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_full_store_does_not_take_at_the_end_is_told_when_there_is_room_again_in_time() {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options::new(&dir.path().join("data"));
-        let key = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
-        let clock = Clock::manual(UnixMillis(1_000));
-        let store = Store::open(options, &key, clock.clone()).unwrap();
-        let refusals = Refusals::new(clock.clone());
-        let customers = Customers::new(store.clone(), 16);
-        let policy = Handle::new(Arc::new(compile(&shipped()).unwrap().0));
-        let intake = Intake::new(store.clone(), customers, policy, clock, ingest::Options::default());
+        let (store, intake, refusals) = opened(dir.path());
         // Nothing more fits, neither the room for what is told last.
         let full = |n| std::iter::repeat_n(b"{}".to_vec(), n).collect::<Vec<_>>();
         store.write_meta(full(100_000).into_iter().map(MetaOp::Ledger).collect(), true).await.unwrap();

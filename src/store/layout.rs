@@ -123,8 +123,7 @@ pub(super) fn collected_key(number: u64) -> [u8; 9] {
 
 /// The number of a sum of what came in, by its key.
 pub(super) fn collected_number(key: &[u8]) -> Option<u64> {
-    let mut input = Bytes(key.strip_prefix(&[TAG_COLLECTED])?);
-    input.u64().filter(|_| input.0.is_empty())
+    number_in(TAG_COLLECTED, key)
 }
 
 /// The bounds of all sums of what came in.
@@ -137,8 +136,7 @@ pub(super) fn increment_key(number: u64) -> [u8; 9] {
 
 /// The number of an increment, by its key.
 pub(super) fn increment_number(key: &[u8]) -> Option<u64> {
-    let mut input = Bytes(key.strip_prefix(&[TAG_INCREMENT])?);
-    input.u64().filter(|_| input.0.is_empty())
+    number_in(TAG_INCREMENT, key)
 }
 
 /// The bounds of all increments.
@@ -152,8 +150,13 @@ fn numbered(tag: u8, number: u64) -> [u8; 9] {
 
 /// The number in the key of an entry of the outbox; `None` of any other key.
 pub(super) fn outbox_number(key: &[u8]) -> Option<u64> {
-    let (tag, number) = key.split_first()?;
-    (*tag == TAG_OUTBOX).then_some(u64::from_be_bytes(number.try_into().ok()?))
+    number_in(TAG_OUTBOX, key)
+}
+
+/// The number in a key that [`numbered`] made.
+fn number_in(tag: u8, key: &[u8]) -> Option<u64> {
+    let mut input = Bytes(key.strip_prefix(&[tag])?);
+    input.u64().filter(|_| input.0.is_empty())
 }
 
 fn tagged(tag: u8, number: u32) -> [u8; 5] {
