@@ -1,7 +1,6 @@
 //! What became of fields, by their identifier class: the counts that the ledger tells.
 
 use serde::de::Error as _;
-use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::class::{IdentifierClass, words};
@@ -53,12 +52,22 @@ impl From<Fate> for Handling {
 
 /// Fields by class and handling. As JSON only what is not zero:
 /// `{"ip_address":{"pseudonymised":12,"dropped":1}}`, in the order of the classes.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ClassCounts(Box<[[u64; Handling::COUNT]; IdentifierClass::ALL.len()]>);
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ClassCounts(
+    /// By class and then by handling. Of the 165 that there are a batch has a dozen.
+    Vec<Count>,
+);
 
-impl Default for ClassCounts {
-    fn default() -> Self {
-        Self(Box::new([[0; Handling::COUNT]; IdentifierClass::ALL.len()]))
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Count {
+    class: IdentifierClass,
+    handling: Handling,
+    n: u64,
+}
+
+impl Count {
+    const fn place(&self) -> (usize, usize) {
+        (self.class.index(), self.handling.index())
     }
 }
 
@@ -70,70 +79,106 @@ impl std::fmt::Debug for ClassCounts {
 
 impl ClassCounts {
     /// Counts `n` fields more.
-    #[inline]
     pub fn add(&mut self, class: IdentifierClass, handling: Handling, n: u64) {
-        if let Some(count) = self.0.get_mut(class.index()).and_then(|row| row.get_mut(handling.index())) {
-            *count = count.saturating_add(n);
+        self.add_from(0, Count { class, handling, n });
+    }
+
+    /// Counts what does not come before the place `from`; where it is now.
+    fn add_from(&mut self, from: usize, count: Count) -> usize {
+        let behind = self.0.get(from..).unwrap_or_default();
+        let at = from + behind.iter().position(|one| one.place() >= count.place()).unwrap_or(behind.len());
+        match self.0.get_mut(at).filter(|one| one.place() == count.place()) {
+            Some(one) => one.n = one.n.saturating_add(count.n),
+            None if count.n > 0 => self.0.insert(at, count),
+            None => {}
         }
+        at
     }
 
     /// How many fields of `class` were handled so.
     #[must_use]
     pub fn get(&self, class: IdentifierClass, handling: Handling) -> u64 {
-        self.0.get(class.index()).and_then(|row| row.get(handling.index())).copied().unwrap_or(0)
+        self.0.iter().find(|one| one.class == class && one.handling == handling).map_or(0, |one| one.n)
     }
 
     /// Adds all of `other`.
     pub fn merge(&mut self, other: &Self) {
-        for (sum, n) in self.0.as_flattened_mut().iter_mut().zip(other.0.as_flattened()) {
-            *sum = sum.saturating_add(*n);
+        let mut at = 0;
+        for count in &other.0 {
+            at = self.add_from(at, *count);
         }
     }
 
     /// How many fields of all classes were handled so.
     #[must_use]
     pub fn total(&self, handling: Handling) -> u64 {
-        IdentifierClass::ALL.iter().fold(0, |sum, class| sum.saturating_add(self.get(*class, handling)))
+        let counts = self.0.iter().filter(|one| one.handling == handling);
+        counts.fold(0, |sum, one| sum.saturating_add(one.n))
     }
 
     /// Whether nothing was counted.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many are not zero.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// What is not zero, by class and then by handling.
     pub fn iter(&self) -> impl Iterator<Item = (IdentifierClass, Handling, u64)> {
-        IdentifierClass::ALL.iter().flat_map(|class| {
-            let counts =
-                Handling::ALL.iter().map(|handling| (*class, *handling, self.get(*class, *handling)));
-            counts.filter(|(_, _, n)| *n > 0)
-        })
+        self.0.iter().map(|Count { class, handling, n }| (*class, *handling, *n))
+    }
+}
+
+/// Counts in the making: a place for each class and handling, so that a field costs no search.
+#[derive(Debug)]
+pub struct ClassTally(Box<[[u32; Handling::COUNT]; IdentifierClass::ALL.len()]>);
+
+impl Default for ClassTally {
+    fn default() -> Self {
+        Self(Box::new([[0; Handling::COUNT]; IdentifierClass::ALL.len()]))
+    }
+}
+
+impl ClassTally {
+    /// Counts a field more.
+    #[inline]
+    pub fn add(&mut self, class: IdentifierClass, handling: Handling) {
+        if let Some(count) = self.0.get_mut(class.index()).and_then(|row| row.get_mut(handling.index())) {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    /// What was counted. Begins anew.
+    pub fn take(&mut self) -> ClassCounts {
+        let counted = self.0.as_flattened().iter().filter(|n| **n > 0).count();
+        let mut counts = Vec::with_capacity(counted);
+        for (class, row) in IdentifierClass::ALL.iter().zip(self.0.iter_mut()) {
+            for (handling, n) in Handling::ALL.iter().zip(std::mem::take(row)).filter(|(_, n)| *n > 0) {
+                counts.push(Count { class: *class, handling: *handling, n: n.into() });
+            }
+        }
+        ClassCounts(counts)
     }
 }
 
 /// The counts of one class, as JSON.
-struct Row([u64; Handling::COUNT]);
+struct Row<'a>(&'a [Count]);
 
-impl Serialize for Row {
+impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (handling, n) in Handling::ALL.iter().zip(self.0).filter(|(_, n)| *n > 0) {
-            map.serialize_entry(handling, &n)?;
-        }
-        map.end()
+        serializer.collect_map(self.0.iter().map(|one| (one.handling, one.n)))
     }
 }
 
 impl Serialize for ClassCounts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for (class, row) in IdentifierClass::ALL.iter().zip(self.0.iter()) {
-            if row.iter().any(|n| *n > 0) {
-                map.serialize_entry(class, &Row(*row))?;
-            }
-        }
-        map.end()
+        let rows = self.0.chunk_by(|one, next| one.class == next.class);
+        serializer.collect_map(rows.filter_map(|row| row.first().map(|one| (one.class, Row(row)))))
     }
 }
 
@@ -157,6 +202,27 @@ impl<'de> Deserialize<'de> for ClassCounts {
 #[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_counted_place_by_place_is_the_same_as_what_is_counted_at_once() {
+        let (mut tally, mut counts) = (ClassTally::default(), ClassCounts::default());
+        for n in 0..1_000_usize {
+            let class = IdentifierClass::ALL.get(n * 7 % IdentifierClass::ALL.len()).unwrap();
+            let handling = Handling::ALL.get(n * n % Handling::COUNT).unwrap();
+            tally.add(*class, *handling);
+            counts.add(*class, *handling, 1);
+        }
+        let taken = tally.take();
+        assert_eq!(taken, counts);
+        assert_eq!(taken.iter().map(|(_, _, n)| n).sum::<u64>(), 1_000);
+        assert!(tally.take().is_empty(), "it begins anew");
+        let (mut even, mut odd) = (ClassCounts::default(), ClassCounts::default());
+        for (n, (class, handling, count)) in counts.iter().enumerate() {
+            if n % 2 == 0 { &mut even } else { &mut odd }.add(class, handling, count);
+        }
+        even.merge(&odd);
+        assert_eq!(even, counts, "in whatever order");
+    }
 
     #[test]
     fn counts_are_told_without_zeros_and_come_back_the_same() {

@@ -12,7 +12,7 @@ mod time;
 pub mod limits;
 
 pub use class::{Category, IdentifierClass, Purpose, Purposes, UnknownWord};
-pub use counts::{ClassCounts, Handling};
+pub use counts::{ClassCounts, ClassTally, Handling};
 pub use id::{
     BatchId, CommitNumber, CustomerId, CustomerKey, ErasureId, EventName, FieldPath, InvalidId, LevelName,
     ProductName, ProgramName, RegionName, SubscriptionName,

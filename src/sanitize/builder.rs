@@ -9,7 +9,7 @@ use super::treat::{Scalar, token_prefix, treat};
 use super::value::Treated;
 use super::{CustomerSecret, ProgramKeys, SanitizedBatch, encode};
 use crate::model::{
-    ClassCounts, CustomerId, CustomerKey, EventName, Purpose, Purposes, Raw, RawText, Reason, UnixMillis,
+    ClassTally, CustomerId, CustomerKey, EventName, Purpose, Purposes, Raw, RawText, Reason, UnixMillis,
 };
 use crate::policy::{Action, FieldPlan, Form, Generalise, Plan, PlanKey, Shape};
 
@@ -27,6 +27,8 @@ pub(super) struct Buffers {
     name_numbers: Vec<u32>,
     /// For each field of the plan: the serial of the record in which it was seen last.
     seen: Vec<u32>,
+    /// Fields by class and handling, those that are not stored counted.
+    pub(super) fields: ClassTally,
 }
 
 /// A batch that grows, with the plan and the keys that it grows by.
@@ -45,8 +47,6 @@ pub(super) struct Growth {
     pub(super) event_count: u32,
     record_serial: u32,
     purposes: Purposes,
-    /// Its fields by class and handling, those that are not stored counted.
-    pub(super) fields: ClassCounts,
     /// Events that were withheld, by [`Reason::index`].
     withheld: [u32; Reason::COUNT],
 }
@@ -115,6 +115,8 @@ impl Growth {
         buffers.specs.clear();
         buffers.names.clear();
         buffers.event_purposes.clear();
+        // What was given back unfinished was counted in vain.
+        drop(buffers.fields.take());
         for (numbers, len) in [
             (&mut buffers.spec_numbers, plan.fields.len()),
             (&mut buffers.name_numbers, plan.events.len()),
@@ -130,17 +132,17 @@ impl Growth {
             event_count: 0,
             record_serial: 0,
             purposes: Purposes::NONE,
-            fields: ClassCounts::default(),
             withheld: [0; Reason::COUNT],
         }
     }
 
     /// The finished batch, and the buffers for the next one. `parties` writes the customer and the instance.
     pub(super) fn finish(
-        self,
+        mut self,
         head: &Head<'_>,
         parties: impl FnOnce(&mut Vec<u8>),
     ) -> (SanitizedBatch, Buffers) {
+        let fields = self.buffers.fields.take();
         let (plan, buffers) = (head.plan, &self.buffers);
         let mut body =
             Vec::with_capacity(256 + buffers.specs.len() + buffers.names.len() + buffers.events.len());
@@ -169,7 +171,7 @@ impl Growth {
             received: head.received,
             events: self.event_count,
             fingerprint: plan.fingerprint,
-            fields: self.fields,
+            fields,
             withheld: Reason::named(self.withheld),
             body,
         };

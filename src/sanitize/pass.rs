@@ -280,11 +280,11 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
                 scratch.buffers.push(builder.growth.buffers);
                 continue;
             }
+            let (batch, buffers) = builder.finish(&origin, &mut scratch.work);
             for (fate, stored) in Fate::ALL.iter().zip(&mut told.tally.fields) {
-                let of_batch = builder.growth.fields.total(Handling::from(*fate));
+                let of_batch = batch.fields().total(Handling::from(*fate));
                 *stored = stored.saturating_add(u32::try_from(of_batch).unwrap_or(u32::MAX));
             }
-            let (batch, buffers) = builder.finish(&origin, &mut scratch.work);
             scratch.buffers.push(buffers);
             batches.push(batch);
         }

@@ -193,7 +193,7 @@ impl<'w, 'a> Walk<'w, 'a> {
     #[inline]
     fn stored(&mut self, planned: &FieldPlan, fate: Fate) {
         if !self.passes_over {
-            self.growth.fields.add(planned.spec.class, fate.into(), 1);
+            self.growth.buffers.fields.add(planned.spec.class, fate.into());
         }
     }
 
@@ -288,7 +288,7 @@ impl<'w, 'a> Walk<'w, 'a> {
     fn withhold(&mut self, reason: Reason, field: Option<u32>) {
         // What the dictionary does not have has no class.
         if let Some(planned) = field.and_then(|field| planned(self.plan, field)) {
-            self.growth.fields.add(planned.spec.class, Handling::Dropped, 1);
+            self.growth.buffers.fields.add(planned.spec.class, Handling::Dropped);
         }
         self.told.withhold(self.path.get(..self.depth).unwrap_or_default(), reason);
     }

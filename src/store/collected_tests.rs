@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::collected::{Collected, CollectedKey};
-use super::layout::{INCREMENT_BOUNDS, META};
+use super::layout::{INCREMENT_BOUNDS, INCREMENTS, META};
 use super::rocks::between;
 use super::samples::{blocking, open_with, record, register};
 use super::{Append, AppendError, Appended, Dedup, Notary, Options, Store};
@@ -201,7 +201,7 @@ async fn however_many_groups_add_to_sums_each_batch_is_told_once_after_a_crash_a
             assert_eq!(told(&again), with, "after {n} and once more");
         }
     }
-    assert_eq!(most, 64, "the oldest increment goes when there are many");
+    assert_eq!(most, usize::from(INCREMENTS), "the next takes the place of the oldest when there are many");
     store.tell_collected().await.unwrap();
     assert_eq!(told(&store), expected);
 }

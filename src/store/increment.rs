@@ -7,11 +7,12 @@ use super::collected::Collected;
 use super::layout::{open_row, row};
 use crate::model::{ClassCounts, Handling, IdentifierClass, Reason, UnixMillis};
 
-/// A row: the time (8), then for each sum its number, batches, events, how many reasons follow, for each its position
+/// A row: its number (8), the time (8), then for each sum its number, batches, events, how many reasons follow, for each its position
 /// (1) and the events withheld for it, and how many counts of fields follow, for each the number of the class (1), the
 /// position of the handling (1) and the fields. Numbers without a width are a length in one byte, then so many bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Increment {
+    pub(super) number: u64,
     pub(super) at: UnixMillis,
     pub(super) added: BTreeMap<u64, Collected>,
 }
@@ -19,6 +20,7 @@ pub(super) struct Increment {
 impl Increment {
     pub(super) fn encode(&self) -> Vec<u8> {
         row(|out| {
+            out.extend_from_slice(&self.number.to_be_bytes());
             out.extend_from_slice(&self.at.0.to_be_bytes());
             for (number, collected) in &self.added {
                 let Collected { batches, events, withheld, fields } = collected;
@@ -30,9 +32,8 @@ impl Increment {
                     out.push(place(reason.index()));
                     put_number(out, *n);
                 }
-                let fields: Vec<_> = fields.iter().collect();
                 put_number(out, super::bytes::count(fields.len()));
-                for (class, handling, n) in fields {
+                for (class, handling, n) in fields.iter() {
                     out.extend_from_slice(&[place(class.index()), place(handling.index())]);
                     put_number(out, n);
                 }
@@ -43,7 +44,8 @@ impl Increment {
     /// `None` of anything that [`Self::encode`] does not write.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = open_row(bytes)?;
-        let mut read = Self { at: UnixMillis(input.i64()?), added: BTreeMap::new() };
+        let (number, at) = (input.u64()?, UnixMillis(input.i64()?));
+        let mut read = Self { number, at, added: BTreeMap::new() };
         while !input.0.is_empty() {
             let number = input.number()?;
             let mut collected =
@@ -89,7 +91,7 @@ mod tests {
         let withheld = Reason::ALL.iter().zip(1..).map(|(reason, n)| (*reason, n)).collect();
         let whole = Collected { batches: u64::MAX, events: 256, withheld, fields };
         let added = BTreeMap::from([(0, Collected::default()), (1 << 40, whole)]);
-        let increment = Increment { at: UnixMillis(-5), added };
+        let increment = Increment { number: 7, at: UnixMillis(-5), added };
         let bytes = increment.encode();
         assert_eq!(Increment::decode(&bytes).as_ref(), Some(&increment));
         for cut in 0..bytes.len() {

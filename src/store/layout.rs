@@ -129,14 +129,12 @@ pub(super) fn collected_number(key: &[u8]) -> Option<u64> {
 /// The bounds of all sums of what came in.
 pub(super) const COLLECTED_BOUNDS: ([u8; 1], [u8; 1]) = ([TAG_COLLECTED], [TAG_COLLECTED + 1]);
 
-/// The key of what one group added to sums.
-pub(super) fn increment_key(number: u64) -> [u8; 9] {
-    numbered(TAG_INCREMENT, number)
-}
+/// Increments that there are at most: each takes the place of the one that came so many before it.
+pub(super) const INCREMENTS: u8 = 128;
 
-/// The number of an increment, by its key.
-pub(super) fn increment_number(key: &[u8]) -> Option<u64> {
-    number_in(TAG_INCREMENT, key)
+/// The key of what one group added to sums.
+pub(super) fn increment_key(number: u64) -> [u8; 2] {
+    [TAG_INCREMENT, u8::try_from(number % u64::from(INCREMENTS)).unwrap_or(0)]
 }
 
 /// The bounds of all increments.

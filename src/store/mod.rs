@@ -65,7 +65,7 @@
 //! | `1a`, token id (8) | a bearer token without its text: version 1 (1), JSON with its SHA-256 (`identity/token_row.rs`) |
 //! | `20`, number (8) | an entry of the outbox: numbers are dense, and none is given twice |
 //! | `21`, number (8) | a sum of what came in and the ledger was not told of: version 1 (1), JSON (`sums.rs`) |
-//! | `22`, number (8) | what one group added to sums that were there (`increment.rs`) |
+//! | `22`, number modulo 128 (1) | what one group added to sums that were there (`increment.rs`) |
 //!
 //! # Segments
 //!

@@ -16,7 +16,7 @@ use super::directory::{Directory, Format, failed};
 use super::fault::{DatabaseFault, OpenError};
 use super::layout::{
     COLLECTED_BOUNDS, FORMAT_VERSION, Head, INCREMENT_BOUNDS, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, KEY_STORE,
-    META, OutboxRow, RegistryRow, StoreRow, collected_number, increment_number,
+    META, OutboxRow, RegistryRow, StoreRow,
 };
 use super::loss::{AcceptedLoss, Loss};
 use super::options::Options;
@@ -149,20 +149,18 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
 fn collected(db: &Db, judge: &Judge<'_>) -> Result<Sums, OpenError> {
     const PART: &str = "the sums of what came in";
     let meta = db.cf_handle(META).ok_or_else(|| judge.damaged(PART, None))?;
-    let rows = |(lower, upper): ([u8; 1], [u8; 1]), number_of: fn(&[u8]) -> Option<u64>| {
+    let rows = |(lower, upper): ([u8; 1], [u8; 1])| {
         let mut rows = db.raw_iterator_cf_opt(&meta, between(lower.to_vec(), upper.to_vec()));
         rows.seek_to_first();
         let mut found = Vec::new();
         while let Some((key, row)) = rows.item() {
-            let number = number_of(key).ok_or_else(|| judge.damaged(PART, None))?;
-            found.push((number, row.to_vec()));
+            found.push((key.to_vec(), row.to_vec()));
             rows.next();
         }
         rows.status().map_err(judge.unreadable(PART))?;
         Ok::<_, OpenError>(found)
     };
-    let sums = rows(COLLECTED_BOUNDS, collected_number)?;
-    let increments = rows(INCREMENT_BOUNDS, increment_number)?;
+    let (sums, increments) = (rows(COLLECTED_BOUNDS)?, rows(INCREMENT_BOUNDS)?);
     Sums::recover(&sums, &increments).ok_or_else(|| judge.damaged(PART, None))
 }
 

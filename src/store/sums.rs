@@ -2,8 +2,8 @@
 //!
 //! A sum has one row of the metadata family: `21` and its number (8); version 1 (1), then JSON. It is written together
 //! with the first batch that it counts. What later groups add to it is in their increments (`increment.rs`), one row a
-//! group; the row of the sum says from which increment on they are not in it. When there are many increments, the
-//! oldest goes, and the sums that it adds to are written anew. A sum is deleted together with the writing of the
+//! group; the row of the sum says from which increment on they are not in it. When there are many increments, the next
+//! takes the place of the oldest, and the sums that this one adds to are written anew. A sum is deleted together with the writing of the
 //! ledger's entry: so the ledger has each batch once, through any crash.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -14,7 +14,7 @@ use super::collected::{Collected, CollectedKey};
 use super::command::Reply;
 use super::fault::StoreError;
 use super::increment::Increment;
-use super::layout::{META, collected_key, increment_key};
+use super::layout::{INCREMENTS, META, collected_key, collected_number, increment_key};
 use super::outbox::Notary;
 use super::pending::Pending;
 use super::rocks::Db;
@@ -25,8 +25,6 @@ const VERSION: u8 = 1;
 const MANY: usize = 4_096;
 /// Sums that may wait while the outbox takes nothing: beyond it, what would begin one is refused as busy.
 const MOST: usize = 2 * MANY;
-/// Increments that are kept: a sum that each group touches is written anew once in so many.
-const INCREMENTS: usize = 64;
 /// Sums that the ledger is told of in one write: it may hold up ingest for about a millisecond.
 const TOLD: usize = 256;
 
@@ -90,14 +88,17 @@ pub(super) struct SumChanges {
 }
 
 impl Sums {
-    /// Those that left these rows, in the order of their numbers; `None` if one is damaged.
-    pub(super) fn recover(rows: &[(u64, Vec<u8>)], increments: &[(u64, Vec<u8>)]) -> Option<Self> {
+    /// Those that left these rows; `None` if one is damaged.
+    pub(super) fn recover(rows: &[(Vec<u8>, Vec<u8>)], increments: &[(Vec<u8>, Vec<u8>)]) -> Option<Self> {
         let mut sums = Self::default();
-        for (number, row) in rows {
-            sums.put(*number, Sum::read(row)?);
+        for (key, row) in rows {
+            sums.put(collected_number(key)?, Sum::read(row)?);
         }
-        for (number, row) in increments {
-            sums.add(*number, &Increment::decode(row)?);
+        let increments = increments.iter().map(|(_, row)| Increment::decode(row));
+        let mut increments: Vec<_> = increments.collect::<Option<_>>()?;
+        increments.sort_unstable_by_key(|increment| increment.number);
+        for increment in &increments {
+            sums.add(increment);
         }
         Some(sums)
     }
@@ -111,7 +112,8 @@ impl Sums {
 
     /// Takes an increment in. The ledger may have been told of a sum since; its number is not used again while an
     /// increment names it.
-    fn add(&mut self, number: u64, increment: &Increment) {
+    fn add(&mut self, increment: &Increment) {
+        let number = increment.number;
         for (of, collected) in &increment.added {
             self.next = self.next.max(of.saturating_add(1));
             if let Some(sum) = self.by_number.get_mut(of).filter(|sum| sum.next_increment <= number) {
@@ -136,7 +138,7 @@ impl Sums {
             self.put(number, sum);
         }
         if let Some(increment) = changes.increment {
-            self.add(self.next_increment, &increment);
+            self.add(&increment);
         }
     }
 
@@ -152,7 +154,8 @@ impl Sums {
 
     /// The oldest increment, if it has to go, and the sums whose rows do not have it yet.
     fn oldest(&self) -> Option<(u64, impl Iterator<Item = u64>)> {
-        let (number, of) = self.increments.front().filter(|_| self.increments.len() >= INCREMENTS)?;
+        let (number, of) =
+            self.increments.front().filter(|_| self.increments.len() >= usize::from(INCREMENTS))?;
         let without = |of: &u64| self.by_number.get(of).is_some_and(|sum| sum.next_increment <= *number);
         Some((*number, of.iter().copied().filter(move |of| without(of))))
     }
@@ -243,13 +246,11 @@ impl Pending {
                 self.batch.put_cf(&meta, collected_key(*number), row);
             }
         }
-        if let Some((oldest, _)) = sums.increments.front().filter(|_| self.sums.folds) {
-            self.batch.delete_cf(&meta, increment_key(*oldest));
-        }
         let added = std::mem::take(&mut self.sums.added);
-        if !added.is_empty() {
-            let increment = Increment { at: now, added };
-            self.batch.put_cf(&meta, increment_key(sums.next_increment), increment.encode());
+        // Even with nothing in it, it takes the place of the oldest.
+        if self.sums.folds || !added.is_empty() {
+            let increment = Increment { number: sums.next_increment, at: now, added };
+            self.batch.put_cf(&meta, increment_key(increment.number), increment.encode());
             self.sums.increment = Some(increment);
         }
     }
