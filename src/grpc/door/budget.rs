@@ -33,17 +33,20 @@ impl Budget {
     /// The share of one new connection.
     #[must_use]
     pub fn share(&self) -> Share {
-        Share {
+        Share(Arc::new(Shared {
             all: Arc::clone(&self.all),
             own: Arc::new(Semaphore::new(self.per_connection)),
             whole: self.whole.min(self.per_connection),
-        }
+        }))
     }
 }
 
 /// What one connection may take of the budget. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Share {
+pub struct Share(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     all: Arc<Semaphore>,
     own: Arc<Semaphore>,
     whole: usize,
@@ -74,22 +77,22 @@ impl Reservation {
 impl Share {
     /// What it is when nothing is taken.
     #[must_use]
-    pub const fn whole(&self) -> usize {
-        self.whole
+    pub fn whole(&self) -> usize {
+        self.0.whole
     }
 
     /// Takes `bytes` if they are free now.
     #[must_use]
     pub fn take(&self, bytes: u32) -> Option<Reservation> {
-        let own = Arc::clone(&self.own).try_acquire_many_owned(bytes).ok()?;
-        let all = Arc::clone(&self.all).try_acquire_many_owned(bytes).ok()?;
+        let own = Arc::clone(&self.0.own).try_acquire_many_owned(bytes).ok()?;
+        let all = Arc::clone(&self.0.all).try_acquire_many_owned(bytes).ok()?;
         Some(Reservation { own, all })
     }
 
     /// Takes `bytes` as soon as they are free. Never ready for more bytes than the whole budget.
     pub async fn wait(&self, bytes: u32) -> Option<Reservation> {
-        let own = Arc::clone(&self.own).acquire_many_owned(bytes).await.ok()?;
-        let all = Arc::clone(&self.all).acquire_many_owned(bytes).await.ok()?;
+        let own = Arc::clone(&self.0.own).acquire_many_owned(bytes).await.ok()?;
+        let all = Arc::clone(&self.0.all).acquire_many_owned(bytes).await.ok()?;
         Some(Reservation { own, all })
     }
 }

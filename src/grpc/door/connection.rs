@@ -38,8 +38,8 @@ struct Inner {
     http: http2::Builder<TokioExecutor>,
 }
 
-/// The connection that a request came over. Every request carries it in its extensions.
-#[derive(Debug, Clone)]
+/// The connection that a request came over. Every request carries an [`Arc`] of it in its extensions.
+#[derive(Debug)]
 pub struct Caller {
     /// The address of the peer. Used for admission only: never stored, logged or counted.
     pub peer: SocketAddr,
@@ -108,16 +108,16 @@ pub(super) async fn drive(
     let visitor = Arc::new(visitor);
     let read = Arc::new(AtomicUsize::new(0));
     let mut io = TokioIo::new(Guarded::new(stream, Arc::clone(&read), options.write_deadline));
-    let caller = Caller { peer, closing: closing.clone(), share: shared.0.budget.share() };
-    let slots = shared.0.slots.of_connection(options.max_concurrent_streams);
+    let caller = Arc::new(Caller { peer, closing: closing.clone(), share: shared.0.budget.share() });
+    let slots = Arc::new(shared.0.slots.of_connection(options.max_concurrent_streams));
     let service = hyper::service::service_fn({
-        let (shared, slots, newcomer) = (shared.clone(), slots.clone(), Arc::clone(newcomer));
+        let (shared, slots, newcomer) = (shared.clone(), Arc::clone(&slots), Arc::clone(newcomer));
         move |mut request: http::Request<hyper::body::Incoming>| {
-            request.extensions_mut().insert(caller.clone());
+            request.extensions_mut().insert(Arc::clone(&caller));
             let routes = shared.0.routes.clone();
             let deadline = shared.0.options.request_deadline;
             let who = (Arc::clone(&visitor), Arc::clone(&newcomer));
-            watched(routes, request, who, slots.clone(), deadline)
+            watched(routes, request, who, Arc::clone(&slots), deadline)
         }
     });
     let mut connection = Box::pin(shared.0.http.serve_connection(&mut io, service));

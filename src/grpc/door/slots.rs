@@ -24,8 +24,8 @@ pub(super) struct Slots {
     most: usize,
 }
 
-/// The places of one connection. Clones share them.
-#[derive(Debug, Clone)]
+/// The places of one connection.
+#[derive(Debug)]
 pub(super) struct OwnSlots {
     shared: Slots,
     streams: Arc<Semaphore>,

@@ -47,7 +47,7 @@ pub(super) async fn watched(
     mut routes: Routes,
     mut request: Request<Incoming>,
     (visitor, newcomer): (Arc<Visitor>, Arc<Newcomer>),
-    slots: OwnSlots,
+    slots: Arc<OwnSlots>,
     prompt: Duration,
 ) -> Result<Response<Watched>, Infallible> {
     let mut count = Count::of(Method::of(request.uri().path()));
@@ -69,7 +69,7 @@ pub(super) async fn watched(
     };
     let deadline = count.method.deadline(prompt);
     // Our own streams end themselves, when what they hold is answered.
-    let closing = request.extensions().get::<Caller>().filter(|_| count.method.is_only_watching());
+    let closing = request.extensions().get::<Arc<Caller>>().filter(|_| count.method.is_only_watching());
     let closing = closing.map(|caller| Box::pin(caller.closing.clone().cancelled_owned()));
     let unread = (!is_stream).then(|| slots.unread().clone());
     let standing = is_stream.then(|| Standing::of(access.clone()));

@@ -7,6 +7,7 @@ mod stream;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use self::places::{Place, Places};
@@ -86,10 +87,12 @@ fn own(access: &Access, field: &'static str, name: &str) -> Result<SubscriptionN
     Ok(name)
 }
 
-/// The caller of a request: how the connection is doing.
-fn caller<T>(request: &Request<T>) -> Result<Caller, Fault> {
-    let caller = request.extensions().get::<Caller>().cloned();
-    caller.ok_or_else(|| Fault::of(Cause::Internal, "the request came by no connection"))
+/// Cancelled when the connection that a request came over is about to end.
+fn closing<T>(request: &Request<T>) -> Result<CancellationToken, Fault> {
+    let caller = request.extensions().get::<Arc<Caller>>();
+    caller
+        .map(|caller| caller.closing.clone())
+        .ok_or_else(|| Fault::of(Cause::Internal, "the request came by no connection"))
 }
 
 #[tonic::async_trait]
@@ -97,7 +100,7 @@ impl DrainService for DrainDoor {
     type StreamingPullStream = stream::Answers;
 
     async fn pull(&self, request: Request<pb::PullRequest>) -> Result<Response<pb::PullResponse>, Status> {
-        let (closing, access) = (caller(&request)?.closing, Access::of_call(&request)?);
+        let (closing, access) = (closing(&request)?, Access::of_call(&request)?);
         let request = request.into_inner();
         let name = own(&access, "subscription", &request.subscription)?;
         let wait = duration("max_wait", request.max_wait, MAX_WAIT)?;
@@ -126,7 +129,7 @@ impl DrainService for DrainDoor {
         &self,
         request: Request<Streaming<pb::StreamingPullRequest>>,
     ) -> Result<Response<Self::StreamingPullStream>, Status> {
-        let (closing, access) = (caller(&request)?.closing, Access::of_call(&request)?);
+        let (closing, access) = (closing(&request)?, Access::of_call(&request)?);
         let (drain, places) = (self.drain.clone(), self.pulls.clone());
         Ok(Response::new(stream::begin(drain, places, request.into_inner(), access, closing)))
     }

@@ -138,7 +138,7 @@ async fn answer(ingest: Arc<Ingest>, request: Request<Body>) -> Response<Body> {
             _ => return Err(Fault::of(Cause::NoSuchMethod, NO_SUCH_METHOD)),
         };
         let encoding = Encoding::of(&parts.headers)?;
-        let caller = parts.extensions.get::<Caller>().cloned();
+        let caller = parts.extensions.get::<Arc<Caller>>().cloned();
         let caller = caller.ok_or_else(|| Fault::of(Cause::Internal, "the request came by no connection"))?;
         let customer = Access::of(&parts.extensions)?.customer()?;
         Ok((method, encoding, caller, customer))
@@ -152,14 +152,14 @@ async fn answer(ingest: Arc<Ingest>, request: Request<Body>) -> Response<Body> {
         Store::Nowhere => None,
     };
     let expansion = Expansion { encoding, turns: Arc::clone(&ingest.turns) };
-    let purse = Purse::new(caller.share, account.clone());
+    let purse = Purse::new(caller.share.clone(), account.clone());
     let messages = Messages::new(body, expansion, purse, ingest.request_deadline);
     let sender = Sender { customer, account };
     match method {
         Method::Submit => reply::unary(ingest.unary(sender, messages).await),
         Method::SubmitStream => match sender.call(Kind::Streams) {
             Ok(place) => {
-                let answers = stream::begin(ingest, sender, messages, caller.closing, place);
+                let answers = stream::begin(ingest, sender, messages, caller.closing.clone(), place);
                 reply::with_body(Body::new(answers))
             }
             Err(fault) => reply::refusal(&fault),
