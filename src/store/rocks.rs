@@ -74,6 +74,8 @@ impl Setup {
         options.set_max_open_files(512);
         options.set_max_file_opening_threads(2);
         options.set_max_background_jobs(2);
+        // A table file goes to the disk while it is written. As one piece at its end it would hold up the sync of a group.
+        options.set_bytes_per_sync(super::bytes::count(512 * KIB));
         options.set_skip_stats_update_on_db_open(true);
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);
