@@ -126,13 +126,15 @@ impl Intake {
         if request.len() > limits::REQUEST_BYTES {
             return Err(Refusal::TooLarge { bytes: request.len() });
         }
+        let in_a_crowd = account.is_in_a_crowd();
+        let _on_its_way = account.way(in_a_crowd, request.len()).await;
         let mut is_paid = false;
         self.0.meters.request_bytes.increment(u64::try_from(request.len()).unwrap_or(u64::MAX));
         for _ in 0..DECISIONS {
             // A customer that is not in the cache costs two point reads here, from the block cache or the disk.
             // That is less than a change of threads for every request would cost.
             let entry = self.0.customers.get(customer).map_err(|_| UNAVAILABLE)?;
-            let prepared = self.prepare(account, entry, &request).await;
+            let prepared = self.prepare((account, in_a_crowd), entry, &request).await;
             // What was read until it went wrong was work, too.
             let prepared = prepared.inspect_err(|refusal| account.pay(refusal.events_read(), 0))?;
             trace::sized(
@@ -179,12 +181,12 @@ impl Intake {
 
     async fn prepare(
         &self,
-        account: &Account,
+        (account, in_a_crowd): (&Account, bool),
         entry: Option<Arc<CustomerEntry>>,
         request: &Bytes,
     ) -> Result<Prepared, Refusal> {
         let is_small = request.len() <= INLINE_BYTES;
-        let _turn_of_customer = account.turn(!is_small).await;
+        let _turn_of_customer = account.turn(in_a_crowd, !is_small).await;
         if is_small {
             return self.0.prepare(entry.as_deref(), request);
         }

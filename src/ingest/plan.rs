@@ -57,7 +57,7 @@ impl Intake {
         customer: &CustomerId,
         ask: &PlanAsk<'_>,
     ) -> Result<CollectionPlan, Refusal> {
-        let _turn_of_customer = account.turn(true).await;
+        let _turn_of_customer = account.turn(account.is_in_a_crowd(), true).await;
         self.plan(customer, ask)
     }
 }

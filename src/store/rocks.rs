@@ -53,7 +53,7 @@ impl Setup {
         // one before, so that a missing one is found; errors carry no keys or values.
         let verify = recovery != Recovery::Anything;
         let mut options = Options::default().get_options_from_string(format!(
-            "track_and_verify_wals={verify};allow_data_in_errors=false;max_bgerror_resume_count=2147483647"
+            "track_and_verify_wals={verify};allow_data_in_errors=false;strict_bytes_per_sync=true;max_bgerror_resume_count=2147483647"
         ))?;
         options.create_if_missing(create);
         options.create_missing_column_families(create);
@@ -74,8 +74,8 @@ impl Setup {
         options.set_max_open_files(512);
         options.set_max_file_opening_threads(2);
         options.set_max_background_jobs(2);
-        // A table file goes to the disk while it is written. As one piece at its end it would hold up the sync of a group.
-        options.set_bytes_per_sync(super::bytes::count(512 * KIB));
+        // A table file goes to the disk piece by piece, one at a time: the sync of a group waits for no more than that.
+        options.set_bytes_per_sync(super::bytes::count(256 * KIB));
         options.set_skip_stats_update_on_db_open(true);
         options.set_stats_dump_period_sec(0);
         options.set_stats_persist_period_sec(0);

@@ -24,6 +24,13 @@ const ACCOUNTS: usize = 16_384;
 const LEAST_BYTES: usize = 64 * 1024;
 const LEAST_PLACES: usize = 4;
 
+/// Bytes of requests that one customer may have between the door and the disk while others send, too, for each
+/// processor: a batch of 500 events on each of two. More would not be stored sooner, and whoever sends little would
+/// wait for the disk behind it.
+const ON_THE_WAY: usize = 128 * 1024;
+/// What a request counts on the way at the least.
+const LEAST_ON_THE_WAY: usize = 4 * 1024;
+
 /// How soon a customer that holds its part, or may not have more for now, is to come back at the least.
 const SOON: Duration = Duration::from_millis(200);
 
@@ -137,11 +144,16 @@ pub struct Account {
     few: Semaphore,
     /// ... and for large requests always.
     many: Semaphore,
+    /// Bytes that may be on the way to the disk while others send.
+    way: Semaphore,
+    /// All of them.
+    whole_way: usize,
 }
 
 impl Account {
     fn new(common: Arc<Common>, customer: CustomerId) -> Self {
         let processors = common.processors;
+        let whole_way = processors.saturating_mul(ON_THE_WAY).min(Semaphore::MAX_PERMITS);
         Self {
             customer,
             number: common.numbers.fetch_add(1, Ordering::Relaxed),
@@ -152,6 +164,8 @@ impl Account {
             refused: Pressure::new(),
             few: Semaphore::new((processors / 2).max(1)),
             many: Semaphore::new(processors),
+            way: Semaphore::new(whole_way),
+            whole_way,
             common,
         }
     }
@@ -207,10 +221,30 @@ impl Account {
         self.freed.notified().await;
     }
 
-    /// A turn at the processors, for a request that is here whole. While others want one, too, a customer
-    /// has half of them at most, and its further requests wait for its own.
-    pub(in crate::ingest) async fn turn(&self, is_large: bool) -> Option<SemaphorePermit<'_>> {
-        let turns = if self.common.crowd.note(self.number, self.common.now()) {
+    /// Takes note of a request that is here whole; whether others send, too.
+    pub(in crate::ingest) fn is_in_a_crowd(&self) -> bool {
+        self.common.crowd.note(self.number, self.common.now())
+    }
+
+    /// A place on the way to the disk for a request of so many bytes, to be held until it is stored. In a crowd the
+    /// further requests of a customer wait for its own.
+    pub(in crate::ingest) async fn way(&self, in_a_crowd: bool, bytes: usize) -> Option<SemaphorePermit<'_>> {
+        if !in_a_crowd {
+            return None;
+        }
+        let bytes = bytes.max(LEAST_ON_THE_WAY).min(self.whole_way);
+        // It is never closed.
+        self.way.acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX)).await.ok()
+    }
+
+    /// A turn at the processors, for a request that is here whole. In a crowd a customer has half of them at most,
+    /// and its further requests wait for its own.
+    pub(in crate::ingest) async fn turn(
+        &self,
+        in_a_crowd: bool,
+        is_large: bool,
+    ) -> Option<SemaphorePermit<'_>> {
+        let turns = if in_a_crowd {
             &self.few
         } else if is_large {
             &self.many
@@ -358,19 +392,40 @@ mod tests {
     async fn in_a_crowd_one_customer_leaves_turns_to_others() {
         let accounts = Accounts::new(Options::default());
         let (greedy, other) = (accounts.of(&id("greedy")), accounts.of(&id("other")));
-        assert!(greedy.turn(false).await.is_none(), "alone, a small request needs no turn");
-        let first = other.turn(false).await;
+        let alone = greedy.is_in_a_crowd();
+        assert!(!alone && greedy.turn(alone, false).await.is_none(), "alone, a small request needs no turn");
+        assert!(greedy.way(alone, 1 << 30).await.is_none(), "and has the way for itself");
+        assert!(other.is_in_a_crowd() && greedy.is_in_a_crowd());
+        let first = other.turn(true, false).await;
         assert!(first.is_some());
         let half = (accounts.common.processors / 2).max(1);
         let mut turns = Vec::new();
         for _ in 0..half {
-            turns.push(greedy.turn(false).await.unwrap());
+            turns.push(greedy.turn(true, false).await.unwrap());
         }
-        let waits = tokio::time::timeout(Duration::from_millis(20), greedy.turn(false)).await;
+        let waits = tokio::time::timeout(Duration::from_millis(20), greedy.turn(true, false)).await;
         assert!(waits.is_err(), "the next one waits for one of its own");
         drop(first);
-        assert!(other.turn(false).await.is_some(), "another customer does not wait for them");
+        assert!(other.turn(true, false).await.is_some(), "another customer does not wait for them");
         turns.clear();
-        assert!(greedy.turn(false).await.is_some());
+        assert!(greedy.turn(true, false).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn in_a_crowd_one_customer_has_so_many_bytes_on_the_way_and_small_requests_always_one() {
+        let accounts = Accounts::new(Options::default());
+        let (greedy, other) = (accounts.of(&id("greedy")), accounts.of(&id("other")));
+        let waits = async |account: &Account, bytes| {
+            tokio::time::timeout(Duration::from_millis(20), account.way(true, bytes)).await.is_err()
+        };
+        let whole = greedy.whole_way;
+        let first = greedy.way(true, whole - LEAST_ON_THE_WAY).await;
+        assert!(first.is_some() && waits(&greedy, LEAST_ON_THE_WAY + 1).await);
+        assert!(!waits(&greedy, 1).await, "what fits goes on");
+        assert!(!waits(&other, whole).await, "another customer does not wait for it");
+        let second = greedy.way(true, 1).await;
+        assert!(second.is_some() && waits(&greedy, 1).await, "however small, it counts");
+        drop((first, second));
+        assert!(greedy.way(true, usize::MAX).await.is_some(), "one that is larger than all goes alone");
     }
 }
