@@ -25,9 +25,9 @@ const LEAST_BYTES: usize = 64 * 1024;
 const LEAST_PLACES: usize = 4;
 
 /// Bytes of requests that one customer may have between the door and the disk while others send, too, for each
-/// processor: a batch of 500 events on each of two. More would not be stored sooner, and whoever sends little would
-/// wait for the disk behind it.
-const ON_THE_WAY: usize = 128 * 1024;
+/// processor. A larger request goes by itself. On two processors that is one batch of 500 events, or eight small ones:
+/// more would hardly be stored sooner, and whoever sends little would wait for the disk behind it.
+const ON_THE_WAY: usize = 16 * 1024;
 /// What a request counts on the way at the least.
 const LEAST_ON_THE_WAY: usize = 4 * 1024;
 

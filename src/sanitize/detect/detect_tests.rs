@@ -107,6 +107,7 @@ fn names_of_hosts_and_mail_are_found_and_packages_and_files_are_not() {
             "root@2001:db8::7 and root@2001:db8::a7-365",
             "[user_id]@[ip_address] and [user_id]@[ip_address]-365",
         ),
+        ("root@::2945 and root@[fd12::17a]:22", "[user_id]@[ip_address] and [user_id]@[[ip_address]]:22"),
         ("jos\u{e9}@b\u{fc}cher.example", "[email]"),
         ("jane\u{ff20}example\u{3002}com", "[email]"),
         ("a@b.cd@e.fr", "[email]@[host_name]"),

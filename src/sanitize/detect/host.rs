@@ -226,7 +226,8 @@ pub(super) fn email(view: View<'_>, word: Word, sign: usize) -> Option<Finding> 
     let mut labels = run(view, sign + 1);
     if labels.start != sign + 1 || !view::is(view.at(sign + 1), WORD) {
         let bracket = view.at(sign + 1) == b'[' && view::is(view.at(sign + 2), DIGIT);
-        return if bracket { Finding::of(word.start, sign, Class::UserId) } else { None };
+        let is_machine = bracket || is_v6(view, sign + 1);
+        return if is_machine { Finding::of(word.start, sign, Class::UserId) } else { None };
     }
     // A run can go on past the address, as in `bob@example.com.log`.
     for _ in 0..=FILE_LABELS {
@@ -251,9 +252,16 @@ pub(super) fn email(view: View<'_>, word: Word, sign: usize) -> Option<Finding> 
     single(view, word, sign)
 }
 
+/// Whether an IPv6 address stands here, in brackets or not; it may begin with its colons.
+fn is_v6(view: View<'_>, at: usize) -> bool {
+    let at = if view.at(at) == b'[' { at + 1 } else { at };
+    let at = if view.at(at) == b':' && view.at(at + 1) == b':' { at + 2 } else { at };
+    address::v6(view, view.word(at)).is_some()
+}
+
 /// `root@esx01` is an account on a machine; `Thread@1f2e3d` and `lodash@4.17.21` are none.
 fn single(view: View<'_>, word: Word, sign: usize) -> Option<Finding> {
-    if address::v6(view, view.word(sign + 1)).is_some() {
+    if is_v6(view, sign + 1) {
         return Finding::of(word.start, sign, Class::UserId);
     }
     let whole = run(view, sign + 1);
