@@ -207,6 +207,11 @@ const PARTS: &[&str] = &[
     "d",
     "Invalid",
     "password for",
+    "a@password=c3@",
+    "a@password=\"c3@",
+    "a@token=c3@",
+    "a@sessionid=C3@",
+    "a@token=\"c3 @",
 ];
 
 /// How many bytes the detectors look at for each byte of `text`.

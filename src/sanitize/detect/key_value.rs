@@ -1,13 +1,14 @@
 //! What the name before a value says of it: passwords and tokens, accounts, hosts, coordinates.
 
 use super::secret::is_opaque;
+use super::value_end::{self, ValueEnds};
 use super::view::{
     self, DIGIT, DOT, HYPHEN, LETTER, LOWER, NAME, QUOTE, SPACE, UNDERSCORE, UPPER, View, WORD, Word,
 };
 use super::{Finding, What, host, place};
 use crate::model::IdentifierClass as Class;
 
-/// Bytes of a line of cookies that are judged: what is none is not read to its end for each of its words.
+/// Bytes of a token or a line of cookies that are judged: what is none is not read to its end for each of its words.
 const JUDGED_BYTES: usize = 1024;
 /// Bytes of a name of an account, of a host, or of a coordinate.
 const NAMED_BYTES: usize = 256;
@@ -241,27 +242,8 @@ fn is_flag(view: View<'_>, start: usize) -> bool {
     view.ahead(from, 2) == b"--"
 }
 
-/// Where a value ends: at its quote, or where a list, a query or a sentence goes on.
-fn value_end(view: View<'_>, start: usize, quote: u8, most: usize) -> usize {
-    let mut at = start;
-    while at - start < most {
-        let byte = view.at(at);
-        match byte {
-            0 | b'\n' | b'\r' => break,
-            byte if quote != 0 && byte == quote => break,
-            _ if quote != 0 => {}
-            b'"' | b'\'' | b'`' | b'<' | b'&' | b';' => break,
-            b',' | b')' | b']' | b'}' | b'|' | b'>' if !view::is(view.at(at + 1), WORD | NAME) => break,
-            byte if view::is(byte, SPACE) => break,
-            _ => {}
-        }
-        at += 1;
-    }
-    at - usize::from(quote != 0 && view.before(at) == b'\\' && at > start)
-}
-
 /// The value that the name announces which ends with this word.
-pub(super) fn value(view: View<'_>, word: Word) -> Option<Finding> {
+pub(super) fn value(view: View<'_>, word: Word, ends: &mut ValueEnds) -> Option<Finding> {
     let what = announced(view, word)?;
     let (start, quote) = value_start(view, word)?;
     // `[hidden]`, `${PASSWORD}`, and what other detectors know better.
@@ -272,20 +254,22 @@ pub(super) fn value(view: View<'_>, word: Word) -> Option<Finding> {
     {
         return None;
     }
-    let most = if matches!(what, Password | Token) { view.len() } else { NAMED_BYTES };
-    let end = value_end(view, start, quote, most);
+    let end = match what {
+        Password | Token => ends.end(view, start, quote),
+        Cookie | User | Host | Coordinate => value_end::within(view, start, quote, NAMED_BYTES),
+    };
     // `User: Jane Doe said`, `the host: a machine`: a sentence, not a value.
     let in_prose =
         quote == 0 && view.at(end) == b' ' && view.before(start) == b' ' && view.at(start - 2) == b':';
     if in_prose && matches!(what, User | Host) && view.is_word_next(end) {
         return None;
     }
-    if is_none(view.slice(start, end)) {
+    if is_none(view, start, end) {
         return None;
     }
     match what {
         Password => Some(Finding { start, end, what: What::SECRET }),
-        Token => token(view, start, end),
+        Token => token(view, (start, end), ends),
         Cookie => {
             let end = if quote == 0 { line_end(view, start, JUDGED_BYTES) } else { end };
             let text = view.slice(start, end);
@@ -307,14 +291,17 @@ pub(super) fn value(view: View<'_>, word: Word) -> Option<Finding> {
     }
 }
 
-/// Whether a value says that there is none.
-fn is_none(text: &[u8]) -> bool {
-    let hidden = |byte: &u8| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-' | b'?' | b'#' | b'_');
-    let inner = text.trim_ascii();
-    inner.is_empty() || inner.iter().all(hidden) || NONE.iter().any(|word| inner.eq_ignore_ascii_case(word))
+/// Whether a value says that there is none. Of a long one no more is looked at than decides.
+fn is_none(view: View<'_>, start: usize, end: usize) -> bool {
+    let hidden = |byte: u8| matches!(byte, b'*' | b'x' | b'X' | b'.' | b'-' | b'?' | b'#' | b'_');
+    if end - start > NAMED_BYTES {
+        return (start..end).all(|at| hidden(view.at(at)));
+    }
+    let inner = view.slice(start, end).trim_ascii();
+    inner.iter().all(|byte| hidden(*byte)) || NONE.iter().any(|word| inner.eq_ignore_ascii_case(word))
 }
 
-fn token(view: View<'_>, start: usize, end: usize) -> Option<Finding> {
+fn token(view: View<'_>, (start, end): (usize, usize), ends: &mut ValueEnds) -> Option<Finding> {
     // `Authorization: Bearer …`: the scheme says where the token begins.
     let first = view.word(start);
     let scheme = [&b"bearer"[..], b"basic", b"digest", b"negotiate", b"token", b"apikey", b"ntlm"];
@@ -322,11 +309,11 @@ fn token(view: View<'_>, start: usize, end: usize) -> Option<Finding> {
     let (start, end) =
         if scheme.iter().any(|word| name.eq_ignore_ascii_case(word)) && view.at(first.end) == b' ' {
             let start = view.past_spaces(first.end, 3);
-            (start, value_end(view, start, 0, view.len()))
+            (start, ends.end(view, start, 0))
         } else {
             (start, end)
         };
-    let text = view.slice(start, end);
+    let text = view.slice(start, end.min(start + JUDGED_BYTES));
     if is_opaque(text) && !text.contains(&b' ') {
         Some(Finding { start, end, what: What::SECRET })
     } else {

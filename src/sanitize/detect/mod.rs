@@ -33,6 +33,7 @@ mod secret;
 mod sentence;
 mod shape;
 mod url;
+mod value_end;
 mod vendor;
 mod view;
 #[cfg(any(test, fuzzing))]
@@ -52,6 +53,7 @@ use std::cell::RefCell;
 use encoded::Tried;
 use finding::Best;
 use url::Url;
+use value_end::ValueEnds;
 use view::{DIGIT, LETTER, UPPER, View, WORD, Word};
 
 pub(super) use finding::{Finding, What};
@@ -107,6 +109,7 @@ struct Scan<'t, L> {
     spare: Option<&'t RefCell<Vec<u8>>>,
     /// What was decoded and is nothing.
     tried: Tried,
+    value_ends: ValueEnds,
     /// Whether the latest finding is of several that overlap.
     is_joined: bool,
 }
@@ -125,6 +128,7 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
             url: None,
             spare,
             tried: Tried::default(),
+            value_ends: ValueEnds::default(),
             is_joined: false,
         };
         scan.find_sign(0);
@@ -171,7 +175,7 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
         if after == b' ' {
             self.before_space(word, before, &mut best);
         } else if word.bits & LETTER != 0 && key_value::may_follow(view, word, after) {
-            best.offer(key_value::value(view, word));
+            best.offer(key_value::value(view, word, &mut self.value_ends));
         }
         self.secret(word, after, &mut best);
         best.found()
@@ -233,10 +237,10 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
 
     /// What is found by a word with a space after it: what it announces.
     #[inline]
-    fn before_space(&self, word: Word, before: u8, best: &mut Best) {
+    fn before_space(&mut self, word: Word, before: u8, best: &mut Best) {
         let view = self.view;
         if matches!(view.at(word.end + 1), b'=' | b':') || before == b'-' {
-            best.offer(key_value::value(view, word));
+            best.offer(key_value::value(view, word, &mut self.value_ends));
         }
         match (view.at(word.start) | 0x20, word.len()) {
             (b'b', 5 | 6) => {
