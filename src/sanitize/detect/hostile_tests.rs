@@ -212,6 +212,7 @@ const PARTS: &[&str] = &[
     "a@token=c3@",
     "a@sessionid=C3@",
     "a@token=\"c3 @",
+    "Bearer xtanzCookie:=a b ",
 ];
 
 /// How many bytes the detectors look at for each byte of `text`.

@@ -271,10 +271,10 @@ pub(super) fn value(view: View<'_>, word: Word, ends: &mut ValueEnds) -> Option<
         Password => Some(Finding { start, end, what: What::SECRET }),
         Token => token(view, (start, end), ends),
         Cookie => {
-            let end = if quote == 0 { line_end(view, start, JUDGED_BYTES) } else { end };
+            let end = if quote == 0 { value_end::line_within(view, start, JUDGED_BYTES) } else { end };
             let text = view.slice(start, end);
             if text.contains(&b'=') || is_opaque(text) {
-                let end = if quote == 0 { line_end(view, end, view.len()) } else { end };
+                let end = if quote == 0 { ends.line(view, end) } else { end };
                 Finding::of(start, end, Class::Cookie)
             } else {
                 None
@@ -319,15 +319,6 @@ fn token(view: View<'_>, (start, end): (usize, usize), ends: &mut ValueEnds) -> 
     } else {
         None
     }
-}
-
-/// Where the line that goes on at `start` ends, or the first `most` bytes of it.
-fn line_end(view: View<'_>, start: usize, most: usize) -> usize {
-    let mut at = start;
-    while at - start < most && !matches!(view.at(at), 0 | b'\n' | b'\r' | b'"' | b'\'') {
-        at += 1;
-    }
-    at
 }
 
 fn user(view: View<'_>, start: usize, end: usize) -> Option<Finding> {

@@ -8,6 +8,8 @@ use super::view::{self, NAME, SPACE, View, WORD};
 pub(super) struct ValueEnds {
     /// Where the run began that was looked at, and where it ends: a value that begins inside it ends there, too.
     runs: [(usize, usize); 4],
+    /// The same of the rest of a line.
+    line: (usize, usize),
 }
 
 impl ValueEnds {
@@ -24,6 +26,14 @@ impl ValueEnds {
             *run = (start, run_end(view, start, quote, view.len()));
         }
         unescaped(view, start, quote, run.1)
+    }
+
+    /// Where the line that goes on at `start` ends, or is quoted.
+    pub(super) fn line(&mut self, view: View<'_>, start: usize) -> usize {
+        if !(self.line.0..self.line.1).contains(&start) {
+            self.line = (start, line_within(view, start, view.len()));
+        }
+        self.line.1
     }
 }
 
@@ -47,6 +57,15 @@ fn run_end(view: View<'_>, start: usize, quote: u8, most: usize) -> usize {
             byte if view::is(byte, SPACE) => break,
             _ => {}
         }
+        at += 1;
+    }
+    at
+}
+
+/// Where the line that goes on at `start` ends, or the first `most` bytes of it.
+pub(super) fn line_within(view: View<'_>, start: usize, most: usize) -> usize {
+    let mut at = start;
+    while at - start < most && !matches!(view.at(at), 0 | b'\n' | b'\r' | b'"' | b'\'') {
         at += 1;
     }
     at
