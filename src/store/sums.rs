@@ -3,8 +3,8 @@
 //! A sum has one row of the metadata family: `21` and its number (8); version 1 (1), then JSON. It is written together
 //! with the first batch that it counts. What later groups add to it is in their increments (`increment.rs`), one row a
 //! group; the row of the sum says from which increment on they are not in it. When there are many increments, the next
-//! takes the place of the oldest, and the sums that this one adds to are written anew. A sum is deleted together with the writing of the
-//! ledger's entry: so the ledger has each batch once, through any crash.
+//! takes the place of the oldest, and the sums that this one adds to are written anew. A sum is deleted together with
+//! the writing of the ledger's entry: so the ledger has each batch once, through any crash.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -152,10 +152,11 @@ impl Sums {
         Some(sum)
     }
 
-    /// The oldest increment, if it has to go, and the sums whose rows do not have it yet.
+    /// The oldest increment, if the next one takes its place, and the sums whose rows do not have it yet. After an
+    /// accepted loss there may be fewer than fill all places.
     fn oldest(&self) -> Option<(u64, impl Iterator<Item = u64>)> {
-        let (number, of) =
-            self.increments.front().filter(|_| self.increments.len() >= usize::from(INCREMENTS))?;
+        let goes = |number: u64| number.saturating_add(INCREMENTS.into()) <= self.next_increment;
+        let (number, of) = self.increments.front().filter(|(number, _)| goes(*number))?;
         let without = |of: &u64| self.by_number.get(of).is_some_and(|sum| sum.next_increment <= *number);
         Some((*number, of.iter().copied().filter(move |of| without(of))))
     }
