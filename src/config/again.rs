@@ -77,6 +77,7 @@ impl InForce {
         ingest.customer_events_per_second = said.ingest.customer_events_per_second;
         ingest.customer_bytes_per_second = said.ingest.customer_bytes_per_second;
         ingest.customer_burst = said.ingest.customer_burst;
+        ingest.customer_bytes_beside_others = said.ingest.customer_bytes_beside_others;
         ingest.customer_rates.clone_from(&said.ingest.customer_rates);
         let limits = (self.settings != before).then(|| limits(&self.settings));
         Again { limits, need_restart: differing(&self.settings, said) }

@@ -169,13 +169,17 @@ keys! {
         plan_time_to_live: Span = Span::hours(1), Span::secs(1) => Span::days(7);
         /// Events that one customer may send in a second, on average; 0 for as many as it likes. One that
         /// sends more is refused before its request is read, with a hint when to come back. This and the
-        /// three below can change while it runs: the file is watched, and SIGHUP reads it, too.
+        /// four below can change while it runs: the file is watched, and SIGHUP reads it, too.
         customer_events_per_second: u64 = 0, 0 => 1_000_000_000;
         /// Bytes of requests that one customer may send in a second, on average, as they are when expanded;
         /// "0B" for as many as it likes.
         customer_bytes_per_second: Size = Size(0), Size(0) => Size::gib(64);
         /// A customer may send what comes together in this time as fast as it likes.
         customer_burst: Span = Span::secs(10), Span::ms(100) => Span::secs(3_600);
+        /// Bytes of requests of one customer that go to the disk in a second while others send, too, as they are when
+        /// expanded; "0B" for as many as it sends. What is more waits and is not refused, so that a customer at full
+        /// blast does not make the disk slow for the others. Whoever sends alone is not held.
+        customer_bytes_beside_others: Size = Size::mib(16), Size(0) => Size::gib(64);
         /// Customers with rates of their own, such as
         /// `{ acme = { events_per_second = 5000, bytes_per_second = "2MiB" } }`. Others have those above.
         customer_rates: RatesOf = RatesOf::new();

@@ -136,6 +136,7 @@ pub(super) fn limits(settings: &Settings) -> fair::Limits {
         },
         rates_of: ingest.customer_rates.clone(),
         burst: ingest.customer_burst.0,
+        beside_others: fair::Rate::new(ingest.customer_bytes_beside_others.0),
     }
 }
 

@@ -28,6 +28,9 @@ const LEAST_PLACES: usize = 4;
 /// processor. A larger request goes by itself. On two processors that is one batch of 500 events, or eight small ones:
 /// more would hardly be stored sooner, and whoever sends little would wait for the disk behind it.
 const ON_THE_WAY: usize = 16 * 1024;
+/// In what time a customer may send as fast as it likes beside others before it is paced, for one that sends a few
+/// batches together and is silent then.
+const AT_ONCE: Duration = Duration::from_millis(16);
 /// What a request counts on the way at the least.
 const LEAST_ON_THE_WAY: usize = 4 * 1024;
 
@@ -144,8 +147,10 @@ pub struct Account {
     few: Semaphore,
     /// ... and for large requests always.
     many: Semaphore,
-    /// Bytes that may be on the way to the disk while others send.
+    /// Bytes that may be on the way to the disk while others send ...
     way: Semaphore,
+    /// ... and how many have gone of late.
+    gone: Bucket,
     /// All of them.
     whole_way: usize,
 }
@@ -165,6 +170,7 @@ impl Account {
             few: Semaphore::new((processors / 2).max(1)),
             many: Semaphore::new(processors),
             way: Semaphore::new(whole_way),
+            gone: Bucket::default(),
             whole_way,
             common,
         }
@@ -227,14 +233,22 @@ impl Account {
     }
 
     /// A place on the way to the disk for a request of so many bytes, to be held until it is stored. In a crowd the
-    /// further requests of a customer wait for its own.
+    /// further requests of a customer wait for its own, and all of them for its pace: a disk that is written to without
+    /// a pause takes several times as long for the sync that somebody else waits for. Who gives up waiting has paid
+    /// nothing.
     pub(in crate::ingest) async fn way(&self, in_a_crowd: bool, bytes: usize) -> Option<SemaphorePermit<'_>> {
         if !in_a_crowd {
             return None;
         }
-        let bytes = bytes.max(LEAST_ON_THE_WAY).min(self.whole_way);
+        let place = bytes.max(LEAST_ON_THE_WAY).min(self.whole_way);
         // It is never closed.
-        self.way.acquire_many(u32::try_from(bytes).unwrap_or(u32::MAX)).await.ok()
+        let place = self.way.acquire_many(u32::try_from(place).unwrap_or(u32::MAX)).await.ok();
+        let pace = self.common.limits.load().beside_others;
+        if let Some(wait) = self.gone.wait(self.common.now(), pace, AT_ONCE) {
+            tokio::time::sleep(wait).await;
+        }
+        self.gone.pay(self.common.now(), pace, u64::try_from(bytes).unwrap_or(u64::MAX));
+        place
     }
 
     /// A turn at the processors, for a request that is here whole. In a crowd a customer has half of them at most,

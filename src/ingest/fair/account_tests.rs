@@ -45,6 +45,7 @@ fn a_rate_is_that_of_the_customer_or_of_everybody() {
         rates: rates(everybody),
         rates_of: [(id("large"), rates(0))].into(),
         burst: Duration::from_secs(1),
+        beside_others: None,
     };
     let accounts = Accounts::new(Options { limits: limits(10), ..Options::default() });
     let (small, large) = (accounts.of(&id("small")), accounts.of(&id("large")));
@@ -127,4 +128,31 @@ async fn in_a_crowd_one_customer_has_so_many_bytes_on_the_way_and_small_requests
     assert!(second.is_some() && waits(&greedy, 1).await, "however small, it counts");
     drop((first, second));
     assert!(greedy.way(true, usize::MAX).await.is_some(), "one that is larger than all goes alone");
+}
+
+#[tokio::test]
+async fn in_a_crowd_a_customer_goes_at_its_pace_and_who_gives_up_waiting_has_paid_nothing() {
+    let accounts = Accounts::new(Options::default());
+    let (greedy, other) = (accounts.of(&id("greedy")), accounts.of(&id("other")));
+    let paced = |per_second| Limits { beside_others: Rate::new(per_second), ..Limits::default() };
+    let goes = async |account: &Account, in_a_crowd, bytes| {
+        let way = tokio::time::timeout(Duration::from_millis(20), account.way(in_a_crowd, bytes));
+        way.await.map(drop).is_ok()
+    };
+    accounts.change(paced(1_000));
+    assert!(goes(&greedy, true, 60_000).await, "whoever was silent is not held, however much it sends");
+    for _ in 0..3 {
+        assert!(!goes(&greedy, true, 60_000).await, "its next request waits for a minute");
+    }
+    assert!(goes(&greedy, false, 60_000).await, "alone, it would not");
+    assert!(goes(&other, true, 8).await && goes(&other, true, 8).await, "nobody else waits for it");
+    let wait = greedy.gone.wait(accounts.common.now(), Rate::new(1_000), AT_ONCE).unwrap();
+    assert!(wait < Duration::from_secs(61), "what did not go is not paid for: {wait:?}");
+    accounts.change(paced(100_000_000));
+    assert!(goes(&greedy, true, 60_000).await, "another pace is in force at once");
+    accounts.change(paced(0));
+    assert!(
+        goes(&greedy, true, usize::MAX).await && goes(&greedy, true, usize::MAX).await,
+        "without one, nobody waits"
+    );
 }

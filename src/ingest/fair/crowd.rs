@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Nanoseconds for which two customers that sent one after the other count as sending both.
-const RECENT: u64 = 250_000_000;
+/// Nanoseconds for which two customers that sent one after the other count as sending both. A product that sends every
+/// few seconds must not find the disk behind another at full blast because it was silent in between.
+const RECENT: u64 = 10_000_000_000;
 
 /// Who sent last, and until when there are several. Two numbers that all requests share: they are
 /// written only when the sender changes.

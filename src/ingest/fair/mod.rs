@@ -37,6 +37,9 @@ pub struct Limits {
     pub rates_of: BTreeMap<CustomerId, Rates>,
     /// How long a customer that was silent may send as fast as it likes.
     pub burst: Duration,
+    /// Bytes of requests a second of one customer that go to the disk while others send, too; its further ones wait. `None`
+    /// for as many as it likes.
+    pub beside_others: Option<Rate>,
 }
 
 impl Limits {
@@ -48,7 +51,8 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { rates: Rates::default(), rates_of: BTreeMap::new(), burst: Duration::from_secs(10) }
+        let (rates, rates_of, burst) = (Rates::default(), BTreeMap::new(), Duration::from_secs(10));
+        Self { rates, rates_of, burst, beside_others: Rate::new(16 * 1024 * 1024) }
     }
 }
 
