@@ -55,6 +55,7 @@ impl Sums {
     /// Tells for the last time. What is in memory only is lost if the store does not take it until then: as long as there
     /// is such, it is tried again, for a disk that is full may not stay so.
     async fn tell_last(&self, until: Instant) {
+        let mut is_said = false;
         loop {
             let refused =
                 self.tell_refused(|store, entries| async move { store.tell_last(entries).await }).await;
@@ -63,6 +64,11 @@ impl Sums {
             let is_closed = matches!(refused, Err(StoreError::Closed | StoreError::Failed))
                 || matches!(collected, Err(StoreError::Closed | StoreError::Failed));
             if would_be_lost && !is_closed && Instant::now() + AGAIN < until {
+                if !std::mem::replace(&mut is_said, true) {
+                    tracing::warn!(
+                        "the store does not take the last counts for the ledger; it is tried until the grace period is over"
+                    );
+                }
                 tokio::time::sleep(AGAIN).await;
                 continue;
             }

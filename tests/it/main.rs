@@ -70,6 +70,7 @@ mod fault_load;
 mod fault_oracle;
 mod format_fixture;
 mod full_disk;
+mod full_disk_end;
 mod fuzz_replay;
 #[path = "../fuzz/targets/mod.rs"]
 mod fuzz_targets;
