@@ -88,3 +88,48 @@ fn a_marker_announces_nothing_so_redacting_again_finds_no_more() {
     let card = "[payment_card] 5018000000000009 [phone] 5551234567";
     assert_eq!(marked(card), card);
 }
+
+// covers: P1
+#[test]
+fn nobody_is_left_before_the_sign_of_an_address_that_is_replaced() {
+    cases(&[
+        ("to jane@moOp@example.com x", "to [email] x"),
+        ("to jane@bob@mallory@example.com x", "to [email] x"),
+        ("to jane@.doe@example.com x", "to [email] x"),
+        ("to jane@moO7@moOp x", "to [email] x"),
+        ("to jane%40bob%40example.com x", "to [email] x"),
+        ("to jane@x-10.1.2.3 x", "to [ip_address] x"),
+        // The sign is seen in one reading, the address with its zone in another.
+        ("to jane&commat;\0fe79::1%49-x", "to [ip_address]-x"),
+        // Each by itself, where each is found by itself.
+        ("to root@10.1.2.3 x", "to [user_id]@[ip_address] x"),
+        ("to root%4010.1.2.3 x", "to [user_id]%40[ip_address] x"),
+        ("to jane@example.com,bob@example.com x", "to [email],[email] x"),
+    ]);
+}
+
+#[test]
+fn an_account_at_a_token_of_ours_is_one_and_a_token_is_no_account() {
+    let token = "p1-ip_address-s-0123456789abcdefghijklmnop";
+    for (text, expected) in [
+        (format!("to jane@{token} x"), "to [user_id]@[token] x"),
+        (format!("to jane%40{token}-x"), "to [user_id]%40[token]-x"),
+        (format!("to jane%2f{token}@example x"), "to jane%2f[token]@example x"),
+        // Nobody's account, as before the address that the token stands for.
+        (format!("to 0@{token} x"), "to 0@[token] x"),
+    ] {
+        assert_eq!(marked(&text), expected);
+    }
+}
+
+#[test]
+fn a_name_that_its_place_gives_away_is_replaced_to_its_end_however_long_it_is() {
+    let long = "a1-\u{e9}b.".repeat(60) + "z";
+    cases(&[
+        (&format!("in /home/{long}/x"), "in /home/[user_id]/x"),
+        (&format!("in C:\\Users\\{long}\\x"), "in C:\\Users\\[user_id]\\x"),
+        (&format!("by CORP\\{long} x"), "by [user_id] x"),
+        (&format!("Invalid user {long} from"), "Invalid user [user_id] from"),
+        (&format!("at https://{long}/x"), "at https://[host_name]/x"),
+    ]);
+}

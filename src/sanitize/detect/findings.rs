@@ -8,7 +8,8 @@
 use std::cell::RefCell;
 
 use super::fold::Reading;
-use super::{Finding, Lookup, Scan, What};
+use super::scan::Scan;
+use super::{Finding, Lookup, What, email};
 
 /// A finding, by its place in the text as it came.
 #[derive(Clone, Copy)]
@@ -57,6 +58,19 @@ impl<'t, L: Lookup + Copy> Level<'t, L> {
         }
     }
 
+    /// Where what hangs by an `@` on a finding begins, as this reading shows it: the finding itself may be seen in
+    /// another one.
+    fn hung_on(&self, start: usize, free: usize) -> usize {
+        let (at, free) = (self.reading.place(start), self.reading.place(free));
+        let view = self.scan.view;
+        if free < at && email::is_part(view.before(at)) {
+            let from = email::hung_on(view, at, free);
+            if from < at { self.reading.origin(from).min(start) } else { start }
+        } else {
+            start
+        }
+    }
+
     fn go_on(&mut self, depth: usize) -> Option<Seen<'t>> {
         let next = self.scan.next().map(|found| Seen { hit: self.hit(found), from: found.start, depth });
         std::mem::replace(&mut self.next, next)
@@ -68,6 +82,8 @@ pub(in crate::sanitize) struct Findings<'t, L> {
     as_it_stands: Level<'t, L>,
     /// The text with its escapes decoded once and twice, if it has any.
     decoded: [Option<Level<'t, L>>; 2],
+    /// Where the latest finding ends.
+    free: usize,
 }
 
 impl<'t, L: Lookup + Copy> Findings<'t, L> {
@@ -77,7 +93,8 @@ impl<'t, L: Lookup + Copy> Findings<'t, L> {
         spare: &'t RefCell<Vec<u8>>,
     ) -> Self {
         let level = |reading| Level::new(reading, known, spare);
-        let mut all = Self { as_it_stands: level(first), decoded: [second.map(level), third.map(level)] };
+        let mut all =
+            Self { as_it_stands: level(first), decoded: [second.map(level), third.map(level)], free: 0 };
         if second.is_some() {
             for depth in 0..=all.decoded.len() {
                 all.take_next(depth);
@@ -146,7 +163,11 @@ impl<'t, L: Lookup + Copy> Findings<'t, L> {
             main.hit.is_joined = is_joined;
             alone = false;
         }
-        Some(Hit { start, end, ..main.hit })
+        let levels = self.decoded.iter().flatten().chain([&self.as_it_stands]);
+        let from = levels.map(|level| level.hung_on(start, self.free)).min().unwrap_or(start);
+        let is_joined = main.hit.is_joined || from < start;
+        self.free = end;
+        Some(Hit { start: from.min(start), end, is_joined, ..main.hit })
     }
 }
 

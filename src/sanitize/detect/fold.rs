@@ -140,9 +140,13 @@ impl Reading<'_> {
     /// The first place from `at` on, in the text as it came, where a character begins that is read here: not the
     /// inside of an escape.
     pub(super) fn boundary(&self, at: usize) -> usize {
-        let Some(origins) = self.origins else { return at };
+        self.origin(self.place(at))
+    }
+
+    /// The place in what is read of the first character that begins at or behind a place in the text as it came.
+    pub(super) fn place(&self, at: usize) -> usize {
         let before = |origin: &u32| usize::try_from(*origin).is_ok_and(|origin| origin < at);
-        self.origin(origins.partition_point(before))
+        self.origins.map_or(at, |origins| origins.partition_point(before))
     }
 }
 

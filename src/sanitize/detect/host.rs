@@ -1,29 +1,25 @@
-//! Host names: names with a top-level domain, names that their place gives away, and e-mail addresses,
-//! whose domain is one.
+//! Host names: names with a top-level domain, and names that their place gives away.
 
 use super::Finding;
-use super::address;
 use super::domain::{self, Ending};
-use super::view::{self, DIGIT, DOT, HIGH, HYPHEN, LETTER, LOCAL, NAME, UNDERSCORE, UPPER, View, WORD, Word};
+use super::view::{self, DIGIT, DOT, HIGH, HYPHEN, LETTER, NAME, UNDERSCORE, UPPER, View, WORD, Word};
 use crate::model::IdentifierClass as Class;
 
 /// Bytes of the longest name (RFC 1035).
-const NAME_BYTES: usize = 253;
-/// Bytes of a local part that is looked back over. RFC 5321 allows 64; what is longer is no less a name.
-const LOCAL_BYTES: usize = 128;
+pub(super) const NAME_BYTES: usize = 253;
 /// Labels at the end of a name that may be the endings of a file name.
-const FILE_LABELS: usize = 3;
+pub(super) const FILE_LABELS: usize = 3;
 
 /// A name in the text, seen from its end.
-struct Labels<'t> {
+pub(super) struct Labels<'t> {
     view: View<'t>,
-    start: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
 }
 
 impl<'t> Labels<'t> {
     /// The last label.
-    fn last(&self) -> (usize, &'t [u8]) {
+    pub(super) fn last(&self) -> (usize, &'t [u8]) {
         let mut at = self.end;
         while at > self.start && self.view.before(at) != b'.' {
             at -= 1;
@@ -32,7 +28,7 @@ impl<'t> Labels<'t> {
     }
 
     /// The same without its last label; `None` if there is no other.
-    fn without_last(&self) -> Option<Self> {
+    pub(super) fn without_last(&self) -> Option<Self> {
         let (at, _) = self.last();
         (at > self.start).then(|| Self { view: self.view, start: self.start, end: at - 1 })
     }
@@ -52,13 +48,13 @@ impl<'t> Labels<'t> {
         if camel { self.start + after } else { self.start }
     }
 
-    fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.view.slice(self.start, self.end).split(|byte| *byte == b'.').count()
     }
 }
 
 /// The run of a name from a word on, without what ends a sentence.
-fn run(view: View<'_>, start: usize) -> Labels<'_> {
+pub(super) fn run(view: View<'_>, start: usize) -> Labels<'_> {
     run_to(view, start, view.run(start, NAME))
 }
 
@@ -170,7 +166,7 @@ pub(super) fn is_inside(view: View<'_>, word: Word) -> bool {
 
 /// The name that a URL has for its host, whatever it looks like: from a word on, to where it ends.
 pub(super) fn of_url(view: View<'_>, word: Word) -> Option<Finding> {
-    let end = view.run_within(word.start, NAME, NAME_BYTES);
+    let end = view.run(word.start, NAME);
     let end = if view.before(end) == b'.' { end - 1 } else { end };
     let number = view.slice(word.start, end).iter().all(|byte| byte.is_ascii_digit() || *byte == b'.');
     if number { None } else { Finding::of(word.start, end, Class::HostName) }
@@ -207,78 +203,4 @@ pub(super) fn made_up(view: View<'_>, word: Word) -> Option<Finding> {
             text.iter().all(|byte| view::is(*byte, UPPER | DIGIT))
         };
     if fits { Finding::of(word.start, end, Class::HostName) } else { None }
-}
-
-/// Where what can be the local part of an address begins before the `@` at `sign`.
-pub(super) fn local_start(view: View<'_>, sign: usize) -> usize {
-    let least = sign.saturating_sub(LOCAL_BYTES);
-    let is_part = |byte: u8| view::is(byte, NAME | LOCAL) || byte == b'&';
-    let mut at = sign;
-    while at > least && is_part(view.before(at)) {
-        at -= 1;
-    }
-    at
-}
-
-/// An e-mail address whose local part begins with this word and whose `@` is at `sign`; or the account in
-/// front of the address of a machine.
-pub(super) fn email(view: View<'_>, word: Word, sign: usize) -> Option<Finding> {
-    let mut labels = run(view, sign + 1);
-    if labels.start != sign + 1 || !view::is(view.at(sign + 1), WORD) {
-        let bracket = view.at(sign + 1) == b'[' && view::is(view.at(sign + 2), DIGIT);
-        let is_machine = bracket || is_v6(view, sign + 1);
-        return if is_machine { Finding::of(word.start, sign, Class::UserId) } else { None };
-    }
-    // A run can go on past the address, as in `bob@example.com.log`.
-    for _ in 0..=FILE_LABELS {
-        let (at, last) = labels.last();
-        let letters = last.iter().all(|byte| view::is(*byte, LETTER | HIGH)) && last.len() > 1;
-        let file = domain::is_file(last) && labels.count() > 2;
-        if ((letters && !file) || domain::ending(last) != Ending::None) && labels.count() > 1 {
-            return Finding::of(word.start, labels.end, Class::Email);
-        }
-        // `bob@example.com-backup`: the name ends before the hyphen, as that of a host does. Nobody is left before it.
-        if let Some(cut) = last.iter().position(|byte| matches!(byte, b'-' | b'_'))
-            && domain::ending(last.get(..cut).unwrap_or_default()) == Ending::Clear
-            && labels.count() > 1
-        {
-            return Finding::of(word.start, at + cut, Class::Email);
-        }
-        match labels.without_last() {
-            Some(shorter) => labels = shorter,
-            None => break,
-        }
-    }
-    single(view, word, sign)
-}
-
-/// Whether an IPv6 address stands here, in brackets or not; it may begin with its colons.
-fn is_v6(view: View<'_>, at: usize) -> bool {
-    let at = if view.at(at) == b'[' { at + 1 } else { at };
-    let at = if view.at(at) == b':' && view.at(at + 1) == b':' { at + 2 } else { at };
-    address::v6(view, view.word(at)).is_some()
-}
-
-/// `root@esx01` is an account on a machine; `Thread@1f2e3d` and `lodash@4.17.21` are none.
-fn single(view: View<'_>, word: Word, sign: usize) -> Option<Finding> {
-    if is_v6(view, sign + 1) {
-        return Finding::of(word.start, sign, Class::UserId);
-    }
-    let whole = run(view, sign + 1);
-    let text = view.slice(whole.start, whole.end);
-    if text.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') {
-        let parts = text.split(|byte| *byte == b'.').count();
-        return if parts == 4 { Finding::of(word.start, sign, Class::UserId) } else { None };
-    }
-    let end = view.run_within(whole.start, NAME & !DOT, NAME_BYTES);
-    let label = view.slice(whole.start, end.min(whole.end));
-    let object = label.len() <= 8 && label.iter().all(u8::is_ascii_hexdigit);
-    let begins = label.first().is_some_and(|byte| view::is(*byte, LETTER | HIGH));
-    let class_name = view.slice(word.start, sign).contains(&b'$');
-    let ends = end >= whole.end && !matches!(view.at(whole.end), b'/' | b'@' | b'(');
-    if label.len() > 1 && begins && !object && !class_name && ends {
-        Finding::of(word.start, whole.end, Class::Email)
-    } else {
-        None
-    }
 }

@@ -1,22 +1,38 @@
 //! What a finding covers in the end: whole characters, what begins inside of it and ends beyond it, and a token of ours
 //! as one.
 
+use super::scan::Scan;
 use super::view::{self, WORD};
-use super::{Finding, Lookup, Scan, What};
+use super::{Finding, Lookup, What, email};
 use crate::sanitize::redact::item::{self, Item};
 
 /// Bytes of a finding inside of another whose words are asked, too.
 const NEAR: usize = 256;
 
 impl<L: Lookup + Copy> Scan<'_, L> {
-    /// The finding without half a character at either end.
+    /// The finding without half a character at either end, and without the half of a word at its own.
     pub(super) fn whole(&self, mut found: Finding) -> Finding {
+        if view::is(self.view.before(found.end), WORD) {
+            found.end = self.view.run(found.end, WORD);
+        }
         let is_inside = |at: usize| self.text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
         while is_inside(found.start) {
             found.start -= 1;
         }
         while is_inside(found.end) {
             found.end += 1;
+        }
+        found
+    }
+
+    /// The finding with the account that hangs on it by an `@`: in `a@b@example.com` nobody is left before the address,
+    /// nor in `jane@-10.1.2.3`.
+    #[inline]
+    pub(super) fn hung_on(&mut self, mut found: Finding) -> Finding {
+        if self.free < found.start && email::is_part(self.view.before(found.start)) {
+            let start = email::hung_on(self.view, found.start, self.free);
+            self.is_joined |= start < found.start;
+            found.start = start;
         }
         found
     }

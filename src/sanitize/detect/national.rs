@@ -1,8 +1,9 @@
 //! Numbers that a state gives a person, where their form can be checked. What is but a run of digits has to
 //! be told by a word, or to be written in its groups.
 
+use super::check_digit::{luhn, weighted};
 use super::digits::{Digits, stands_alone};
-use super::number::{luhn, near};
+use super::near::near;
 use super::view::{self, UPPER, View, Word};
 use super::{Finding, What};
 
@@ -13,10 +14,6 @@ fn found(start: usize, end: usize) -> Finding {
 /// The value of some digits.
 fn value(digits: &[u8]) -> u64 {
     digits.iter().fold(0, |sum, digit| sum * 10 + u64::from(*digit))
-}
-
-fn weighted(digits: &[u8], weights: &[u32]) -> u32 {
-    digits.iter().zip(weights).map(|(digit, weight)| u32::from(*digit) * weight).sum()
 }
 
 /// Whether six digits are day, month and year, in this or in the other order.

@@ -83,11 +83,12 @@ fn is_home(view: View<'_>, start: usize) -> bool {
     !matches!(above, b'.' | b'~' | b'-' | b'_' | b')' | b']' | b'*')
 }
 
-/// Where the name that begins at `start` ends. A name of Windows may have spaces, if a backslash follows.
+/// Where the name that begins at `start` ends, however long it is. A name of Windows may have spaces, if a backslash
+/// follows soon.
 fn name_end(view: View<'_>, start: usize, spaces: bool) -> usize {
     let mut at = start;
     let mut first_space = None;
-    while at < start + NAME_BYTES {
+    while at < start + NAME_BYTES || first_space.is_none() {
         match view.at(at) {
             b'\\' | b'/' => return at,
             b' ' if spaces => {
@@ -134,7 +135,7 @@ pub(super) fn domain_account(view: View<'_>, word: Word) -> Option<Finding> {
         return None;
     }
     let user = slash + 1 + usize::from(view.at(slash + 1) == b'\\');
-    let mut end = view.run_within(user, NAME, NAME_BYTES);
+    let mut end = view.run(user, NAME);
     while end > user && matches!(view.before(end), b'.' | b'-') {
         end -= 1;
     }

@@ -25,7 +25,7 @@ pub(super) fn account(view: View<'_>, word: Word) -> Option<Finding> {
     let fits = |words: &[&[u8]]| words.iter().any(|word| before.eq_ignore_ascii_case(word));
     let start = view.past_spaces(word.end, 1);
     let start = start + usize::from(matches!(view.at(start), b'\'' | b'"'));
-    let end = view.run_within(start, NAME, 64);
+    let end = view.run(start, NAME);
     let mut stop = end;
     while stop > start && matches!(view.before(stop), b'.' | b'-') {
         stop -= 1;

@@ -3,7 +3,7 @@
 use super::digits::Digits;
 use super::finding::Best;
 use super::view::{self, HIGH, View, Word};
-use super::{address, digits, national, number, path, place, url, vendor};
+use super::{address, card, digits, iban, mac, national, path, phone, place, url, uuid, vendor};
 
 /// Detectors for words of hexadecimal digits.
 pub(super) fn hexadecimal(view: View<'_>, word: Word, after: u8, best: &mut Best) {
@@ -12,18 +12,18 @@ pub(super) fn hexadecimal(view: View<'_>, word: Word, after: u8, best: &mut Best
             let (colons, pair) = address::colons(view, word);
             if pair || colons >= 5 || (colons == 2 && word.len() == 4) {
                 // Eight pairs are both; they are written so for an EUI-64.
-                best.offer(address::mac(view, word));
+                best.offer(mac::mac(view, word));
                 best.offer(address::v6(view, word));
             }
-        } else if matches!(after, b'-' | b'.') && address::may_be_mac(view, word, after) {
-            best.offer(address::mac(view, word));
+        } else if matches!(after, b'-' | b'.') && mac::may_be_mac(view, word, after) {
+            best.offer(mac::mac(view, word));
         } else if after == b' ' && word.len() == 2 {
-            best.offer(address::vmx_uuid(view, word));
+            best.offer(uuid::vmx_uuid(view, word));
         }
     } else if word.len() >= 8 {
-        best.offer(address::uuid(view, word));
-        best.offer(address::bare_mac(view, word));
-        best.offer(address::hex_secret(view, word));
+        best.offer(uuid::uuid(view, word));
+        best.offer(mac::bare_mac(view, word));
+        best.offer(uuid::hex_secret(view, word));
     }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn with_digits(view: View<'_>, word: Word, after: u8, best: &mut Best
     if word.is_number() {
         numbers(view, word, after, best);
     } else if word.bits & HIGH == 0 {
-        best.offer(number::iban(view, word));
+        best.offer(iban::iban(view, word));
         best.offer(national::mixed(view, word));
     }
 }
@@ -57,13 +57,13 @@ fn numbers(view: View<'_>, word: Word, after: u8, best: &mut Best) {
         let digits = Digits::read(view, word);
         let count = digits.of(digits.groups().len()).len();
         if count >= 7 {
-            best.offer(number::phone(view, &digits));
+            best.offer(phone::phone(view, &digits));
         }
         if count >= 9 && digits::may_stand_alone(view, digits.start) {
             best.offer(national::number(view, &digits));
         }
         if count >= 12 && digits::may_stand_alone(view, digits.start) {
-            best.offer(number::card(view, &digits));
+            best.offer(card::card(view, &digits));
         }
     }
 }

@@ -108,6 +108,11 @@ impl<'t> View<'t> {
         self.bytes.len()
     }
 
+    /// All of it: for whoever reads items of ours.
+    pub(super) const fn bytes(self) -> &'t [u8] {
+        self.bytes
+    }
+
     /// The byte at a place.
     #[inline]
     pub(super) fn at(self, at: usize) -> u8 {
