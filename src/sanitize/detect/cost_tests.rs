@@ -108,6 +108,8 @@ const UNITS: &[&str] = &[
     "YWJj-ZGVm_",
     "6162636465666768",
     "amFuZUBleGFtcGxl",
+    "%25::&#x40;",
+    "d8OOOOOOOOOOOO_OO6d06c0020006a0l\u{fffd}://0",
 ];
 
 /// How many bytes the detectors look at for each byte of `text`.

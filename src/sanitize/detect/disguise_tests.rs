@@ -109,6 +109,18 @@ fn nobody_is_left_before_the_sign_of_an_address_that_is_replaced() {
 }
 
 #[test]
+fn a_finding_before_a_url_hides_nothing_of_it() {
+    cases(&[
+        ("at d8OOOOOOOOOOOO_OO6d06c0020006a0l://db01/x?a=1 z", "at [secret]://[host_name]/x?[query] z"),
+        ("at AKIAIOSFODNN7EXAMPLEhttps://bob:pw@db01/x z", "at [secret]@[host_name]/x z"),
+        (
+            "at AKIAIOSFODNN7EXAMPLEhttps://db01/?AKIAIOSFODNN7EXAMPLE z",
+            "at [secret]://[host_name]/?[query] z",
+        ),
+    ]);
+}
+
+#[test]
 fn an_account_at_a_token_of_ours_is_one_and_a_token_is_no_account() {
     let token = "p1-ip_address-s-0123456789abcdefghijklmnop";
     for (text, expected) in [

@@ -42,8 +42,10 @@ pub(super) fn hung_on(view: View<'_>, start: usize, free: usize) -> usize {
     if !signs {
         return start;
     }
-    let account = view.find(at, WORD);
-    if account < start { account } else { start }
+    while at < start && !view::is(view.at(at), WORD) {
+        at += 1;
+    }
+    at
 }
 
 /// An e-mail address whose local part begins with this word and whose `@` is at `sign`; or the account in

@@ -1,8 +1,9 @@
 //! What a finding covers in the end: whole characters, what begins inside of it and ends beyond it, and a token of ours
 //! as one.
 
+use super::finding::Best;
 use super::scan::Scan;
-use super::view::{self, WORD};
+use super::view::{self, WORD, Word};
 use super::{Finding, Lookup, What, email};
 use crate::sanitize::redact::item::{self, Item};
 
@@ -33,6 +34,21 @@ impl<L: Lookup + Copy> Scan<'_, L> {
             let start = email::hung_on(self.view, found.start, self.free);
             self.is_joined |= start < found.start;
             found.start = start;
+        }
+        found
+    }
+
+    /// The finding with the credentials of the URL whose scheme it hides: what stands before `://` is one, whatever else
+    /// it is.
+    #[inline]
+    pub(super) fn before_url(&mut self, mut found: Finding) -> Finding {
+        if self.view.starts(found.end, b"://") {
+            let mut best = Best::from(found.end);
+            self.scheme(Word { start: found.start, end: found.end, bits: view::LETTER }, &mut best);
+            if let Some(more) = best.found() {
+                self.is_joined = true;
+                found = Finding { end: more.end, what: found.more(more), ..found };
+            }
         }
         found
     }
@@ -81,7 +97,8 @@ impl<L: Lookup + Copy> Scan<'_, L> {
                 break;
             }
         }
-        self.url = url;
+        // A URL that begins inside goes on behind it; read again for each `://` in it, it would be read to its end each time.
+        self.url = self.url.filter(|url| url.end > found.end).or(url);
         found
     }
 }

@@ -112,7 +112,7 @@ impl<L: Lookup + Copy> Scan<'_, L> {
     }
 
     /// A scheme and what follows it, an address with colons.
-    fn scheme(&mut self, word: Word, best: &mut Best) {
+    pub(super) fn scheme(&mut self, word: Word, best: &mut Best) {
         if let Some((url, first)) = url::read(self.view, word, self.url) {
             self.url = Some(url);
             best.offer(first);

@@ -149,6 +149,7 @@ impl<L: Lookup + Copy> Iterator for Scan<'_, L> {
                 Some(found) => {
                     let found = self.beyond(word.end, found);
                     let found = self.hung_on(join::ours(self.text, self.whole(found)));
+                    let found = self.before_url(found);
                     self.pass(found.end);
                     return Some(found);
                 }
