@@ -5,9 +5,7 @@ use zeroize::Zeroizing;
 
 use super::erasure::{Counts, Erasure, Scope, Stage};
 use super::{AmendError, Shared};
-use crate::model::{
-    CommitNumber, CustomerId, ErasureId, IdentifierClass, ProgramName, RawText, UnixMillis, limits,
-};
+use crate::model::{CommitNumber, CustomerId, ErasureId, IdentifierClass, RawText, UnixMillis, limits};
 use crate::sanitize::{Erased, NONCE_BYTES, Sought, StrikeError};
 
 /// Bytes of a reference.
@@ -70,8 +68,11 @@ impl Shared {
         let now = self.clock.now();
         // Events from before that are withheld as too old by then.
         let until = now.plus_ms(limits::CLOCK_BEHIND_MS);
-        let programs: Vec<ProgramName> =
-            self.policy.load().programs().iter().map(|program| program.name().clone()).collect();
+        let chosen = self.chosen(&entry)?;
+        // A program that the policy does not have any more has pseudonyms of it too, in what is stored and what was delivered.
+        let mut programs = chosen.programs.clone();
+        programs.extend(self.policy.load().programs().iter().map(|program| program.name().clone()));
+        let programs = Vec::from_iter(programs);
         let epochs: Vec<u32> = (self.store.oldest_epoch(now)..=self.options.rotation.epoch(now)).collect();
         let seek = |field: &'static str, class, value: &str| {
             if value.len() > VALUE_BYTES {
@@ -103,7 +104,7 @@ impl Shared {
                 return Err(AmendError::Invalid { field: "times", rule });
             }
         };
-        let notice = self.notice(new.id, (scope, erased.as_ref()), (&entry, &epochs), now)?;
+        let notice = self.notice(new.id, (scope, erased.as_ref()), (&entry, &chosen, &epochs), now)?;
         let erasure = Erasure {
             id: new.id,
             customer: entry.key,

@@ -6,17 +6,28 @@ use std::sync::Arc;
 
 use super::erasure::Scope;
 use super::{AmendError, Shared};
-use crate::drain::{Notice, Scope as Told};
+use crate::drain::{CustomerName, Notice, Scope as Told, Since};
 use crate::model::{Delivery, ErasureId, IdentifierClass, Participation, ProgramName, Purpose, UnixMillis};
 use crate::policy::Epoch;
-use crate::sanitize::{Erased, pseudonym_text};
+use crate::sanitize::{Erased, Named, pseudonym_text};
 use crate::store::CustomerEntry;
 
 /// The revision of a customer's first participation.
 const FIRST_REVISION: u64 = 1;
 
-/// Texts, and of which programs each is.
-type Texts = BTreeMap<String, BTreeSet<ProgramName>>;
+/// Revisions that are read at a time.
+const PAGE: usize = 256;
+
+/// Texts that name a customer, and where each may stand.
+type Names = BTreeMap<String, Vec<CustomerName>>;
+
+/// What a customer ever chose: what was delivered of it was decided under that, whatever the policy has today.
+pub(super) struct Chosen {
+    /// Each choice; none if there were too many.
+    history: Since,
+    /// The programs in which it ever took part.
+    pub(super) programs: BTreeSet<ProgramName>,
+}
 
 impl Shared {
     /// The notice of an erasure that was asked for `now`, not addressed to anybody yet.
@@ -24,11 +35,12 @@ impl Shared {
         &self,
         erasure: ErasureId,
         (scope, erased): (Scope, Option<&Erased>),
-        (entry, epochs): (&Arc<CustomerEntry>, &[u32]),
+        (entry, chosen, epochs): (&CustomerEntry, &Chosen, &[u32]),
         now: UnixMillis,
     ) -> Result<Notice, AmendError> {
-        let mut programs = self.names(entry, epochs)?;
-        let customers = programs.keys().cloned().collect();
+        let names = self.names(entry, chosen, epochs)?;
+        let customers = names.keys().cloned().collect();
+        let mut programs = BTreeMap::<String, BTreeSet<ProgramName>>::new();
         let told = erased.map(|erased| erased.told(&entry.secret)).unwrap_or_default();
         let tokens = told.iter().map(|(_, text)| text.clone()).collect();
         for (program, text) in told {
@@ -40,57 +52,118 @@ impl Shared {
             Scope::Identifier { class } => Told::Identifier { class, tokens },
             Scope::Times { from, until } => Told::Times { from, until },
         };
-        let leaves = self.leaves(entry)?;
-        Ok(Notice { erasure, scope, customers, requested: now, programs, leaves })
+        let leaves = self.leaves(chosen);
+        Ok(Notice { erasure, scope, customers, requested: now, programs, names, leaves })
     }
 
-    /// For which purposes data of the customer may have left: those of the levels that it ever chose.
-    fn leaves(
-        &self,
-        entry: &Arc<CustomerEntry>,
-    ) -> Result<BTreeMap<ProgramName, BTreeSet<Purpose>>, AmendError> {
-        let policy = self.policy.load();
-        let since = self.histories.since(&self.store, entry, FIRST_REVISION)?;
-        let mut leaves = BTreeMap::<ProgramName, BTreeSet<Purpose>>::new();
-        for (program, level) in since.choices().into_iter().flat_map(|choice| &choice.levels) {
-            let known = policy.program(program.as_str());
-            let chosen = known.and_then(|known| known.levels().iter().find(|one| one.name() == level));
-            if let Some(chosen) = chosen {
-                leaves.entry(program.clone()).or_default().extend(chosen.purposes().iter());
-            }
-        }
-        Ok(leaves)
-    }
-
-    /// How the customer was named in what was delivered: as the levels that it ever chose treat its id, and in no
-    /// other form, so that who had received a pseudonym does not learn the id from the notice.
-    fn names(&self, entry: &Arc<CustomerEntry>, epochs: &[u32]) -> Result<Texts, AmendError> {
-        let (class, policy) = (IdentifierClass::CustomerId, self.policy.load());
-        let id = entry.change.participation.customer.as_str();
-        let since = self.histories.since(&self.store, entry, FIRST_REVISION)?;
-        let mut names = Texts::new();
-        for participation in since.choices() {
-            // What was delivered before a pause is named as without it.
-            let chosen = Participation { delivery: Delivery::Deliver, ..participation.clone() };
-            for of in policy.class_uses(class, &chosen, &self.options.global_caps) {
-                let keys = |epoch| entry.secret.program(&of.program, epoch);
-                let Some(stable) = keys(0).token(class, Epoch::Stable, id.as_bytes()) else { continue };
-                let mut name = |text| names.entry(text).or_default().insert(of.program.clone());
-                for treatment in &of.treatments {
-                    match *treatment {
-                        "keep" => drop(name(id.to_owned())),
-                        "stable" => drop(name(pseudonym_text(class, None, &stable))),
-                        "rotating" => {
-                            for epoch in epochs {
-                                let Some(token) = keys(*epoch).rotate(class, &stable) else { continue };
-                                name(pseudonym_text(class, Some(*epoch), &token));
-                            }
-                        }
-                        _ => {}
-                    }
+    /// What the customer ever chose, up to now.
+    pub(super) fn chosen(&self, entry: &Arc<CustomerEntry>) -> Result<Chosen, AmendError> {
+        let history = self.histories.since(&self.store, entry, FIRST_REVISION)?;
+        let mut programs = BTreeSet::new();
+        let mut take = |one: &Participation| {
+            let levels = one.levels.iter().filter(|(_, level)| !level.is_none());
+            programs.extend(levels.map(|(program, _)| program.clone()));
+        };
+        history.choices().into_iter().for_each(&mut take);
+        if history.choices().is_empty() {
+            // Too many to have at hand.
+            let mut before = None;
+            loop {
+                let page = self.store.history(&entry.change.participation.customer, before, PAGE)?;
+                for change in &page {
+                    take(&change.participation);
+                }
+                before = page.last().map(|change| change.revision);
+                if before.is_none_or(|oldest| oldest <= FIRST_REVISION) {
+                    break;
                 }
             }
         }
+        Ok(Chosen { history, programs })
+    }
+
+    /// For which purposes data of the customer may leave at the levels that it ever chose. Of a level that the policy
+    /// does not have any more nobody knows what it allowed: for any.
+    fn leaves(&self, chosen: &Chosen) -> BTreeMap<ProgramName, BTreeSet<Purpose>> {
+        let policy = self.policy.load();
+        let choices = chosen.history.choices();
+        let any = || Purpose::ALL.iter().copied().collect();
+        let none = |program: &ProgramName| {
+            (program.clone(), if choices.is_empty() { any() } else { BTreeSet::new() })
+        };
+        let mut leaves: BTreeMap<_, BTreeSet<_>> = chosen.programs.iter().map(none).collect();
+        for (program, level) in choices.iter().flat_map(|choice| &choice.levels) {
+            let Some(purposes) = leaves.get_mut(program).filter(|_| !level.is_none()) else { continue };
+            let known = policy.program(program.as_str());
+            match known.and_then(|known| known.levels().iter().find(|one| one.name() == level)) {
+                Some(known) => purposes.extend(known.purposes().iter()),
+                None => *purposes = any(),
+            }
+        }
+        leaves
+    }
+
+    /// How the customer may be named in what was delivered. Of each form in which it was named to some subscription, each
+    /// is told those in which it was named to it, so that who had received a pseudonym does not learn the id from the
+    /// notice. Where that is not known, it is told the forms that the levels that the customer ever chose have today;
+    /// and each, if one of them says nothing of it today.
+    fn names(&self, entry: &CustomerEntry, chosen: &Chosen, epochs: &[u32]) -> Result<Names, AmendError> {
+        let (likely, known) = (self.likely(chosen), self.drain.named(entry.key)?);
+        let (class, id) = (IdentifierClass::CustomerId, entry.change.participation.customer.as_str());
+        let mut names = Names::new();
+        for program in &chosen.programs {
+            let mut name = |text: String, named| {
+                let form = (program.clone(), named);
+                let is_likely = likely.contains(&form);
+                // A row that is not needed does not say who a customer is.
+                if is_likely || known.contains(&form) {
+                    let program = program.clone();
+                    names.entry(text).or_default().push(CustomerName { program, named, is_likely });
+                }
+            };
+            name(id.to_owned(), Named::Id);
+            let keys = |epoch| entry.secret.program(program, epoch);
+            let Some(stable) = keys(0).token(class, Epoch::Stable, id.as_bytes()) else { continue };
+            name(pseudonym_text(class, None, &stable), Named::Stable);
+            for epoch in epochs {
+                let Some(token) = keys(*epoch).rotate(class, &stable) else { continue };
+                name(pseudonym_text(class, Some(*epoch), &token), Named::Rotating);
+            }
+        }
         Ok(names)
+    }
+
+    /// The forms in which the levels that the customer ever chose name it today, by program.
+    fn likely(&self, chosen: &Chosen) -> BTreeSet<(ProgramName, Named)> {
+        let (class, policy) = (IdentifierClass::CustomerId, self.policy.load());
+        let mut likely = BTreeSet::new();
+        let mut unsaid: BTreeSet<&ProgramName> = BTreeSet::new();
+        let choices = chosen.history.choices();
+        if choices.is_empty() {
+            unsaid.extend(&chosen.programs);
+        }
+        for participation in choices {
+            // What was delivered before a pause is named as without it.
+            let delivered = Participation { delivery: Delivery::Deliver, ..participation.clone() };
+            let uses = policy.class_uses(class, &delivered, &self.options.global_caps);
+            for of in &uses {
+                let named = of.treatments.iter().filter_map(|treatment| match *treatment {
+                    "keep" => Some(Named::Id),
+                    "stable" => Some(Named::Stable),
+                    "rotating" => Some(Named::Rotating),
+                    _ => None,
+                });
+                likely.extend(named.map(|named| (of.program.clone(), named)));
+            }
+            let is_unsaid = |program: &&ProgramName| {
+                participation.levels.get(*program).is_some_and(|level| !level.is_none())
+                    && !uses.iter().any(|of| of.program == **program)
+            };
+            unsaid.extend(chosen.programs.iter().filter(is_unsaid));
+        }
+        for program in unsaid {
+            likely.extend(Named::ALL.map(|named| (program.clone(), named)));
+        }
+        likely
     }
 }

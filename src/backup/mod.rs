@@ -40,10 +40,12 @@
 //! names a customer who is left out.
 //!
 //! What the ledger tells of the time after the backup holds: a sum of what came in or left that it was told of is not told
-//! again, one that it was not told of is, and who received data is told of its erasures. What left in the last
-//! minutes before the loss no ledger knows; so every subscription of the backup is taken for one that may have received data
-//! of every customer of before the restore, and a notice tells it what its purpose can have seen at the
-//! levels that the customer ever chose.
+//! again, one that it was not told of is, and who received data is told of its erasures, of each program that it received.
+//! What left in the last minutes before the loss no ledger knows; so every subscription of the backup is taken for one that
+//! may have received data of every customer of before the restore, of each program that the customer ever chose and of which
+//! data may leave for its purpose at a level that the customer chose, or ever left for it, as the whole ledger tells: a
+//! policy that has become narrower since makes no notice less. Of a level that the policy does not have any more, and of
+//! what a ledger told that was found broken, nobody knows: it counts as left for every purpose.
 //!
 //! Commits, customers and entries of the ledger get numbers behind all that can have been given since the backup. What
 //! subscriptions had acknowledged since then comes to them again.

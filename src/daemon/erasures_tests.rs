@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::time::Duration;
+
 use super::rooms_tests::{BATCHES, HOST, NAMED, Rooms, START, acme, jobs};
 use crate::amend::{AmendError, ErasureReport, NewErasure, Options, Stage, Target};
-use crate::drain::SeekTarget;
-use crate::model::{CustomerId, ErasureId, IdentifierClass, UnixMillis};
-use crate::store::{MetaOp, MetaTable};
+use crate::drain::{Scope, SeekTarget};
+use crate::model::{CustomerId, ErasureId, IdentifierClass, Participation, ProductName, UnixMillis};
+use crate::store::{MetaOp, MetaTable, NewChange};
 
 const DAY: i64 = 86_400_000;
 
@@ -147,5 +149,37 @@ async fn what_comes_between_the_fence_and_the_first_step_is_delivered_whole_and_
     let long: Vec<usize> = before.iter().map(|(_, body)| body.len()).collect();
     let longer = "globex".len() - "acme".len();
     assert_eq!(long.first().map(|long| long + longer), long.get(1).copied());
+    rooms.close().await;
+}
+
+// covers: P8
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_says_what_was_delivered_of_a_customer_who_changed_its_mind_more_often_than_is_looked_through()
+ {
+    let home = tempfile::tempdir().unwrap();
+    let rooms = Rooms::open(home.path()).await;
+    for customer in [acme(), CustomerId::new("globex").unwrap()] {
+        rooms.participate(customer, "enhanced").await;
+    }
+    rooms.subscribe().await;
+    rooms.fill_with(1..=1).await;
+    assert_eq!(rooms.pull().await.len(), 2);
+    let changes = (1..=1_001).map(|version| {
+        let mut participation = Participation::none(acme());
+        participation.accepted_dictionaries.insert(ProductName::new("vcenter").unwrap(), version);
+        let (by, reason) = ("tests".to_owned(), "tests".to_owned());
+        NewChange { participation, by, reason, if_revision: None }
+    });
+    for changed in rooms.store.set_participation(changes.collect()).await.unwrap() {
+        changed.unwrap();
+    }
+    let target = Target::Instance("instance-1".to_owned().into());
+    let (reference, by) = (String::new(), String::new());
+    rooms.amend.erase(NewErasure { id: id(1), customer: acme(), target, reference, by }).await.unwrap();
+    rooms.amend.tick().await.unwrap();
+    let notices = rooms.drain.pull(&jobs(), 0, 0, Duration::ZERO, 0).await.unwrap().notices;
+    assert_eq!(notices.len(), 1);
+    assert_eq!(notices[0].notice.customers, ["acme"]);
+    assert!(matches!(&notices[0].notice.scope, Scope::Instance { tokens } if !tokens.is_empty()));
     rooms.close().await;
 }

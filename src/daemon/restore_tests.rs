@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::rooms_tests::{Rooms, START, acme};
@@ -12,6 +13,7 @@ use crate::backup::{self, Places, Request};
 use crate::ledger::{self, Fact, Ledger, LedgerKey, Source};
 use crate::model::{CustomerId, CustomerKey, ErasureId, Purpose, Subscription, SubscriptionName};
 use crate::observe::Clock;
+use crate::policy::{PolicyFile, compile, shipped};
 
 fn globex() -> CustomerId {
     CustomerId::new("globex").unwrap()
@@ -191,8 +193,8 @@ async fn after_a_restore_the_ledger_is_told_of_each_batch_once() {
     }
 }
 
-/// How many subscriptions are told that a host of the customer was erased, and which.
-async fn notified(host: &Host, customer: CustomerId, number: u64) -> Vec<&'static str> {
+/// Which subscriptions are told of an erasure of an installation of the customer, each with how it names the customer.
+async fn notified(host: &Host, customer: CustomerId, number: u64) -> Vec<(&'static str, Vec<String>)> {
     let id = ErasureId::parse(&format!("0198c0de-0000-7000-8000-{number:012x}")).unwrap();
     let target = Target::Instance("instance-1".to_owned().into());
     let rooms = &host.rooms;
@@ -202,33 +204,87 @@ async fn notified(host: &Host, customer: CustomerId, number: u64) -> Vec<&'stati
     let mut told = Vec::new();
     for subscription in ["first", "told", "late", "advice", "service"] {
         let notices = rooms.drain.pull(&name(subscription), 0, 0, Duration::ZERO, 0).await.unwrap().notices;
-        told.extend(notices.iter().filter(|one| one.notice.erasure == id).map(|_| subscription));
+        let notices = notices.into_iter().filter(|one| one.notice.erasure == id);
+        told.extend(notices.map(|one| (subscription, one.notice.customers.clone())));
     }
     let counts = rooms.amend.erasure(id).unwrap().erasure.counts;
     assert_eq!(usize::try_from(counts.notified).unwrap(), told.len());
     told
 }
 
-// covers: P7 P8
-#[tokio::test(flavor = "multi_thread")]
-async fn after_a_restore_an_erasure_tells_everybody_who_can_have_received_the_data_and_nobody_else() {
+/// Of whom each of these is told by a pseudonym, and who by the id, too.
+fn told_who(told: &[(&'static str, Vec<String>)]) -> (Vec<&'static str>, Vec<&'static str>) {
+    assert!(told.iter().all(|(_, names)| !names.is_empty()), "{told:?}");
+    let by = |is_id: bool| {
+        let has = move |name: &String| name.starts_with("p1-customer_id-") != is_id;
+        told.iter().filter(|(_, names)| names.iter().any(has)).map(|(name, _)| *name).collect()
+    };
+    (by(false), by(true))
+}
+
+/// A host of which `first` received data before the backup, `told` after it, and `late` so late that no ledger was
+/// told; put back after all of it was lost.
+async fn put_back() -> Host {
     let host = Host::new().await;
     host.rooms.fill_with(1..=4).await;
     host.pull("first", 100).await;
-    assert_eq!(notified(&host, acme(), 1).await, ["first"], "as long as it is known");
+    let told = notified(&host, acme(), 1).await;
+    assert_eq!(told_who(&told), (vec!["first"], vec![]), "as long as it is known");
     host.back_up();
     host.pull("told", 100).await;
     host.rooms.drain.tell().await.unwrap();
     host.pump().await;
     // Of this one the ledger is not told any more.
     host.pull("late", 100).await;
+    host.lose().await
+}
 
-    let host = host.lose().await;
-    assert_eq!(notified(&host, acme(), 2).await, ["first", "told", "late"], "improving is all it allows");
-    assert_eq!(notified(&host, globex(), 3).await, ["first", "told", "late", "advice"]);
+// covers: P7 P8
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_an_erasure_tells_everybody_who_can_have_received_the_data_and_nobody_else() {
+    let host = put_back().await;
+    // At this level improving is all it allows, and it names the customer by a pseudonym.
+    let told = notified(&host, acme(), 2).await;
+    assert_eq!(told_who(&told), (vec!["first", "told", "late"], vec![]));
+    // At this one by its id; whoever had a batch of which it is not known is told that form.
+    let told = notified(&host, globex(), 3).await;
+    let (_, by_id) = told_who(&told);
+    assert_eq!(by_id, ["first", "told", "late", "advice"]);
     // Nobody can have received anything of somebody who came later.
     let initech = CustomerId::new("initech").unwrap();
     host.rooms.participate(initech.clone(), "enhanced").await;
-    assert_eq!(notified(&host, initech, 4).await, Vec::<&str>::new());
+    assert_eq!(notified(&host, initech, 4).await, Vec::new());
+    host.rooms.close().await;
+}
+
+// covers: P8
+#[tokio::test(flavor = "multi_thread")]
+async fn nor_does_a_policy_that_is_narrower_by_then_take_anything_from_that() {
+    let host = put_back().await;
+    let put = |edit: fn(&mut PolicyFile)| {
+        let mut files = shipped();
+        files.iter_mut().for_each(edit);
+        files.retain(|file| !file.text.is_empty());
+        host.rooms.policy.swap(Arc::new(compile(&files).unwrap().0));
+    };
+    // Nothing of the program is for improving any more; that some of it left for that, the ledger knows.
+    put(|file| {
+        let purposes = ["[\"improve\"]", "[\"improve\", \"recommend\"]"];
+        for purposes in purposes.map(|purposes| format!("purposes = {purposes}")) {
+            file.text = file.text.replace(&purposes, "purposes = [\"recommend\"]");
+        }
+    });
+    let told = notified(&host, acme(), 2).await;
+    assert_eq!(told_who(&told), (vec!["first", "told", "late", "advice"], vec![]));
+    // There is no such program any more: what it allowed, and how it named whom, nobody knows.
+    put(|file| {
+        file.text = file.text.replace("program = \"ceip\"", "program = \"operational\"");
+        if file.path.ends_with("ceip.toml") {
+            file.text.clear();
+        }
+    });
+    let told = notified(&host, acme(), 3).await;
+    let all = vec!["first", "told", "late", "advice", "service"];
+    assert_eq!(told_who(&told), (all.clone(), all));
     host.rooms.close().await;
 }

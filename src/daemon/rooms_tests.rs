@@ -42,6 +42,7 @@ pub(super) fn jobs() -> SubscriptionName {
 pub(super) struct Rooms {
     pub(super) store: Store,
     pub(super) customers: Customers,
+    pub(super) policy: Handle,
     intake: Intake,
     pub(super) drain: Drain,
     pub(super) amend: Amend,
@@ -88,18 +89,18 @@ impl Rooms {
         let parts = amend::Parts {
             store: store.clone(),
             customers: customers.clone(),
-            policy,
+            policy: policy.clone(),
             drain: drain.clone(),
             ledger: None,
             clock: clock.clone(),
         };
         let options = amend::Options { rotation, ..bounds };
         let amend = Amend::open(parts, options).await.unwrap();
-        Self { store, customers, intake, drain, amend, clock }
+        Self { store, customers, policy, intake, drain, amend, clock }
     }
 
     pub(super) async fn close(self) {
-        let Self { store, customers, intake, drain, amend, clock: _ } = self;
+        let Self { store, customers, policy: _, intake, drain, amend, clock: _ } = self;
         drop((customers, intake, drain, amend));
         store.close().await;
     }

@@ -2,12 +2,13 @@
 //! data of, and what of that the ledger is still to be told.
 
 use super::notices::{self, Notices};
+use super::programs::Forms;
 use super::received::{Mark, Marks};
 use super::state::Queue;
 use super::told;
 use super::totals::{Delivered, Totals};
 use super::unwritten::Unwritten;
-use crate::model::{CommitNumber, CustomerKey, Subscription, UnixMillis};
+use crate::model::{CommitNumber, CustomerKey, ProgramName, Subscription, UnixMillis};
 use crate::store::{MetaOp, MetaTable};
 
 /// The books of one subscription.
@@ -21,12 +22,14 @@ pub(super) struct Books {
     pub(super) totals: Totals,
     /// Rows of all but the queue.
     pub(super) unwritten: Unwritten,
+    /// Whether a mark says something new that whoever looks after the writes has not taken note of.
+    pub(super) has_new_mark: bool,
 }
 
 impl Books {
     pub(super) fn new(number: u64, queue: Queue, notices: Notices, totals: Totals) -> Self {
         let (marks, unwritten) = (Marks::default(), Unwritten::default());
-        Self { number, queue, notices, marks, totals, unwritten }
+        Self { number, queue, notices, marks, totals, unwritten, has_new_mark: false }
     }
 
     fn key(&self, row: u64) -> Vec<u8> {
@@ -45,12 +48,12 @@ impl Books {
         result
     }
 
-    /// Takes note that a customer's batch goes out. `true` if it is the first one: then the write has to be
-    /// synced before the batch leaves.
-    pub(super) fn mark(&mut self, customer: CustomerKey, commit: CommitNumber) -> bool {
-        let Some((mark, is_first)) = self.marks.mark(customer, commit) else { return false };
-        self.unwritten.set(MetaTable::Received, Mark::key(self.number, customer), Some(mark.row()));
-        is_first
+    /// Takes note that a customer's batch goes out, of a program, and how it names the customer. What is new in that has
+    /// to be synced before the batch leaves.
+    pub(super) fn mark(&mut self, delivered: (CustomerKey, CommitNumber), of: (&ProgramName, Forms)) {
+        let Some((mark, is_new)) = self.marks.mark(delivered, of) else { return };
+        self.unwritten.set(MetaTable::Received, Mark::key(self.number, delivered.0), Some(mark.row()));
+        self.has_new_mark |= is_new;
     }
 
     /// Counts deliveries for the ledger; it is told at once if too many sums wait.

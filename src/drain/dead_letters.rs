@@ -1,10 +1,11 @@
 //! Looking at what was given up, and trying it again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::drainer::Drainer;
+use super::drainer::{Drainer, Ticket};
 use super::lease::{Dead, DeadReason};
 use super::opened::{Opened, Opener};
 use super::{Drain, DrainError, Shared, blocking};
@@ -42,20 +43,26 @@ impl Drain {
         bodies: Option<usize>,
     ) -> Result<Vec<DeadLetter>, DrainError> {
         let (shared, drainer) = (Arc::clone(&self.shared), self.shared.drainer(name)?);
-        blocking(move || {
-            let dead = drainer.look(|queue| queue.dead_letters(after, limit));
+        let (reading, of) = (Arc::clone(&shared), Arc::clone(&drainer));
+        let read = blocking(move || {
+            let dead = of.look(|queue| queue.dead_letters(after, limit));
             let (mut letters, mut bytes) = (Vec::with_capacity(dead.len()), 0_usize);
+            let mut marking = None;
             for (commit, Dead { attempts, at, reason, .. }) in dead {
-                let body = if bodies.is_some() { shared.body(&drainer, commit)? } else { None };
+                let body = if bodies.is_some() { reading.body(&of, commit, &mut marking)? } else { None };
                 bytes = bytes.saturating_add(body.as_ref().map_or(0, Bytes::len));
                 letters.push(DeadLetter { commit, attempts, at, reason, body });
                 if letters.len() > 1 && bodies.is_some_and(|most| bytes > most) {
                     break;
                 }
             }
-            Ok(letters)
-        })
-        .await?
+            Ok::<_, DrainError>((letters, marking))
+        });
+        let (letters, marking) = read.await??;
+        if let Some(ticket) = marking {
+            drainer.write(&shared.store, ticket, false).await?;
+        }
+        Ok(letters)
     }
 
     /// Puts the dead letters `commits` (all, if there are none) back into delivery with a fresh count
@@ -83,7 +90,13 @@ impl Drain {
 }
 
 impl Shared {
-    fn body(&self, drainer: &Drainer, commit: CommitNumber) -> Result<Option<Bytes>, DrainError> {
+    /// The body of a dead letter. It leaves, as in a pull: who receives it is noted, and `marking` is to be written.
+    fn body(
+        &self,
+        drainer: &Drainer,
+        commit: CommitNumber,
+        marking: &mut Option<Ticket>,
+    ) -> Result<Option<Bytes>, DrainError> {
         let Some(Entry::Record(record)) = self.store.read_one(commit)? else { return Ok(None) };
         let Some((customer, checked)) = self.recheck(drainer, &record, &self.policy.load())? else {
             return Ok(None);
@@ -91,6 +104,11 @@ impl Shared {
         let Ok(left) = checked.now() else { return Ok(None) };
         let mut opener = Opener::new(self.store.rotation());
         let opened = opener.open(&record, &customer, drainer.subscription.purpose, &left);
-        Ok(opened.ok().and_then(Result::ok).map(|Opened { body, .. }| body))
+        let Ok(Ok(Opened { body, key, forms, .. })) = opened else { return Ok(None) };
+        self.learn_marks(drainer, &BTreeSet::from([customer.key]))?;
+        let of = (&key.under.program, forms);
+        let ((), ticket) = drainer.change_books(|books| books.mark((customer.key, commit), of))?;
+        *marking = Some(ticket);
+        Ok(Some(body))
     }
 }

@@ -38,6 +38,9 @@ pub(super) struct Drainer {
 struct Held {
     books: Books,
     changes: u64,
+    /// The last change with a mark that says something new: what leaves after it waits until that is on disk, also
+    /// where another pull made the mark.
+    marked: u64,
     deleted: bool,
     published: (Counts, Turnover),
     /// When the batch at the cursor was received.
@@ -58,7 +61,7 @@ impl Drainer {
         Arc::new(Self {
             subscription,
             nonce,
-            held: Mutex::new(Held { books, changes: 0, deleted: false, published, oldest: None }),
+            held: Mutex::new(Held { books, changes: 0, marked: 0, deleted: false, published, oldest: None }),
             choosing: Arc::default(),
             written: tokio::sync::Mutex::default(),
             bell: Notify::new(),
@@ -110,6 +113,9 @@ impl Drainer {
         }
         let result = change(&mut held.books);
         held.changes = held.changes.saturating_add(1);
+        if std::mem::take(&mut held.books.has_new_mark) {
+            held.marked = held.changes;
+        }
         Ok((result, Ticket(held.changes)))
     }
 
@@ -118,8 +124,8 @@ impl Drainer {
     }
 
     /// Writes every change up to `ticket` and later ones that are ready, in one piece; `synced`
-    /// waits until they are on disk. Not cancelled with its caller: a half-done write would leave
-    /// memory ahead of the store.
+    /// waits until they are on disk, and so does every write behind a new mark that is not. Not cancelled with its
+    /// caller: a half-done write would leave memory ahead of the store.
     pub(super) async fn write(
         self: &Arc<Self>,
         store: &Store,
@@ -133,6 +139,7 @@ impl Drainer {
 
     async fn write_now(&self, store: &Store, ticket: Ticket, synced: bool) -> Result<(), DrainError> {
         let mut written = self.written.lock().await;
+        let synced = synced || self.held().marked > written.synced;
         let done = if synced { written.synced } else { written.upto };
         if done >= ticket.0 {
             return Ok(());

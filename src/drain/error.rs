@@ -34,7 +34,7 @@ pub enum DrainError {
     },
     /// A stored row of a subscription is not of a version that this program reads.
     #[error(
-        "a row in {table} has version {version}, and this program reads version 1; start the version that wrote it"
+        "a row in {table} has version {version}, which this program does not know; start the version that wrote it"
     )]
     RowVersion {
         /// The table.

@@ -12,7 +12,7 @@ pub type Again = (&'static str, fn(&[u8]) -> Option<Vec<u8>>);
 /// The rows. Those of a queue are read by [`super::state::Queue::recover`].
 pub const ROWS: &[Again] = &[
     ("definition", table::again),
-    ("received", |bytes| Mark::read(bytes).ok().map(Mark::row)),
+    ("received", |bytes| Mark::read(bytes).ok().map(|mark| mark.row())),
     ("notice", |bytes| Notices::recover(8, &[(1, bytes.to_vec())]).ok()?.again()),
     ("total", |bytes| Totals::recover(&[(1, bytes.to_vec())]).ok()?.again()),
 ];

@@ -4,7 +4,7 @@
 //! `acknowledge` move batches; `upkeep` notices what time and retention do. A batch leaves only
 //! after its customer's participation was looked at again ([`recheck`]) and after every field that the purpose
 //! does not allow was taken out. With its leases it is written who received what (`received`) and how much
-//! (`totals`), so that an erasure finds everybody to tell (`notices`) and the ledger has each delivery once.
+//! (`totals`), so that an erasure finds everybody to tell (`addressee`, `notices`) and the ledger has each delivery once.
 
 pub mod ack_id;
 pub mod counts;
@@ -17,6 +17,7 @@ mod seek;
 pub mod state;
 
 mod acknowledge;
+mod addressee;
 mod books;
 mod choice;
 mod dead_letters;
@@ -28,6 +29,7 @@ mod notices;
 mod notices_purge;
 mod notify;
 mod opened;
+mod programs;
 mod pull;
 mod received;
 mod recover;
@@ -40,6 +42,9 @@ mod totals;
 mod unwritten;
 mod upkeep;
 
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test stops where it is wrong")]
+mod drainer_tests;
 #[cfg(test)]
 #[expect(
     clippy::unwrap_used,
@@ -70,9 +75,9 @@ pub use dead_letters::DeadLetter;
 pub use error::DrainError;
 pub use history::{Histories, Since};
 pub use lease::DeadReason;
-pub use notice::{Notice, NoticeDelivery, Scope};
+pub use notice::{CustomerName, Notice, NoticeDelivery, Scope};
 pub use pull::{Delivery, Pulled};
-pub use restored::Redelivery;
+pub use restored::{Addition, Redelivery};
 pub use standing::{Standing, StandingOf};
 pub use subscriptions::{SeekTarget, SubscriptionState};
 

@@ -6,6 +6,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ErasureId, IdentifierClass, ProgramName, Purpose, UnixMillis};
+use crate::sanitize::Named;
 
 /// Texts in one list of a notice.
 const TEXTS: usize = 1_000;
@@ -64,41 +65,82 @@ pub struct Notice {
     pub customers: Vec<String>,
     /// When the erasure was asked for.
     pub requested: UnixMillis,
-    /// Of which programs each of its texts is, until it is addressed: then it has the texts of those programs that
-    /// the subscription may have received, and this is empty.
+    /// Of which programs each of its tokens is, until it is addressed: then it has the texts of what the subscription
+    /// has received, and this is empty, and so are the next two.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub programs: BTreeMap<String, BTreeSet<ProgramName>>,
-    /// For which purposes data of the customer may have left, by program, as the levels that it ever chose allow. Until
-    /// it is addressed.
+    /// What each text of `customers` is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub names: BTreeMap<String, Vec<CustomerName>>,
+    /// The programs that the customer ever chose, and for which purposes the policy lets data leave at the levels that
+    /// it chose; any, at a level that the policy does not have any more.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub leaves: BTreeMap<ProgramName, BTreeSet<Purpose>>,
 }
 
+/// How a customer may be named in data of a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomerName {
+    /// The program.
+    pub program: ProgramName,
+    /// The form.
+    pub named: Named,
+    /// Whether some level that the customer chose names it so under today's policy, or the policy does not say how. It
+    /// decides only where it is not known in which form the customer was named in what was delivered.
+    pub is_likely: bool,
+}
+
 impl Notice {
-    /// What of it is told to a subscription that may have received data of the programs that `may` picks: no text of
-    /// another, or it could join what it received with what it must not have.
+    /// What of it is told to a subscription that may have received data of the programs that `may` picks, in which the
+    /// customer is named as `named` picks: no text of another, or it could join what it received with what it must not
+    /// have.
     #[must_use]
-    pub fn addressed(&self, may: impl Fn(&ProgramName) -> bool) -> Self {
-        let told = |texts: &[String]| -> Vec<String> {
-            let is_told =
-                |text: &&String| self.programs.get(*text).is_none_or(|programs| programs.iter().any(&may));
-            texts.iter().filter(is_told).cloned().collect()
-        };
+    pub(super) fn addressed(
+        &self,
+        may: impl Fn(&ProgramName) -> bool,
+        named: impl Fn(&CustomerName) -> bool,
+    ) -> Self {
+        let is_told =
+            |text: &&String| self.programs.get(*text).is_none_or(|programs| programs.iter().any(&may));
+        let told = |texts: &[String]| texts.iter().filter(is_told).cloned().collect();
         let scope = match &self.scope {
             Scope::Instance { tokens } => Scope::Instance { tokens: told(tokens) },
             Scope::Identifier { class, tokens } => Scope::Identifier { class: *class, tokens: told(tokens) },
             whole @ (Scope::Customer | Scope::Times { .. } | Scope::Everything) => whole.clone(),
         };
+        let is_name = |text: &&String| match self.names.get(*text) {
+            Some(names) => names.iter().any(&named),
+            // Of an erasure that was asked for before names had forms.
+            None => is_told(text),
+        };
+        let customers = self.customers.iter().filter(is_name).cloned().collect();
         let (erasure, requested) = (self.erasure, self.requested);
-        let (customers, programs, leaves) = (told(&self.customers), BTreeMap::new(), BTreeMap::new());
-        Self { erasure, scope, customers, requested, programs, leaves }
+        let told = Self { scope, customers, ..Self::bare(erasure, requested) };
+        let is_long = told.customers.len() > TEXTS || told.scope.tokens().len() > TEXTS;
+        let shorter = is_long.then(|| Self::merged(std::iter::once(&told), false)).flatten();
+        shorter.unwrap_or(told)
     }
 
-    /// Why it cannot be given: what is too long.
+    /// One for everything, with no texts.
+    fn bare(erasure: ErasureId, requested: UnixMillis) -> Self {
+        let (scope, customers, programs) = (Scope::Everything, Vec::new(), BTreeMap::new());
+        Self {
+            erasure,
+            scope,
+            customers,
+            requested,
+            programs,
+            names: BTreeMap::new(),
+            leaves: BTreeMap::new(),
+        }
+    }
+
+    /// Why it cannot be given: what is too long. Where it has too many texts, it asks for more to be deleted instead.
     pub(super) fn fault(&self) -> Option<(&'static str, &'static str)> {
         for (field, texts) in [("customers", self.customers.as_slice()), ("tokens", self.scope.tokens())] {
-            if texts.len() > TEXTS || texts.iter().any(|text| text.len() > TEXT_BYTES) {
-                return Some((field, "a notice has at most 1,000 texts of 256 bytes"));
+            if texts.iter().any(|text| text.len() > TEXT_BYTES) {
+                return Some((field, "a text of a notice has at most 256 bytes"));
             }
         }
         None
@@ -124,9 +166,7 @@ impl Notice {
             everything || customers.len() > TEXTS || scopes.any(|scope| *scope == Scope::Everything);
         let (scope, customers) =
             if is_everything { (Scope::Everything, Vec::new()) } else { (Scope::Customer, customers) };
-        let (erasure, requested) = (newest.erasure, newest.requested);
-        let (programs, leaves) = (BTreeMap::new(), BTreeMap::new());
-        Some(Self { erasure, scope, customers, requested, programs, leaves })
+        Some(Self { scope, customers, ..Self::bare(newest.erasure, newest.requested) })
     }
 }
 
@@ -172,8 +212,7 @@ mod tests {
     fn notice(scope: Scope, customers: &[&str], requested: i64) -> Notice {
         let erasure = ErasureId::parse(&format!("00000000-0000-4000-8000-{requested:012x}")).unwrap();
         let customers = customers.iter().map(|text| (*text).to_owned()).collect();
-        let (programs, leaves) = (BTreeMap::new(), BTreeMap::new());
-        Notice { erasure, scope, customers, requested: UnixMillis(requested), programs, leaves }
+        Notice { scope, customers, ..Notice::bare(erasure, UnixMillis(requested)) }
     }
 
     // covers: P7
@@ -182,23 +221,44 @@ mod tests {
         let [ceip, operational] = ["ceip", "operational"].map(|name| ProgramName::new(name).unwrap());
         let tokens = vec!["t-ceip".to_owned(), "t-operational".to_owned()];
         let whole = Scope::Identifier { class: IdentifierClass::HostName, tokens };
-        let mut wide = notice(whole, &["acme", "c-ceip", "both"], 3);
-        for (text, programs) in [
-            ("acme", vec![&operational]),
-            ("c-ceip", vec![&ceip]),
-            ("both", vec![&ceip, &operational]),
-            ("t-ceip", vec![&ceip]),
-            ("t-operational", vec![&operational]),
-        ] {
-            wide.programs.insert(text.to_owned(), programs.into_iter().cloned().collect());
+        let mut wide = notice(whole, &["acme", "c-ceip"], 3);
+        for (text, programs) in [("t-ceip", &ceip), ("t-operational", &operational)] {
+            wide.programs.insert(text.to_owned(), BTreeSet::from([programs.clone()]));
         }
-        let improve = wide.addressed(|program| *program == ceip);
-        assert_eq!(improve.customers, ["c-ceip", "both"]);
+        for (text, program, named) in
+            [("acme", &operational, Named::Id), ("acme", &ceip, Named::Id), ("c-ceip", &ceip, Named::Stable)]
+        {
+            let name = CustomerName { program: program.clone(), named, is_likely: false };
+            wide.names.entry(text.to_owned()).or_default().push(name);
+        }
+        // The customer was named by a pseudonym in what was received: its id is not told, though it may be of the program.
+        let pseudonym = |name: &CustomerName| name.program == ceip && name.named == Named::Stable;
+        let improve = wide.addressed(|program| *program == ceip, pseudonym);
+        assert_eq!(improve.customers, ["c-ceip"]);
         assert_eq!(improve.scope.tokens(), ["t-ceip"]);
-        let deliver = wide.addressed(|program| *program == operational);
-        assert_eq!(deliver.customers, ["acme", "both"]);
+        let deliver = wide.addressed(|program| *program == operational, |name| name.program == operational);
+        assert_eq!(deliver.customers, ["acme"]);
         assert_eq!(deliver.scope.tokens(), ["t-operational"]);
-        assert!(improve.programs.is_empty() && deliver.programs.is_empty());
+        for told in [improve, deliver] {
+            assert!(told.programs.is_empty() && told.names.is_empty() && told.leaves.is_empty());
+        }
+        // As an erasure that was asked for before has it.
+        wide.names.clear();
+        wide.programs.insert("acme".to_owned(), BTreeSet::from([operational]));
+        wide.programs.insert("c-ceip".to_owned(), BTreeSet::from([ceip.clone()]));
+        assert_eq!(wide.addressed(|program| *program == ceip, |_| false).customers, ["c-ceip"]);
+    }
+
+    // covers: B1
+    #[test]
+    fn with_too_many_texts_it_asks_for_more_and_is_never_refused() {
+        let many = |what: &str| (0..=TEXTS).map(|n| format!("{what}{n}")).collect::<Vec<_>>();
+        let scope = Scope::Identifier { class: IdentifierClass::HostName, tokens: many("t") };
+        let of_tokens = notice(scope, &["acme"], 3);
+        assert_eq!(of_tokens.fault(), None);
+        assert_eq!(of_tokens.addressed(|_| true, |_| true), notice(Scope::Customer, &["acme"], 3));
+        let of_names = Notice { customers: many("c"), ..notice(Scope::Customer, &[], 3) };
+        assert_eq!(of_names.addressed(|_| true, |_| true), notice(Scope::Everything, &[], 3));
     }
 
     #[test]
@@ -223,7 +283,7 @@ mod tests {
         assert_eq!(Notice::merged(all.iter(), false), Some(notice(Scope::Everything, &[], 9)));
         let names: Vec<String> = (0..1_001).map(|n| n.to_string()).collect();
         let many = Notice { customers: names, ..notice(Scope::Customer, &[], 1) };
-        assert!(many.fault().is_some());
+        assert_eq!(many.fault(), None);
         assert_eq!(Notice::merged([many].iter(), false).unwrap().scope, Scope::Everything);
     }
 }

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::counts::SkipReason;
+use super::programs::Forms;
 use super::recheck::Left;
 use super::totals::TotalKey;
 use crate::ledger::Under;
@@ -12,7 +13,7 @@ use crate::model::{
 };
 use crate::sanitize::{
     Filtered, LowerCounts, LowerTo, Lowered, Rotation, SanitizedBatch, Scratch, Struck, StruckFrom,
-    count_fields, filter_purpose, lower, strike,
+    count_fields, filter_purpose, lower, named, strike,
 };
 use crate::store::{CustomerEntry, RecordFault, RecordHeader, StoredRecord};
 
@@ -29,6 +30,8 @@ pub(super) struct Opened {
     pub(super) events: u64,
     /// Its fields; those that were taken out on the way are dropped.
     pub(super) fields: ClassCounts,
+    /// In which form it names its customer.
+    pub(super) forms: Forms,
 }
 
 /// Opens batches, one after another.
@@ -131,6 +134,8 @@ impl Opener {
         let plan = batch.as_ref().map_or(header.plan, SanitizedBatch::fingerprint);
         let out = part.as_deref().unwrap_or(body);
         let mut fields = count_fields(out).map_err(damaged)?;
+        // The plan is not asked: what was stored under another policy may be named as that one wanted it.
+        let forms = Forms::from(named(out, &customer.change.participation.customer).map_err(damaged)?);
         if is_less {
             drop_the_rest(&count_fields(&stored).map_err(damaged)?, &mut fields);
         }
@@ -140,7 +145,7 @@ impl Opener {
             (None, Some(batch)) => batch.body().to_vec(),
             (None, None) => stored,
         };
-        Ok(Ok(Opened { body: Bytes::from(body), plan, key, events: u64::from(events), fields }))
+        Ok(Ok(Opened { body: Bytes::from(body), plan, key, events: u64::from(events), fields, forms }))
     }
 }
 

@@ -17,13 +17,12 @@ use super::counts::SkipReason;
 use super::drainer::{Drainer, Ticket};
 use super::notice::{NoticeDelivery, NoticeId};
 use super::opened::{Opened, Opener};
-use super::received::Mark;
 use super::state::Queue;
 use super::totals::Delivered;
-use super::{Drain, DrainError, Shared, blocking, table};
+use super::{Drain, DrainError, Shared, blocking};
 use crate::model::{CommitNumber, CustomerKey, SubscriptionName, UnixMillis};
 use crate::observe::trace;
-use crate::store::{Basis, MetaTable, RecordFault};
+use crate::store::{Basis, RecordFault};
 
 /// Batches that one pull may lease.
 const MAX_BATCHES: usize = 1_000;
@@ -76,8 +75,9 @@ struct Round {
     deliveries: Vec<Delivery>,
     /// Nothing to deliver was found yet, and not everything was looked at.
     more: bool,
-    /// The change to write before anything leaves, and whether that is to be synced.
-    writing: Writing,
+    /// The change to write before anything leaves, if there is one. It is synced if it says of somebody what was not
+    /// known before.
+    writing: Option<Ticket>,
 }
 
 impl Drain {
@@ -182,9 +182,6 @@ fn pause(deadline: UnixMillis, now: UnixMillis) -> Duration {
     Duration::from_millis(u64::try_from(deadline.ms_since(now)).unwrap_or(0).max(5))
 }
 
-/// The change to write before anything leaves, if there is one, and whether that is to be synced.
-type Writing = Option<(Ticket, bool)>;
-
 /// A batch that was leased and looked into.
 type Looked = (Chosen, Result<Result<Opened, SkipReason>, RecordFault>);
 
@@ -203,12 +200,12 @@ impl Shared {
                 (chosen, opened)
             });
             let (deliveries, handed) = shared.hand_out(&one, looked.collect())?;
-            let writing = handed.or(choice.ticket.map(|ticket| (ticket, false)));
+            let writing = handed.or(choice.ticket);
             Ok::<_, DrainError>(Round { deliveries, more: choice.more, writing })
         })
         .await??;
-        if let Some((ticket, synced)) = round.writing.take() {
-            drainer.write(&self.store, ticket, synced).await?;
+        if let Some(ticket) = round.writing.take() {
+            drainer.write(&self.store, ticket, false).await?;
         }
         let (fresh, stale) = self.sort_out(std::mem::take(&mut round.deliveries));
         // The next round brings what is left of those.
@@ -255,7 +252,7 @@ impl Shared {
         &self,
         drainer: &Drainer,
         looked: Vec<Looked>,
-    ) -> Result<(Vec<Delivery>, Writing), DrainError> {
+    ) -> Result<(Vec<Delivery>, Option<Ticket>), DrainError> {
         if looked.is_empty() {
             return Ok((Vec::new(), None));
         }
@@ -268,8 +265,8 @@ impl Shared {
         self.learn_marks(drainer, &customers)?;
         let now = self.clock.now();
         let mut deliveries = Vec::with_capacity(looked.len());
-        let (is_first, ticket) = drainer.change_books(|books| {
-            let (mut is_first, mut delivered) = (false, Vec::with_capacity(looked.len()));
+        let ((), ticket) = drainer.change_books(|books| {
+            let mut delivered = Vec::with_capacity(looked.len());
             for (Chosen { lease, record, customer, .. }, opened) in looked {
                 let (commit, nonce) = (record.commit, lease.nonce);
                 // Any of these fails only if the lease has ended meanwhile, by a seek: then nothing goes out.
@@ -278,8 +275,8 @@ impl Shared {
                     Ok(Err(reason)) => books.queue.withdraw(commit, nonce, reason).map(|()| None),
                     Err(_) => books.queue.condemn(commit, nonce, now).map(|()| None),
                 };
-                let Ok(Some(Opened { body, key, events, fields, .. })) = handed else { continue };
-                is_first |= books.mark(customer.key, commit);
+                let Ok(Some(Opened { body, key, events, fields, forms, .. })) = handed else { continue };
+                books.mark((customer.key, commit), (&key.under.program, forms));
                 delivered.push(Delivered { key, events, fields, again: lease.attempts > 1 });
                 let ack_id = AckId { subscription: drainer.nonce, commit, nonce }.text();
                 let (attempt, basis) = (lease.attempts, customer.basis());
@@ -287,30 +284,7 @@ impl Shared {
                 deliveries.push(Delivery { ack_id, attempt, commit, body, nonce, customer, basis });
             }
             books.count(&drainer.subscription, delivered, now);
-            is_first
         })?;
-        Ok((deliveries, Some((ticket, is_first))))
-    }
-
-    /// Reads who received what, as far as it is not at hand.
-    fn learn_marks(&self, drainer: &Drainer, customers: &BTreeSet<CustomerKey>) -> Result<(), DrainError> {
-        loop {
-            let (unknown, generation) =
-                drainer.look_books(|books| books.marks.unknown(customers.iter().copied()));
-            if unknown.is_empty() {
-                return Ok(());
-            }
-            let mut found = Vec::new();
-            for customer in unknown {
-                let row = self.store.meta(MetaTable::Received, &Mark::key(drainer.nonce, customer))?;
-                let mark = row.map(|row| Mark::read(&row).map_err(table::fault)).transpose()?;
-                found.extend(mark.map(|mark| (customer, mark)));
-            }
-            // These reads are no change that anybody has to wait for.
-            let (learned, _) = drainer.change_books(|books| books.marks.learn(&found, generation))?;
-            if learned {
-                return Ok(());
-            }
-        }
+        Ok((deliveries, Some(ticket)))
     }
 }

@@ -232,11 +232,22 @@ pub(super) struct Row<'a>(&'a [u8]);
 
 impl<'a> Row<'a> {
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, RowFault> {
-        let mut row = Self(bytes);
-        match row.u8()? {
-            VERSION => Ok(row),
-            other => Err(RowFault::Version(other)),
+        match Self::of_some_version(bytes)? {
+            (VERSION, row) => Ok(row),
+            (other, _) => Err(RowFault::Version(other)),
         }
+    }
+
+    /// A row and its version.
+    pub(super) fn of_some_version(bytes: &'a [u8]) -> Result<(u8, Self), RowFault> {
+        let mut row = Self(bytes);
+        Ok((row.u8()?, row))
+    }
+
+    pub(super) fn bytes(&mut self, length: usize) -> Result<&'a [u8], RowFault> {
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(RowFault::Damaged)?;
+        self.0 = rest;
+        Ok(bytes)
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], RowFault> {

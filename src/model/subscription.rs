@@ -35,11 +35,16 @@ impl Subscription {
     /// The fewest and the most deliveries before a dead letter.
     pub const ATTEMPTS: std::ops::RangeInclusive<u32> = 1..=100;
 
+    /// Whether a batch of this program is wanted, of some product.
+    #[must_use]
+    pub fn wants_program(&self, program: &str) -> bool {
+        allows_any(self.programs.iter().map(ProgramName::as_str), program)
+    }
+
     /// Whether a batch of this program and product is wanted at all.
     #[must_use]
     pub fn wants(&self, program: &str, product: &str) -> bool {
-        allows_any(self.programs.iter().map(ProgramName::as_str), program)
-            && allows_any(self.products.iter().map(ProductName::as_str), product)
+        self.wants_program(program) && allows_any(self.products.iter().map(ProductName::as_str), product)
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Joint<'r> {
     outbox: OutboxRow,
     registry: RegistryRow,
     batch: WriteBatch,
+    /// Rows in the batch that may change again.
+    changed: HashMap<Vec<u8>, Vec<u8>>,
 }
 
 impl std::fmt::Debug for Joint<'_> {
@@ -58,7 +60,8 @@ impl<'r> Joint<'r> {
         };
         let (head, batch) = (CommitNumber(head.commit), WriteBatch::default());
         drop(meta);
-        Ok(Self { restore, directory, db, joined, head, outbox, registry, batch })
+        let changed = HashMap::new();
+        Ok(Self { restore, directory, db, joined, head, outbox, registry, batch, changed })
     }
 
     /// The last commit of the backup.
@@ -130,26 +133,25 @@ impl<'r> Joint<'r> {
         Ok(found)
     }
 
-    /// Puts a row where there is none.
+    /// Changes a row, from what it is to what it is to be; nothing leaves it as it is.
     ///
     /// # Errors
-    /// If it cannot be read or written.
-    pub fn add(&mut self, table: MetaTable, key: &[u8], value: &[u8]) -> Result<(), BackupError> {
+    /// If it cannot be read or written, or `change` fails.
+    pub fn change(
+        &mut self,
+        table: MetaTable,
+        key: &[u8],
+        change: impl FnOnce(Option<&[u8]>) -> Result<Option<Vec<u8>>, BackupError>,
+    ) -> Result<(), BackupError> {
         let (meta, key) = (self.db.cf_handle(META).ok_or(BackupError::Damaged)?, table.key(key));
-        if self.db.get_pinned_cf(&meta, &key)?.is_none() {
-            self.batch.put_cf(&meta, key, value);
+        let changed = match self.changed.get(&key) {
+            Some(row) => change(Some(row))?,
+            None => change(self.db.get_pinned_cf(&meta, &key)?.as_deref())?,
+        };
+        if let Some(row) = changed {
+            self.batch.put_cf(&meta, &key, &row);
+            self.changed.insert(key, row);
         }
-        drop(meta);
-        self.write(false)
-    }
-
-    /// Puts a row, also over another.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn replace(&mut self, table: MetaTable, key: &[u8], value: &[u8]) -> Result<(), BackupError> {
-        let meta = self.db.cf_handle(META).ok_or(BackupError::Damaged)?;
-        self.batch.put_cf(&meta, table.key(key), value);
         drop(meta);
         self.write(false)
     }
@@ -170,6 +172,7 @@ impl<'r> Joint<'r> {
         if !is_end && self.batch.len() < GROUP {
             return Ok(());
         }
+        self.changed.clear();
         Ok(self.db.write_opt(std::mem::take(&mut self.batch), &write_options(is_end))?)
     }
 }

@@ -19,7 +19,7 @@
 //! |---|---|
 //! | `FORMAT` | two lines: `usaged store, format 1` and `id ` with 32 hexadecimal digits, the random id of the store. Written first, replaced never |
 //! | `LOCK` | empty; held with an exclusive `flock` by whoever has the store open |
-//! | `witness` | two slots of 62 bytes at the offsets 0 and 4096, written in turn, each followed by `fdatasync` |
+//! | `witness` | two slots of 70 bytes at the offsets 0 and 4096, written in turn, each followed by `fdatasync` |
 //! | `db/` | the database |
 //!
 //! A slot of the witness: magic `usgd-wit` (8), version 1 (2), store id (16), turn (8), last acknowledged
@@ -145,6 +145,10 @@
 //!   know as they are; it answers fewer questions. Everything else raises the number: a new column family (refused by
 //!   name), a new field of a row, a new version or form of a record (one such record is set aside), and any table that
 //!   withholds or erases something, because passing over it would serve what must not be served.
+//! - **Before the first release** two rows of format 1 got a second version: what was erased (suppressions), and what was
+//!   received by whom, which now says of which programs it was and how it named the customer. This program reads the
+//!   first version of both and writes the second, each row when it changes; a program from before refuses the second by
+//!   name, and changes nothing. Format 1 is what the first release writes.
 //! - Backups have the format of the store in them and a number of their own in `BACKUP`, under the same rules.
 //!
 //! # When something is wrong

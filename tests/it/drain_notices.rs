@@ -18,22 +18,24 @@ fn erasure(number: u64) -> ErasureId {
     ErasureId::parse(&format!("00000000-0000-4000-8000-{number:012x}")).unwrap()
 }
 
-fn notice(number: u64) -> Notice {
+/// A notice that is of no program.
+pub fn notice(number: u64) -> Notice {
     let tokens = vec!["p1-host_name-s-abc".to_owned()];
     let scope = Scope::Identifier { class: IdentifierClass::HostName, tokens };
-    let (customers, programs) = (vec!["acme".to_owned()], BTreeMap::new());
-    Notice { erasure: erasure(number), scope, customers, requested: START, programs, leaves: BTreeMap::new() }
+    let (customers, programs, names) = (vec!["acme".to_owned()], BTreeMap::new(), BTreeMap::new());
+    let (erasure, leaves) = (erasure(number), BTreeMap::new());
+    Notice { erasure, scope, customers, requested: START, programs, names, leaves }
 }
 
-fn key(world: &World) -> CustomerKey {
+pub fn key(world: &World) -> CustomerKey {
     world.live.store.customer_key(&crate::drain_world::acme()).unwrap().unwrap()
 }
 
-fn other() -> SubscriptionName {
+pub fn other() -> SubscriptionName {
     SubscriptionName::new("other").unwrap()
 }
 
-async fn notices(world: &World, name: &SubscriptionName) -> Vec<NoticeDelivery> {
+pub async fn notices(world: &World, name: &SubscriptionName) -> Vec<NoticeDelivery> {
     world.drain().pull(name, 0, 0, NOW, 0).await.unwrap().notices
 }
 

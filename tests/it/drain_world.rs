@@ -35,6 +35,7 @@ pub struct World {
 /// Everything that a process holds.
 pub struct Live {
     pub store: Store,
+    pub policy: policy::Handle,
     pub drain: Drain,
     intake: Intake,
 }
@@ -84,8 +85,9 @@ async fn live(dir: &TempDir, clock: &Clock, options: &Options, tune: fn(&mut sto
         clock.clone(),
         ingest::Options::default(),
     );
-    let drain = Drain::open(store.clone(), customers, policy, clock.clone(), options.clone()).await.unwrap();
-    Live { store, drain, intake }
+    let drain = Drain::open(store.clone(), customers, policy.clone(), clock.clone(), options.clone());
+    let drain = drain.await.unwrap();
+    Live { store, policy, drain, intake }
 }
 
 impl World {

@@ -53,6 +53,7 @@ mod door_raw;
 mod drain_bind;
 mod drain_flow;
 mod drain_live;
+mod drain_marks;
 mod drain_model;
 mod drain_notices;
 mod drain_purposes;

@@ -2,16 +2,19 @@
 //! that it may not have, so that it cannot join what it received with what it must not have.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::Value as Json;
 use usaged::grpc::client::{Message as _, ProtoDuration, connect};
 use usaged::grpc::proto::drain::{Notice, PullRequest};
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
+use usaged::policy::PolicyFile;
 
 use crate::cli_run::{Collector, Ended};
 use crate::fault_load::drain_client;
 use crate::grpc_collector::from;
+use crate::term::write_policy;
 
 const CUSTOMER: &str = "acme-gmbh-and-co-4711";
 const INSTANCE: &str = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff";
@@ -84,25 +87,43 @@ fn texts(notices: &[Notice]) -> BTreeSet<String> {
     notices.iter().flat_map(|notice| notice.customers.iter().chain(&notice.tokens)).cloned().collect()
 }
 
-// covers: P7
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_notice_names_nobody_by_a_text_of_a_program_that_its_subscription_may_not_have() {
+/// A policy: what is done to each shipped file, and whether it has a program `ceip`.
+struct Edit {
+    change: fn(&PolicyFile) -> String,
+    has_ceip: bool,
+}
+
+const SHIPPED: Edit = Edit { change: |file| file.text.clone(), has_ceip: true };
+
+impl Edit {
+    fn write(&self, dir: &Path) {
+        write_policy(dir, self.change);
+        if !self.has_ceip {
+            std::fs::remove_file(dir.join("programs/ceip.toml")).unwrap();
+        }
+    }
+}
+
+/// Data of both programs is received under one policy, and erased under another.
+async fn each_is_told_what_it_received(before: &Edit, after: &Edit) {
     let dir = tempfile::tempdir().unwrap();
-    let collector = tokio::task::block_in_place(|| Collector::start(dir.path(), &[]));
-    let client = |args: &[&str]| tokio::task::block_in_place(|| ok(collector.client(args, "")));
+    let policies = ["before", "after"].map(|name| dir.path().join(name));
+    for (edit, dir) in [before, after].into_iter().zip(&policies) {
+        edit.write(dir);
+    }
+    let start = |policy: &Path| {
+        let policy = policy.display().to_string();
+        tokio::task::block_in_place(|| Collector::start(dir.path(), &["--policy-dir", &policy]))
+    };
+    let collector = start(&policies[0]);
+    let client = |collector: &Collector, args: &[&str]| {
+        tokio::task::block_in_place(|| ok(collector.client(args, "")));
+    };
     let levels = ["--level", "ceip=standard", "--level", "operational=operational", "--reason", "x"];
-    client(&[&["participation", "set", CUSTOMER][..], &levels].concat());
-    for purpose in ["improve", "deliver"] {
-        client(&[
-            "subscription",
-            "create",
-            purpose,
-            "--purpose",
-            purpose,
-            "--recipient",
-            "x",
-            "--from-oldest",
-        ]);
+    client(&collector, &[&["participation", "set", CUSTOMER][..], &levels].concat());
+    for name in ["improve", "deliver"] {
+        let terms = ["--purpose", name, "--recipient", "x", "--from-oldest"];
+        client(&collector, &[&["subscription", "create", name][..], &terms].concat());
     }
     let mut ingest = IngestServiceClient::new(connect(&collector.grpc).await.unwrap());
     let receipt = ingest.submit(from(CUSTOMER, batch())).await.unwrap().into_inner();
@@ -113,10 +134,15 @@ async fn a_notice_names_nobody_by_a_text_of_a_program_that_its_subscription_may_
     assert!(deliver.contains(CUSTOMER) && !improve.contains(CUSTOMER), "{improve:?} {deliver:?}");
     assert!(improve.len() >= 3 && deliver.len() >= 2, "{improve:?} {deliver:?}");
     assert!(improve.is_disjoint(&deliver));
+    drop(ingest);
+    assert_eq!(tokio::task::block_in_place(|| collector.end()), 0);
 
-    client(&["erase", "--customer", CUSTOMER, "--class", "host_name", "--value", HOST, "--json"]);
-    client(&["erase", "--customer", CUSTOMER, "--instance", INSTANCE, "--json"]);
-    client(&["erase", "--customer", CUSTOMER, "--everything", "--json"]);
+    let collector = start(&policies[1]);
+    let erase = ["erase", "--customer", CUSTOMER, "--json"];
+    for what in [&["--class", "host_name", "--value", HOST][..], &["--instance", INSTANCE], &["--everything"]]
+    {
+        client(&collector, &[&erase[..], what].concat());
+    }
     let [of_improve, of_deliver] =
         [notices(&collector, "improve").await, notices(&collector, "deliver").await];
     assert_eq!((of_improve.len(), of_deliver.len()), (3, 3));
@@ -133,4 +159,53 @@ async fn a_notice_names_nobody_by_a_text_of_a_program_that_its_subscription_may_
     // Nor is there any text, of whatever epoch or form, that both are told.
     assert!(texts(&of_improve).is_disjoint(&texts(&of_deliver)), "{of_improve:?} {of_deliver:?}");
     assert_eq!(tokio::task::block_in_place(|| collector.end()), 0);
+}
+
+// covers: P7
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_notice_names_nobody_by_a_text_of_a_program_that_its_subscription_may_not_have() {
+    each_is_told_what_it_received(&SHIPPED, &SHIPPED).await;
+}
+
+// covers: P7
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_by_one_of_a_program_that_it_may_have_and_has_not_received() {
+    // The level allows it, and no field is for it.
+    let wide = Edit {
+        change: |file| {
+            let is_program = file.path == "programs/operational.toml";
+            let purposes =
+                if is_program { "purposes = [\"deliver\", \"improve\"]" } else { "purposes = [\"deliver\"]" };
+            file.text.replace("purposes = [\"deliver\"]", purposes)
+        },
+        has_ceip: true,
+    };
+    each_is_told_what_it_received(&wide, &wide).await;
+}
+
+// covers: P8
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_policy_that_became_narrower_since_takes_nothing_from_a_notice() {
+    // Nothing is for the purposes that data left for, and the customer is named in another form.
+    let narrow = Edit {
+        change: |file| {
+            let text =
+                file.text.replace("purposes = [\"improve\", \"recommend\"]", "purposes = [\"recommend\"]");
+            let text = text.replace("purposes = [\"improve\"]", "purposes = [\"recommend\"]");
+            let text = text.replace("purposes = [\"deliver\"]", "purposes = [\"recommend\"]");
+            text.replace("customer_id = \"keep\"", "customer_id = \"pseudonym\"")
+        },
+        has_ceip: true,
+    };
+    each_is_told_what_it_received(&SHIPPED, &narrow).await;
+}
+
+// covers: P8
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_does_a_program_that_the_policy_does_not_have_any_more() {
+    let without = Edit {
+        change: |file| file.text.replace("program = \"ceip\"", "program = \"operational\""),
+        has_ceip: false,
+    };
+    each_is_told_what_it_received(&SHIPPED, &without).await;
 }
