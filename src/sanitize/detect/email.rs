@@ -19,7 +19,7 @@ pub(super) fn local_start(view: View<'_>, sign: usize) -> usize {
     while at > least && is_part(view.before(at)) && view.before(at) != b'@' {
         at -= 1;
     }
-    let ours = memchr::memmem::rfind(view.slice(at, sign), b"p1-").map(|from| at + from);
+    let ours = view.slice(at, sign).windows(3).rposition(|part| part == b"p1-").map(|from| at + from);
     ours.and_then(|from| item::token(view.bytes(), from)).map_or(at, |ours| match ours {
         Item::Token { end, .. } => end.min(sign),
         Item::Marker { .. } => at,
