@@ -56,6 +56,9 @@ pub struct NewErasure {
     pub by: String,
 }
 
+/// What is stored between the plan and the fence can be of the epoch that begins meanwhile.
+const UNTIL_FENCED_MS: i64 = 60_000;
+
 impl Shared {
     /// What is to be done, and what is to be looked for. Blocks.
     pub(super) fn plan(&self, new: &NewErasure) -> Result<(Erasure, Option<Erased>), AmendError> {
@@ -73,7 +76,7 @@ impl Shared {
         let mut programs = chosen.programs.clone();
         programs.extend(self.policy.load().programs().iter().map(|program| program.name().clone()));
         let programs = Vec::from_iter(programs);
-        let epochs: Vec<u32> = (self.store.oldest_epoch(now)..=self.options.rotation.epoch(now)).collect();
+        let epochs = self.store.live_epochs(&entry, now.plus_ms(UNTIL_FENCED_MS))?;
         let seek = |field: &'static str, class, value: &str| {
             if value.len() > VALUE_BYTES {
                 return Err(AmendError::Invalid { field, rule: "at most 4,096 bytes".to_owned() });

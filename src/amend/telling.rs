@@ -9,7 +9,7 @@ use super::{AmendError, Shared};
 use crate::drain::{CustomerName, Notice, Scope as Told, Since};
 use crate::model::{Delivery, ErasureId, IdentifierClass, Participation, ProgramName, Purpose, UnixMillis};
 use crate::policy::Epoch;
-use crate::sanitize::{Erased, Named, pseudonym_text};
+use crate::sanitize::{Erased, LiveEpochs, Named, pseudonym_text};
 use crate::store::CustomerEntry;
 
 /// The revision of a customer's first participation.
@@ -35,13 +35,13 @@ impl Shared {
         &self,
         erasure: ErasureId,
         (scope, erased): (Scope, Option<&Erased>),
-        (entry, chosen, epochs): (&CustomerEntry, &Chosen, &[u32]),
+        (entry, chosen, epochs): (&CustomerEntry, &Chosen, &LiveEpochs),
         now: UnixMillis,
     ) -> Result<Notice, AmendError> {
         let names = self.names(entry, chosen, epochs)?;
         let customers = names.keys().cloned().collect();
         let mut programs = BTreeMap::<String, BTreeSet<ProgramName>>::new();
-        let told = erased.map(|erased| erased.told(&entry.secret)).unwrap_or_default();
+        let told = erased.map(|erased| erased.told(&entry.secret, epochs)).unwrap_or_default();
         let tokens = told.iter().map(|(_, text)| text.clone()).collect();
         for (program, text) in told {
             programs.entry(text).or_default().insert(program);
@@ -107,7 +107,12 @@ impl Shared {
     /// is told those in which it was named to it, so that who had received a pseudonym does not learn the id from the
     /// notice. Where that is not known, it is told the forms that the levels that the customer ever chose have today;
     /// and each, if one of them says nothing of it today.
-    fn names(&self, entry: &CustomerEntry, chosen: &Chosen, epochs: &[u32]) -> Result<Names, AmendError> {
+    fn names(
+        &self,
+        entry: &CustomerEntry,
+        chosen: &Chosen,
+        epochs: &LiveEpochs,
+    ) -> Result<Names, AmendError> {
         let (likely, known) = (self.likely(chosen), self.drain.named(entry.key)?);
         let (class, id) = (IdentifierClass::CustomerId, entry.change.participation.customer.as_str());
         let mut names = Names::new();
@@ -122,12 +127,11 @@ impl Shared {
                 }
             };
             name(id.to_owned(), Named::Id);
-            let keys = |epoch| entry.secret.program(program, epoch);
-            let Some(stable) = keys(0).token(class, Epoch::Stable, id.as_bytes()) else { continue };
+            let keys = entry.secret.program(program, 0);
+            let Some(stable) = keys.token(class, Epoch::Stable, id.as_bytes()) else { continue };
             name(pseudonym_text(class, None, &stable), Named::Stable);
-            for epoch in epochs {
-                let Some(token) = keys(*epoch).rotate(class, &stable) else { continue };
-                name(pseudonym_text(class, Some(*epoch), &token), Named::Rotating);
+            for (epoch, token) in epochs.rotated(&entry.secret, program, (class, &stable)) {
+                name(pseudonym_text(class, Some(epoch), &token), Named::Rotating);
             }
         }
         Ok(names)

@@ -367,6 +367,8 @@ mod crash_tests;
 #[cfg(test)]
 mod erasures_crash_tests;
 #[cfg(test)]
+mod erasures_epochs_tests;
+#[cfg(test)]
 mod erasures_tests;
 #[cfg(test)]
 mod restore_tests;

@@ -56,12 +56,23 @@ impl Rooms {
 
     /// The same, at another time and with other bounds of erasures.
     pub(super) async fn open_at(dir: &Path, time: UnixMillis, bounds: amend::Options) -> Self {
+        Self::open_with(dir, time, bounds, |_| ()).await
+    }
+
+    /// The same, with other options of the store.
+    pub(super) async fn open_with(
+        dir: &Path,
+        time: UnixMillis,
+        bounds: amend::Options,
+        options_of: impl FnOnce(&mut store::Options),
+    ) -> Self {
         let clock = Clock::manual(time);
         let mut options = store::Options::new(&dir.join("data"));
         options.witness_lag = Duration::ZERO;
         options.reserve_bytes = 0;
         options.segment_bytes = 16 * 1024;
         options.notary = Some(super::ledger::notary());
+        options_of(&mut options);
         let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
         let until = std::time::Instant::now() + Duration::from_secs(30);
         let store = loop {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::strike::{Strike, StrikeError};
-use super::{CustomerSecret, NONCE_BYTES, Suppressions, pseudonym_text};
+use super::{CustomerSecret, LiveEpochs, NONCE_BYTES, Suppressions, pseudonym_text};
 use crate::model::{CommitNumber, IdentifierClass, ProgramName, RawText, UnixMillis};
 
 /// The version of the form.
@@ -25,8 +25,8 @@ pub struct Erased {
     /// As rows of before had it: what is in [`Self::marks`], for everybody to read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     found_by: Vec<[u8; 16]>,
-    /// Every pseudonym that was looked for: what the identifier is found by in an older copy of the data that is put back,
-    /// when it is forgotten itself. Sealed: together they tell which rotating pseudonyms of several epochs are of one
+    /// Every pseudonym that is looked for: of an epoch whose keys go while the erasure is under way there is no other way
+    /// to tell it, nor when an older copy of the data is put back and the identifier is forgotten. Sealed: together they tell which rotating pseudonyms of several epochs are of one
     /// value, and nobody may read that from the disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     marks: Option<Sealed>,
@@ -58,6 +58,8 @@ struct Sealed {
 struct Original {
     class: IdentifierClass,
     programs: Vec<ProgramName>,
+    /// As rows of before had it: epochs whose pseudonyms are derived again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     epochs: Vec<u32>,
     nonce: [u8; NONCE_BYTES],
     sealed: Vec<u8>,
@@ -78,8 +80,8 @@ pub struct Sought<'a> {
     pub value: RawText<'a>,
     /// The programs of the policy.
     pub programs: &'a [ProgramName],
-    /// The rotation epochs whose keys are kept.
-    pub epochs: &'a [u32],
+    /// The rotation epochs of which the customer has keys.
+    pub epochs: &'a LiveEpochs,
 }
 
 impl Erased {
@@ -100,7 +102,7 @@ impl Erased {
         let mut marks = strike.tokens().concat();
         let sealing = secret.note_key().seal(&of_marks, MARKS_AAD, &mut marks, 0);
         sealing.map_err(|_| StrikeError::Malformed(class))?;
-        let (programs, epochs) = (programs.to_vec(), epochs.to_vec());
+        let (programs, epochs) = (programs.to_vec(), Vec::new());
         Ok(Self {
             tokens: strike.stable_tokens().to_vec(),
             found_by: Vec::new(),
@@ -133,8 +135,10 @@ impl Erased {
         if let Some(Original { class, programs, epochs, nonce, sealed }) = &self.original {
             let mut value = Zeroizing::new(sealed.clone());
             secret.note_key().open(nonce, AAD, &mut value).map_err(|_| StrikeError::Malformed(*class))?;
-            let value = RawText::new(&value);
-            strike = strike.or(Strike::identifier(*class, value, secret, programs, epochs)?);
+            let (value, epochs) =
+                (RawText::new(&value), LiveEpochs::of(secret.ratchet(), epochs.iter().copied()));
+            let known = Strike::identifier(*class, value, secret, programs, &epochs)?;
+            strike = strike.or(known.and(&self.found_by(*class, secret)?));
         } else if let Some((class, _)) = self.tokens.first() {
             let found_by = self.found_by(*class, secret)?;
             strike = strike.or(Strike::pseudonyms(&self.tokens, &found_by, secret));
@@ -142,7 +146,7 @@ impl Erased {
         Ok(strike)
     }
 
-    /// Every pseudonym that was looked for.
+    /// Every pseudonym that is looked for.
     fn found_by(
         &self,
         class: IdentifierClass,
@@ -160,17 +164,16 @@ impl Erased {
         Ok(found_by)
     }
 
-    /// What to call it in what was delivered before: the text forms of its pseudonyms, each with its program.
+    /// What to call it in what was delivered before: the text forms of its pseudonyms, of these epochs too, each with its
+    /// program.
     #[must_use]
-    pub fn told(&self, secret: &CustomerSecret) -> Vec<(ProgramName, String)> {
-        let Some(Original { class, programs, epochs, .. }) = &self.original else { return Vec::new() };
+    pub fn told(&self, secret: &CustomerSecret, epochs: &LiveEpochs) -> Vec<(ProgramName, String)> {
+        let Some(Original { class, programs, .. }) = &self.original else { return Vec::new() };
         let mut texts = Vec::new();
         for ((_, stable), program) in self.tokens.iter().zip(programs) {
             texts.push((program.clone(), pseudonym_text(*class, None, stable)));
-            for epoch in epochs {
-                let rotating = secret.program(program, *epoch).rotate(*class, stable);
-                let text = rotating.map(|token| pseudonym_text(*class, Some(*epoch), &token));
-                texts.extend(text.map(|text| (program.clone(), text)));
+            for (epoch, token) in epochs.rotated(secret, program, (*class, stable)) {
+                texts.push((program.clone(), pseudonym_text(*class, Some(epoch), &token)));
             }
         }
         texts

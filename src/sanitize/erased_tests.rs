@@ -19,7 +19,8 @@ fn programs() -> [ProgramName; 2] {
 fn forgotten(secret: &Arc<CustomerSecret>) -> (Erased, Vec<[u8; 16]>) {
     let programs = programs();
     let value = RawText::new(b"esx01.corp.example.com");
-    let sought = Sought { class: IdentifierClass::HostName, value, programs: &programs, epochs: &[3, 4] };
+    let epochs = LiveEpochs::new(secret.ratchet(), 4, []);
+    let sought = Sought { class: IdentifierClass::HostName, value, programs: &programs, epochs: &epochs };
     let times = (UnixMillis(1), UnixMillis(2));
     let mut erased =
         Erased::identifier(&sought, secret, [[1; NONCE_BYTES], [2; NONCE_BYTES]], times).unwrap();
@@ -49,6 +50,43 @@ fn which_rotating_pseudonyms_are_of_one_value_is_kept_sealed_and_found_again() {
     let found: std::collections::BTreeSet<_> = again.tokens().iter().collect();
     assert_eq!(found, looked_for.iter().collect());
     assert!(erased.strike(&self::secret(8)).is_err(), "without the customer's salt nobody opens it");
+}
+
+// covers: P8
+#[test]
+fn what_was_looked_for_is_looked_for_when_the_keys_of_its_epochs_are_gone() {
+    let (root, salt) = (DataRoot::new([5; 32]), CustomerSalt::new([7; 32]));
+    let at = |epoch| Ratchet::new(3, [6; 32]).forward(epoch);
+    let secret = |ratchet| Arc::new(CustomerSecret::derive(&root, &salt, ratchet, CustomerKey(1)));
+    let bridge = (3, at(3).seed(3).unwrap(), UnixMillis(1));
+    let epochs = LiveEpochs::new(&at(5), 6, [bridge]);
+    let (programs, value) = (programs(), RawText::new(b"esx01.corp.example.com"));
+    let sought = Sought { class: IdentifierClass::HostName, value, programs: &programs, epochs: &epochs };
+    let times = (UnixMillis(1), UnixMillis(2));
+    let nonces = [[1; NONCE_BYTES], [2; NONCE_BYTES]];
+    let erased = Erased::identifier(&sought, &secret(at(5)), nonces, times).unwrap();
+    let told: Vec<_> = erased.told(&secret(at(5)), &epochs).into_iter().map(|(_, text)| text).collect();
+    for later in [5, 9] {
+        let strike = erased.strike(&secret(at(later))).unwrap();
+        let before = secret(at(3));
+        for program in &programs {
+            for epoch in [3, 5, 6] {
+                let keys = before.program(program, epoch);
+                let how = crate::policy::Epoch::Rotating;
+                let token = keys.token(IdentifierClass::HostName, how, value.expose()).unwrap();
+                assert!(strike.tokens().contains(&token), "{program} {epoch}");
+                let text = pseudonym_text(IdentifierClass::HostName, Some(epoch), &token);
+                assert!(told.contains(&text), "{program} {epoch}");
+            }
+        }
+        assert_eq!(strike.tokens().len(), 8, "and the stable one of each program");
+    }
+    // A row of before says of which epochs, and has them derived.
+    let Erased { original, .. } = erased.clone();
+    let original = original.map(|original| Original { epochs: vec![4, 5, 6], ..original });
+    let before = Erased { original, marks: None, ..erased };
+    let read = Erased::decode(&before.encode()).unwrap();
+    assert_eq!(read.strike(&secret(at(5))).unwrap().tokens().len(), 6, "the keys of one are gone");
 }
 
 // covers: D5

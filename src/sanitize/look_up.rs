@@ -2,7 +2,7 @@
 //! canonical forms and keys as in the one pass; nothing is kept.
 
 use super::canonical::{Canonical, Scratch, canonical_str};
-use super::{CustomerSecret, EpochSeed, ProgramKeys, pseudonym_text};
+use super::{CustomerSecret, LiveEpochs, ProgramKeys, pseudonym_text};
 use crate::model::{IdentifierClass, ProgramName};
 use crate::policy::Epoch;
 
@@ -44,33 +44,19 @@ impl std::fmt::Debug for LookUp {
 }
 
 impl LookUp {
-    /// Gets the keys of `programs`: of the epochs from the oldest kept one to `present`, and of those for which a
-    /// seed was kept apart.
+    /// Gets the keys of `programs` at these epochs.
     #[must_use]
     pub fn new<'p>(
         secret: &CustomerSecret,
         class: IdentifierClass,
         programs: impl IntoIterator<Item = &'p ProgramName>,
-        epochs: std::ops::RangeInclusive<u32>,
-        bridges: &[(u32, EpochSeed)],
+        epochs: &LiveEpochs,
     ) -> Self {
-        let of_ratchet = |epoch: u32| Some((epoch, secret.ratchet().seed(epoch)?, false));
-        let kept = epochs.clone().filter_map(of_ratchet);
-        let apart = bridges.iter().map(|(epoch, seed)| (*epoch, seed.clone(), true));
-        let mut seeds: Vec<_> = kept.collect();
-        for bridge in apart {
-            if seeds.iter().all(|(epoch, ..)| *epoch != bridge.0) {
-                seeds.push(bridge);
-            }
-        }
-        seeds.sort_by_key(|(epoch, ..)| *epoch);
         let mut keys = Vec::new();
         for program in programs {
             // Stable pseudonyms do not need a key of an epoch.
             keys.push((secret.keys_apart(program, None), false));
-            for (epoch, seed, bridged) in &seeds {
-                keys.push((secret.keys_apart(program, Some((*epoch, seed))), *bridged));
-            }
+            keys.extend(epochs.keys(secret, program));
         }
         Self { class, keys, scratch: Scratch::default() }
     }
@@ -136,7 +122,7 @@ fn form(class: IdentifierClass) -> &'static str {
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::model::CustomerKey;
+    use crate::model::{CustomerKey, UnixMillis};
     use crate::sanitize::{CustomerSalt, DataRoot, Ratchet};
 
     fn secret(epoch: u32) -> CustomerSecret {
@@ -154,9 +140,10 @@ mod tests {
     #[test]
     fn every_epoch_that_has_keys_is_told_and_is_what_the_pass_would_store() {
         let (ceip, class) = (ProgramName::new("ceip").unwrap(), IdentifierClass::HostName);
-        let bridge = (4, secret(3).ratchet().seed(4).unwrap());
+        let bridge = (4, secret(3).ratchet().seed(4).unwrap(), UnixMillis(1));
         let now = secret(6);
-        let mut look_up = LookUp::new(&now, class, [&ceip], 2..=7, &[bridge]);
+        let epochs_of = LiveEpochs::new(now.ratchet(), 7, [bridge]);
+        let mut look_up = LookUp::new(&now, class, [&ceip], &epochs_of);
         let found = look_up.of("ESX01.Example.COM.");
         assert_eq!(epochs(&found), [(None, false), (Some(4), true), (Some(6), false), (Some(7), false)]);
         let LookedUp::Pseudonyms(all) = &found else { panic!("{found:?}") };
@@ -172,7 +159,7 @@ mod tests {
     #[test]
     fn what_has_no_pseudonym_is_told_as_such() {
         let (ceip, now) = (ProgramName::new("ceip").unwrap(), secret(6));
-        let of = |class, value: &str| LookUp::new(&now, class, [&ceip], 6..=6, &[]).of(value);
+        let of = |class, value: &str| LookUp::new(&now, class, [&ceip], &LiveEpochs::default()).of(value);
         assert_eq!(of(IdentifierClass::HostName, "LocalHost"), LookedUp::Known("localhost"));
         assert_eq!(of(IdentifierClass::MacAddress, "00:00:00:00:00:00"), LookedUp::Known("zero"));
         for class in IdentifierClass::ALL {

@@ -14,7 +14,7 @@ use super::stored::{Parts, Party, StoredBatch, StoredEvent, StoredValue};
 use super::strike_find::{Original, Told, Wanted};
 use super::strike_marks::{Marks, ProgramMarks};
 use super::wire::Cursor;
-use super::{CustomerSecret, SanitizedBatch, Scratch};
+use super::{CustomerSecret, LiveEpochs, SanitizedBatch, Scratch};
 use crate::model::{
     ClassCounts, CustomerKey, IdentifierClass, LevelName, ProductName, ProgramName, Purposes, RawText,
     RegionName, WireFault,
@@ -54,7 +54,7 @@ impl std::fmt::Debug for Strike {
 
 impl Strike {
     /// An original identifier, with every pseudonym that it has in these programs: the stable one, and the rotating
-    /// one of each of these epochs. Of the classes `instance_id` and `customer_id`, a batch whose head names it goes as
+    /// one of each epoch of which there are keys. Of the classes `instance_id` and `customer_id`, a batch whose head names it goes as
     /// a whole.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Strike {
         value: RawText<'_>,
         secret: &CustomerSecret,
         programs: &[ProgramName],
-        epochs: &[u32],
+        epochs: &LiveEpochs,
     ) -> Result<Self, StrikeError> {
         if class.is_forbidden() || class == IdentifierClass::NotIdentifying {
             return Err(StrikeError::Class(class));
@@ -79,14 +79,13 @@ impl Strike {
         let mut strike = Self::default();
         for program in programs {
             // The stable pseudonym is of no epoch.
-            let keys = secret.program(program, epochs.first().copied().unwrap_or(0));
+            let keys = secret.keys_apart(program, None);
             let Some(stable) = keys.token(class, Epoch::Stable, &canonical) else { continue };
             strike.stable.push((class, stable));
             strike.wanted.tokens.push(stable);
-            for epoch in epochs {
-                // Of an epoch whose key is gone there is no token to look for that anybody could tell.
-                strike.wanted.tokens.extend(secret.program(program, *epoch).rotate(class, &stable));
-            }
+            // Of an epoch whose key is gone there is no token to look for that anybody could tell.
+            let rotated = epochs.rotated(secret, program, (class, &stable));
+            strike.wanted.tokens.extend(rotated.map(|(_, token)| token));
         }
         strike.wanted.tokens.sort_unstable();
         let given = Zeroizing::new(text.trim().as_bytes().to_vec());
@@ -107,6 +106,15 @@ impl Strike {
         strike.wanted.tokens.sort_unstable();
         strike.marks = Some(Marks::new(secret, stable));
         strike
+    }
+
+    /// The same, which is looked for by these pseudonyms too.
+    #[must_use]
+    pub(super) fn and(mut self, tokens: &[[u8; 16]]) -> Self {
+        self.wanted.tokens.extend_from_slice(tokens);
+        self.wanted.tokens.sort_unstable();
+        self.wanted.tokens.dedup();
+        self
     }
 
     /// The pseudonyms that it looks for, in order.

@@ -9,7 +9,7 @@ use data_encoding::BASE32HEX_NOPAD;
 use super::{Strike, Struck, StruckFrom, strike};
 use crate::model::{CustomerKey, IdentifierClass as Class, ProgramName, RawText};
 use crate::policy::Epoch;
-use crate::sanitize::{CustomerSalt, CustomerSecret, DataRoot, Ratchet, Scratch, encode};
+use crate::sanitize::{CustomerSalt, CustomerSecret, DataRoot, LiveEpochs, Ratchet, Scratch, encode};
 
 const HOST: &str = "esx01.corp.example.com";
 
@@ -23,8 +23,9 @@ fn program() -> ProgramName {
 }
 
 fn host() -> Strike {
-    Strike::identifier(Class::HostName, RawText::new(HOST.as_bytes()), &secret(), &[program()], &[3, 4])
-        .unwrap()
+    let (secret, value) = (secret(), RawText::new(HOST.as_bytes()));
+    let epochs = LiveEpochs::of(secret.ratchet(), [3, 4]);
+    Strike::identifier(Class::HostName, value, &secret, &[program()], &epochs).unwrap()
 }
 
 fn message(number: u8, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

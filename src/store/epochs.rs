@@ -6,9 +6,9 @@ use super::command::MetaOp;
 use super::fault::StoreError;
 use super::root::{self, Rewrapped};
 use super::salts::{self, Bridge, KeyOp};
-use super::{Customers, Store};
+use super::{CustomerEntry, Customers, Store};
 use crate::model::{CustomerKey, UnixMillis};
-use crate::sanitize::{RootKey, Rotation, key_id};
+use crate::sanitize::{LiveEpochs, RootKey, Rotation, key_id};
 
 /// Ratchets that are read, and at most written, at once.
 const CHUNK: usize = 1_000;
@@ -65,6 +65,18 @@ impl Store {
     /// If the store cannot be read, or there is no randomness.
     pub fn rewrapped(&self, key: &RootKey) -> Result<Option<Rewrapped>, StoreError> {
         root::rewrap(self.shared(), key)
+    }
+
+    /// The epochs of which there are keys of a customer, up to that of `at`: what its ratchet gives, which is moved
+    /// an hour after an epoch has ended at the earliest, and what is kept by bridges, also if they should have ended by
+    /// then. Blocks.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn live_epochs(&self, entry: &CustomerEntry, at: UnixMillis) -> Result<LiveEpochs, StoreError> {
+        let bridges = self.bridges(Some(entry.key))?.into_iter();
+        let bridges = bridges.map(|Bridge { epoch, seed, until, .. }| (epoch, seed, until));
+        Ok(LiveEpochs::new(entry.secret.ratchet(), self.rotation().epoch(at), bridges))
     }
 
     /// The bridges of one customer, or of all; at most [`MAX_BRIDGES`].

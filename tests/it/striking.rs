@@ -9,7 +9,8 @@ use usaged::grpc::proto::ingest::{Event, SubmitRequest};
 use usaged::model::{IdentifierClass as Class, ProgramName, RawText, Reason};
 use usaged::policy::{Policy, compile, shipped};
 use usaged::sanitize::{
-    CustomerSecret, SanitizedBatch, Scratch, Strike, StrikeError, Struck, StruckFrom, Suppressions, strike,
+    CustomerSecret, LiveEpochs, SanitizedBatch, Scratch, Strike, StrikeError, Struck, StruckFrom,
+    Suppressions, strike,
 };
 
 use crate::composition::{self, EPOCH, NOW, Terms, config, secret, stricter_and_stricter, time_of, timed};
@@ -40,9 +41,13 @@ fn programs(policy: &Policy) -> Vec<ProgramName> {
     policy.programs().iter().map(|program| program.name().clone()).collect()
 }
 
+fn epochs(secret: &CustomerSecret) -> LiveEpochs {
+    LiveEpochs::new(&secret.ratchet().forward(EPOCH - 1), EPOCH, [])
+}
+
 fn identifier((class, value): (Class, &str), policy: &Policy, secret: &CustomerSecret) -> Strike {
     let value = RawText::new(value.as_bytes());
-    Strike::identifier(class, value, secret, &programs(policy), &[EPOCH - 1, EPOCH]).unwrap()
+    Strike::identifier(class, value, secret, &programs(policy), &epochs(secret)).unwrap()
 }
 
 fn from(batch: &SanitizedBatch) -> StruckFrom {
@@ -245,7 +250,9 @@ fn a_value_that_cannot_have_been_stored_is_refused_with_the_reason_and_never_sho
         (Class::NotIdentifying, "8.0.3", StrikeError::Class(Class::NotIdentifying)),
     ] {
         let raw = RawText::new(value.as_bytes());
-        let refused = Strike::identifier(class, raw, &secret(), &programs(&policy), &[EPOCH]).unwrap_err();
+        let secret = secret();
+        let refused = Strike::identifier(class, raw, &secret, &programs(&policy), &epochs(&secret));
+        let refused = refused.unwrap_err();
         assert_eq!(refused, expected, "{value}");
         assert!(value.len() < 5 || !format!("{refused} {refused:?}").contains(value));
     }

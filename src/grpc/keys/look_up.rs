@@ -7,7 +7,7 @@ use crate::grpc::admin::{aside, customer, no_participation, written};
 use crate::grpc::proto::admin as pb;
 use crate::grpc::status::Fault;
 use crate::ledger::Fact;
-use crate::model::{CustomerId, IdentifierClass, UnixMillis};
+use crate::model::{CustomerId, IdentifierClass};
 use crate::policy::ClassUse;
 use crate::sanitize::{LookUp, LookedUp};
 use crate::store::CustomerEntry;
@@ -16,7 +16,7 @@ use crate::store::CustomerEntry;
 const VALUES: usize = 1_000;
 const VALUE_BYTES: usize = 4_096;
 /// Epochs of which pseudonyms are told: all that can be kept, even if the ratchets are late by some.
-const EPOCHS: u32 = 32;
+const EPOCHS: usize = 32;
 
 /// What is asked, after its checks.
 struct Question {
@@ -74,16 +74,10 @@ impl KeyDoor {
         question: &Question,
     ) -> Result<pb::LookUpPseudonymResponse, Fault> {
         let (policy, now) = (self.policy.load(), self.clock.now());
-        let bridges = self.store.bridges(Some(entry.key))?;
-        let bridges: Vec<_> = bridges
-            .into_iter()
-            .filter(|bridge| bridge.until > now)
-            .map(|bridge| (bridge.epoch, bridge.seed))
-            .collect();
         let present = self.store.rotation().epoch(now);
         let programs = policy.programs().iter().map(crate::policy::Program::name);
-        let epochs = self.live_epochs(entry, now);
-        let mut look_up = LookUp::new(&entry.secret, question.class, programs, epochs, &bridges);
+        let epochs = self.store.live_epochs(entry, now)?.told_at(now, EPOCHS);
+        let mut look_up = LookUp::new(&entry.secret, question.class, programs, &epochs);
         let values = question.values.iter().map(|value| value_pseudonyms(look_up.of(value))).collect();
         let uses = policy.class_uses(question.class, &entry.change.participation, &self.caps);
         Ok(pb::LookUpPseudonymResponse {
@@ -91,16 +85,6 @@ impl KeyDoor {
             uses: uses.into_iter().map(class_use).collect(),
             epoch: present,
         })
-    }
-
-    /// The epochs of which the customer has keys, up to the present one.
-    pub(super) fn live_epochs(
-        &self,
-        entry: &CustomerEntry,
-        now: UnixMillis,
-    ) -> std::ops::RangeInclusive<u32> {
-        let present = self.store.rotation().epoch(now);
-        entry.secret.ratchet().epoch().max(present.saturating_sub(EPOCHS))..=present
     }
 }
 

@@ -7,8 +7,8 @@ use prost::Message as _;
 use usaged::grpc::proto::drain::Batch;
 use usaged::model::{CustomerKey, IdentifierClass, Purpose, RawText};
 use usaged::sanitize::{
-    Filtered, LowerTo, Lowered, Scratch, Strike, Struck, StruckFrom, count_fields, filter_purpose, lower,
-    strike,
+    Filtered, LiveEpochs, LowerTo, Lowered, Scratch, Strike, Struck, StruckFrom, count_fields,
+    filter_purpose, lower, strike,
 };
 
 use super::desk::{Desk, EPOCH, FULL, NOW, OVERLAY, POLICY, SECRET, STANDARD};
@@ -23,7 +23,8 @@ static STRIKES: LazyLock<Vec<Strike>> = LazyLock::new(|| {
     ];
     let one = |(class, value): (IdentifierClass, &str)| {
         let value = RawText::new(value.as_bytes());
-        Strike::identifier(class, value, &SECRET, &programs, &[EPOCH, EPOCH + 1]).unwrap()
+        let epochs = LiveEpochs::new(SECRET.ratchet(), EPOCH + 1, []);
+        Strike::identifier(class, value, &SECRET, &programs, &epochs).unwrap()
     };
     values.into_iter().map(one).chain([Strike::times(NOW.0 - 5_000..=NOW.0)]).collect()
 });

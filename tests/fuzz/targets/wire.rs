@@ -9,7 +9,8 @@ use usaged::grpc::proto::ingest::SubmitRequest;
 use usaged::model::{IdentifierClass, Purpose, RawFields, RawItems, RawText, RawValue, WireReader};
 use usaged::sanitize::wire::{Head, HeadError, ProtoReader};
 use usaged::sanitize::{
-    Filtered, LowerTo, Lowered, Sanitized, Scratch, Strike, Suppressions, count_fields, filter_purpose, lower,
+    Filtered, LiveEpochs, LowerTo, Lowered, Sanitized, Scratch, Strike, Suppressions, count_fields,
+    filter_purpose, lower,
 };
 
 use super::desk::{Desk, EPOCH, FULL, NOW, OVERLAY, POLICY, SECRET, STANDARD};
@@ -27,7 +28,8 @@ static ERASED: LazyLock<Arc<Suppressions>> = LazyLock::new(|| {
     let programs: Vec<_> = POLICY.programs().iter().map(|program| program.name().clone()).collect();
     let strike = |class, value: &str| {
         let value = RawText::new(value.as_bytes());
-        Strike::identifier(class, value, &SECRET, &programs, &[EPOCH]).unwrap()
+        let epochs = LiveEpochs::new(SECRET.ratchet(), EPOCH, []);
+        Strike::identifier(class, value, &SECRET, &programs, &epochs).unwrap()
     };
     let both =
         strike(IdentifierClass::IpAddress, "10.1.2.3").or(strike(IdentifierClass::InstanceId, "vm-17"));

@@ -1,0 +1,109 @@
+//! An erasure reaches every epoch of which there are keys: whatever pseudonym somebody can still tell is looked for.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::rooms_tests::{Rooms, START, acme, jobs};
+use crate::amend::{NewErasure, Options, Stage, Target};
+use crate::drain::Scope;
+use crate::model::{CustomerId, ErasureId, IdentifierClass, ProgramName};
+use crate::sanitize::{LookUp, LookedUp};
+use crate::store::{Bridge, KeyOp, MetaOp};
+
+const HOUR: i64 = 3_600_000;
+
+fn id(number: u32) -> ErasureId {
+    ErasureId::parse(&format!("0198c0de-0000-7000-8000-{number:012x}")).unwrap()
+}
+
+/// Keeps the keys of an epoch of acme, for some hours from now.
+async fn bridge(rooms: &Rooms, epoch: u32, hours: i64) {
+    let entry = rooms.customers.get(&acme()).unwrap().unwrap();
+    let seed = entry.secret.ratchet().seed(epoch).unwrap();
+    let (made, until) = (rooms.clock.now(), rooms.clock.now().plus_ms(hours * HOUR));
+    let (by, reason) = ("tests".to_owned(), "tests".to_owned());
+    let bridge = Bridge { customer: entry.key, epoch, seed, made, until, by, reason };
+    rooms.store.write_meta(vec![MetaOp::Key(KeyOp::Bridge(bridge))], true).await.unwrap();
+}
+
+/// Whoever looks a value of acme up is told this of it.
+fn looked_up(rooms: &Rooms, value: &str) -> Vec<(Option<u32>, String)> {
+    let entry = rooms.customers.get(&acme()).unwrap().unwrap();
+    let epochs = rooms.store.live_epochs(&entry, rooms.clock.now()).unwrap();
+    let program = ProgramName::new("ceip").unwrap();
+    let mut look_up = LookUp::new(&entry.secret, IdentifierClass::InstanceId, [&program], &epochs);
+    let LookedUp::Pseudonyms(all) = look_up.of(value) else { panic!("{value} has no pseudonym") };
+    all.into_iter().map(|one| (one.epoch, one.text)).collect()
+}
+
+// covers: P4 P8
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stored_in_any_epoch_that_has_keys_is_erased_and_told_also_if_they_go_meanwhile() {
+    let home = tempfile::tempdir().unwrap();
+    let hourly = |options: &mut crate::store::Options| {
+        options.rotation = Duration::from_hours(1);
+        options.past_epochs = 2;
+    };
+    let rooms = Rooms::open_with(home.path(), START, Options::default(), hourly).await;
+    for customer in [acme(), CustomerId::new("globex").unwrap()] {
+        rooms.participate(customer, "standard").await;
+    }
+    rooms.subscribe().await;
+    let first = rooms.store.rotation().epoch(START);
+    // One batch of acme in each of seven epochs.
+    for hour in 0..7_u32 {
+        rooms.fill_with(u64::from(hour) + 1..=u64::from(hour) + 1).await;
+        match hour {
+            1 => bridge(&rooms, first + 1, 1_000).await,
+            // Has ended when it is erased, and its keys are still there.
+            2 => bridge(&rooms, first + 2, 3).await,
+            // From here on they are behind: one more epoch has keys than are to be kept.
+            5 => {
+                let moved = rooms.customers.move_ratchets(first + 5, |_| Vec::new()).await.unwrap();
+                assert_eq!(moved.customers, 2);
+            }
+            _ => {}
+        }
+        if hour < 6 {
+            rooms.clock.advance_ms(HOUR);
+        }
+    }
+    assert_eq!(rooms.pull().await.len(), 14);
+    let of = |hour: u32| format!("instance-{}", hour + 1);
+    let told: Vec<_> = looked_up(&rooms, &of(0)).into_iter().map(|(epoch, _)| epoch).collect();
+    let expected: Vec<_> = [None].into_iter().chain((1..7).map(|hour| Some(first + hour))).collect();
+    assert_eq!(told, expected, "only of the first epoch the keys are gone");
+
+    let mut texts = Vec::new();
+    for hour in 0..7 {
+        let all = looked_up(&rooms, &of(hour));
+        texts.push(all.into_iter().find(|(epoch, _)| *epoch == Some(first + hour)).map(|(_, text)| text));
+        let target = Target::Instance(of(hour).into());
+        let (reference, by) = (String::new(), String::new());
+        let new = NewErasure { id: id(hour), customer: acme(), target, reference, by };
+        rooms.amend.erase(new).await.unwrap();
+    }
+    // Before any of it is rewritten, the keys of all these epochs go.
+    rooms.clock.advance_ms(3 * HOUR);
+    rooms.customers.move_ratchets(first + 9, |_| Vec::new()).await.unwrap();
+    let far = rooms.clock.now().plus_ms(2_000 * HOUR);
+    assert_eq!(rooms.customers.end_bridges(far, |_, _| Vec::new()).await.unwrap(), 2);
+    assert_eq!(looked_up(&rooms, &of(0)).len(), 4, "the stable one, and those of what comes now");
+    rooms.amend.tick().await.unwrap();
+    for hour in 0..7 {
+        let done = rooms.amend.erasure(id(hour)).unwrap().erasure;
+        assert_eq!(done.stage, Stage::Done);
+        assert_eq!(done.counts.removed, u64::from(hour > 0), "hour {hour}");
+    }
+    let mut named = BTreeSet::new();
+    for told in rooms.drain.pull(&jobs(), 0, 0, Duration::ZERO, 0).await.unwrap().notices {
+        let Scope::Instance { tokens } = &told.notice.scope else { panic!("{:?}", told.notice) };
+        named.extend(tokens.iter().cloned());
+    }
+    for (hour, text) in texts.iter().enumerate() {
+        assert_eq!(text.as_ref().map(|text| named.contains(text)), (hour > 0).then_some(true), "hour {hour}");
+    }
+    rooms.close().await;
+}
