@@ -1,6 +1,7 @@
 //! Forgetting erasures that were done long ago, and what need not be withheld any more.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::remembered::{self, Asked};
 use super::{AmendError, ROUND, Shared, blocking};
@@ -19,11 +20,15 @@ impl Shared {
         let now = self.clock.now();
         let last = *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner);
         let often = i64::try_from(ROUND.as_millis()).unwrap_or(i64::MAX);
-        if last.is_some_and(|last| now.ms_since(last) < often) {
+        if last.is_some_and(|last| (0..often).contains(&now.ms_since(last))) {
             return Ok(());
         }
-        self.forget_erasures(now).await?;
-        self.forget_suppressions(now).await?;
+        // What is forgotten is not remembered again: not by a clock that is wrong for a while.
+        let Some(settled) = self.clock.settled(Duration::from_millis(REMEMBERED_MS.unsigned_abs())) else {
+            return Ok(());
+        };
+        self.forget_erasures(settled).await?;
+        self.forget_suppressions(settled).await?;
         *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         Ok(())
     }

@@ -207,7 +207,8 @@ keys! {
         /// ... or to this age, raised so that the retention age is at most 48 segments. Segments are dropped
         /// whole, so this is also the grain of retention.
         segment_age: Span = Span::hours(1), Span::secs(1) => Span::days(30);
-        /// Batches older than this are dropped, drained or not.
+        /// Batches older than this are dropped, drained or not. A clock is believed for that when it has gone along
+        /// with the monotonic clock for an hour, or a tenth of this if that is shorter; so also after a start.
         retention_age: Span = Span::days(30), Span::secs(60) => Span::days(3_650);
         /// The disk budget for stored batches. The write-ahead log (up to 64 MiB), the batch ids that are
         /// remembered (up to an eighth of this) and the participations come on top.

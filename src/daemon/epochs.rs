@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::error::with_causes;
@@ -13,10 +13,8 @@ use crate::store::{Customers, MetaOp, Place, Ratcheted, StoreError};
 
 /// How often it is looked at.
 const ROUND: Duration = Duration::from_mins(1);
-/// How long the clock must have shown an epoch, without a break, before ratchets are moved for it. A clock that was
-/// wrong at the start of the machine has been put right by then.
-const SETTLED: Duration = Duration::from_hours(1);
-
+/// How old an epoch is when ratchets are moved for it: what came in before it has been stored by then.
+const GRACE_MS: i64 = 5 * 60_000;
 /// Looks after key epochs until `shutdown`.
 pub(super) async fn run(customers: Customers, clock: Clock, shutdown: CancellationToken) {
     let mut rounds = tokio::time::interval(ROUND);
@@ -30,7 +28,7 @@ pub(super) async fn run(customers: Customers, clock: Clock, shutdown: Cancellati
         let round = tokio::select! {
             // What a round has done by then stays; the next start goes on.
             () = shutdown.cancelled() => return,
-            round = watch.round(&customers, &clock, Instant::now()) => round,
+            round = watch.round(&customers, &clock) => round,
         };
         match round {
             Ok(()) => Metric::KeyUpkeep.set_time(clock.now()),
@@ -39,11 +37,9 @@ pub(super) async fn run(customers: Customers, clock: Clock, shutdown: Cancellati
     }
 }
 
-/// What was seen of the clock, and what was done.
+/// What was done.
 #[derive(Debug, Default)]
 struct Watch {
-    /// The epoch that the clock shows, and since when.
-    seen: Option<(u32, Instant)>,
     /// The epoch that every ratchet was moved for.
     done: Option<u32>,
     /// Whether nothing is in files any more of what was destroyed. At a start that is not known.
@@ -51,27 +47,17 @@ struct Watch {
 }
 
 impl Watch {
-    /// Whether ratchets are to be moved now that the clock shows `epoch`. Pure but for what it remembers.
-    fn is_due(&mut self, epoch: u32, now: Instant) -> bool {
-        let since = match self.seen {
-            Some((seen, since)) if seen == epoch => since,
-            Some(_) | None => {
-                self.seen = Some((epoch, now));
-                now
-            }
-        };
-        self.done != Some(epoch) && now.saturating_duration_since(since) >= SETTLED
-    }
-
-    async fn round(&mut self, customers: &Customers, clock: &Clock, now: Instant) -> Result<(), StoreError> {
+    async fn round(&mut self, customers: &Customers, clock: &Clock) -> Result<(), StoreError> {
+        let rotation = customers.store().rotation();
+        let Some(settled) = clock.settled(rotation.length()) else { return Ok(()) };
         let time = clock.now();
         let entry = |fact| MetaOp::Ledger(Entry { at: time, fact }.to_bytes());
         let erased =
             |customer, epoch: u32| vec![entry(Fact::BridgeErased { customer, from_epoch: epoch.into() })];
-        let ended = customers.end_bridges(time, erased).await?;
+        let ended = customers.end_bridges(settled, erased).await?;
         self.purged &= ended == 0;
-        let epoch = customers.store().rotation().epoch(time);
-        if self.is_due(epoch, now) {
+        let epoch = rotation.epoch(settled.plus_ms(-GRACE_MS));
+        if self.done != Some(epoch) {
             let ratcheted = |moved: &Ratcheted| {
                 let Ratcheted { first, last, customers, oldest_epoch } = *moved;
                 let oldest_epoch = oldest_epoch.into();
@@ -112,23 +98,65 @@ async fn purge(customers: &Customers) -> bool {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
 mod tests {
     use super::*;
+    use crate::daemon::rooms_tests::{Rooms, START, acme};
+    use crate::model::CustomerKey;
+    use crate::store::{Bridge, KeyOp};
 
-    #[tokio::test]
-    async fn ratchets_move_once_an_epoch_and_only_when_the_clock_has_settled() {
-        let (mut watch, start) = (Watch::default(), Instant::now());
-        let hours = |n: u64| start + Duration::from_hours(n);
-        assert!(!watch.is_due(7, start), "just started");
-        assert!(watch.is_due(7, hours(1)));
-        assert!(watch.is_due(7, hours(2)), "not done yet");
-        watch.done = Some(7);
-        assert!(!watch.is_due(7, hours(3)));
-        // A clock that jumps far ahead for less than an hour, and back.
-        assert!(!watch.is_due(900, hours(4)));
-        assert!(!watch.is_due(900, hours(4) + Duration::from_mins(59)));
-        assert!(!watch.is_due(7, hours(5)));
-        assert!(!watch.is_due(8, hours(6)), "the next epoch has just begun");
-        assert!(watch.is_due(8, hours(7)));
+    const MINUTE: i64 = 60_000;
+
+    /// Lets minutes pass, with a round in each; gives what is left: the bridges, and the oldest epoch with keys.
+    async fn minutes(rooms: &Rooms, watch: &mut Watch, customer: CustomerKey, count: i64) -> (usize, u32) {
+        for _ in 0..count {
+            rooms.clock.advance_ms(MINUTE);
+            watch.round(&rooms.customers, &rooms.clock).await.unwrap();
+        }
+        let entry = rooms.customers.get_by_key(customer).unwrap().unwrap();
+        (rooms.store.bridges(None).unwrap().len(), entry.secret.ratchet().epoch())
+    }
+
+    /// covers: P4 D1
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_are_destroyed_when_their_time_has_passed_and_not_by_a_clock_that_is_wrong_for_a_while() {
+        let home = tempfile::tempdir().unwrap();
+        let rooms = Rooms::open(home.path()).await;
+        rooms.participate(acme(), "standard").await;
+        let entry = rooms.customers.get(&acme()).unwrap().unwrap();
+        let (customer, first) = (entry.key, entry.secret.ratchet().epoch());
+        let rotation = rooms.store.rotation();
+        let length = i64::try_from(rotation.length().as_millis()).unwrap();
+        let bridge = Bridge {
+            customer,
+            epoch: first,
+            seed: entry.secret.ratchet().seed(first).unwrap(),
+            made: START,
+            until: START.plus_ms(120 * MINUTE),
+            by: "ops".into(),
+            reason: "a test".into(),
+        };
+        drop(entry);
+        rooms.store.write_meta(vec![MetaOp::Key(KeyOp::Bridge(bridge))], true).await.unwrap();
+
+        let mut watch = Watch::default();
+        // Just started, with a clock that is a year ahead, for less than an hour.
+        rooms.clock.set_ahead_ms(12 * length);
+        assert_eq!(minutes(&rooms, &mut watch, customer, 58).await, (1, first));
+        rooms.clock.set_ahead_ms(-12 * length);
+        assert_eq!(minutes(&rooms, &mut watch, customer, 40).await, (1, first));
+        // And again, later on.
+        rooms.clock.set_ahead_ms(12 * length);
+        assert_eq!(minutes(&rooms, &mut watch, customer, 2).await, (1, first));
+        rooms.clock.set_ahead_ms(-12 * length);
+        assert_eq!(minutes(&rooms, &mut watch, customer, 19).await, (1, first), "two hours less a minute");
+        assert_eq!(minutes(&rooms, &mut watch, customer, 1).await, (0, first), "two hours: the bridge ends");
+        // An epoch later, by both clocks.
+        let next = rotation.next(rooms.clock.now()).ms_since(rooms.clock.now());
+        rooms.clock.advance_ms(next);
+        assert_eq!(minutes(&rooms, &mut watch, customer, 4).await, (0, first));
+        assert_eq!(minutes(&rooms, &mut watch, customer, 1).await, (0, first + 1), "once an epoch");
+        assert_eq!(minutes(&rooms, &mut watch, customer, 90).await, (0, first + 1));
+        rooms.close().await;
     }
 }

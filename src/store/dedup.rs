@@ -97,21 +97,24 @@ pub(super) struct DedupTerms {
 const PARTS: u8 = 3;
 
 impl DedupTerms {
-    /// Whether the newest generation is old or large enough for a new one.
-    pub(super) fn is_due(&self, newest: &Generation, now: UnixMillis) -> bool {
+    /// Whether the newest generation is old or large enough for a new one. Without a clock that may be believed, only
+    /// size counts.
+    pub(super) fn is_due(&self, newest: &Generation, settled: Option<UnixMillis>) -> bool {
+        let part = self.window_ms / i64::from(PARTS);
         newest.bytes > 0
-            && (now.ms_since(newest.begun) >= self.window_ms / i64::from(PARTS)
+            && (settled.is_some_and(|now| now.ms_since(newest.begun) >= part)
                 || newest.bytes >= self.bytes / u64::from(PARTS + 1))
     }
 
     /// How many of the oldest may be dropped. A generation ends when the next one begins; it may go
-    /// when that is longer ago than the window, or when the rows outgrow their budget.
-    pub(super) fn forgotten(&self, generations: &[Generation], now: UnixMillis) -> usize {
+    /// when that is longer ago than the window, by a clock that may be believed, or when the rows outgrow their budget.
+    pub(super) fn forgotten(&self, generations: &[Generation], settled: Option<UnixMillis>) -> usize {
         let mut bytes: u64 = generations.iter().map(|generation| generation.bytes).sum();
         let mut drop = 0;
         for pair in generations.windows(2) {
             let [old, next] = pair else { break };
-            if now.ms_since(next.begun) < self.window_ms && bytes <= self.bytes {
+            let is_old = settled.is_some_and(|now| now.ms_since(next.begun) >= self.window_ms);
+            if !is_old && bytes <= self.bytes {
                 break;
             }
             bytes = bytes.saturating_sub(old.bytes);
@@ -182,25 +185,27 @@ mod tests {
             (0, 0, 250, true),
         ];
         for (begun, now, bytes, due) in table {
-            assert_eq!(TERMS.is_due(&generation(begun, bytes), UnixMillis(now)), due, "{now} {bytes}");
+            assert_eq!(TERMS.is_due(&generation(begun, bytes), Some(UnixMillis(now))), due, "{now} {bytes}");
         }
     }
 
     // covers: D3
     #[test]
     fn no_row_is_forgotten_within_the_window_unless_the_rows_outgrow_their_budget() {
-        type Case<'a> = (&'a [(i64, u64)], i64, usize);
+        type Case<'a> = (&'a [(i64, u64)], i64, usize, usize);
+        // Begun and bytes of each, the time, how many go then, and how many where no clock may be believed.
         let table: [Case<'_>; 6] = [
-            (&[(0, 10)], 10_000, 0),
-            (&[(0, 10), (100, 10)], 399, 0),
-            (&[(0, 10), (100, 10)], 400, 1),
-            (&[(0, 10), (100, 10), (200, 10)], 10_000, 2),
-            (&[(0, 600), (100, 600)], 100, 1),
-            (&[(0, 600), (100, 600), (110, 600)], 110, 2),
+            (&[(0, 10)], 10_000, 0, 0),
+            (&[(0, 10), (100, 10)], 399, 0, 0),
+            (&[(0, 10), (100, 10)], 400, 1, 0),
+            (&[(0, 10), (100, 10), (200, 10)], 10_000, 2, 0),
+            (&[(0, 600), (100, 600)], 100, 1, 1),
+            (&[(0, 600), (100, 600), (110, 600)], 110, 2, 2),
         ];
-        for (rows, now, expected) in table {
+        for (rows, now, expected, outgrown) in table {
             let generations: Vec<_> = rows.iter().map(|(begun, bytes)| generation(*begun, *bytes)).collect();
-            assert_eq!(TERMS.forgotten(&generations, UnixMillis(now)), expected, "{rows:?} at {now}");
+            assert_eq!(TERMS.forgotten(&generations, Some(UnixMillis(now))), expected, "{rows:?} at {now}");
+            assert_eq!(TERMS.forgotten(&generations, None), outgrown, "{rows:?}");
         }
     }
 

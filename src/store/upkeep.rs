@@ -50,8 +50,11 @@ impl Writer {
         let now = self.shared.clock.now();
         if !self.shared.has_failed() {
             self.roll_if_due(now);
-            let old = expired(&self.shared.catalogue().closed(), &self.terms(now));
-            self.drop_segments(&old, Cause::Age);
+            // What is dropped does not come back, so a clock that is wrong for a while drops nothing.
+            if let Some(settled) = self.shared.clock.settled(self.shared.options.retention_age) {
+                let old = expired(&self.shared.catalogue().closed(), &self.terms(settled));
+                self.drop_segments(&old, Cause::Age);
+            }
             self.rotate(now);
         }
     }
@@ -187,7 +190,8 @@ impl Writer {
     fn rotate(&mut self, now: UnixMillis) {
         let options = &self.shared.options;
         let terms = DedupTerms { window_ms: millis(options.dedup_window), bytes: options.dedup_limit() };
-        let due = self.generations.last().is_none_or(|newest| terms.is_due(newest, now));
+        let settled = self.shared.clock.settled(options.dedup_window);
+        let due = self.generations.last().is_none_or(|newest| terms.is_due(newest, settled));
         if due
             && let Err(error) = self.begin_generation(now)
             && let Some(unsaid) = NO_FAMILY.due()
@@ -198,7 +202,7 @@ impl Writer {
                 "cannot begin a family of deduplication rows; the present one is written to further"
             );
         }
-        let count = terms.forgotten(&self.generations, now);
+        let count = terms.forgotten(&self.generations, settled);
         let forgotten: Vec<Generation> = self.generations.drain(..count).collect();
         let Some(newest) = forgotten.last() else { return };
         let kept = self.generations.first().map_or(now, |oldest| oldest.begun);

@@ -24,7 +24,12 @@ enum Op {
     Restart,
     /// Lets minutes pass.
     Wait(u16),
+    /// The clock is so many days ahead, for so many minutes.
+    WrongClock(u16, u8),
 }
+
+/// How long batches are kept, in milliseconds. A tenth of it, a clock is not believed.
+const KEPT_MS: i64 = 3_600_000;
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
@@ -37,6 +42,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Crash),
         1 => Just(Op::Restart),
         1 => (1_u16..40).prop_map(Op::Wait),
+        1 => (1_u16..400, 0_u8..6).prop_map(|(days, minutes)| Op::WrongClock(days, minutes)),
     ]
 }
 
@@ -44,6 +50,10 @@ fn op() -> impl Strategy<Value = Op> {
 #[derive(Default)]
 struct Model {
     head: u64,
+    /// The right time, in milliseconds since the start.
+    now: i64,
+    /// When each commit was made, by the right time.
+    made: Vec<i64>,
     /// The last commit of each batch, by its number.
     batches: Vec<u64>,
     rows: BTreeMap<Vec<u8>, Vec<u8>>,
@@ -55,6 +65,13 @@ impl Model {
         let oldest = store.oldest().0;
         assert_eq!(store.head(), CommitNumber(self.head));
         assert!(oldest >= 1 && oldest <= self.head + 1);
+        let gone = &self.made[..usize::try_from(oldest).unwrap() - 1];
+        assert!(
+            gone.iter().all(|made| self.now - made >= KEPT_MS),
+            "{oldest} at {}: {:?}",
+            self.now,
+            self.made
+        );
         assert_eq!(readable(store), (oldest..=self.head).collect::<Vec<_>>());
         let rows: BTreeMap<_, _> = store.load_meta(MetaTable::Subscriptions).unwrap().into_iter().collect();
         assert_eq!(rows, self.rows);
@@ -74,6 +91,7 @@ impl Model {
             let receipt = number.to_string().into_bytes();
             let batch = Append { records, dedup: dedup(number), receipt, basis: None, collected: Vec::new() };
             self.head += u64::from(*size);
+            self.made.resize(usize::try_from(self.head).unwrap(), self.now);
             let stored = Appended::Stored { last: CommitNumber(self.head) };
             assert_eq!(store.append(batch).await.unwrap(), stored);
             self.batches.push(self.head);
@@ -127,12 +145,28 @@ impl Model {
                 store.close().await;
                 return bench.open();
             }
-            Op::Wait(minutes) => {
-                bench.clock.advance_ms(i64::from(minutes) * 60_000);
+            Op::Wait(minutes) => self.wait(&store, bench, minutes).await,
+            Op::WrongClock(days, minutes) => {
+                let ahead = i64::from(days) * 86_400_000;
+                bench.clock.set_ahead_ms(ahead);
+                store.maintain().await.unwrap();
+                self.append(&store, bench, &[1]).await;
+                self.wait(&store, bench, minutes.into()).await;
+                self.check(&store);
+                bench.clock.set_ahead_ms(-ahead);
                 store.maintain().await.unwrap();
             }
         }
         store
+    }
+}
+
+impl Model {
+    async fn wait(&mut self, store: &Store, bench: &Bench, minutes: u16) {
+        let long = i64::from(minutes) * 60_000;
+        self.now += long;
+        bench.clock.advance_ms(long);
+        store.maintain().await.unwrap();
     }
 }
 
@@ -148,12 +182,12 @@ proptest! {
     fn the_store_does_what_the_model_does(ops in prop::collection::vec(op(), 1..40)) {
         tokio::runtime::Runtime::new().unwrap().block_on(async {
             let mut bench = Bench::new().with_segments_of(64 * 1024);
-            bench.options.retention_age = Duration::from_hours(1);
+            bench.options.retention_age = Duration::from_millis(KEPT_MS.unsigned_abs());
             bench.options.segment_age = Duration::from_mins(5);
             let mut model = Model::default();
             let mut store = bench.open();
             for op in ops {
-                let reopened = matches!(op, Op::Crash | Op::Restart | Op::Wait(_));
+                let reopened = matches!(op, Op::Crash | Op::Restart | Op::Wait(_) | Op::WrongClock(..));
                 store = model.step(&mut bench, store, op).await;
                 if reopened {
                     model.check(&store);

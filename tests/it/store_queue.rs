@@ -171,6 +171,49 @@ async fn retention_by_age_drops_whole_segments_and_frees_their_space() {
     assert!(on_disk < full.queued_bytes / 2, "{on_disk} of {}", full.queued_bytes);
 }
 
+// covers: D1 D3
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_wrong_for_a_while_drops_no_segment_and_forgets_no_batch_id() {
+    const DAYS: i64 = 86_400_000;
+    let bench = Bench::new().with_segments_of(64 * KIB);
+    let store = bench.open();
+    fill(&store, &bench.clock, 1..=100).await;
+    bench.clock.advance_ms(9 * 3_600_000);
+    store.maintain().await.unwrap();
+    fill(&store, &bench.clock, 101..=200).await;
+    let ids_are_known = async |when: &str| {
+        for n in [1, 100, 101, 200] {
+            let again = store.append(append(n, START)).await.unwrap();
+            assert!(matches!(again, Appended::Duplicate { .. }), "{n} {when}: {again:?}");
+        }
+    };
+    // Just after a start too: nobody knows yet what the clock is worth.
+    for (days, minutes) in [(31, 0), (400, 59), (-400, 10), (31, 59)] {
+        bench.clock.set_ahead_ms(days * DAYS);
+        store.maintain().await.unwrap();
+        bench.clock.advance_ms(minutes * 60_000);
+        store.maintain().await.unwrap();
+        assert_eq!(readable(&store), (1..=200).collect::<Vec<_>>(), "{days} days, for {minutes} min");
+        ids_are_known(&format!("in {days} days")).await;
+        bench.clock.set_ahead_ms(-days * DAYS);
+        store.maintain().await.unwrap();
+        assert_eq!(
+            readable(&store),
+            (1..=200).collect::<Vec<_>>(),
+            "{days} days, for {minutes} min, put right"
+        );
+        ids_are_known("when it was put right").await;
+    }
+    // Time that has passed by both clocks drops what is old.
+    bench.clock.advance_ms(31 * DAYS);
+    store.maintain().await.unwrap();
+    fill(&store, &bench.clock, 201..=201).await;
+    store.maintain().await.unwrap();
+    assert!(store.oldest() > CommitNumber(100), "{:?}", store.oldest());
+    let again = store.append(append(1, START)).await.unwrap();
+    assert_eq!(again, Appended::Stored { last: CommitNumber(202) });
+}
+
 // covers: B2
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spent_budget_refuses_with_a_hint_while_metadata_is_still_written() {

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -135,14 +136,15 @@ impl Tokens {
     /// If the store cannot be written.
     pub async fn write_uses(&self) -> Result<(), StoreError> {
         let _turn = self.0.turn.lock().await;
-        let now = self.0.clock.now();
+        // A token that is forgotten does not come back: not by a clock that is wrong for a while.
+        let settled = self.0.clock.settled(Duration::from_millis(LISTED_FOR.unsigned_abs()));
         let (mut ops, mut old) = (Vec::new(), Vec::new());
         {
             let mut rows = self.rows_mut();
             for (id, entry) in rows.iter_mut() {
                 let ended = entry.row.revoked.unwrap_or(entry.row.expires).min(entry.row.expires);
                 let used = entry.used.load(Ordering::Relaxed);
-                if now.ms_since(ended) > LISTED_FOR {
+                if settled.is_some_and(|now| now.ms_since(ended) > LISTED_FOR) {
                     ops.push(MetaOp::Delete { table: MetaTable::Tokens, key: id.as_bytes().to_vec() });
                     old.push(*id);
                 } else if used > entry.row.used.map_or(0, |at| at.0) {
