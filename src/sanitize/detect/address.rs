@@ -3,6 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::Finding;
+use super::near::is_said;
 use super::view::{self, BEYOND_HEX, DIGIT, LETTER, Set, UNDERSCORE, View, WORD, Word};
 use crate::model::IdentifierClass as Class;
 
@@ -28,8 +29,8 @@ const V6_BYTES: usize = 45;
 /// Bytes of the longest zone of an IPv6 address.
 const ZONE_BYTES: usize = 16;
 
-/// Four numbers below 256 with dots, from a word of digits on.
-pub(super) fn v4(view: View<'_>, word: Word) -> Option<Finding> {
+/// Four numbers below 256 with dots, from a word of digits on. What stands before `free` is replaced, and denies nothing.
+pub(super) fn v4(view: View<'_>, word: Word, free: usize) -> Option<Finding> {
     let before = view.before(word.start);
     if word.len() > 3 || (before == b'.' && view::is(view.before(word.start - 1), WORD)) {
         return None;
@@ -62,7 +63,7 @@ pub(super) fn v4(view: View<'_>, word: Word) -> Option<Finding> {
             return None;
         }
     }
-    if is_version(view, word.start) { None } else { Finding::of(word.start, end, Class::IpAddress) }
+    if is_version(view, word.start, free) { None } else { Finding::of(word.start, end, Class::IpAddress) }
 }
 
 /// A number of up to four digits.
@@ -72,10 +73,10 @@ fn number(digits: &[u8]) -> Option<u32> {
 }
 
 /// Whether what stands before says that a version follows.
-fn is_version(view: View<'_>, start: usize) -> bool {
+fn is_version(view: View<'_>, start: usize, free: usize) -> bool {
     if view.before(start) == b'/' {
         let name = view.slice(view.run_back(start - 1, LETTER, 12), start - 1);
-        return AGENTS.iter().any(|agent| name.eq_ignore_ascii_case(agent));
+        return start > free && AGENTS.iter().any(|agent| name.eq_ignore_ascii_case(agent));
     }
     let mut end = start;
     for _ in 0..3 {
@@ -84,7 +85,7 @@ fn is_version(view: View<'_>, start: usize) -> bool {
         }
     }
     let name = view.slice(view.run_back(end, LETTER, 12), end);
-    end < start && VERSION_WORDS.iter().any(|word| name.eq_ignore_ascii_case(word))
+    free < end && end < start && VERSION_WORDS.iter().any(|word| name.eq_ignore_ascii_case(word))
 }
 
 /// An IPv6 address that begins with a word of digits, or with two colons before it.
@@ -152,16 +153,23 @@ pub(super) fn colons(view: View<'_>, word: Word) -> (usize, bool) {
 
 /// Whether one of `words` ends right before `start`, but for separators.
 pub(super) fn says(view: View<'_>, start: usize, words: &[&[u8]], most: usize) -> bool {
+    said(view, start, words, most).is_some()
+}
+
+/// Where the one of `words` ends that stands right before `start`, but for separators.
+pub(super) fn said(view: View<'_>, start: usize, words: &[&[u8]], most: usize) -> Option<usize> {
     const BETWEEN: Set = view::SPACE | view::QUOTE | view::PUNCTUATION | view::BASE64 | UNDERSCORE;
     let mut end = start;
     while end > 0 && end + 4 > start && (view::is(view.before(end), BETWEEN) || view.before(end) == b':') {
         end -= 1;
     }
-    let name = view.slice(view.run_back(end, LETTER | DIGIT, most), end);
-    words.iter().any(|word| {
+    let from = view.run_back(end, LETTER | DIGIT, most);
+    let name = view.slice(from, end);
+    let is_known = words.iter().any(|word| {
         name.len() >= word.len() && {
             let (_, tail) = name.split_at(name.len() - word.len());
             tail.eq_ignore_ascii_case(word)
         }
-    })
+    });
+    (is_known && is_said(view, from, start)).then_some(end)
 }

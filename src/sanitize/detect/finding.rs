@@ -97,13 +97,15 @@ impl Finding {
 /// The best finding so far.
 pub(super) struct Best {
     floor: usize,
+    /// Where the finding before ends: it is replaced, and denies nothing of what follows.
+    pub(super) free: usize,
     found: Option<Finding>,
 }
 
 impl Best {
-    /// Nothing yet; nothing that begins before `floor` counts.
-    pub(super) const fn from(floor: usize) -> Self {
-        Self { floor, found: None }
+    /// Nothing yet; nothing that begins before `floor` counts, and nothing is said before `free`.
+    pub(super) const fn from(floor: usize, free: usize) -> Self {
+        Self { floor, free, found: None }
     }
 
     pub(super) const fn found(self) -> Option<Finding> {

@@ -43,7 +43,7 @@ impl<L: Lookup + Copy> Scan<'_, L> {
     #[inline]
     pub(super) fn before_url(&mut self, mut found: Finding) -> Finding {
         if self.view.starts(found.end, b"://") {
-            let mut best = Best::from(found.end);
+            let mut best = Best::from(found.end, self.free);
             self.scheme(Word { start: found.start, end: found.end, bits: view::LETTER }, &mut best);
             if let Some(more) = best.found() {
                 self.is_joined = true;

@@ -11,7 +11,7 @@ impl<L: Lookup + Copy> Scan<'_, L> {
     /// The best that is found by a word.
     pub(super) fn look(&mut self, word: Word, encoded: Option<Finding>) -> Option<Finding> {
         let view = self.view;
-        let mut best = Best::from(self.at);
+        let mut best = Best::from(self.at, self.free);
         best.offer(encoded);
         if let Some((end, number)) = self.known.longest(self.text, word.start) {
             best.offer(Some(Finding { start: word.start, end, what: What::Known(number) }));

@@ -1,6 +1,7 @@
 //! Words that stand near a number and say what it is.
 
-use super::view::{LETTER, UNDERSCORE, View};
+use super::view::{LETTER, View};
+use crate::sanitize::redact::item::{self, Item};
 
 /// Bytes before a number in which a word about it counts.
 pub(super) const NEAR: usize = 32;
@@ -14,7 +15,7 @@ pub(super) fn near(view: View<'_>, start: usize, words: &[&[u8]]) -> bool {
         let word = view.slice(at, end);
         if word.len() > 1
             && words.iter().any(|known| word.eq_ignore_ascii_case(known))
-            && !is_marker(view, at, end)
+            && is_said(view, at, start)
         {
             return true;
         }
@@ -23,10 +24,23 @@ pub(super) fn near(view: View<'_>, start: usize, words: &[&[u8]]) -> bool {
     false
 }
 
-/// Whether a word is of a marker: `[phone]` announces no number, or each redaction would find another one.
-pub(super) fn is_marker(view: View<'_>, start: usize, end: usize) -> bool {
-    const LONGEST: usize = 24;
-    let from = view.run_back(start, LETTER | UNDERSCORE, LONGEST);
-    let to = view.run_within(end, LETTER | UNDERSCORE, LONGEST);
-    view.before(from) == b'[' && view.at(to) == b']'
+/// Whether what stands at `at` says something of what begins at `start`: no marker and no token of ours is in it or
+/// between them. Each is shorter than what it stands for, perhaps, so a word before it has come nearer; and its own words
+/// announce nothing, or each redaction would find another one.
+pub(super) fn is_said(view: View<'_>, at: usize, start: usize) -> bool {
+    const LONGEST: usize = 96;
+    let from = at.max(start.saturating_sub(LONGEST)).saturating_sub(LONGEST);
+    let text = view.slice(from, start);
+    let is_behind = |item: Option<Item>| {
+        item.is_some_and(|item| match item {
+            Item::Marker { end } | Item::Token { end, .. } => end > at && end <= start,
+        })
+    };
+    let begins = |byte: u8| matches!(byte, b'[' | b'p');
+    let mut places =
+        text.iter().enumerate().filter(|(_, byte)| begins(**byte)).map(|(place, _)| from + place);
+    !places.any(|place| {
+        let text = view.bytes();
+        is_behind(if view.at(place) == b'[' { item::marker(text, place) } else { item::token(text, place) })
+    })
 }

@@ -3,7 +3,7 @@
 use super::Finding;
 use super::address::says;
 use super::digits::{Digits, stands_alone};
-use super::near::{NEAR, is_marker};
+use super::near::{NEAR, is_said};
 use super::view::{self, DIGIT, LETTER, View, WORD};
 use crate::model::IdentifierClass as Class;
 
@@ -42,7 +42,7 @@ fn told_before(view: View<'_>, start: usize) -> Told {
         let end = at;
         at = view.run_back(end, LETTER, 12);
         let said = if end - at >= 3 { told(view.slice(at, end)) } else { Told::Nothing };
-        if said > most && !is_marker(view, at, end) {
+        if said > most && is_said(view, at, start) {
             most = said;
         }
         at = at.saturating_sub(usize::from(at == end));

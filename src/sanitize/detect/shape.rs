@@ -21,9 +21,9 @@ pub(super) fn hexadecimal(view: View<'_>, word: Word, after: u8, best: &mut Best
             best.offer(uuid::vmx_uuid(view, word));
         }
     } else if word.len() >= 8 {
-        best.offer(uuid::uuid(view, word));
+        best.offer(uuid::uuid(view, word, best.free));
         best.offer(mac::bare_mac(view, word));
-        best.offer(uuid::hex_secret(view, word));
+        best.offer(uuid::hex_secret(view, word, best.free));
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) fn with_digits(view: View<'_>, word: Word, after: u8, best: &mut Best
 /// Detectors for words of nothing but digits.
 fn numbers(view: View<'_>, word: Word, after: u8, best: &mut Best) {
     if after == b'.'
-        && let Some(address) = address::v4(view, word)
+        && let Some(address) = address::v4(view, word, best.free)
     {
         return best.offer(Some(address));
     }

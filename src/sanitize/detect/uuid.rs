@@ -1,6 +1,6 @@
 //! UUIDs, and other long runs of hexadecimal digits.
 
-use super::address::says;
+use super::address::said;
 use super::mac::is_joined;
 use super::view::{self, BEYOND_HEX, HIGH, View, WORD, Word};
 use super::{Finding, What};
@@ -29,8 +29,13 @@ const DIGEST_WORDS: [&[u8]; 19] = [
     b"integrity",
 ];
 
+/// Whether something calls it a digest that is not replaced itself, as what stands before `free` is.
+fn is_digest(view: View<'_>, word: Word, free: usize) -> bool {
+    said(view, word.start, &DIGEST_WORDS, 12).is_some_and(|end| free < end)
+}
+
 /// A UUID: 8-4-4-4-12 digits, or 32 digits that are no digest of a file.
-pub(super) fn uuid(view: View<'_>, word: Word) -> Option<Finding> {
+pub(super) fn uuid(view: View<'_>, word: Word, free: usize) -> Option<Finding> {
     if !word.is_hex() {
         return None;
     }
@@ -50,7 +55,7 @@ pub(super) fn uuid(view: View<'_>, word: Word) -> Option<Finding> {
             }
             Finding::of(word.start, at, Class::BiosUuid)
         }
-        32 if word.is_mixed() && !says(view, word.start, &DIGEST_WORDS, 12) => {
+        32 if word.is_mixed() && !is_digest(view, word, free) => {
             Finding::of(word.start, word.end, Class::BiosUuid)
         }
         _ => None,
@@ -73,10 +78,10 @@ pub(super) fn vmx_uuid(view: View<'_>, word: Word) -> Option<Finding> {
 }
 
 /// A long run of hexadecimal digits that nothing calls a digest: a key, or a hash of somebody.
-pub(super) fn hex_secret(view: View<'_>, word: Word) -> Option<Finding> {
+pub(super) fn hex_secret(view: View<'_>, word: Word, free: usize) -> Option<Finding> {
     let is_len = matches!(word.len(), 40 | 48 | 56 | 64 | 96 | 128);
     let fits = is_len && word.is_hex() && word.is_mixed() && !is_joined(view, word);
-    if fits && !says(view, word.start, &DIGEST_WORDS, 12) {
+    if fits && !is_digest(view, word, free) {
         Some(Finding { start: word.start, end: word.end, what: What::SECRET })
     } else {
         None
