@@ -93,6 +93,7 @@ impl Reader {
             | Fact::Pulled { .. }
             | Fact::LevelBound { .. }
             | Fact::PseudonymLookedUp { .. }
+            | Fact::EventsExplained { .. }
             | Fact::Refused { .. }
             | Fact::RootKeyRotated { .. }
             | Fact::KeysRatcheted { .. }

@@ -127,6 +127,7 @@ fn check(config: &Config, out: Output) -> Result<(), Failure> {
     let policy = daemon::read_policy(config.policy_dir.as_deref(), &config.ingest.level_caps)
         .map_err(|problems| policy_refused(&problems))?;
     daemon::check_identities(config).map_err(|problems| identities_refused(&problems))?;
+    daemon::check_files(config).map_err(failure)?;
     let (version, dir) = (policy.version(), config.store.dir.display().to_string());
     if out.is_json() {
         return out.json(&json!({ "ok": true, "policy_version": version, "data_dir": dir }));
@@ -154,6 +155,10 @@ fn failure(error: DaemonError) -> Failure {
     match error {
         DaemonError::Policy(problems) => policy_refused(&problems),
         DaemonError::Identities(problems) => identities_refused(&problems),
+        DaemonError::Exposed(problems) => Failure::Refused {
+            what: "refused to start, others can change what the collector goes by:".to_owned(),
+            problems: problems.iter().map(ToString::to_string).collect(),
+        },
         DaemonError::RootKey(_) | DaemonError::LedgerKey(_) | DaemonError::NotLoopback(_) => {
             Failure::Refused { what: "refused to start:".to_owned(), problems: vec![told] }
         }

@@ -65,4 +65,19 @@ mod tests {
         }
         assert_eq!(Doors { grpc: 4, admin: 64 }.within(1_000), Doors { grpc: 4, admin: 45 });
     }
+
+    #[test]
+    fn what_the_documents_say_of_the_limit_is_enough_for_every_connection() {
+        let text = include_str!("../../docs/operations.md");
+        let said = text
+            .split("`LimitNOFILE` = `grpc.max_connections` + ")
+            .nth(1)
+            .and_then(|rest| rest.split(':').next());
+        let more: usize = said.and_then(|number| number.replace(',', "").parse().ok()).unwrap_or_default();
+        for grpc in [16, 512, 10_000, 60_000] {
+            let wanted = Doors { grpc, admin: 64 };
+            // The standard streams, the listeners and what the runtime has open before the doors are.
+            assert_eq!(wanted.within(grpc + more - 64), wanted, "{grpc} and {more}");
+        }
+    }
 }

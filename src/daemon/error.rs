@@ -21,6 +21,9 @@ pub enum DaemonError {
     /// What says who may call has mistakes.
     #[error("certificates or identities have {} mistakes; `usaged serve --check` names each", .0.len())]
     Identities(Vec<crate::config::Problem>),
+    /// Others can change what the collector goes by.
+    #[error("others can change {} files or directories of the collector; `usaged serve --check` names each", .0.len())]
+    Exposed(Vec<crate::config::Problem>),
     /// The root key cannot be had.
     #[error("the root key cannot be used")]
     RootKey(#[from] RootKeyError),

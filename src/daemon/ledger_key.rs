@@ -69,13 +69,22 @@ pub enum LedgerKeyError {
 
 /// Gets the key in `path`. If there is none, and no ledger in `ledger` that it has signed, makes it.
 pub(super) fn get(path: &Path, ledger: &Path, accept_break: bool) -> Result<LedgerKey, LedgerKeyError> {
+    look(path, ledger, accept_break)?.map_or_else(|| make(path), Ok)
+}
+
+/// The key in `path`; `None` if there is none and one may be made.
+pub(super) fn look(
+    path: &Path,
+    ledger: &Path,
+    accept_break: bool,
+) -> Result<Option<LedgerKey>, LedgerKeyError> {
     match OpenOptions::new().read(true).open(path) {
-        Ok(file) => read(file, path),
+        Ok(file) => read(file, path).map(Some),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if ledger.exists() && !accept_break {
                 return Err(LedgerKeyError::Lost { path: path.to_owned(), ledger: ledger.to_owned() });
             }
-            make(path)
+            Ok(None)
         }
         Err(source) => Err(LedgerKeyError::File { what: "opening", path: path.to_owned(), source }),
     }

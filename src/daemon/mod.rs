@@ -6,6 +6,7 @@ mod descriptors;
 mod end;
 mod epochs;
 mod error;
+mod exposure;
 mod identities;
 mod identity_files;
 mod key_mode;
@@ -37,6 +38,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use error::{DaemonError, with_causes};
+pub use exposure::check_files;
 pub use identities::check_identities;
 pub use ledger_key::LedgerKeyError;
 pub use policy_files::read_dir as read_policy_files;
@@ -99,7 +101,10 @@ pub fn run(config: Config) -> Result<(), DaemonError> {
 
 async fn serve(config: Config) -> Result<(), DaemonError> {
     let starting = tokio::spawn(systemd::starting());
-    let served = serve_until_the_end(config, starting.abort_handle()).await;
+    let served = match check_files(&config) {
+        Ok(()) => serve_until_the_end(config, starting.abort_handle()).await,
+        refused @ Err(_) => refused,
+    };
     starting.abort();
     if served.is_err() {
         systemd::stopping("it cannot go on; the log says why");

@@ -94,6 +94,14 @@ pub(super) fn get(source: &RootKeySource, data_dir: &Path) -> Result<RootKey, Ro
     }
 }
 
+/// Looks whether [`get`] would give a key, and makes none.
+pub(super) fn look(source: &RootKeySource, data_dir: &Path) -> Result<(), RootKeyError> {
+    match source {
+        RootKeySource::Given(_) => get(source, data_dir).map(drop),
+        RootKeySource::File(path) => read_file(path)?.map_or_else(|| may_make(path, data_dir), |_| Ok(())),
+    }
+}
+
 /// Gets a root key that must be there.
 ///
 /// # Errors
@@ -149,11 +157,17 @@ fn read(file: File, path: &Path) -> Result<RootKey, RootKeyError> {
     }
 }
 
-fn make(path: &Path, data_dir: &Path) -> Result<RootKey, RootKeyError> {
+/// No key is made beside data that needs another.
+fn may_make(path: &Path, data_dir: &Path) -> Result<(), RootKeyError> {
     let holds_data = std::fs::read_dir(data_dir).is_ok_and(|mut entries| entries.next().is_some());
     if holds_data {
         return Err(RootKeyError::Lost { path: path.to_owned(), data_dir: data_dir.to_owned() });
     }
+    Ok(())
+}
+
+fn make(path: &Path, data_dir: &Path) -> Result<RootKey, RootKeyError> {
+    may_make(path, data_dir)?;
     let mut entropy = Zeroizing::new([0; 32]);
     rand::TryRng::try_fill_bytes(&mut rand::rngs::SysRng, entropy.as_mut())
         .map_err(|_| RootKeyError::Entropy)?;

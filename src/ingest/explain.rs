@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use super::refusal::Refusal;
 use crate::model::{
-    CustomerId, CustomerKey, LevelName, Participation, ProgramName, Purpose, RawText, RegionName, UnixMillis,
-    WireReader as _,
+    CustomerId, CustomerKey, Delivery, LevelName, Participation, ProgramName, Purpose, RawEvent, RawText,
+    Reason, RegionName, UnixMillis, WireError, WireReader,
 };
 use crate::policy::{Ask, Policy};
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
 use crate::sanitize::{
-    Applicant, CustomerSalt, CustomerSecret, DataRoot, Permit, Ratchet, Rotation, Scratch, explain, sanitize,
+    Applicant, CustomerSalt, CustomerSecret, DataRoot, Permit, Ratchet, Rotation, Scratch, Suppressions,
+    explain, sanitize,
 };
 
 pub use crate::sanitize::FieldFate;
@@ -56,10 +57,16 @@ pub struct Explain {
     rotation: Rotation,
     /// The customer as it is, if it is a real one.
     real: Option<Participation>,
+    is_paused: bool,
     /// The region of the source, if another than the request's is asked about.
     source_region: Option<RegionName>,
     caps: BTreeMap<ProgramName, LevelName>,
+    /// What is withheld because it was erased.
+    suppressed: Option<Arc<Suppressions>>,
 }
+
+/// Of a customer who sends nothing for now.
+const PAUSED: &str = "the customer is paused: nothing is stored, and senders are told to stop";
 
 impl Explain {
     /// Explains for a made-up customer, whose pseudonyms are of no use: their key is not secret.
@@ -90,8 +97,10 @@ impl Explain {
             received,
             rotation,
             real: None,
+            is_paused: false,
             source_region: None,
             caps: BTreeMap::new(),
+            suppressed: None,
         })
     }
 
@@ -113,9 +122,12 @@ impl Explain {
             accepted: participation.accepted_dictionaries.clone(),
             received,
             rotation,
-            real: Some(participation.clone()),
+            // A pause has no level: that of before and after it is told, with the pause as the reason.
+            real: Some(Participation { delivery: Delivery::Deliver, ..participation.clone() }),
+            is_paused: participation.delivery == Delivery::Paused,
             source_region: None,
             caps: BTreeMap::new(),
+            suppressed: None,
         }
     }
 
@@ -129,6 +141,12 @@ impl Explain {
     #[must_use]
     pub fn under(self, caps: &BTreeMap<ProgramName, LevelName>) -> Self {
         Self { caps: caps.clone(), ..self }
+    }
+
+    /// The same with what is withheld because it was erased.
+    #[must_use]
+    pub fn without(self, suppressed: Option<&Arc<Suppressions>>) -> Self {
+        Self { suppressed: suppressed.cloned(), ..self }
     }
 
     /// What the dictionary says of the events of a request, in their order.
@@ -217,20 +235,74 @@ impl Explain {
             caps: &BTreeMap::new(),
             received: self.received,
             epoch: self.rotation.epoch(self.received),
-            suppressed: None,
+            suppressed: self.suppressed.as_ref(),
         };
         let permit = Permit::grant(Arc::clone(&self.policy), &applicant, head);
         let Ok(key) = permit.plan_key(index, RawText::default()) else { return Ok(None) };
-        let fields = explain(&permit, head, ProtoReader::new(request), key).map_err(Refusal::Malformed)?;
+        let mut fields =
+            explain(&permit, head, ProtoReader::new(request), key).map_err(Refusal::Malformed)?;
+        withheld_whole(&mut fields, &permit, head, request).map_err(Refusal::Malformed)?;
         let sanitized = sanitize(&permit, head, ProtoReader::new(request), &mut Scratch::default())
             .map_err(Refusal::Malformed)?;
         // An event that needs less than this level makes a batch of its own at that lower one.
         let batch = sanitized.batches.into_iter().find(|batch| batch.level() == level);
-        let batch = batch.map(|batch| batch.body().to_vec()).unwrap_or_default();
+        let mut batch = batch.map(|batch| batch.body().to_vec()).unwrap_or_default();
         let in_force = self.is_in_force(head, index, level);
+        if in_force && self.is_paused {
+            batch.clear();
+            for fate in &mut fields {
+                drop_for(fate, PAUSED);
+            }
+        }
         Ok(Some(LevelExplanation { program: program.clone(), level: level.clone(), batch, fields, in_force }))
     }
 }
 
 /// Not a secret: the key of examples, which stand for nobody.
 const EXAMPLE_ROOT: &[u8; 32] = b"usaged example key, not a secret";
+
+/// Says of events that are withheld for their time, or because what they hold was erased, that nothing of them is stored:
+/// no field tells that. Each event is decided as ingest decides it, by itself.
+fn withheld_whole(
+    fields: &mut [FieldFate],
+    permit: &Permit,
+    head: &Head<'_>,
+    request: &[u8],
+) -> Result<(), WireError> {
+    for number in 0..head.events {
+        let one = One { all: ProtoReader::new(request), before: number, is_read: false };
+        let tally = sanitize(permit, head, one, &mut Scratch::default())?.tally;
+        let is_for = |reason: &Reason| tally.withheld.get(reason.index()).is_some_and(|count| *count > 0);
+        let Some(reason) = [Reason::Clock, Reason::Erased].into_iter().find(is_for) else { continue };
+        let event = format!("events[{number}]");
+        let its = |fate: &&mut FieldFate| {
+            fate.place.strip_prefix(&event).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        fields.iter_mut().filter(its).for_each(|fate| drop_for(fate, reason.remedy()));
+    }
+    Ok(())
+}
+
+fn drop_for(fate: &mut FieldFate, why: &str) {
+    (fate.treatment, fate.why) = ("drop", why.to_owned());
+}
+
+/// One event of a request.
+#[derive(Debug, Clone)]
+struct One<R> {
+    all: R,
+    before: u32,
+    is_read: bool,
+}
+
+impl<'a, R: WireReader<'a>> WireReader<'a> for One<R> {
+    type Fields = R::Fields;
+
+    fn next_event(&mut self) -> Result<Option<RawEvent<'a, Self::Fields>>, WireError> {
+        while self.before > 0 {
+            self.before -= 1;
+            self.all.next_event()?;
+        }
+        if std::mem::replace(&mut self.is_read, true) { Ok(None) } else { self.all.next_event() }
+    }
+}

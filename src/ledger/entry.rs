@@ -217,6 +217,14 @@ pub enum Fact {
         /// The programs whose tokens were given.
         programs: Vec<ProgramName>,
     },
+    /// Somebody asked what would be stored of events of a customer, which tells the pseudonyms of what is in them.
+    EventsExplained {
+        /// The customer.
+        #[serde(with = "number")]
+        customer: CustomerKey,
+        /// The programs whose tokens may have been given.
+        programs: Vec<ProgramName>,
+    },
     /// Something was refused.
     Refused {
         /// What.
@@ -365,6 +373,7 @@ impl Fact {
             | Self::Pulled { customer, .. }
             | Self::LevelBound { customer, .. }
             | Self::PseudonymLookedUp { customer, .. }
+            | Self::EventsExplained { customer, .. }
             | Self::KeysRatcheted { customer, .. }
             | Self::BridgeMade { customer, .. }
             | Self::BridgeErased { customer, .. }

@@ -10,6 +10,7 @@ use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kin
 use usaged::model::CustomerId;
 
 use crate::cli_run::Collector;
+use crate::ledger_world::leaves;
 
 fn field(name: &str, kind: Kind) -> Field {
     Field { name: name.to_owned(), value: Some(Value { kind: Some(kind) }) }
@@ -99,4 +100,70 @@ fn explain_shows_byte_for_byte_what_ingest_stores() {
     // The connections end with it, so that the collector need not wait for them.
     drop(runtime);
     assert_eq!(collector.end(), 0);
+}
+
+/// What explain tells of the one event of `request` at the level in force: the bytes to store, and why each field is not.
+async fn in_force(channel: &Channel, customer: &str, request: &SubmitRequest) -> (usize, Vec<String>) {
+    let explain = ExplainEventRequest {
+        submit_request: request.encode_to_vec().into(),
+        customer: customer.to_owned(),
+        region: String::new(),
+    };
+    let told = AdminServiceClient::new(channel.clone()).explain_event(explain).await.unwrap().into_inner();
+    let level = told.levels.into_iter().find(|one| one.in_force).expect("a level in force");
+    let dropped = level.fields.into_iter().filter(|field| field.treatment == "drop").map(|field| field.why);
+    (level.batch.len(), dropped.collect())
+}
+
+/// How many explanations are on the ledger.
+fn explained(dir: &std::path::Path) -> usize {
+    let leaves = leaves(&dir.join("data/ledger"));
+    leaves.iter().filter(|leaf| String::from_utf8_lossy(leaf).contains("events_explained")).count()
+}
+
+// covers: P3, P8
+#[test]
+fn what_ingest_withholds_whole_explain_withholds_with_its_reason_and_the_ledger_is_told_who_was_asked_about()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Collector::start(dir.path(), &[]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let ok = |args: &[&str]| {
+        let ended = collector.client(args, "");
+        assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
+    };
+    ok(&["participation", "set", "acme", "--level", "ceip=enhanced", "--reason", "test"]);
+    let channel = runtime.block_on(client::connect(&collector.grpc)).unwrap();
+    let ask = |request: &SubmitRequest| runtime.block_on(in_force(&channel, "acme", request));
+    let (good, mut late) = (request(), request());
+    late.events[0].time = Some(Timestamp { seconds: 1_577_836_800, nanos: 0 });
+    let all_for = |(bytes, why): (usize, Vec<String>), said: &str| {
+        assert_eq!(bytes, 0, "{said}");
+        assert!(why.len() == 6 && why.iter().all(|why| why.contains(said)), "{said}: {why:?}");
+    };
+
+    let (bytes, why) = ask(&good);
+    assert!(bytes > 0 && why.len() < 6, "{why:?}");
+    all_for(ask(&late), "set the clock");
+    ok(&[
+        "erase",
+        "--customer",
+        "acme",
+        "--class",
+        "ip_address",
+        "--value",
+        "192.0.2.77",
+        "--reference",
+        "t",
+    ]);
+    all_for(ask(&good), "erased on request");
+    let paused = ["--level", "ceip=enhanced", "--delivery", "paused", "--reason", "test"];
+    ok(&[&["participation", "set", "acme"][..], &paused].concat());
+    all_for(ask(&good), "paused");
+    let anybody = ExplainEventRequest { submit_request: good.encode_to_vec().into(), ..Default::default() };
+    runtime.block_on(AdminServiceClient::new(channel.clone()).explain_event(anybody)).unwrap();
+
+    drop((channel, runtime));
+    assert_eq!(collector.end(), 0);
+    assert_eq!(explained(dir.path()), 4, "each of a customer, and none of nobody");
 }

@@ -75,6 +75,27 @@ const MISTAKES: &[Mistake] = &[
         |world| mode(world, "pki/identities.toml", 0o666),
         "could let themselves in",
     ),
+    (
+        "a root key that others can read",
+        |world| {
+            world.put("data.key", &"0ab1".repeat(16));
+            mode(world, "data.key", 0o644);
+        },
+        "can be read by others (mode 644)",
+    ),
+    (
+        "a ledger key that others can read",
+        |world| {
+            world.put("data.ledger-key", &"0ab1".repeat(16));
+            mode(world, "data.ledger-key", 0o604);
+        },
+        "can be read by others (mode 604)",
+    ),
+    (
+        "a configuration that others can change",
+        |world| mode(world, "usaged.toml", 0o666),
+        "can be changed by others (mode 666)",
+    ),
     ("CAs that others can change", |world| mode(world, "pki/ca.pem", 0o646), "could let themselves in"),
     (
         "a certificate that has expired",
@@ -242,6 +263,32 @@ fn every_configuration_that_opens_a_door_is_refused_and_check_says_the_same() {
         assert!(!world.path("data").exists(), "{name}: nothing was started");
     }
     assert!(MISTAKES.len() > 25);
+}
+
+#[test]
+fn a_data_directory_that_others_can_change_or_that_lost_its_key_is_refused_by_check_and_by_the_start() {
+    let world = World::new();
+    assert_eq!(world.place().start().end(), 0);
+    let file = world.path("usaged.toml").display().to_string();
+    let data = world.path("data").display().to_string();
+    let refused = |said: &str| {
+        let config = ["serve", "--config", &file, "--data-dir", &data, "--admin-listen", "127.0.0.1:0"];
+        for more in [&["--check"][..], &[]] {
+            let ended = usaged(config.iter().chain(more));
+            assert!(ended.code == 3 && ended.err.contains(said), "{more:?}: {} {}", ended.code, ended.err);
+        }
+    };
+    mode(&world, "data", 0o777);
+    refused("can be changed by others (mode 777)");
+    mode(&world, "data", 0o702);
+    refused("run `chmod go-w` on it");
+    mode(&world, "data", 0o700);
+    for key in ["data.key", "data.ledger-key"] {
+        std::fs::rename(world.path(key), world.path("away")).unwrap();
+        refused("is missing; put it back from your backup");
+        std::fs::rename(world.path("away"), world.path(key)).unwrap();
+    }
+    assert_eq!(world.place().start().end(), 0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod text;
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
@@ -162,15 +163,27 @@ impl What {
     }
 }
 
-/// One line of standard input.
+/// Bytes of standard input: more than any value has.
+const INPUT_BYTES: u64 = 64 * 1024;
+
+/// The one line of standard input. With several, somebody would believe that all of them were erased.
 fn read_value() -> Result<String, Failure> {
-    let mut line = String::new();
-    std::io::stdin().read_line(&mut line).map_err(Failure::io("reading the value from standard input"))?;
-    let value = line.trim_end_matches(['\r', '\n']);
-    if value.is_empty() {
-        return Err(Failure::Usage("standard input has no value".to_owned()));
+    let mut text = String::new();
+    let input = std::io::stdin().lock();
+    let read = input.take(INPUT_BYTES).read_to_string(&mut text);
+    read.map_err(Failure::io("reading the value from standard input"))?;
+    the_line(&text).map(str::to_owned).map_err(|what| {
+        Failure::Usage(format!("standard input {what}: give it one value, alone on its line"))
+    })
+}
+
+fn the_line(text: &str) -> Result<&str, &'static str> {
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    match (lines.next(), lines.next()) {
+        (None, _) => Err("has no value"),
+        (Some(value), None) => Ok(value),
+        (Some(_), Some(_)) => Err("has several lines, and one erasure is of one value"),
     }
-    Ok(value.to_owned())
 }
 
 /// Asks until it is done, with a bar over the batches.
@@ -208,5 +221,19 @@ async fn list(erasures: &mut ErasureClient, out: Output) -> Result<(), Failure> 
         if page_token.is_empty() {
             return text::show_all(&all, out);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::the_line;
+
+    #[test]
+    fn standard_input_gives_one_value_and_never_the_first_of_several() {
+        for one in ["esx01", "esx01\n", "esx01\r\n", "\nesx01\n\n"] {
+            assert_eq!(the_line(one), Ok("esx01"), "{one:?}");
+        }
+        assert!(the_line("").is_err() && the_line("\n\r\n").is_err());
+        assert!(the_line("esx01\nesx02\n").is_err_and(|what| what.contains("several lines")));
     }
 }

@@ -123,6 +123,7 @@ pub(super) fn fact(fact: &Fact) -> String {
         | Fact::ErasureDone { .. }
         | Fact::LevelBound { .. }
         | Fact::PseudonymLookedUp { .. }
+        | Fact::EventsExplained { .. }
         | Fact::KeysRatcheted { .. }
         | Fact::BridgeMade { .. }
         | Fact::BridgeErased { .. }
@@ -166,6 +167,9 @@ fn of_customer(fact: &Fact) -> String {
         Fact::PseudonymLookedUp { customer, class, programs } => {
             let class = class.as_str().replace('_', " ");
             format!("{class}{}: pseudonyms looked up in {}", of(Some(*customer)), list(programs))
+        }
+        Fact::EventsExplained { customer, programs } => {
+            format!("events{} explained, with their pseudonyms in {}", of(Some(*customer)), list(programs))
         }
         Fact::KeysRatcheted { customer, oldest_epoch } => {
             format!("keys{} from before epoch {oldest_epoch} destroyed", of(Some(*customer)))

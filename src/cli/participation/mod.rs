@@ -102,7 +102,8 @@ struct SetArgs {
     /// A purpose that the customer switched off: deliver, recommend or improve. Can be given several times.
     #[arg(long = "purpose-off", value_name = "PURPOSE")]
     purposes_off: Vec<Purpose>,
-    /// `deliver`, `audit` (stored, never drained) or `paused` (senders are told to stop).
+    /// `deliver`, `audit` (stored, never drained) or `paused` (senders are told to stop; what waits is passed over by who
+    /// pulls meanwhile, until a seek).
     /// Of a new customer `deliver`, if it is not given.
     #[arg(long)]
     delivery: Option<Delivery>,

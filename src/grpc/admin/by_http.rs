@@ -28,7 +28,8 @@ pub struct EventsAsk {
 }
 
 impl AdminDoor {
-    /// What each level would store of pasted events. Nothing is stored or logged.
+    /// What each level would store of pasted events. Nothing of them is stored or logged; as for a customer, the ledger is
+    /// told that it was asked.
     ///
     /// # Errors
     /// If they are no events or too many, or there is no such customer or region.
@@ -43,7 +44,7 @@ impl AdminDoor {
         };
         let request =
             pb::ExplainEventRequest { submit_request: submit.encode_to_vec().into(), customer, region };
-        let told = self.explaining(move |door| door.explain(&request)).await?;
+        let told = self.explain_event(request).await?;
         let unreadable = |_| Fault::of(Cause::Internal, "the stored form cannot be read back");
         let mut levels = Vec::with_capacity(told.levels.len());
         for level in told.levels {

@@ -12,10 +12,11 @@ use crate::grpc::status::{Cause, Fault};
 use crate::ingest::{
     Content, EventShape, Explain, LevelExplanation, Opened, WhyStored, changes_since, find_batch, list_stored,
 };
+use crate::ledger::{Entry, Fact};
 use crate::model::{BatchId, CommitNumber, CustomerId, RegionName};
 use crate::policy::Policy;
 use crate::sanitize::wire::Head;
-use crate::store::CustomerEntry;
+use crate::store::{CustomerEntry, MetaOp};
 
 /// Events of one request to explain: each is sanitised once for every level of every program.
 const EXPLAINED: u32 = 16;
@@ -43,11 +44,25 @@ impl AdminDoor {
         self.customers.get(&id)?.ok_or_else(no_participation)
     }
 
-    /// What each level would store of an event.
-    pub(super) fn explain(
-        &self,
-        request: &pb::ExplainEventRequest,
+    /// What each level would store of an event. As for a customer it tells the pseudonyms of what is in it, so it is on
+    /// the ledger before the answer is given.
+    pub(super) async fn explain_event(
+        self: &Arc<Self>,
+        request: pb::ExplainEventRequest,
     ) -> Result<pb::ExplainEventResponse, Fault> {
+        if !request.customer.is_empty() {
+            let (door, given) = (Arc::clone(self), request.customer.clone());
+            let customer = aside(move || door.entry(&given)).await??.key;
+            let policy = self.registry.policy.load();
+            let programs = policy.programs().iter().map(|program| program.name().clone()).collect();
+            let fact = Fact::EventsExplained { customer, programs };
+            let entry = Entry { at: self.clock.now(), fact }.to_bytes();
+            self.registry.store.write_meta(vec![MetaOp::Ledger(entry)], true).await?;
+        }
+        self.explaining(move |door| door.explain(&request)).await
+    }
+
+    fn explain(&self, request: &pb::ExplainEventRequest) -> Result<pb::ExplainEventResponse, Fault> {
         let region = match request.region.as_str() {
             "" => None,
             name => Some(RegionName::new(name).map_err(|invalid| Fault::field("region", invalid.rule))?),
@@ -70,6 +85,7 @@ impl AdminDoor {
             Explain::for_customer(policy, participation, secret, now, self.ingest.rotation)
                 .in_region(region)
                 .under(&self.ingest.level_caps)
+                .without(entry.suppressed.as_ref())
         };
         let levels = explain.explain(&request.submit_request)?;
         let events = explain.shapes(&request.submit_request)?;

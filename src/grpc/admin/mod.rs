@@ -260,7 +260,7 @@ impl AdminService for Arc<AdminDoor> {
         request: Request<pb::ExplainEventRequest>,
     ) -> Result<Response<pb::ExplainEventResponse>, Status> {
         let request = request.into_inner();
-        Ok(Response::new(self.explaining(move |door| door.explain(&request)).await?))
+        Ok(Response::new(self.explain_event(request).await?))
     }
 
     async fn explain_batch(
