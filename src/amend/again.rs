@@ -25,7 +25,10 @@ impl Amend {
             let Some(mut erasure) = shared.known(*id)? else { continue };
             erasure.stage = Stage::Fenced;
             (erasure.upto, erasure.next) = (upto, CommitNumber(1));
-            (erasure.counts, erasure.done) = (Counts::default(), None);
+            (erasure.counts, erasure.done, erasure.told) = (Counts::default(), None, 0);
+            // The backup can have been made while it was rewriting, and says where in a row that a newer one has replaced;
+            // and a process before this one may have ended on the way.
+            erasure.touched = None;
             ops.push(row(&erasure)?);
             let what = shared.store.meta(MetaTable::Suppressions, &suppression_of(erasure.customer, id))?;
             if let Some(what) = what {

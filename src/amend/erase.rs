@@ -23,7 +23,7 @@ pub struct ErasureReport {
     pub acknowledged: u32,
     /// Until when late arrivals are withheld.
     pub suppress_until: Option<UnixMillis>,
-    /// Once it is done: the signed checkpoint of the ledger that holds the receipt.
+    /// Once it is done and the entry that says so is in the ledger: a signed checkpoint that holds this entry.
     pub checkpoint: String,
 }
 
@@ -89,9 +89,13 @@ impl Amend {
     ///
     /// # Errors
     /// If there is none of this id, or the store cannot be read.
-    pub fn erasure(&self, id: ErasureId) -> Result<ErasureReport, AmendError> {
-        let erasure = self.shared.known(id)?.ok_or(AmendError::NoErasure { id })?;
-        Ok(self.shared.report(erasure))
+    pub async fn erasure(&self, id: ErasureId) -> Result<ErasureReport, AmendError> {
+        let shared = Arc::clone(&self.shared);
+        blocking(move || {
+            let erasure = shared.known(id)?.ok_or(AmendError::NoErasure { id })?;
+            Ok(shared.report(erasure))
+        })
+        .await?
     }
 
     /// Erasures, newest first, after the first `skip`, at most `most`.
@@ -113,16 +117,28 @@ impl Amend {
     }
 }
 
+/// The row of an erasure.
+pub(super) fn encoded(erasure: &Erasure) -> Result<Vec<u8>, AmendError> {
+    erasure.encode().map_err(|_| AmendError::Damaged { what: "an erasure" })
+}
+
 /// The change that writes the row of an erasure.
 pub(super) fn row(erasure: &Erasure) -> Result<MetaOp, AmendError> {
-    let value = erasure.encode().map_err(|_| AmendError::Damaged { what: "an erasure" })?;
-    Ok(MetaOp::Put { table: MetaTable::Erasures, key: erasure.id.as_bytes().to_vec(), value })
+    let (key, value) = (erasure.id.as_bytes().to_vec(), encoded(erasure)?);
+    Ok(MetaOp::Put { table: MetaTable::Erasures, key, value })
 }
 
 /// The change that writes what is to be withheld.
 pub(super) fn suppression(customer: CustomerKey, id: &ErasureId, erased: &Erased) -> MetaOp {
     let key = suppression_of(customer, id);
     MetaOp::Put { table: MetaTable::Suppressions, key, value: erased.encode() }
+}
+
+/// What becomes of an erasure that is asked for.
+enum Planned {
+    /// It was asked for before.
+    Known(ErasureReport),
+    New(Erasure, Option<Erased>),
 }
 
 impl Shared {
@@ -175,16 +191,26 @@ impl Shared {
     ) -> Result<Result<ErasureReport, E>, AmendError> {
         let shared = &self;
         let _alone = shared.beginning.lock().await;
-        if let Some(known) = shared.known(new.id)? {
-            return shared.repeated(&new, known).map(Ok);
-        }
-        let (erasure, erased) = shared.plan(&new)?;
-        shared.has_room(&erasure)?;
+        let (reader, new) = (Arc::clone(shared), Arc::new(new));
+        let asked = Arc::clone(&new);
+        let planned = blocking(move || {
+            if let Some(known) = reader.known(asked.id)? {
+                return reader.repeated(&asked, known).map(Planned::Known);
+            }
+            let (erasure, erased) = reader.plan(&asked)?;
+            reader.has_room(&erasure)?;
+            Ok::<_, AmendError>(Planned::New(erasure, erased))
+        });
+        let (erasure, erased) = match planned.await?? {
+            Planned::Known(report) => return Ok(Ok(report)),
+            Planned::New(erasure, erased) => (erasure, erased),
+        };
         if let Err(failed) = first.await {
             return Ok(Err(failed));
         }
         let erasure = shared.fence(&new, erasure, erased.as_ref()).await?;
-        Ok(Ok(shared.report(erasure)))
+        let reader = Arc::clone(shared);
+        Ok(Ok(blocking(move || reader.report(erasure)).await?))
     }
 
     /// Fences an erasure that is accepted.
@@ -279,11 +305,12 @@ impl Shared {
         })
     }
 
-    pub(super) fn report(&self, erasure: Erasure) -> ErasureReport {
+    /// What is said of an erasure. Blocks: a checkpoint may have to be signed.
+    fn report(&self, erasure: Erasure) -> ErasureReport {
         let (_, acknowledged) = self.drain.notices_acknowledged(erasure.id);
         let suppress_until = Some(erasure.suppress_until);
         let certified = self.ledger.as_ref().filter(|_| erasure.stage == Stage::Done);
-        let checkpoint = certified.and_then(|ledger| ledger.checkpoint().ok());
+        let checkpoint = certified.and_then(|ledger| ledger.checkpoint_of(erasure.told).ok().flatten());
         let checkpoint = checkpoint.map(|signed| signed.note().to_owned()).unwrap_or_default();
         let acknowledged = u32::try_from(acknowledged).unwrap_or(u32::MAX);
         ErasureReport { erasure, is_preview: false, acknowledged, suppress_until, checkpoint }

@@ -8,18 +8,18 @@ use tracing::Instrument as _;
 
 use super::due::{read, removal};
 use super::erasure::{Counts, Erasure, Scope, Stage};
-use super::sweep::{Piece, Sweep, Touched, purge};
+use super::sweep::{Piece, Sweep};
+use super::touched::Touched;
 use super::{AmendError, Shared, record};
 use crate::ledger::ErasureStep;
 use crate::model::{CommitNumber, ErasureId};
-use crate::observe::{Metric, trace};
+use crate::observe::trace;
 use crate::sanitize::{Erased, Scratch, Strike, Struck, StruckFrom, strike};
 use crate::store::{
-    Amendment, CustomerEntry, HeaderAt, MetaOp, MetaTable, Place, Scan, Scanned, SealedRecord, step,
-    suppression_of,
+    Amendment, CustomerEntry, HeaderAt, MetaTable, Scan, Scanned, SealedRecord, step, suppression_of,
 };
 
-use super::erase::{row, suppression};
+use super::erase::row;
 
 /// What is looked for in records.
 pub(super) enum Wanted {
@@ -102,7 +102,7 @@ impl Shared {
     }
 
     /// What an erasure looks for, from its row.
-    fn wanted(&self, erasure: &Erasure) -> Result<Wanted, AmendError> {
+    pub(super) fn wanted(&self, erasure: &Erasure) -> Result<Wanted, AmendError> {
         if erasure.scope == Scope::Customer {
             return Ok(Wanted::Everything);
         }
@@ -139,6 +139,10 @@ impl Shared {
             let noting = &mut |taken: &[(CommitNumber, &Taken)]| {
                 for (commit, taken) in taken {
                     erasure.counts.take_in(taken);
+                    // Of an erasure that was begun before this was kept, it is not known where it was rewritten.
+                    if let Some(touched) = &mut erasure.touched {
+                        touched.add(*commit);
+                    }
                     erasure.counts.scanned = scanned.saturating_add(taken.nth).min(erasure.counts.total);
                     erasure.next = commit.next();
                 }
@@ -167,77 +171,6 @@ impl Shared {
         let Some(row) = self.store.meta(MetaTable::Erasures, id.as_bytes())? else { return Ok(()) };
         self.remember(Erasure::decode(&row).ok_or(AmendError::Damaged { what: "an erasure" })?);
         Ok(())
-    }
-
-    /// Takes the old bytes off the disk: of the records, and of a customer that was destroyed.
-    async fn purge_all(self: &Arc<Self>, erasure: &mut Erasure) -> Result<(), AmendError> {
-        let mut places = vec![Place::Commits { first: self.store.oldest(), last: erasure.upto }];
-        if erasure.scope == Scope::Customer {
-            places.push(Place::Customer(erasure.customer));
-            // Tokens that named it are deleted before; who deleted them may not have come to this.
-            places.push(Place::Rows { table: MetaTable::Tokens, prefix: Vec::new() });
-        }
-        purge(&self.store, places).await?;
-        erasure.stage = Stage::Verifying;
-        let ops = vec![row(erasure)?, record::step(erasure, ErasureStep::Purged, self.clock.now())];
-        self.store.write_meta(ops, true).await?;
-        self.remember(erasure.clone());
-        Ok(())
-    }
-
-    /// Reads back: nothing of it may be found. Then the identifier is forgotten too, and the erasure is done.
-    async fn verify(self: &Arc<Self>, erasure: &mut Erasure) -> Result<(), AmendError> {
-        let left = self.left(erasure).await?;
-        if left > 0 {
-            erasure.stage = Stage::Fenced;
-            erasure.next = CommitNumber(1);
-            self.keep(erasure).await?;
-            return Err(AmendError::NotGone { records: left });
-        }
-        let mut places = Vec::new();
-        if let Some(mut erased) = self.erased(erasure)? {
-            erased.rewritten();
-            let ops =
-                vec![suppression(erasure.customer, &erasure.id, &erased), MetaOp::Touch(erasure.customer)];
-            self.store.write_meta(ops, true).await?;
-            let prefix = suppression_of(erasure.customer, &erasure.id);
-            places.push(Place::Rows { table: MetaTable::Suppressions, prefix });
-        }
-        // The notice named the customer, where a level keeps its id.
-        places.push(Place::Rows { table: MetaTable::Erasures, prefix: erasure.id.as_bytes().to_vec() });
-        purge(&self.store, places).await?;
-        let now = self.clock.now();
-        erasure.stage = Stage::Done;
-        erasure.done = Some(now);
-        let ops = vec![
-            row(erasure)?,
-            record::step(erasure, ErasureStep::Verified, now),
-            record::done(erasure, now),
-        ];
-        self.store.write_meta(ops, true).await?;
-        self.remember(erasure.clone());
-        Metric::ErasuresDone.add(&[("scope", erasure.scope.as_str())], 1);
-        tracing::info!(
-            erasure = %erasure.id,
-            scope = erasure.scope.as_str(),
-            removed = erasure.counts.removed,
-            rewritten = erasure.counts.rewritten,
-            events = erasure.counts.events,
-            "erasure done and verified"
-        );
-        Ok(())
-    }
-
-    /// How many records still hold something.
-    async fn left(self: &Arc<Self>, erasure: &Erasure) -> Result<u64, AmendError> {
-        let (shared, mut again) = (Arc::clone(self), erasure.clone());
-        super::blocking(move || {
-            again.counts = super::Counts::default();
-            let wanted = shared.wanted(&again)?;
-            shared.count(&mut again, &wanted)?;
-            Ok(again.counts.removed.saturating_add(again.counts.rewritten))
-        })
-        .await?
     }
 
     /// Counts what would be found. Blocks.

@@ -3,14 +3,20 @@
 //! An erasure goes through its stages in order, each of which can be done again: fenced (nothing of it is stored
 //! or delivered any more), rewritten, purged (the old bytes are off the disk), verified. A crash resumes
 //! with the stage that the row names.
+//!
+//! A row: version 2 (1), the number of the ledger's entry that says that it is done, which the store fills in (8; 0 as
+//! long as it is not done), then JSON. In a row of version 1 JSON comes at once, and the number is not known.
 
 use serde::{Deserialize, Serialize};
 
+use super::touched::Touched;
 use crate::drain::Notice;
 use crate::model::{CommitNumber, CustomerKey, ErasureId, IdentifierClass, UnixMillis};
 
 /// The version of a row.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version before.
+const ALL_JSON: u8 = 1;
 
 /// What is erased. The identifier itself is in no row of an erasure: [`crate::sanitize::Erased`] has it, sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +119,10 @@ pub struct Erasure {
     pub next: CommitNumber,
     /// What it did so far.
     pub counts: Counts,
+    /// Where it rewrote something, and old bytes are until they are purged. Written together with each amendment. `None`
+    /// in rows of before: then they can be anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) touched: Option<Touched>,
     /// Until when late arrivals are withheld.
     pub suppress_until: UnixMillis,
     /// What drainers are told, until they are.
@@ -120,21 +130,33 @@ pub struct Erasure {
     pub(super) notice: Option<Notice>,
     /// When it was done.
     pub done: Option<UnixMillis>,
+    /// The number of the ledger's entry that says so, as the row has it; 0 if that is not known.
+    #[serde(skip)]
+    pub told: u64,
 }
 
 impl Erasure {
+    /// Where in a row [`Self::told`] is, eight bytes.
+    pub(super) const TOLD: usize = 1;
+
     /// Its row.
     ///
     /// # Errors
     /// Never in practice: every part of it has a JSON form.
     pub(super) fn encode(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut row = vec![VERSION];
+        row.extend_from_slice(&self.told.to_be_bytes());
         serde_json::to_writer(&mut row, self)?;
         Ok(row)
     }
 
     /// Reads a row.
     pub(super) fn decode(row: &[u8]) -> Option<Self> {
-        serde_json::from_slice(row.strip_prefix(&[VERSION])?).ok()
+        if let Some(json) = row.strip_prefix(&[ALL_JSON]) {
+            return serde_json::from_slice(json).ok();
+        }
+        let (told, json) = row.strip_prefix(&[VERSION])?.split_first_chunk()?;
+        let erasure: Self = serde_json::from_slice(json).ok()?;
+        Some(Self { told: u64::from_be_bytes(*told), ..erasure })
     }
 }

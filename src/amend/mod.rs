@@ -17,12 +17,14 @@ mod forgetting;
 #[doc(hidden)]
 pub mod fuzzing;
 mod pass;
+mod purging;
 mod record;
 mod remembered;
 mod report;
 mod request;
 mod sweep;
 mod telling;
+mod touched;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -60,8 +60,8 @@ pub(super) fn customer_erased(erasure: &Erasure, now: UnixMillis) -> MetaOp {
     entry(now, Fact::CustomerErased { customer: erasure.customer, erasure: erasure.id.to_string() })
 }
 
-/// The receipt.
-pub(super) fn done(erasure: &Erasure, now: UnixMillis) -> MetaOp {
+/// The receipt: an entry that is to be written with what it tells.
+pub(super) fn done(erasure: &Erasure, now: UnixMillis) -> Vec<u8> {
     let fact = Fact::ErasureDone {
         erasure: erasure.id.to_string(),
         customer: Some(erasure.customer),
@@ -73,5 +73,5 @@ pub(super) fn done(erasure: &Erasure, now: UnixMillis) -> MetaOp {
         events: erasure.counts.events,
         notified: u64::from(erasure.counts.notified),
     };
-    entry(now, fact)
+    Entry { at: now, fact }.to_bytes()
 }

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use super::AmendError;
 use super::erasure::{Erasure, Stage};
-use crate::model::{ErasureId, UnixMillis};
+use super::touched::Touched;
+use crate::model::{CustomerKey, ErasureId, UnixMillis};
 use crate::store::{MetaTable, Store};
 
 /// Rows that are read at a time.
@@ -54,6 +55,12 @@ impl Remembered {
     /// One that is under way.
     pub(super) fn get(&self, id: ErasureId) -> Option<Erasure> {
         self.under_way.get(&id).cloned()
+    }
+
+    /// Where each that is under way rewrote something of a customer, as far as it is known.
+    pub(super) fn of(&self, customer: CustomerKey) -> Vec<Option<Touched>> {
+        let open = self.under_way.values().filter(|erasure| erasure.stage < Stage::Verifying);
+        open.filter(|erasure| erasure.customer == customer).map(|erasure| erasure.touched.clone()).collect()
     }
 
     /// How many are under way.

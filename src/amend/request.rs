@@ -4,6 +4,7 @@ use rand::Rng as _;
 use zeroize::Zeroizing;
 
 use super::erasure::{Counts, Erasure, Scope, Stage};
+use super::touched::Touched;
 use super::{AmendError, Shared};
 use crate::model::{CommitNumber, CustomerId, ErasureId, IdentifierClass, RawText, UnixMillis, limits};
 use crate::sanitize::{Erased, NONCE_BYTES, Sought, StrikeError};
@@ -119,6 +120,8 @@ impl Shared {
             upto: CommitNumber(0),
             next: CommitNumber(1),
             counts: Counts::default(),
+            touched: Some(Touched::default()),
+            told: 0,
             suppress_until: until,
             notice: Some(notice),
             done: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tracing::Instrument as _;
 
+use super::touched::Touched;
 use super::{AmendError, Shared, blocking};
 use crate::model::{CommitNumber, CustomerKey};
 use crate::observe::trace;
@@ -12,43 +13,12 @@ use crate::store::{Amended, Amendment, MetaOp, Place, Scan, Scanned, Store};
 
 /// Places that are looked at in one piece of work, and headers that are judged in it.
 const PIECE: (u64, usize) = (16_384, 256);
-/// Rewritten commits that are no further apart than this are purged together.
-const NEAR: u64 = 1_024;
-
 /// What one piece of work makes of some records.
 pub(super) struct Piece<T, U> {
     /// What is to be amended, in order, each with what it is for.
     pub(super) amendments: Vec<(Amendment, U)>,
     /// What was seen.
     pub(super) told: T,
-}
-
-/// Commits that were rewritten, as ranges.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Touched(Vec<(u64, u64)>);
-
-impl Touched {
-    /// Everything from `first` to `last`.
-    pub(super) fn all(first: CommitNumber, last: CommitNumber) -> Self {
-        Self(vec![(first.0, last.0)])
-    }
-
-    /// Takes in one more; they come in order.
-    pub(super) fn add(&mut self, commit: CommitNumber) {
-        match self.0.last_mut() {
-            Some((_, last)) if commit.0.saturating_sub(*last) <= NEAR => *last = commit.0,
-            _ => self.0.push((commit.0, commit.0)),
-        }
-    }
-
-    /// Where old bytes are.
-    pub(super) fn places(self) -> Vec<Place> {
-        let place = |(first, last): (u64, u64)| Place::Commits {
-            first: CommitNumber(first),
-            last: CommitNumber(last),
-        };
-        self.0.into_iter().map(place).collect()
-    }
 }
 
 /// What judges the headers of one piece, off the runtime's threads.
@@ -159,19 +129,5 @@ impl Shared {
             Ok(total)
         })
         .await?
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commits_that_are_near_are_purged_together() {
-        let mut touched = Touched::default();
-        for commit in [5, 6, 900, 5_000, 5_001, 9_999] {
-            touched.add(CommitNumber(commit));
-        }
-        assert_eq!(touched.0, [(5, 900), (5_000, 5_001), (9_999, 9_999)]);
     }
 }

@@ -119,7 +119,7 @@ fn crash(from: &Path, act: Act, nth: u32) -> Option<(tempfile::TempDir, String)>
     Some((home, step.unwrap()))
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(super) fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
         if path.is_dir() {
@@ -132,7 +132,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The names of the files under `dir` that hold one of these.
-fn holding<'a>(dir: &Path, needles: impl IntoIterator<Item = &'a [u8]>) -> Vec<PathBuf> {
+pub(super) fn holding<'a>(dir: &Path, needles: impl IntoIterator<Item = &'a [u8]>) -> Vec<PathBuf> {
     let needles: Vec<_> = needles.into_iter().map(memchr::memmem::Finder::new).collect();
     let (mut todo, mut found) = (vec![dir.to_owned()], Vec::new());
     while let Some(dir) = todo.pop() {

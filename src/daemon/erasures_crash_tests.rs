@@ -14,12 +14,23 @@ use crate::amend::Stage;
 use crate::ledger::Fact;
 use crate::model::ErasureId;
 
+/// Steps that there are among others.
+const STEPS: [&str; 7] = [
+    "erase: fenced",
+    "erase: leases revoked",
+    "erase: piece",
+    "erase: rewritten",
+    "purge: log",
+    "purge: range",
+    "erase: verified",
+];
+
 // covers: P6 P8 D1
 #[tokio::test(flavor = "multi_thread")]
 async fn an_identifier_is_erased_whole_and_told_once_after_a_crash_at_any_step() {
     let named = BATCHES / NAMED;
     let steps = crash_at_every_step(Act::EraseHost, async |before: &Before, rooms: &Rooms, at: &str| {
-        let report = rooms.amend.erasure(ErasureId::parse(ERASURE).unwrap()).unwrap();
+        let report = rooms.amend.erasure(ErasureId::parse(ERASURE).unwrap()).await.unwrap();
         let counts = report.erasure.counts;
         assert_eq!(report.erasure.stage, Stage::Done, "{at}: {report:?}");
         assert_eq!((counts.scanned, counts.total), (BATCHES, BATCHES), "{at}: {counts:?}");
@@ -44,7 +55,7 @@ async fn an_identifier_is_erased_whole_and_told_once_after_a_crash_at_any_step()
         adds_up(rooms, at).await;
     });
     let steps = steps.await;
-    for step in ["erase: fenced", "erase: leases revoked", "erase: piece", "purge: log", "purge: range"] {
+    for step in STEPS {
         assert!(steps.contains(step), "{step} is not in {steps:?}");
     }
 }
@@ -54,7 +65,7 @@ async fn whole_batches_are_erased(act: Act, is_erased: fn(u64) -> bool) {
     let steps = crash_at_every_step(act, async |before: &Before, rooms: &Rooms, at: &str| {
         let removed = before.sealed.keys().filter(|commit| is_erased(**commit)).count();
         let removed = u64::try_from(removed).unwrap();
-        let report = rooms.amend.erasure(ErasureId::parse(ERASURE).unwrap()).unwrap();
+        let report = rooms.amend.erasure(ErasureId::parse(ERASURE).unwrap()).await.unwrap();
         let counts = report.erasure.counts;
         assert_eq!(report.erasure.stage, Stage::Done, "{at}: {report:?}");
         let changed = (counts.rewritten, counts.removed, counts.events);
@@ -74,7 +85,7 @@ async fn whole_batches_are_erased(act: Act, is_erased: fn(u64) -> bool) {
         adds_up(rooms, at).await;
     });
     let steps = steps.await;
-    for step in ["erase: fenced", "erase: leases revoked", "erase: piece", "purge: log", "purge: range"] {
+    for step in STEPS {
         assert!(steps.contains(step), "{step} is not in {steps:?}");
     }
 }
@@ -95,7 +106,7 @@ async fn a_time_range_is_erased_whole_and_told_once_after_a_crash_at_any_step() 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_customer_is_erased_whole_and_told_once_after_a_crash_at_any_step() {
     let steps = crash_at_every_step(Act::EraseCustomer, async |before: &Before, rooms: &Rooms, at: &str| {
-        let report = rooms.amend.erasure(ErasureId::parse(ERASURE).unwrap()).unwrap();
+        let report = rooms.amend.erasure(ErasureId::parse(ERASURE).unwrap()).await.unwrap();
         let counts = report.erasure.counts;
         assert_eq!(report.erasure.stage, Stage::Done, "{at}: {report:?}");
         assert_eq!((counts.removed, counts.events), (BATCHES, 2 * BATCHES), "{at}: {counts:?}");

@@ -93,7 +93,7 @@ async fn what_was_stored_in_any_epoch_that_has_keys_is_erased_and_told_also_if_t
     assert_eq!(looked_up(&rooms, &of(0)).len(), 4, "the stable one, and those of what comes now");
     rooms.amend.tick().await.unwrap();
     for hour in 0..7 {
-        let done = rooms.amend.erasure(id(hour)).unwrap().erasure;
+        let done = rooms.amend.erasure(id(hour)).await.unwrap().erasure;
         assert_eq!(done.stage, Stage::Done);
         assert_eq!(done.counts.removed, u64::from(hour > 0), "hour {hour}");
     }

@@ -57,7 +57,7 @@ async fn erasures_that_are_done_take_no_place_of_those_under_way_and_are_remembe
     let rooms = Rooms::open_at(home.path(), START.plus_ms(8), bounds.clone()).await;
     assert!(matches!(erase(&rooms, 10).await, Err(AmendError::TooMany { .. })), "after a start, too");
     assert_eq!(listed(&rooms).await, (1..=9).rev().map(id).collect::<Vec<_>>());
-    let first = rooms.amend.erasure(id(1)).unwrap();
+    let first = rooms.amend.erasure(id(1)).await.unwrap();
     assert_eq!((first.erasure.stage, first.erasure.done), (Stage::Done, Some(START)));
     // The same id again is the same erasure, also if it is done.
     assert_eq!(erase(&rooms, 1).await.unwrap(), first);
@@ -70,7 +70,7 @@ async fn erasures_that_are_done_take_no_place_of_those_under_way_and_are_remembe
     rooms.clock.advance_ms(365 * DAY - 5);
     rooms.amend.tick().await.unwrap();
     assert_eq!(listed(&rooms).await, (4..=10).rev().map(id).collect::<Vec<_>>());
-    assert!(matches!(rooms.amend.erasure(id(3)), Err(AmendError::NoErasure { .. })));
+    assert!(matches!(rooms.amend.erasure(id(3)).await, Err(AmendError::NoErasure { .. })));
     rooms.close().await;
 
     let bounds = Options { erasures_remembered: 7, ..bounds };
@@ -120,11 +120,11 @@ async fn what_comes_between_the_fence_and_the_first_step_is_delivered_whole_and_
     rooms.amend.erase(NewErasure { id: id(1), customer: acme(), target, reference, by }).await.unwrap();
     // As the process leaves it that ends right behind the fence.
     let row = rooms.store.meta(MetaTable::Erasures, id(1).as_bytes()).unwrap().unwrap();
-    let (version, json) = row.split_first().unwrap();
+    let (head, json) = row.split_at(9);
     let mut json: serde_json::Value = serde_json::from_slice(json).unwrap();
     assert_eq!(json["upto"], fenced.0);
     json["upto"] = 0.into();
-    let value = [&[*version][..], json.to_string().as_bytes()].concat();
+    let value = [head, json.to_string().as_bytes()].concat();
     let key = id(1).as_bytes().to_vec();
     rooms.store.write_meta(vec![MetaOp::Put { table: MetaTable::Erasures, key, value }], true).await.unwrap();
     rooms.close().await;
@@ -139,7 +139,7 @@ async fn what_comes_between_the_fence_and_the_first_step_is_delivered_whole_and_
     };
     let before = newer().await;
     rooms.amend.tick().await.unwrap();
-    let done = rooms.amend.erasure(id(1)).unwrap().erasure;
+    let done = rooms.amend.erasure(id(1)).await.unwrap().erasure;
     assert_eq!((done.stage, done.upto), (Stage::Done, fenced));
     assert_eq!(done.counts.rewritten, BATCHES / NAMED);
     assert_eq!(newer().await, before);

@@ -374,6 +374,8 @@ mod erasures_crash_tests;
 #[cfg(test)]
 mod erasures_epochs_tests;
 #[cfg(test)]
+mod erasures_purge_tests;
+#[cfg(test)]
 mod erasures_tests;
 #[cfg(test)]
 mod restore_tests;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::crash_tests::holding;
 use super::rooms_tests::{Rooms, START, acme};
 use crate::amend::{NewErasure, Target};
 use crate::backup::{self, Places, Request};
@@ -14,6 +15,7 @@ use crate::ledger::{self, Fact, Ledger, LedgerKey, Source};
 use crate::model::{CustomerId, CustomerKey, ErasureId, Purpose, Subscription, SubscriptionName};
 use crate::observe::Clock;
 use crate::policy::{PolicyFile, compile, shipped};
+use crate::store::step;
 
 fn globex() -> CustomerId {
     CustomerId::new("globex").unwrap()
@@ -207,7 +209,7 @@ async fn notified(host: &Host, customer: CustomerId, number: u64) -> Vec<(&'stat
         let notices = notices.into_iter().filter(|one| one.notice.erasure == id);
         told.extend(notices.map(|one| (subscription, one.notice.customers.clone())));
     }
-    let counts = rooms.amend.erasure(id).unwrap().erasure.counts;
+    let counts = rooms.amend.erasure(id).await.unwrap().erasure.counts;
     assert_eq!(usize::try_from(counts.notified).unwrap(), told.len());
     told
 }
@@ -286,5 +288,38 @@ async fn nor_does_a_policy_that_is_narrower_by_then_take_anything_from_that() {
     let told = notified(&host, acme(), 3).await;
     let all = vec!["first", "told", "late", "advice", "service"];
     assert_eq!(told_who(&told), (all.clone(), all));
+    host.rooms.close().await;
+}
+
+// covers: P8
+#[tokio::test]
+async fn what_a_backup_was_made_of_while_it_was_being_erased_is_in_no_file_after_it_was_put_back() {
+    let host = Host::new().await;
+    host.rooms.fill_with(1..=4).await;
+    let old = host.rooms.sealed(&acme()).remove(&1).unwrap();
+    // In a table file: what waits in the log alone is gone when it is written over.
+    let store = host.rooms.store.clone();
+    tokio::task::spawn_blocking(move || store.purge(&[], &mut |_| {})).await.unwrap().unwrap();
+    let (store, ledger) = (host.rooms.store.clone(), host.path("data/ledger"));
+    let places = Places { dir: host.path("backup"), personal: host.path("older") };
+    // It is rewritten, and not off the disk.
+    step::meanwhile("erase: rewritten", move || {
+        let take = move || backup::take(&store, &ledger, &places, START, &mut |_| ()).map(drop);
+        std::thread::spawn(take).join().unwrap().unwrap();
+    });
+    let id = ErasureId::parse("0198c0de-0000-7000-8000-000000000009").unwrap();
+    let target = Target::Instance("instance-1".to_owned().into());
+    let (reference, by) = (String::new(), String::new());
+    let new = NewErasure { id, customer: acme(), target, reference, by };
+    host.rooms.amend.erase(new).await.unwrap();
+    host.rooms.amend.tick().await.unwrap();
+    let (store, newer) = (host.rooms.store.clone(), host.path("personal"));
+    let made = tokio::task::spawn_blocking(move || backup::personal(&store, &newer).map(drop));
+    made.await.unwrap().unwrap();
+
+    let host = host.lose().await;
+    let pieces = || old.iter().map(Vec::as_slice);
+    assert!(!holding(&host.path("backup"), pieces()).is_empty(), "it was not purged when that was made");
+    assert_eq!(holding(&host.path("data"), pieces()), Vec::<PathBuf>::new());
     host.rooms.close().await;
 }

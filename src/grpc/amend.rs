@@ -67,7 +67,7 @@ impl ErasureService for AmendDoor {
         request: Request<pb::GetErasureRequest>,
     ) -> Result<Response<pb::Erasure>, Status> {
         let id = id(&request.into_inner().erasure_id)?;
-        let report = self.amend.erasure(id).map_err(Fault::from)?;
+        let report = self.amend.erasure(id).await.map_err(Fault::from)?;
         Ok(Response::new(erasure(&report)))
     }
 

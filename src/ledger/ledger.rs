@@ -264,6 +264,20 @@ impl Ledger {
         Ok(signed)
     }
 
+    /// A checkpoint that holds the entry with this number: the last one, or else one that is signed now. `None` as long
+    /// as the entry is not in. Of number 0, which no entry has, whatever there is holds what there is of it.
+    ///
+    /// # Errors
+    /// As [`Self::checkpoint`].
+    pub fn checkpoint_of(&self, number: u64) -> Result<Option<SignedCheckpoint>, LedgerError> {
+        let is_within = |size| number == 0 || self.index_of(number).is_some_and(|index| index < size);
+        let last = self.last_checkpoint();
+        if is_within(last.checkpoint().size) {
+            return Ok(Some(last));
+        }
+        if is_within(self.head().size) { self.checkpoint().map(Some) } else { Ok(None) }
+    }
+
     /// The last checkpoint.
     #[must_use]
     pub fn last_checkpoint(&self) -> SignedCheckpoint {

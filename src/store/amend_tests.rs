@@ -97,6 +97,27 @@ async fn amended_records_keep_their_place_and_nothing_of_the_old_ones_is_left_in
     assert_eq!(store.head(), CommitNumber(310));
 }
 
+// covers: P8
+#[tokio::test(flavor = "multi_thread")]
+async fn only_files_that_hold_something_are_rewritten_each_once_however_many_ranges_it_has() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    let (store, customers) = world(&dir).await;
+    let sealed = fill(&store, customers, 1..=200).await;
+    let before = purge(&store, vec![ALL]).await.unwrap();
+    let files = |number: u64| holding(&dir, [sealed[&number].as_slice()]);
+    let untouched = files(200);
+    let amended: Vec<u64> = (1..=20).filter(|n| n % 4 == 1).collect();
+    let outcomes = store.amend(amendments(&store, amended.iter().copied(), true)).await.unwrap();
+    assert!(outcomes.iter().all(|outcome| *outcome == Amended::Done), "{outcomes:?}");
+    let one = |n: &u64| Place::Commits { first: CommitNumber(*n), last: CommitNumber(*n) };
+    let purged = purge(&store, amended.iter().map(one).collect()).await.unwrap();
+    // Each file of theirs, and what came in since: not one more for each range.
+    assert!(purged.files < before.files && purged.files <= 4, "{purged:?} of {before:?}");
+    assert!(amended.iter().all(|n| files(*n).is_empty()));
+    assert_eq!(files(200), untouched, "nothing was amended there");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_amendment_of_what_is_not_there_any_more_says_so_and_changes_nothing() {
     let home = tempfile::tempdir().unwrap();

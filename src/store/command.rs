@@ -92,12 +92,32 @@ pub enum MetaOp {
     },
     /// Puts an entry for the ledger into the outbox. It gets the next number.
     Ledger(Vec<u8>),
+    /// The same, and writes a row that knows the number: eight bytes at `at` of the value, in place of those there.
+    LedgerWith {
+        /// The entry.
+        entry: Vec<u8>,
+        /// The table of the row.
+        table: MetaTable,
+        /// Its key.
+        key: Vec<u8>,
+        /// Its value.
+        value: Vec<u8>,
+        /// Where the number goes.
+        at: usize,
+    },
     /// Has everybody who holds this customer read it anew; a batch that was decided before is decided again.
     Touch(CustomerKey),
     /// Changes the keys of a customer, if that still applies.
     Key(KeyOp),
     /// Binds the store to another root key.
     Root(Rewrapped),
+}
+
+impl MetaOp {
+    /// Whether it puts an entry into the outbox.
+    pub(super) const fn enters(&self) -> bool {
+        matches!(self, Self::Ledger(_) | Self::LedgerWith { .. })
+    }
 }
 
 /// The answer to an append.

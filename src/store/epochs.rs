@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// The epochs of which there are keys of a customer, up to that of `at`: what its ratchet gives, which is moved
-    /// an hour after an epoch has ended at the earliest, and what is kept by bridges, also if they should have ended by
+    /// some time after an epoch has ended, and what is kept by bridges, also if they should have ended by
     /// then. Blocks.
     ///
     /// # Errors

@@ -207,6 +207,7 @@ mod pending;
 mod personal;
 mod personal_read;
 mod purge;
+mod purge_files;
 mod queue;
 mod reader;
 mod record;

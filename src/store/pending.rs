@@ -226,19 +226,19 @@ impl Pending {
 
     /// Writes rows of metadata, or none of them.
     pub(super) fn put_rows(&mut self, db: &Db, ops: Vec<MetaOp>) -> Result<(), StoreError> {
-        self.check_outbox(ops.iter().filter(|op| matches!(op, MetaOp::Ledger(_))).count())?;
+        self.check_outbox(ops.iter().filter(|op| op.enters()).count())?;
         // What has to be read is read before the first change is taken in.
         let applies: Vec<bool> = ops.iter().map(|op| self.applies(db, op)).collect::<Result<_, _>>()?;
         let meta = db.cf_handle(META).ok_or(StoreError::Damaged { what: "the metadata family" })?;
         for (op, _) in ops.into_iter().zip(applies).filter(|(_, applies)| *applies) {
             match op {
                 MetaOp::Put { table, key, value } => self.batch.put_cf(&meta, table.key(&key), value),
-                MetaOp::Fence { table, key, mut value, at } => {
-                    let last = self.head.commit.to_be_bytes();
-                    if let Some(place) = value.get_mut(at..at.saturating_add(last.len())) {
-                        place.copy_from_slice(&last);
-                    }
-                    self.batch.put_cf(&meta, table.key(&key), value);
+                MetaOp::Fence { table, key, value, at } => {
+                    self.batch.put_cf(&meta, table.key(&key), with_number(value, at, self.head.commit));
+                }
+                MetaOp::LedgerWith { entry, table, key, value, at } => {
+                    self.batch.put_cf(&meta, table.key(&key), with_number(value, at, self.outbox.next));
+                    self.enter(db, &entry);
                 }
                 MetaOp::Delete { table, key } => self.batch.delete_cf(&meta, table.key(&key)),
                 MetaOp::DeleteAll { table, prefix } => {
@@ -264,6 +264,7 @@ impl Pending {
             | MetaOp::Delete { .. }
             | MetaOp::DeleteAll { .. }
             | MetaOp::Ledger(_)
+            | MetaOp::LedgerWith { .. }
             | MetaOp::Touch(_)
             | MetaOp::Root(_) => Ok(true),
         }
@@ -306,7 +307,7 @@ impl Pending {
         ops: Vec<MetaOp>,
         reply: Reply<Option<Change>>,
     ) {
-        let entries = ops.iter().filter(|op| matches!(op, MetaOp::Ledger(_))).count();
+        let entries = ops.iter().filter(|op| op.enters()).count();
         // Whatever can fail comes before the first row.
         let begun = self.check_outbox(entries).and_then(|()| {
             let change = self.revisions.destroy(db, &mut self.batch, key)?;
@@ -352,4 +353,13 @@ impl Pending {
             }
         }
     }
+}
+
+/// A row with a number at a place of it.
+fn with_number(mut row: Vec<u8>, at: usize, number: u64) -> Vec<u8> {
+    let number = number.to_be_bytes();
+    if let Some(place) = row.get_mut(at..at.saturating_add(number.len())) {
+        place.copy_from_slice(&number);
+    }
+    row
 }

@@ -25,6 +25,7 @@ use super::layout::{
     segment_family,
 };
 use super::meta::MetaTable;
+use super::purge_files::{File, Range, live, names};
 use super::registry::change_key;
 use super::rocks::{Db, between};
 use super::salts::{bridges_of, own_of};
@@ -124,29 +125,6 @@ pub enum PurgeError {
     },
 }
 
-/// A range of keys of a family; both ends belong to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Range {
-    family: String,
-    first: Vec<u8>,
-    last: Vec<u8>,
-}
-
-impl Range {
-    fn new(family: &str, first: &[u8], last: &[u8]) -> Self {
-        Self { family: family.to_owned(), first: first.to_vec(), last: last.to_vec() }
-    }
-}
-
-/// A table file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct File {
-    path: PathBuf,
-    bytes: u64,
-    first: Vec<u8>,
-    last: Vec<u8>,
-}
-
 impl Store {
     /// Takes what was replaced or destroyed in these places out of every file. Blocks, for as long as it takes to
     /// rewrite the files that hold something of them; appends and reads go on. One at a time.
@@ -167,13 +145,14 @@ impl Store {
         let logs = self.renew_log()?;
         step::reached("purge: log");
         progress(PurgeProgress { done: 1, of });
+        let dirty = names(&shared.db)?;
         let mut gone = Vec::new();
         for (range, done) in ranges.iter().zip(2..) {
             if self.sender().is_none() {
                 // It is closed meanwhile: the rest is for the next start.
                 return Err(StoreError::Closed.into());
             }
-            gone.extend(rewrite(shared, range)?);
+            gone.extend(rewrite(shared, range, &dirty)?);
             step::reached("purge: range");
             progress(PurgeProgress { done, of });
         }
@@ -303,15 +282,19 @@ fn ranges(shared: &Shared, place: &Place) -> Vec<Range> {
     }
 }
 
-/// Rewrites the files that overlap a range. Gives those that are to be gone.
-fn rewrite(shared: &Shared, range: &Range) -> Result<Vec<File>, PurgeError> {
+/// Rewrites the files that overlap a range. Gives those that are to be gone. Nothing but this compacts a segment, so of its
+/// files only those that were there when the log was renewed can hold old bytes: one that was rewritten for a range before
+/// this is not rewritten again.
+fn rewrite(shared: &Shared, range: &Range, dirty: &BTreeSet<PathBuf>) -> Result<Vec<File>, PurgeError> {
     let db = &shared.db;
-    let old = live(db, range)?;
+    let is_segment = matches!(family(&range.family), Some(Family::Segment(_)));
+    let mut old = live(db, range)?;
+    old.retain(|file| !is_segment || dirty.contains(&file.path));
     if old.is_empty() {
         return Ok(old);
     }
     check_room(shared, old.iter().map(|file| file.bytes).sum())?;
-    if matches!(family(&range.family), Some(Family::Segment(_))) {
+    if is_segment {
         check_readable(db, &range.family)?;
     }
     let mut options = CompactOptions::default();
@@ -333,27 +316,6 @@ fn rewrite(shared: &Shared, range: &Range) -> Result<Vec<File>, PurgeError> {
     }
     let now = live(db, range)?;
     Err(PurgeError::Left { files: count(old.iter().filter(|file| now.contains(file)).count()) })
-}
-
-/// The table files that overlap a range.
-fn live(db: &Db, range: &Range) -> Result<Vec<File>, StoreError> {
-    let files = db.live_files().map_err(StoreError::database("list the files of the database"))?;
-    let overlaps = |file: &rocksdb::LiveFile| {
-        file.column_family_name == range.family
-            && file.start_key.as_ref().is_none_or(|start| *start <= range.last)
-            && file.end_key.as_ref().is_none_or(|end| *end >= range.first)
-    };
-    let path = |name: &str| db.path().join(name.trim_start_matches('/'));
-    Ok(files
-        .iter()
-        .filter(|file| overlaps(file))
-        .map(|file| File {
-            path: path(&file.name),
-            bytes: count(file.size),
-            first: file.start_key.clone().unwrap_or_else(|| range.first.clone()),
-            last: file.end_key.clone().unwrap_or_else(|| range.last.clone()),
-        })
-        .collect())
 }
 
 /// Reads through a segment. Nothing else compacts one, and a compaction that comes upon a damaged block would stop

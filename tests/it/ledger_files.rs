@@ -341,3 +341,23 @@ fn pages_and_proofs_are_those_of_the_tree() {
     let path = ledger.consistency(size, later.size).unwrap();
     assert!(is_beginning(size, &root, later.size, &later.root, &path));
 }
+
+#[test]
+fn the_checkpoint_of_an_entry_is_the_last_one_if_it_holds_it_else_a_new_one_and_none_before_it_is_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path(), 0, 9);
+    let size = |number: u64| {
+        let signed = ledger.checkpoint_of(number).unwrap();
+        signed.map(|signed| signed.checkpoint().size)
+    };
+    assert_eq!([size(0), size(1)], [Some(1), None], "the beginning alone, which no outbox had");
+    ledger.append(&entries(1..=3)).unwrap();
+    assert_eq!(size(4), None);
+    assert_eq!(ledger.last_checkpoint().checkpoint().size, 1, "nothing is signed for what is not in");
+    // The third lies behind the first and what the ledger begins with.
+    assert_eq!(size(3), Some(4));
+    ledger.append(&entries(4..=5)).unwrap();
+    assert_eq!([size(1), size(3), size(0)], [Some(4); 3], "what is signed is not signed again");
+    assert_eq!([size(4), size(5), size(6)], [Some(6), Some(6), None]);
+    assert_eq!(size(1), Some(6));
+}

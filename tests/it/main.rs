@@ -60,6 +60,7 @@ mod drain_purposes;
 mod drain_told;
 mod drain_world;
 mod erase_newer;
+mod erase_receipt;
 mod erase_tokens;
 mod erasure_pressed;
 mod erasure_whole;

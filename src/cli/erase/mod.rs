@@ -22,6 +22,9 @@ use crate::model::{CustomerId, IdentifierClass};
 
 /// How often a running erasure is asked how far it is.
 const ASK: Duration = Duration::from_millis(200);
+/// How often it is asked, once it is done, whether the ledger holds the entry that says so: half a minute in all. A ledger
+/// that is not written holds up nobody who wants to know that the data is gone.
+const ASKED_FOR_RECEIPT: usize = 150;
 
 #[derive(Debug, Args)]
 #[command(
@@ -186,7 +189,7 @@ fn the_line(text: &str) -> Result<&str, &'static str> {
     }
 }
 
-/// Asks until it is done, with a bar over the batches.
+/// Asks until it is done and has its receipt, with a bar over the batches.
 async fn follow(erasures: &mut ErasureClient, begun: Erasure, out: Output) -> Result<Erasure, Failure> {
     let bar = out.progress(Some(begun.total_batches), "rewriting");
     let mut now = begun;
@@ -198,12 +201,24 @@ async fn follow(erasures: &mut ErasureClient, begun: Erasure, out: Output) -> Re
             State::Verifying => "reading the disk back",
             State::Unspecified | State::DryRun | State::Fenced | State::Done => "rewriting",
         });
-        tokio::time::sleep(ASK).await;
-        let request = GetErasureRequest { erasure_id: now.erasure_id.clone() };
-        now = erasures.get_erasure(request).await.map_err(|status| refused(&status))?.into_inner();
+        now = ask_again(erasures, now).await?;
+    }
+    bar.set_message("waiting for the ledger");
+    for _ in 0..ASKED_FOR_RECEIPT {
+        if now.state() == State::DryRun || !now.checkpoint.is_empty() {
+            break;
+        }
+        now = ask_again(erasures, now).await?;
     }
     bar.finish_and_clear();
     Ok(now)
+}
+
+/// How far it is a moment later.
+async fn ask_again(erasures: &mut ErasureClient, now: Erasure) -> Result<Erasure, Failure> {
+    tokio::time::sleep(ASK).await;
+    let request = GetErasureRequest { erasure_id: now.erasure_id };
+    Ok(erasures.get_erasure(request).await.map_err(|status| refused(&status))?.into_inner())
 }
 
 /// A time as it is given.

@@ -53,10 +53,12 @@ pub(super) fn show(erasure: &Erasure, out: Output) -> Result<(), Failure> {
     ];
     rows.extend(times.into_iter().filter_map(|(name, time)| Some((name, time_text(time.as_ref()?)))));
     out.table(&pairs(rows))?;
-    if erasure.checkpoint.is_empty() {
-        Ok(())
-    } else {
-        out.line(&format!("\n{}", erasure.checkpoint.trim_end()))
+    match (erasure.checkpoint.trim_end(), erasure.state()) {
+        ("", State::Done) => out.line(
+            "\nThe ledger does not hold the entry that says so yet, so no checkpoint does: ask again with `usaged erase status`.",
+        ),
+        ("", _) => Ok(()),
+        (checkpoint, _) => out.line(&format!("\n{checkpoint}")),
     }
 }
 
