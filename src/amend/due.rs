@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::AmendError;
 use super::report::{Line, LineKey};
 use crate::drain::Histories;
-use crate::model::{CommitNumber, LevelName, Participation, ProgramName};
+use crate::model::{ClassCounts, CommitNumber, LevelName, Participation, ProgramName};
 use crate::policy::{Binding, Plan, Policy, StoredUnder};
-use crate::sanitize::{LowerCounts, LowerTo, Lowered, Rotation, Scratch, lower};
+use crate::sanitize::{LowerCounts, LowerTo, Lowered, Rotation, Scratch, count_fields, lower};
 use crate::store::{
     Amendment, CustomerEntry, Customers, Entry, HeaderAt, RecordHeader, SealedRecord, StoredRecord,
 };
@@ -62,7 +62,10 @@ impl<'j> Judge<'j> {
             return Ok(Due::Change(removal(at), key(header, None), removed(header)));
         };
         match left {
-            Left::Nothing => Ok(Due::Change(removal(at), key(header, None), removed(header))),
+            Left::Nothing => {
+                let fields = self.fields_of(at, &entry);
+                Ok(Due::Change(removal(at), key(header, None), Line { fields, ..removed(header) }))
+            }
             Left::Plan(plan, _) if plan.fingerprint == header.plan => Ok(Due::Same),
             Left::Plan(plan, accepted_version) => self.lowered(at, &entry, &plan, accepted_version),
         }
@@ -75,10 +78,8 @@ impl<'j> Judge<'j> {
         plan: &Arc<Plan>,
         accepted_version: u32,
     ) -> Result<Due, AmendError> {
-        let Some(record) = read(self.customers, at.commit)? else { return Ok(Due::Unreadable) };
+        let Some((record, body)) = self.opened(at, entry)? else { return Ok(Due::Unreadable) };
         let (header, tag) = (&record.header, record.tag());
-        let opening = entry.secret.seal_key(&plan.program, header.received);
-        let Ok(body) = record.open(&opening) else { return Ok(Due::Unreadable) };
         let epoch = self.rotation.epoch(header.received);
         let to = LowerTo { plan, accepted_version, secret: &entry.secret, epoch };
         let Ok(lowered) = lower(&body, &to, &mut self.scratch) else { return Ok(Due::Unreadable) };
@@ -87,13 +88,47 @@ impl<'j> Judge<'j> {
             Lowered::Less { batch, counts } => {
                 let key = entry.secret.seal_key(batch.program(), batch.received());
                 let sealed = SealedRecord::seal(&batch, header.revision, &key);
-                (Some(sealed.map_err(|_| AmendError::Damaged { what: "a batch" })?), line(&counts, true))
+                let fields = self.fields(&body, Some(batch.body()));
+                let line = Line { fields, ..line(&counts, true) };
+                (Some(sealed.map_err(|_| AmendError::Damaged { what: "a batch" })?), line)
             }
-            Lowered::Nothing(counts) => (None, line(&counts, false)),
+            Lowered::Nothing(counts) => {
+                (None, Line { fields: self.fields(&body, None), ..line(&counts, false) })
+            }
         };
         let to = with.is_some().then_some(&plan.level);
         let key = key(header, to);
         Ok(Due::Change(Amendment { commit: at.commit, with, expect: tag }, key, line))
+    }
+
+    /// A record and what is in it, if it can be read.
+    fn opened(
+        &self,
+        at: &HeaderAt,
+        entry: &CustomerEntry,
+    ) -> Result<Option<(StoredRecord, Vec<u8>)>, AmendError> {
+        let Some(record) = read(self.customers, at.commit)? else { return Ok(None) };
+        let Ok(program) = ProgramName::new(&record.header.program) else { return Ok(None) };
+        let body = record.open(&entry.secret.seal_key(&program, record.header.received)).ok();
+        Ok(body.map(|body| (record, body)))
+    }
+
+    /// The fields of a record of which nothing is left. What cannot be read is removed all the same.
+    fn fields_of(&self, at: &HeaderAt, entry: &CustomerEntry) -> ClassCounts {
+        // A question is answered by headers alone: that is as quick as it can be.
+        let opened = if self.proposed.is_some() { Ok(None) } else { self.opened(at, entry) };
+        opened.ok().flatten().map(|(_, body)| self.fields(&body, None)).unwrap_or_default()
+    }
+
+    /// What becomes of the fields of a record, for the ledger.
+    fn fields(&self, before: &[u8], after: Option<&[u8]>) -> ClassCounts {
+        if self.proposed.is_some() {
+            return ClassCounts::default();
+        }
+        let of = |body: &[u8]| count_fields(body).unwrap_or_default();
+        let mut fields = after.map(of).unwrap_or_default();
+        fields.drop_the_rest_of(&of(before));
+        fields
     }
 
     /// What may be left of a record; `None` if its customer is not known.
@@ -153,5 +188,6 @@ fn line(counts: &LowerCounts, is_left: bool) -> Line {
         kept_fields: u64::from(fields.unchanged),
         lowered_fields: u64::from(fields.lowered),
         removed_fields: u64::from(fields.dropped),
+        fields: ClassCounts::default(),
     }
 }

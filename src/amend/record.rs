@@ -3,7 +3,7 @@
 use super::erasure::{Erasure, Scope};
 use super::report::Tally;
 use crate::ledger::{Entry, ErasureScope, ErasureStep, Fact, Period};
-use crate::model::{ClassCounts, CustomerKey, UnixMillis};
+use crate::model::{CustomerKey, UnixMillis};
 use crate::store::MetaOp;
 
 /// The entry that `fact` was so at `at`, to be written with what it tells.
@@ -28,7 +28,7 @@ pub(super) fn bound(
         removed: sum.removed,
         events_before: sum.kept_events.saturating_add(sum.removed_events),
         events_after: sum.kept_events,
-        fields: ClassCounts::default(),
+        fields: sum.fields,
     };
     entry(now, fact)
 }

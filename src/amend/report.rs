@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::UnixMillis;
+use crate::model::{ClassCounts, UnixMillis};
 
 /// Which batches a line counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct LineKey {
 }
 
 /// What becomes of the batches of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Line {
     /// Batches that are rewritten.
@@ -38,11 +38,16 @@ pub struct Line {
     pub lowered_fields: u64,
     /// Fields that go.
     pub removed_fields: u64,
+    /// All fields of these batches, by class: how those that are left are stored now, and as dropped the others, those of
+    /// events and batches that go too. Not counted before it is done; and nobody can count what is damaged, or what is of
+    /// a customer whose keys are gone.
+    #[serde(default, skip_serializing_if = "ClassCounts::is_empty")]
+    pub fields: ClassCounts,
 }
 
 impl Line {
     /// Adds what another one counts.
-    pub(super) const fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         self.rewritten = self.rewritten.saturating_add(other.rewritten);
         self.removed = self.removed.saturating_add(other.removed);
         self.kept_events = self.kept_events.saturating_add(other.kept_events);
@@ -50,6 +55,7 @@ impl Line {
         self.kept_fields = self.kept_fields.saturating_add(other.kept_fields);
         self.lowered_fields = self.lowered_fields.saturating_add(other.lowered_fields);
         self.removed_fields = self.removed_fields.saturating_add(other.removed_fields);
+        self.fields.merge(&other.fields);
     }
 }
 

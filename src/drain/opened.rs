@@ -8,9 +8,7 @@ use super::programs::Forms;
 use super::recheck::Left;
 use super::totals::TotalKey;
 use crate::ledger::Under;
-use crate::model::{
-    ClassCounts, Handling, IdentifierClass, LevelName, ProductName, ProgramName, Purpose, RegionName,
-};
+use crate::model::{ClassCounts, LevelName, ProductName, ProgramName, Purpose, RegionName};
 use crate::sanitize::{
     Filtered, LowerCounts, LowerTo, Lowered, Rotation, SanitizedBatch, Scratch, Struck, StruckFrom,
     count_fields, filter_purpose, lower, named, strike,
@@ -137,7 +135,7 @@ impl Opener {
         // The plan is not asked: what was stored under another policy may be named as that one wanted it.
         let forms = Forms::from(named(out, &customer.change.participation.customer).map_err(damaged)?);
         if is_less {
-            drop_the_rest(&count_fields(&stored).map_err(damaged)?, &mut fields);
+            fields.drop_the_rest_of(&count_fields(&stored).map_err(damaged)?);
         }
         // What is copied was lowered for every reader, or is the whole of what was stored.
         let body = match (part, &batch) {
@@ -146,17 +144,6 @@ impl Opener {
             (None, None) => stored,
         };
         Ok(Ok(Opened { body: Bytes::from(body), plan, key, events: u64::from(events), fields, forms }))
-    }
-}
-
-/// Counts as dropped what is in `before` and in no form in `after`.
-fn drop_the_rest(before: &ClassCounts, after: &mut ClassCounts) {
-    for class in IdentifierClass::ALL {
-        let of = |counts: &ClassCounts| {
-            Handling::ALL.iter().map(|handling| counts.get(*class, *handling)).sum::<u64>()
-        };
-        let gone = of(before).saturating_sub(of(after));
-        after.add(*class, Handling::Dropped, gone);
     }
 }
 

@@ -199,11 +199,12 @@ pub enum Fact {
         lowered: u64,
         /// Of them, batches of which nothing may be left.
         removed: u64,
-        /// Events before it.
+        /// Events that were in the batches that it brought down or removed. Those of the others are not counted.
         events_before: u64,
-        /// Events after it.
+        /// Of these events, those that are left.
         events_after: u64,
-        /// Fields that it changed, by what became of them.
+        /// All fields of these batches, by class: how those that are left are stored now, and as dropped all others. What
+        /// could not be read is not counted.
         #[serde(default, skip_serializing_if = "ClassCounts::is_empty")]
         fields: ClassCounts,
     },

@@ -109,6 +109,18 @@ impl ClassCounts {
         }
     }
 
+    /// Counts as dropped what is in `before` and in no form in this: what of it is not left.
+    pub fn drop_the_rest_of(&mut self, before: &Self) {
+        for class in IdentifierClass::ALL {
+            let of = |counts: &Self| {
+                let all = Handling::ALL.iter().map(|handling| counts.get(*class, *handling));
+                all.fold(0_u64, u64::saturating_add)
+            };
+            let gone = of(before).saturating_sub(of(self));
+            self.add(*class, Handling::Dropped, gone);
+        }
+    }
+
     /// How many fields of all classes were handled so.
     #[must_use]
     pub fn total(&self, handling: Handling) -> u64 {

@@ -173,7 +173,10 @@ fn facts(recipient: &str) -> Vec<(UnixMillis, Fact)> {
                 removed: 32,
                 events_before: 84_002,
                 events_after: 70_110,
-                fields: ClassCounts::default(),
+                fields: counts(&[
+                    (IdentifierClass::HostName, Handling::Pseudonymised, 70_110),
+                    (IdentifierClass::ProductLog, Handling::Dropped, 13_892),
+                ]),
             },
         ),
         (

@@ -157,13 +157,16 @@ fn of_customer(fact: &Fact) -> String {
             decided.dictionary
         ),
         Fact::ErasureStepped { .. } | Fact::ErasureDone { .. } => of_erasure(fact),
-        Fact::LevelBound { customer, revision, records, lowered, removed, .. } => format!(
-            "revision {revision} of {} bound what was queued: of {}, {} lowered and {} removed",
-            number::text(*customer),
-            count(*records, "batch", "batches"),
-            grouped(*lowered),
-            grouped(*removed)
-        ),
+        Fact::LevelBound { customer, revision, records, lowered, removed, fields: counts, .. } => {
+            let fields = if counts.is_empty() { String::new() } else { format!("; {}", fields(counts)) };
+            format!(
+                "revision {revision} of {} bound what was queued: of {}, {} lowered and {} removed{fields}",
+                number::text(*customer),
+                count(*records, "batch", "batches"),
+                grouped(*lowered),
+                grouped(*removed)
+            )
+        }
         Fact::PseudonymLookedUp { customer, class, programs } => {
             let class = class.as_str().replace('_', " ");
             format!("{class}{}: pseudonyms looked up in {}", of(Some(*customer)), list(programs))
