@@ -118,11 +118,17 @@ impl Shared {
 
     fn binding(&self, id: &CustomerId) -> Result<BindingReport, AmendError> {
         let entry = self.customers.get(id)?.ok_or(AmendError::NoCustomer)?;
+        let changed = entry.change.at;
         // In this order: what is done meanwhile is then not taken for what was never to be done.
         let is_waiting = self.waiting.has(entry.key);
         let bound = Bound::read(&self.store, entry.key)?;
         let of_this = bound.filter(|bound| bound.revision == entry.change.revision);
-        let changed = entry.change.at;
+        let is_waiting = is_waiting || (of_this.is_none() && !self.waiting.has_looked_since(changed));
+        if is_waiting && of_this.is_none() && !self.waiting.has(entry.key) {
+            // Nobody said that it was changed, and nobody has looked since: whoever did must have failed on the way.
+            self.waiting.add(entry.key, changed);
+            self.bell.notify_one();
+        }
         let due = self.due_of(changed);
         let (revision, stage) = match &of_this {
             Some(bound) if !is_waiting || bound.stage == BindingStage::Purging => {
@@ -158,6 +164,10 @@ impl Shared {
 
     /// One pass: rewrites what has to be, purges, and writes the reports down.
     pub(super) async fn bind(self: &Arc<Self>, who: &Who) -> Result<(), AmendError> {
+        if *who == Who::Everybody {
+            // Every change from before the pass has come through the writer by now, and is seen.
+            self.store.write_meta(Vec::new(), false).await?;
+        }
         let mut pass = Pass::default();
         let unfinished = self.take_up(&mut pass).await?;
         self.see_before(who, &mut pass)?;

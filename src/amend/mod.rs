@@ -236,7 +236,7 @@ impl Amend {
             tried.insert(erasure.id);
             result = result.and(shared.go_on(erasure).await);
         }
-        while let Some(who) = shared.waiting.take() {
+        while let Some(who) = shared.waiting.take(shared.clock.now()) {
             if let Err(error) = shared.bind(&who).await {
                 shared.waiting.put_back();
                 return result.and(Err(error));

@@ -50,7 +50,10 @@ pub(super) struct Waiting(Mutex<State>);
 #[derive(Debug)]
 struct State {
     waiting: Wanted,
-    busy: Option<Wanted>,
+    /// What is being done, and since when.
+    busy: Option<(Wanted, UnixMillis)>,
+    /// When the last look at everything began that came to its end.
+    looked: Option<UnixMillis>,
     /// How many changes were overdue when that was looked at last.
     overdue: usize,
 }
@@ -70,7 +73,7 @@ impl Waiting {
     /// Everybody waits from `now` on: nobody knows what was left to do when the collector ended.
     pub(super) fn everybody_since(now: UnixMillis) -> Self {
         let waiting = Wanted { who: Who::Everybody, since: Since::from([(None, now)]) };
-        Self(Mutex::new(State { waiting, busy: None, overdue: 0 }))
+        Self(Mutex::new(State { waiting, busy: None, looked: None, overdue: 0 }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -99,27 +102,35 @@ impl Waiting {
         self.state().waiting.who = Who::Everybody;
     }
 
-    /// Takes what waits: it is being done from now on. `None` if nobody waits.
-    pub(super) fn take(&self) -> Option<Who> {
+    /// Takes what waits: it is being done from `now` on. `None` if nobody waits.
+    pub(super) fn take(&self, now: UnixMillis) -> Option<Who> {
         let mut state = self.state();
         let taken = std::mem::replace(&mut state.waiting, Wanted::nothing());
         if taken.who == Wanted::nothing().who {
             return None;
         }
         let who = taken.who.clone();
-        state.busy = Some(taken);
+        state.busy = Some((taken, now));
         Some(who)
     }
 
     /// What was taken is done.
     pub(super) fn done(&self) {
-        self.state().busy = None;
+        let mut state = self.state();
+        if let Some((Wanted { who: Who::Everybody, .. }, begun)) = state.busy.take() {
+            state.looked = Some(begun);
+        }
+    }
+
+    /// Whether everything was looked at, from after `at` on and to the end.
+    pub(super) fn has_looked_since(&self, at: UnixMillis) -> bool {
+        self.state().looked.is_some_and(|looked| looked > at)
     }
 
     /// What was taken could not be done: it waits again.
     pub(super) fn put_back(&self) {
         let mut state = self.state();
-        let Some(Wanted { who, since }) = state.busy.take() else { return };
+        let Some((Wanted { who, since }, _)) = state.busy.take() else { return };
         let waiting = &mut state.waiting;
         match (who, &mut waiting.who) {
             (Who::Everybody, _) => waiting.who = Who::Everybody,
@@ -136,14 +147,14 @@ impl Waiting {
     /// Whether a customer waits to be bound, or is being bound.
     pub(super) fn has(&self, customer: CustomerKey) -> bool {
         let state = self.state();
-        state.waiting.who.has(customer) || state.busy.as_ref().is_some_and(|busy| busy.who.has(customer))
+        state.waiting.who.has(customer) || state.busy.as_ref().is_some_and(|(busy, _)| busy.who.has(customer))
     }
 
     /// How many changes the disk does not follow yet, and how long ago the first of them was made; a change for everybody
     /// counts as one.
     pub(super) fn due(&self, now: UnixMillis) -> (usize, Duration) {
         let state = self.state();
-        let busy = state.busy.iter().flat_map(|busy| busy.since.values());
+        let busy = state.busy.iter().flat_map(|(busy, _)| busy.since.values());
         let due = state.waiting.since.values().chain(busy);
         let (count, first) = due.fold((0, now), |(count, first), at| (count + 1, first.min(*at)));
         (count, Duration::from_millis(u64::try_from(now.ms_since(first)).unwrap_or(0)))
@@ -155,7 +166,7 @@ impl Waiting {
         let mut state = self.state();
         let within = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
         let is_late = |at: &&UnixMillis| now > at.plus_ms(within);
-        let busy = state.busy.iter().flat_map(|busy| busy.since.values());
+        let busy = state.busy.iter().flat_map(|(busy, _)| busy.since.values());
         let overdue = state.waiting.since.values().chain(busy).filter(is_late).count();
         let news = match (std::mem::replace(&mut state.overdue, overdue), overdue) {
             (0, 1..) => News::Overdue,
@@ -189,7 +200,7 @@ mod tests {
     #[test]
     fn a_change_is_overdue_from_its_time_on_until_it_is_done_and_that_is_news_once() {
         let waiting = Waiting::everybody_since(UnixMillis(0));
-        assert_eq!(waiting.take(), Some(Who::Everybody));
+        assert_eq!(waiting.take(UnixMillis(0)), Some(Who::Everybody));
         assert_eq!(waiting.overdue(UnixMillis(100), WITHIN), (0, News::Same));
         assert_eq!(
             waiting.overdue(UnixMillis(101), WITHIN),
@@ -204,26 +215,46 @@ mod tests {
         waiting.add(CustomerKey(2), UnixMillis(250));
         waiting.add(CustomerKey(1), UnixMillis(290));
         assert_eq!(waiting.overdue(UnixMillis(301), WITHIN), (1, News::Overdue), "from the first change on");
-        assert_eq!(waiting.take(), Some(Who::Some([CustomerKey(1), CustomerKey(2)].into())));
+        assert_eq!(waiting.take(UnixMillis(0)), Some(Who::Some([CustomerKey(1), CustomerKey(2)].into())));
         waiting.add(CustomerKey(3), UnixMillis(300));
         waiting.put_back();
         assert!(waiting.has(CustomerKey(1)) && waiting.has(CustomerKey(3)) && !waiting.has(CustomerKey(4)));
         assert_eq!(waiting.overdue(UnixMillis(351), WITHIN), (2, News::Same));
         let all = [CustomerKey(1), CustomerKey(2), CustomerKey(3)];
-        assert_eq!(waiting.take(), Some(Who::Some(all.into())));
+        assert_eq!(waiting.take(UnixMillis(0)), Some(Who::Some(all.into())));
         waiting.done();
-        assert_eq!((waiting.take(), waiting.overdue(UnixMillis(999), WITHIN)), (None, (0, News::CaughtUp)));
+        assert_eq!(
+            (waiting.take(UnixMillis(0)), waiting.overdue(UnixMillis(999), WITHIN)),
+            (None, (0, News::CaughtUp))
+        );
         // A look without a change has no time by which it is to be done.
         waiting.look();
-        assert_eq!(waiting.take(), Some(Who::Everybody));
+        assert_eq!(waiting.take(UnixMillis(0)), Some(Who::Everybody));
         assert_eq!(waiting.overdue(UnixMillis(9_999), WITHIN), (0, News::Same));
+    }
+
+    #[test]
+    fn a_look_at_everything_counts_from_its_beginning_and_only_once_it_is_at_its_end() {
+        let waiting = Waiting::everybody_since(UnixMillis(0));
+        waiting.take(UnixMillis(10));
+        assert!(!waiting.has_looked_since(UnixMillis(5)), "under way");
+        waiting.put_back();
+        assert!(!waiting.has_looked_since(UnixMillis(5)), "it failed");
+        waiting.take(UnixMillis(20));
+        waiting.done();
+        assert!(waiting.has_looked_since(UnixMillis(19)));
+        assert!(!waiting.has_looked_since(UnixMillis(20)), "what was changed then may not have been seen");
+        waiting.add(CustomerKey(1), UnixMillis(30));
+        waiting.take(UnixMillis(40));
+        waiting.done();
+        assert!(!waiting.has_looked_since(UnixMillis(20)), "a look at one is none at the others");
     }
 
     /// covers: B1
     #[test]
     fn with_too_many_customers_everybody_is_looked_at_and_the_first_time_holds() {
         let waiting = Waiting::everybody_since(UnixMillis(0));
-        waiting.take();
+        waiting.take(UnixMillis(0));
         waiting.done();
         let many = u64::try_from(WAITING).unwrap_or(u64::MAX) + 1;
         for customer in 0..many {
@@ -231,6 +262,6 @@ mod tests {
             waiting.add(CustomerKey(customer), at);
         }
         assert_eq!(waiting.overdue(UnixMillis(101), WITHIN), (1, News::Overdue));
-        assert_eq!(waiting.take(), Some(Who::Everybody));
+        assert_eq!(waiting.take(UnixMillis(0)), Some(Who::Everybody));
     }
 }

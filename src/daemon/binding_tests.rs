@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::rooms_tests::{BATCHES, Rooms, acme};
 use crate::amend::BindingStage;
 use crate::ledger::Fact;
-use crate::model::CustomerId;
-use crate::store::step;
+use crate::model::{CustomerId, LevelName, Participation, ProgramName};
+use crate::store::{NewChange, step};
 
 /// What the ledger is told of bindings: the revision, and batches looked at, lowered and removed.
 fn told(rooms: &Rooms) -> Vec<(u64, [u64; 3])> {
@@ -86,6 +86,49 @@ async fn a_pass_that_changed_nothing_says_nothing_of_a_revision_that_came_meanwh
     assert_eq!((report.stage, report.revision, report.done), (BindingStage::Rewriting, 3, None));
     rooms.amend.tick().await.unwrap();
     assert_eq!(told(&rooms), [(3, [BATCHES, 0, BATCHES])]);
+    rooms.close().await;
+}
+
+// covers: P6
+#[tokio::test]
+async fn a_change_that_nobody_was_told_of_is_not_called_done_before_somebody_has_looked() {
+    let home = tempfile::tempdir().unwrap();
+    let rooms = Rooms::open(home.path()).await;
+    rooms.participate(acme(), "enhanced").await;
+    rooms.participate(CustomerId::new("globex").unwrap(), "enhanced").await;
+    rooms.fill().await;
+    rooms.amend.tick().await.unwrap();
+
+    let lower = |level: &'static str| {
+        let (store, mut participation) = (rooms.store.clone(), Participation::none(acme()));
+        participation.levels.insert(ProgramName::new("ceip").unwrap(), LevelName::new(level).unwrap());
+        async move {
+            let (by, reason) = ("tests".to_owned(), "tests".to_owned());
+            let change = NewChange { participation, by, reason, if_revision: None };
+            store.set_participation(vec![change]).await.unwrap().remove(0).unwrap();
+        }
+    };
+    rooms.clock.advance_ms(1_000);
+    lower("standard").await;
+    let stage = async || {
+        let report = rooms.amend.binding(&acme()).await.unwrap();
+        (report.stage, report.revision)
+    };
+    assert_eq!(stage().await, (BindingStage::Rewriting, 2), "nothing was looked at");
+    rooms.amend.tick().await.unwrap();
+    assert_eq!(stage().await, (BindingStage::Done, 2));
+    assert_eq!(
+        told(&rooms).iter().map(|(revision, _)| *revision).collect::<Vec<_>>(),
+        [2],
+        "by having asked"
+    );
+
+    // Whoever looks at everything after the change has looked at it, too.
+    lower("basic").await;
+    rooms.clock.advance_ms(1_000);
+    rooms.amend.policy_changed();
+    rooms.amend.tick().await.unwrap();
+    assert_eq!(stage().await, (BindingStage::Done, 3));
     rooms.close().await;
 }
 

@@ -38,12 +38,17 @@ pub(super) fn jobs() -> SubscriptionName {
     SubscriptionName::new("jobs").unwrap()
 }
 
+/// The root key of all of them that have no other.
+pub(super) fn root() -> RootKey {
+    RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap()
+}
+
 /// What a process has open.
 pub(super) struct Rooms {
     pub(super) store: Store,
     pub(super) customers: Customers,
     pub(super) policy: Handle,
-    intake: Intake,
+    pub(super) intake: Intake,
     pub(super) drain: Drain,
     pub(super) amend: Amend,
     pub(super) clock: Clock,
@@ -66,6 +71,16 @@ impl Rooms {
         bounds: amend::Options,
         options_of: impl FnOnce(&mut store::Options),
     ) -> Self {
+        Self::open_under(dir, time, (bounds, options_of), &root()).await
+    }
+
+    /// The same, under another root key.
+    pub(super) async fn open_under(
+        dir: &Path,
+        time: UnixMillis,
+        (bounds, options_of): (amend::Options, impl FnOnce(&mut store::Options)),
+        root: &RootKey,
+    ) -> Self {
         let clock = Clock::manual(time);
         let mut options = store::Options::new(&dir.join("data"));
         options.witness_lag = Duration::ZERO;
@@ -73,11 +88,10 @@ impl Rooms {
         options.segment_bytes = 16 * 1024;
         options.notary = Some(super::ledger::notary());
         options_of(&mut options);
-        let root = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
         let until = std::time::Instant::now() + Duration::from_secs(30);
         let store = loop {
             // A test that starts a process has a copy of the lock between fork and exec.
-            match Store::open(options.clone(), &root, clock.clone()) {
+            match Store::open(options.clone(), root, clock.clone()) {
                 Err(store::OpenError::Locked { .. }) if std::time::Instant::now() < until => {
                     std::thread::sleep(Duration::from_millis(5));
                 }

@@ -33,6 +33,8 @@ use tonic_health::server::{HealthReporter, health_reporter};
 
 pub use self::admin::{AdminDoor, EventsAsk, LastConfiguration, LastReload, Reload, ReloadOutcome, Reloads};
 pub use self::amend::AmendDoor;
+#[cfg(test)]
+pub(crate) use self::door::Inside;
 pub use self::door::{Budget, Caller, Ended, Heart, Options, Reservation, Share, serve, serve_guarded};
 pub use self::drain::DrainDoor;
 pub use self::identity::{

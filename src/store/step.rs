@@ -6,7 +6,7 @@
 pub(crate) const fn reached(_step: &str) {}
 
 #[cfg(test)]
-pub(crate) use armed::{arm, arm_any, meanwhile, reached};
+pub(crate) use armed::{arm, arm_any, meanwhile, meanwhile_in, reached};
 
 #[cfg(test)]
 #[expect(
@@ -17,8 +17,13 @@ pub(crate) use armed::{arm, arm_any, meanwhile, reached};
 mod armed {
     use std::cell::RefCell;
     use std::sync::Mutex;
+    use std::thread::{self, ThreadId};
 
     type Meanwhile = (&'static str, Box<dyn FnOnce()>);
+    type Elsewhere = (ThreadId, &'static str, Box<dyn FnOnce() + Send>);
+
+    /// What happens once at steps that other threads pass.
+    static ELSEWHERE: Mutex<Vec<Elsewhere>> = Mutex::new(Vec::new());
 
     thread_local! {
         /// What happens once at a step that this thread passes.
@@ -28,6 +33,22 @@ mod armed {
     /// Has `happens` run when this thread comes to `step` for the first time from now on, before it goes on.
     pub(crate) fn meanwhile(step: &'static str, happens: impl FnOnce() + 'static) {
         MEANWHILE.set(Some((step, Box::new(happens))));
+    }
+
+    /// The same of another thread.
+    pub(crate) fn meanwhile_in(
+        thread: ThreadId,
+        step: &'static str,
+        happens: impl FnOnce() + Send + 'static,
+    ) {
+        ELSEWHERE.lock().unwrap().push((thread, step, Box::new(happens)));
+    }
+
+    fn elsewhere(step: &str) -> Option<Box<dyn FnOnce() + Send>> {
+        let mut all = ELSEWHERE.lock().unwrap();
+        let this = thread::current().id();
+        let at = all.iter().position(|(thread, at, _)| *thread == this && *at == step)?;
+        Some(all.swap_remove(at).2)
     }
 
     /// The step to end at, if not any, and how often it is still passed before that.
@@ -45,6 +66,9 @@ mod armed {
 
     pub(crate) fn reached(step: &str) {
         if let Some((_, happens)) = MEANWHILE.with(|at| at.borrow_mut().take_if(|(at, _)| *at == step)) {
+            happens();
+        }
+        if let Some(happens) = elsewhere(step) {
             happens();
         }
         let mut armed = ARMED.lock().unwrap();

@@ -89,6 +89,13 @@ impl Store {
         &self.0.shares
     }
 
+    /// The thread that writes.
+    #[cfg(test)]
+    pub(crate) fn writer_thread(&self) -> Option<thread::ThreadId> {
+        let threads = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.first().map(|thread| thread.thread().id())
+    }
+
     pub(super) fn sender(&self) -> Option<mpsc::Sender<Command>> {
         self.0.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -5,7 +5,7 @@ use std::io::{Error, ErrorKind};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::Routes;
@@ -26,6 +26,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_se
 /// How often it is told what of the budgets is in use.
 const TELL: Duration = Duration::from_secs(1);
 
+/// How long a call whose connection was cut has at least to notice that.
+const NOTICE: Duration = Duration::from_secs(1);
+
 /// How a door ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
@@ -36,7 +39,7 @@ pub enum Ended {
 }
 
 /// Serves `routes` to the connections of `listener` until `shutdown`; then asks every client to go
-/// away, and waits for requests in flight up to the grace period. Nobody is asked who they are: for loopback.
+/// away, and waits for requests in flight up to the grace period, also for those that go on without their callers. Nobody is asked who they are: for loopback.
 pub async fn serve(
     listener: TcpListener,
     routes: Routes,
@@ -120,13 +123,20 @@ pub async fn serve_guarded(
     drop(listener);
     closing.cancel();
     connections.close();
-    if tokio::time::timeout(grace, connections.wait()).await.is_ok() {
-        return Ended::Drained;
-    }
-    let left = connections.len();
+    let until = Instant::now() + grace;
+    let left = match tokio::time::timeout_at(until, connections.wait()).await {
+        Ok(()) => 0,
+        Err(_over) => connections.len(),
+    };
     cut.cancel();
     connections.wait().await;
-    Ended::Cut(left)
+    // Also those whose callers are gone by now.
+    let left_of_grace = until.saturating_duration_since(Instant::now());
+    let unfinished = shared.finishing().wait(left_of_grace.max(NOTICE)).await;
+    if unfinished > 0 {
+        tracing::warn!(unfinished, "grace period over, calls that change something are not at their end");
+    }
+    if left == 0 { Ended::Drained } else { Ended::Cut(left) }
 }
 
 /// Closes a connection that has no place. Nothing was read of it, so nothing can be answered.

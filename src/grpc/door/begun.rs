@@ -1,5 +1,5 @@
-//! The body of a stream, whose first message has a deadline: a stream that is opened and left is
-//! ended, and its place is free again.
+//! The body of a request that has a deadline. Of a stream its first message: one that is opened and left is
+//! ended, and its place is free again. Of a call that goes on without its caller all of it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -16,18 +16,26 @@ use crate::grpc::status::{Cause, Fault};
 /// What comes before each message: a flag and the length.
 const PREFIX_BYTES: usize = 5;
 
-/// A body that fails if its first message is not there in time.
+/// A body that fails if its first message, or all of it, is not there in time.
 pub(super) struct Begun<B> {
     body: B,
+    is_of_stream: bool,
     prefix: [u8; PREFIX_BYTES],
     seen: usize,
-    /// Set until the first message has come.
+    /// Set until what is waited for has come.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B> Begun<B> {
+    /// Waits so long for the first message.
     pub(super) fn within(deadline: Duration, body: B) -> Self {
-        Self { body, prefix: [0; PREFIX_BYTES], seen: 0, deadline: Some(Box::pin(sleep(deadline))) }
+        let deadline = Some(Box::pin(sleep(deadline)));
+        Self { body, is_of_stream: true, prefix: [0; PREFIX_BYTES], seen: 0, deadline }
+    }
+
+    /// Waits so long for the end of it.
+    pub(super) fn whole_within(deadline: Duration, body: B) -> Self {
+        Self { is_of_stream: false, ..Self::within(deadline, body) }
     }
 
     fn saw(&mut self, data: &[u8]) {
@@ -56,7 +64,8 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
         if let Poll::Ready(frame) = polled {
-            if self.deadline.is_some()
+            if self.is_of_stream
+                && self.deadline.is_some()
                 && let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref()).cloned()
             {
                 self.saw(&data);
@@ -66,8 +75,12 @@ where
         if let Some(deadline) = self.deadline.as_mut() {
             std::task::ready!(deadline.as_mut().poll(cx));
             self.deadline = None;
-            let fault = Fault::of(Cause::Slow, "the first message of the stream did not come in time")
-                .retry_after(Duration::from_millis(200));
+            let text = if self.is_of_stream {
+                "the first message of the stream did not come in time"
+            } else {
+                "the request did not come in time"
+            };
+            let fault = Fault::of(Cause::Slow, text).retry_after(Duration::from_millis(200));
             return Poll::Ready(Some(Err(fault.status())));
         }
         Poll::Pending
@@ -90,26 +103,43 @@ mod tests {
 
     use super::*;
 
-    async fn read(frames: &'static [&'static [u8]]) -> Result<(), Status> {
+    const SHORT: Duration = Duration::from_millis(20);
+
+    type Frames = &'static [&'static [u8]];
+
+    /// A body of these frames that does not end.
+    fn body(frames: Frames) -> impl Body<Data = Bytes, Error = Status> + Unpin {
         let frames =
             tokio_stream::iter(frames.iter().map(|f| Ok::<_, Status>(Frame::data(Bytes::from_static(f)))));
-        let body = StreamBody::new(frames.chain(tokio_stream::pending()));
-        let mut body = Begun::within(Duration::from_millis(20), body);
+        StreamBody::new(frames.chain(tokio_stream::pending()))
+    }
+
+    async fn read(mut body: Begun<impl Body<Data = Bytes, Error = Status> + Unpin>) -> Result<(), Status> {
         loop {
             match tokio::time::timeout(Duration::from_millis(200), body.frame()).await {
-                Ok(frame) => drop(frame.unwrap()?),
-                Err(_still_open) => return Ok(()),
+                Ok(Some(frame)) => drop(frame?),
+                Ok(None) | Err(_) => return Ok(()),
             }
         }
     }
 
     #[tokio::test]
     async fn a_stream_without_a_whole_first_message_is_ended() {
-        let cases: [&'static [&'static [u8]]; 3] = [&[], &[&[0, 0]], &[&[0, 0, 0], &[0, 2, 1]]];
+        let cases: [Frames; 3] = [&[], &[&[0, 0]], &[&[0, 0, 0], &[0, 2, 1]]];
         for frames in cases {
-            assert_eq!(read(frames).await.unwrap_err().code(), tonic::Code::Unavailable);
+            let refused = read(Begun::within(SHORT, body(frames))).await.unwrap_err();
+            assert_eq!(refused.code(), tonic::Code::Unavailable);
         }
-        read(&[&[0, 0, 0], &[0, 2, 1, 1]]).await.unwrap();
-        read(&[&[0, 0, 0, 0, 0]]).await.unwrap();
+        read(Begun::within(SHORT, body(&[&[0, 0, 0], &[0, 2, 1, 1]]))).await.unwrap();
+        read(Begun::within(SHORT, body(&[&[0, 0, 0, 0, 0]]))).await.unwrap();
+    }
+
+    /// covers: B1
+    #[tokio::test]
+    async fn a_call_that_goes_on_without_its_caller_does_not_wait_for_a_request_without_an_end() {
+        let refused = read(Begun::whole_within(SHORT, body(&[&[0, 0, 0, 0, 0]]))).await.unwrap_err();
+        assert_eq!(refused.code(), tonic::Code::Unavailable);
+        let whole = http_body_util::Full::new(Bytes::from_static(&[0; 5])).map_err(|never| match never {});
+        read(Begun::whole_within(SHORT, whole)).await.unwrap();
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
+use super::finish::Finishing;
 use super::guarded::{Guarded, PREFACE_BYTES};
 use super::peers::Newcomer;
 use super::slots::Slots;
@@ -54,6 +55,11 @@ impl Shared {
         let slots = Slots::new(options.max_requests);
         let http = http(&options);
         Self(Arc::new(Inner { routes, options, budget, slots, entrance, http }))
+    }
+
+    /// The calls that go on without their callers.
+    pub(super) fn finishing(&self) -> &Finishing {
+        self.0.slots.finishing()
     }
 
     /// Says what of the budgets is in use.

@@ -6,9 +6,12 @@ mod accept;
 mod begun;
 mod budget;
 mod connection;
+mod finish;
 mod frames;
 mod guarded;
 mod heart;
+#[cfg(test)]
+mod inside;
 mod method;
 mod options;
 mod peer;
@@ -24,5 +27,7 @@ pub use accept::{Ended, serve, serve_guarded};
 pub use budget::{Budget, Reservation, Share};
 pub use connection::Caller;
 pub use heart::Heart;
+#[cfg(test)]
+pub(crate) use inside::Inside;
 pub use options::Options;
 pub use watch::Held;

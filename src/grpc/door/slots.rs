@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::finish::Finishing;
 use super::unread::Unread;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
@@ -22,6 +23,7 @@ pub(super) struct Slots {
     streams: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
     most: usize,
+    finishing: Finishing,
 }
 
 /// The places of one connection.
@@ -56,7 +58,13 @@ impl Slots {
     pub(super) fn new(most: usize) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
         let (streams, strangers) = (part(most, 2), part(most, 8));
-        Self { all: Arc::new(Semaphore::new(most)), streams, strangers, most }
+        let finishing = Finishing::default();
+        Self { all: Arc::new(Semaphore::new(most)), streams, strangers, most, finishing }
+    }
+
+    /// The calls that go on without their callers.
+    pub(super) const fn finishing(&self) -> &Finishing {
+        &self.finishing
     }
 
     /// Says how many are taken.
@@ -90,6 +98,11 @@ impl OwnSlots {
     /// The answers of this connection that its client has not read.
     pub(super) const fn unread(&self) -> &Unread {
         &self.unread
+    }
+
+    /// The calls that go on without their callers.
+    pub(super) const fn finishing(&self) -> &Finishing {
+        &self.shared.finishing
     }
 
     /// Waits until no request of this connection was in flight at the beginning and the end of `long`.

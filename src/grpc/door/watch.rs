@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -43,13 +42,17 @@ const RETRY: Duration = Duration::from_millis(200);
 pub struct Held(#[expect(dead_code, reason = "dropping it frees the place")] pub Arc<dyn Any + Send + Sync>);
 
 /// Answers `request` through `routes`, whatever happens inside.
-pub(super) async fn watched(
+pub(super) async fn watched<B>(
     mut routes: Routes,
-    mut request: Request<Incoming>,
+    mut request: Request<B>,
     (visitor, newcomer): (Arc<Visitor>, Arc<Newcomer>),
     slots: Arc<OwnSlots>,
     prompt: Duration,
-) -> Result<Response<Watched>, Infallible> {
+) -> Result<Response<Watched>, Infallible>
+where
+    B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
     let mut count = Count::of(Method::of(request.uri().path()));
     // Before a place is taken or a byte of the body is read.
     let access = match visitor.admit(request.uri().path(), request.headers()) {
@@ -67,6 +70,7 @@ pub(super) async fn watched(
         let fault = Fault::of(Cause::NoSlots, "too many requests are in flight; try again").spread(RETRY);
         return Ok(refuse(&fault, count, None));
     };
+    let (slot, finishes) = (Arc::new(slot), count.method.finishes());
     let deadline = count.method.deadline(prompt);
     // Our own streams end themselves, when what they hold is answered.
     let closing = request.extensions().get::<Arc<Caller>>().filter(|_| count.method.is_only_watching());
@@ -77,11 +81,15 @@ pub(super) async fn watched(
     let call = async move {
         if is_stream {
             routes.call(request.map(|body| Begun::within(prompt, Asked::of(body, access)))).await
+        } else if finishes {
+            routes.call(request.map(|body| Begun::whole_within(prompt, Asked::of(body, access)))).await
         } else {
             routes.call(request.map(|body| Asked::of(body, access))).await
         }
     };
     let call = Caught(Box::pin(call.instrument(count.span.clone())));
+    let held = Arc::clone(&slot);
+    let call = async { if finishes { slots.finishing().to_its_end(call, held).await } else { call.await } };
     let answered = match deadline {
         Some(deadline) => tokio::time::timeout(deadline, call).await,
         None => Ok(call.await),
@@ -113,13 +121,18 @@ pub(super) async fn watched(
         }
         Ok(Err(_panic)) => refuse(&panicked(), count, Some(slot)),
         Err(_elapsed) => {
-            let fault = Fault::of(Cause::Slow, "the request took too long; try again").spread(RETRY);
+            let text = if finishes {
+                "the request takes long and is brought to its end; look what became of it, or try again"
+            } else {
+                "the request took too long; try again"
+            };
+            let fault = Fault::of(Cause::Slow, text).spread(RETRY);
             refuse(&fault, count, Some(slot))
         }
     })
 }
 
-fn refuse(fault: &Fault, mut count: Count, slot: Option<Slot>) -> Response<Watched> {
+fn refuse(fault: &Fault, mut count: Count, slot: Option<Arc<Slot>>) -> Response<Watched> {
     count.answered(fault.cause().code());
     let response: Response<Body> = fault.status().into_http();
     response.map(|body| Watched {
@@ -185,7 +198,7 @@ impl Drop for Count {
     }
 }
 
-fn code_in(headers: &HeaderMap) -> Option<Code> {
+pub(super) fn code_in(headers: &HeaderMap) -> Option<Code> {
     headers.get("grpc-status").map(|value| Code::from_bytes(value.as_bytes()))
 }
 
@@ -223,7 +236,7 @@ pub(super) struct Watched {
     standing: Option<Standing>,
     /// Whose first answer this may be, where nobody is asked who they are: then the answer is the proof.
     proves: Option<Arc<Newcomer>>,
-    _slot: Option<Slot>,
+    _slot: Option<Arc<Slot>>,
     _held: Option<Held>,
     is_over: bool,
 }

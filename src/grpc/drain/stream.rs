@@ -310,7 +310,10 @@ impl Flow {
             return Ok(None);
         }
         let (drain, name) = (self.drain.clone(), self.name.clone());
-        Ok(Some(Box::pin(settle(drain, name, ack_ids, modify_ack_ids, deadline))))
+        // It goes on if the stream ends: what follows an acknowledgement is not left out.
+        let settling = tokio::spawn(settle(drain, name, ack_ids, modify_ack_ids, deadline));
+        let failed = |_| Fault::of(Cause::Internal, "the collector failed on this stream; it is logged");
+        Ok(Some(Box::pin(async move { settling.await.map_err(failed)? })))
     }
 
     fn settled(&mut self, settled: &Settled) {

@@ -130,33 +130,50 @@ impl Tokens {
     }
 
     /// Writes when tokens were used last, and forgets those that ended long ago. Not synced: a power cut may take
-    /// the last times back.
+    /// the last times back. Of each row nothing else is changed; what the disk says of it holds.
     ///
     /// # Errors
-    /// If the store cannot be written.
+    /// If the store cannot be read or written.
     pub async fn write_uses(&self) -> Result<(), StoreError> {
         let _turn = self.0.turn.lock().await;
         // A token that is forgotten does not come back: not by a clock that is wrong for a while.
         let settled = self.0.clock.settled(Duration::from_millis(LISTED_FOR.unsigned_abs()));
-        let (mut ops, mut old) = (Vec::new(), Vec::new());
-        {
-            let mut rows = self.rows_mut();
-            for (id, entry) in rows.iter_mut() {
-                let ended = entry.row.revoked.unwrap_or(entry.row.expires).min(entry.row.expires);
-                let used = entry.used.load(Ordering::Relaxed);
-                if settled.is_some_and(|now| now.ms_since(ended) > LISTED_FOR) {
-                    ops.push(MetaOp::Delete { table: MetaTable::Tokens, key: id.as_bytes().to_vec() });
-                    old.push(*id);
-                } else if used > entry.row.used.map_or(0, |at| at.0) {
-                    entry.row.used = Some(UnixMillis(used));
-                    ops.push(put(*id, &entry.row));
-                }
+        let (mut old, mut used) = (Vec::new(), Vec::new());
+        for (id, entry) in self.rows().iter() {
+            let ended = entry.row.revoked.unwrap_or(entry.row.expires).min(entry.row.expires);
+            let last = entry.used.load(Ordering::Relaxed);
+            if settled.is_some_and(|now| now.ms_since(ended) > LISTED_FOR) {
+                old.push(*id);
+            } else if last > entry.row.used.map_or(0, |at| at.0) {
+                used.push((*id, UnixMillis(last)));
             }
         }
+        let store = self.0.store.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let read = |(id, last): (TokenId, UnixMillis)| {
+                let row = store.meta(MetaTable::Tokens, id.as_bytes()).transpose()?;
+                Some(row.and_then(|row| {
+                    let row = TokenRow::from_bytes(&row).ok_or(DAMAGED)?;
+                    Ok((id, TokenRow { used: Some(last), ..row }))
+                }))
+            };
+            used.into_iter().filter_map(read).collect::<Result<Vec<_>, StoreError>>()
+        });
+        let written = read.await.map_err(|_| StoreError::Closed)??;
+        let forgotten = old.iter().map(|id| id.as_bytes().to_vec());
+        let forgotten = forgotten.map(|key| MetaOp::Delete { table: MetaTable::Tokens, key });
+        let ops: Vec<_> = written.iter().map(|(id, row)| put(*id, row)).chain(forgotten).collect();
         if !ops.is_empty() {
             self.0.store.write_meta(ops, false).await?;
         }
         let mut rows = self.rows_mut();
+        for (id, row) in written {
+            let Some(entry) = rows.get_mut(&id) else { continue };
+            if row.revoked.is_some() && entry.row.revoked.is_none() {
+                self.0.revocations.fetch_add(1, Ordering::AcqRel);
+            }
+            entry.row = row;
+        }
         for id in old {
             rows.remove(&id);
         }
@@ -289,4 +306,50 @@ impl Entry {
 
 fn no_token() -> Fault {
     Fault::of(Cause::NoToken, "there is no token of this id; `usaged token list` shows them")
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::*;
+    use crate::sanitize::RootKey;
+    use crate::store;
+
+    #[tokio::test]
+    async fn the_time_of_a_use_takes_no_revocation_back_that_the_disk_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = RootKey::from_hex(&"0123456789abcdef".repeat(4)).unwrap();
+        let clock = Clock::manual(UnixMillis(1_790_000_000_000));
+        let store = Store::open(store::Options::new(dir.path()), &key, clock.clone()).unwrap();
+        let tokens = Tokens::open(store.clone(), clock.clone()).unwrap();
+        let new = || NewToken {
+            name: IdentityName::new("t").unwrap(),
+            role: Role::Operator,
+            expires: UnixMillis(1_790_000_000_000).plus_ms(86_400_000),
+            by: "tests".to_owned(),
+        };
+        let (revoked, row, text) = tokens.issue(new()).await.unwrap();
+        let (other, _, _) = tokens.issue(new()).await.unwrap();
+        let (_, hash) = TokenText::read(text.reveal().as_bytes()).unwrap();
+        // Memory was not told.
+        let row = TokenRow { revoked: Some(clock.now()), ..row };
+        store.write_meta(vec![put(revoked, &row)], true).await.unwrap();
+        clock.advance_ms(2 * MINUTE);
+        assert!(tokens.find(revoked, &hash, clock.now()).is_ok());
+        let before = tokens.revocations();
+        tokens.used(revoked, clock.now());
+        tokens.used(other, clock.now());
+        tokens.write_uses().await.unwrap();
+
+        assert!(tokens.find(revoked, &hash, clock.now()).is_err(), "what the disk says holds");
+        assert!(tokens.revocations() > before, "and calls that run are asked again");
+        let again = Tokens::open(store, clock.clone()).unwrap();
+        let listed = again.list(None, 9);
+        let rows = |listed: &[(TokenId, TokenRow)]| -> Vec<Vec<u8>> {
+            listed.iter().map(|(_, row)| row.to_bytes()).collect()
+        };
+        assert_eq!(rows(&listed), rows(&tokens.list(None, 9)));
+        assert!(listed.iter().all(|(_, row)| row.used.is_some()));
+        assert_eq!(listed.iter().filter(|(_, row)| row.revoked.is_some()).count(), 1);
+    }
 }
