@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::rooms_tests::{Rooms, START, acme, jobs, root};
+use super::finished_calls::{DEAD, Named, Row, bridge, row};
+use super::rooms_tests::{Rooms, START, acme, root};
 use crate::amend;
 use crate::grpc::proto::{admin as pb, drain as dr};
 use crate::grpc::{
@@ -51,9 +52,7 @@ struct World {
     door: Inside,
     at_reload: AtReload,
     reloads: Arc<Mutex<u32>>,
-    token: String,
-    epoch: u32,
-    leased: Vec<String>,
+    named: Named,
 }
 
 async fn open(home: &Path, root: &RootKey) -> World {
@@ -97,10 +96,8 @@ async fn open(home: &Path, root: &RootKey) -> World {
     });
     let door = Inside::of(routes);
     let epoch = store.rotation().epoch(START);
-    World { rooms, door, at_reload, reloads, token: String::new(), epoch, leased: Vec::new() }
+    World { rooms, door, at_reload, reloads, named: Named { epoch, ..Named::default() } }
 }
-
-const DEAD: &str = "dead";
 
 /// A collector with something of everything: two customers, batches of which some are leased and some are dead letters, a
 /// token, and a bridge.
@@ -134,9 +131,10 @@ async fn begin(home: &Path) -> World {
     drop(tokens);
     rooms.close().await;
 
-    let world = World { token: token.to_string(), leased, ..open(home, &root()).await };
+    let mut world = open(home, &root()).await;
+    world.named = Named { token: token.to_string(), leased, ..world.named };
     world.rooms.amend.tick().await.unwrap();
-    let bridge = bridge(world.epoch);
+    let bridge = bridge(world.named.epoch);
     world.door.call(&path("CreateBridge"), Inside::request(&bridge)).await.unwrap();
     world
 }
@@ -144,186 +142,6 @@ async fn begin(home: &Path) -> World {
 fn path(method: &str) -> String {
     let all = crate::identity::GRANTS.iter().map(|grant| grant.path);
     all.filter(|path| path.rsplit('/').next() == Some(method)).collect()
-}
-
-const BY: &str = "tests";
-
-fn bridge(epoch: u32) -> pb::CreateBridgeRequest {
-    let mut bridge = pb::CreateBridgeRequest {
-        customer: "acme".to_owned(),
-        epoch,
-        created_by: BY.to_owned(),
-        create_reason: BY.to_owned(),
-        ..pb::CreateBridgeRequest::default()
-    };
-    bridge.expire_time.get_or_insert_default().seconds = START.0 / 1_000 + 86_400;
-    bridge
-}
-
-fn lowered() -> pb::Participation {
-    let level = pb::ProgramLevel { program: "ceip".to_owned(), level: "standard".to_owned() };
-    pb::Participation { customer: "acme".to_owned(), levels: vec![level], ..pb::Participation::default() }
-}
-
-/// What a method does that is called with the request.
-struct Row {
-    request: Bytes,
-    /// What the ledger is told of it, by the name of the fact.
-    told: Option<&'static str>,
-    /// Whether what is listed changes.
-    is_seen: bool,
-}
-
-impl Row {
-    const fn new(request: Bytes, told: Option<&'static str>) -> Self {
-        Self { request, told, is_seen: true }
-    }
-}
-
-/// The request of every method that changes something. Whoever adds one adds it here.
-fn row(method: &str, world: &World) -> Row {
-    let row = of_drain(method, world).or_else(|| of_admin(method)).or_else(|| of_keys(method, world));
-    row.unwrap_or_else(|| {
-        panic!("{method} is brought to its end without its caller, and nobody has said how to try that")
-    })
-}
-
-fn of_drain(method: &str, world: &World) -> Option<Row> {
-    let (subscription, ack_ids) = (jobs().to_string(), world.leased.clone());
-    let row = match method {
-        "Acknowledge" => Row::new(Inside::request(&dr::AcknowledgeRequest { subscription, ack_ids }), None),
-        "ModifyAckDeadline" => {
-            let request = dr::ModifyAckDeadlineRequest { subscription, ack_ids, ack_deadline: None };
-            Row::new(Inside::request(&request), None)
-        }
-        "CreateSubscription" => {
-            let new = dr::Subscription {
-                name: "new".to_owned(),
-                purpose: dr::Purpose::Improve.into(),
-                recipient: BY.to_owned(),
-                ..dr::Subscription::default()
-            };
-            let request = dr::CreateSubscriptionRequest { subscription: Some(new) };
-            Row::new(Inside::request(&request), Some("SubscriptionCreated"))
-        }
-        "DeleteSubscription" => {
-            let request = dr::DeleteSubscriptionRequest { name: subscription };
-            Row::new(Inside::request(&request), Some("SubscriptionDeleted"))
-        }
-        "Seek" => {
-            let target = Some(dr::seek_request::Target::Oldest(false));
-            Row::new(Inside::request(&dr::SeekRequest { subscription, target }), None)
-        }
-        "ReplayDeadLetters" => {
-            let (subscription, commit_numbers) = (DEAD.to_owned(), Vec::new());
-            let request = dr::ReplayDeadLettersRequest { subscription, commit_numbers };
-            Row::new(Inside::request(&request), None)
-        }
-        _ => return None,
-    };
-    Some(row)
-}
-
-fn of_admin(method: &str) -> Option<Row> {
-    let (by, reason) = (BY.to_owned(), BY.to_owned());
-    let row = match method {
-        "SetParticipation" => {
-            let participation = Some(lowered());
-            let request = pb::SetParticipationRequest {
-                participation,
-                changed_by: by,
-                change_reason: reason,
-                if_revision: 0,
-            };
-            Row::new(Inside::request(&request), Some("ParticipationChanged"))
-        }
-        "ImportParticipations" => {
-            let participations = vec![lowered()];
-            let request =
-                pb::ImportParticipationsRequest { participations, changed_by: by, change_reason: reason };
-            Row::new(Inside::request(&request), Some("ParticipationChanged"))
-        }
-        "AcceptDictionary" => {
-            let request = pb::AcceptDictionaryRequest {
-                customer: "acme".to_owned(),
-                product: "vcenter".to_owned(),
-                version: Some(0),
-                changed_by: by,
-                change_reason: reason,
-                ..pb::AcceptDictionaryRequest::default()
-            };
-            Row::new(Inside::request(&request), Some("ParticipationChanged"))
-        }
-        "ReloadPolicy" => Row::new(Inside::request(&pb::ReloadPolicyRequest {}), None),
-        "Erase" => {
-            let request = pb::EraseRequest {
-                erasure_id: "00000000-0000-4000-8000-0000000000e1".to_owned(),
-                customer: "acme".to_owned(),
-                scope: Some(pb::erase_request::Scope::Instance("instance-1".to_owned())),
-                reference: "ticket-1".to_owned(),
-                dry_run: false,
-                requested_by: by,
-            };
-            Row::new(Inside::request(&request), Some("ErasureStepped"))
-        }
-        _ => return None,
-    };
-    Some(row)
-}
-
-fn of_keys(method: &str, world: &World) -> Option<Row> {
-    let (by, reason) = (BY.to_owned(), BY.to_owned());
-    let row = match method {
-        "RotateRootKey" => {
-            let request = pb::RotateRootKeyRequest {
-                new_key_file: String::new(),
-                changed_by: by,
-                change_reason: reason,
-            };
-            Row::new(Inside::request(&request), Some("RootKeyRotated"))
-        }
-        "LookUpPseudonym" => {
-            let request = pb::LookUpPseudonymRequest {
-                customer: "acme".to_owned(),
-                class: "host_name".to_owned(),
-                values: vec!["esx-1.example.com".to_owned()],
-                requested_by: by,
-                request_reason: reason,
-            };
-            Row { is_seen: false, ..Row::new(Inside::request(&request), Some("PseudonymLookedUp")) }
-        }
-        "CreateBridge" => {
-            let request = pb::CreateBridgeRequest { customer: "globex".to_owned(), ..bridge(world.epoch) };
-            Row::new(Inside::request(&request), Some("BridgeMade"))
-        }
-        "EraseBridge" => {
-            let request = pb::EraseBridgeRequest {
-                customer: "acme".to_owned(),
-                epoch: world.epoch,
-                erased_by: by,
-                erase_reason: reason,
-            };
-            Row::new(Inside::request(&request), Some("BridgeErased"))
-        }
-        "IssueToken" => {
-            let mut role = pb::TokenRole::default();
-            role.set_kind(pb::token_role::Kind::Auditor);
-            let mut request = pb::IssueTokenRequest {
-                name: "new".to_owned(),
-                role: Some(role),
-                issued_by: by,
-                ..pb::IssueTokenRequest::default()
-            };
-            request.expire_time.get_or_insert_default().seconds = START.0 / 1_000 + 86_400;
-            Row::new(Inside::request(&request), Some("TokenIssued"))
-        }
-        "RevokeToken" => {
-            let request = pb::RevokeTokenRequest { id: world.token.clone(), revoked_by: by };
-            Row::new(Inside::request(&request), Some("TokenRevoked"))
-        }
-        _ => return None,
-    };
-    Some(row)
 }
 
 /// All that the collector tells of itself.
@@ -385,7 +203,7 @@ async fn a_caller_that_goes_away_leaves_memory_disk_and_ledger_in_agreement_what
     for method in methods {
         let home = tempfile::tempdir().unwrap();
         let world = begin(home.path()).await;
-        let Row { request, told: fact, is_seen } = row(method, &world);
+        let Row { request, told: fact, is_seen } = row(method, &world.named);
         let (before, reloads) = (seen(&world).await, *world.reloads.lock().unwrap());
         let told_before = fact.map_or(0, |fact| told(&world, fact));
         call_and_go_away(&world, method, request.clone()).await;
