@@ -56,7 +56,7 @@ struct World {
 }
 
 async fn open(home: &Path, root: &RootKey) -> World {
-    let rooms = Rooms::open_under(home, START, amend::Options::default(), root).await;
+    let rooms = Rooms::open_under(home, START, (amend::Options::default(), |_| ()), root).await;
     let (store, clock, options) = (rooms.store.clone(), rooms.clock.clone(), Options::default());
     let tokens = Tokens::open(store.clone(), clock.clone()).unwrap();
     let (at_reload, reloads) = (AtReload::default(), Arc::new(Mutex::new(0)));
