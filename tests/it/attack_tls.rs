@@ -68,6 +68,20 @@ pub const ATTACKS: &[Attack] = &[
         run: |target| asks(target, &call_at("/grpc.health.v1.Health/Check", &[])),
     },
     Attack {
+        name: "TLS, health watched by strangers",
+        how: "64 connections of nobody in particular that watch health, 8 times each, and stay",
+        holds: "TOO_MANY_REQUESTS",
+        threads: 1,
+        run: |target| stays(target, &call_at("/grpc.health.v1.Health/Watch", &[]), &message(0, &[])),
+    },
+    Attack {
+        name: "TLS, half a question for health by strangers",
+        how: "the same, asking how it is now, with the first bytes of a request whose rest never comes",
+        holds: "TOO_MANY_REQUESTS",
+        threads: 1,
+        run: |target| stays(target, &call_at("/grpc.health.v1.Health/Check", &[]), &message(0, &[])[..3]),
+    },
+    Attack {
         name: "TLS, reflection by strangers",
         how: "the same for the list of services, which is for known callers",
         holds: "CREDENTIAL_MISSING",
@@ -181,6 +195,33 @@ fn asks(target: &Target, block: &[u8]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Calls with this header and body from as many connections as one address may have, as often on each as a stranger may,
+/// and stays; comes again where the door closes.
+fn stays(target: &Target, block: &[u8], body: &[u8]) -> Result<()> {
+    let mut peers: Vec<Hostile<'_>> = Vec::new();
+    while target.goes_on() {
+        if peers.len() < 64 {
+            peers.extend(eight(target, block, body).ok());
+        } else {
+            peers.retain_mut(Hostile::hear);
+        }
+    }
+    Ok(())
+}
+
+/// One connection with eight calls, which stay open.
+pub fn eight<'t>(target: &'t Target, block: &[u8], body: &[u8]) -> Result<Hostile<'t>> {
+    let mut peer = Hostile::begin(target, &[])?;
+    let ends = body.len() == message(0, &[]).len();
+    let calls: Vec<u8> = streams()
+        .take(8)
+        .flat_map(|id| [headers(id, END_HEADERS, block), data(id, body, ends)].concat())
+        .collect();
+    target.count(8);
+    peer.send(&calls)?;
+    Ok(peer)
 }
 
 fn idle(target: &Target) -> Result<()> {

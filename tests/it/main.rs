@@ -81,6 +81,7 @@ mod grpc_collector;
 mod grpc_ingest;
 mod grpc_proto;
 mod grpc_services;
+mod health_anyone;
 mod hunt_amend;
 mod hunt_ask;
 mod hunt_bad;

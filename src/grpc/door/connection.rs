@@ -115,7 +115,7 @@ pub(super) async fn drive(
     let read = Arc::new(AtomicUsize::new(0));
     let mut io = TokioIo::new(Guarded::new(stream, Arc::clone(&read), options.write_deadline));
     let caller = Arc::new(Caller { peer, closing: closing.clone(), share: shared.0.budget.share() });
-    let slots = Arc::new(shared.0.slots.of_connection(options.max_concurrent_streams));
+    let slots = Arc::new(shared.0.slots.of_connection(options.max_concurrent_streams, peer.ip().into()));
     let service = hyper::service::service_fn({
         let (shared, slots, newcomer) = (shared.clone(), Arc::clone(&slots), Arc::clone(newcomer));
         move |mut request: http::Request<hyper::body::Incoming>| {

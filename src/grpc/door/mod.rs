@@ -3,6 +3,7 @@
 //! only `Routes` is tonic's.
 
 mod accept;
+mod anyone;
 mod begun;
 mod budget;
 mod connection;

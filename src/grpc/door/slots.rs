@@ -1,11 +1,13 @@
 //! Places for requests: in all, for streams, and for the streams of one connection. Streams stay as
 //! long as their callers like, so they get half of each at most: a unary call finds the other half.
-//! Callers that have proved nothing, who may ask for health only, get an eighth of all.
+//! Callers that have proved nothing get a part of their own ([`super::anyone`]).
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::anyone::{self, Anyone, Kind};
 use super::finish::Finishing;
+use super::peer::Peer;
 use super::unread::Unread;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
@@ -21,7 +23,7 @@ const STRANGERS: usize = 8;
 pub(super) struct Slots {
     all: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
+    anyone: Anyone,
     most: usize,
     finishing: Finishing,
 }
@@ -32,6 +34,7 @@ pub(super) struct OwnSlots {
     shared: Slots,
     streams: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
+    peer: Peer,
     calls: TaskTracker,
     unread: Unread,
 }
@@ -41,7 +44,7 @@ pub(super) struct OwnSlots {
 pub(super) struct Slot {
     _all: OwnedSemaphorePermit,
     _stream: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
-    _stranger: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+    _stranger: Option<(OwnedSemaphorePermit, anyone::Place)>,
     _call: TaskTrackerToken,
 }
 
@@ -57,9 +60,9 @@ fn take(places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 impl Slots {
     pub(super) fn new(most: usize) -> Self {
         let most = most.min(Semaphore::MAX_PERMITS);
-        let (streams, strangers) = (part(most, 2), part(most, 8));
+        let (streams, anyone) = (part(most, 2), Anyone::new(most));
         let finishing = Finishing::default();
-        Self { all: Arc::new(Semaphore::new(most)), streams, strangers, most, finishing }
+        Self { all: Arc::new(Semaphore::new(most)), streams, anyone, most, finishing }
     }
 
     /// The calls that go on without their callers.
@@ -73,11 +76,11 @@ impl Slots {
         Metric::RequestsInFlight.set_count(&[], u64::try_from(taken).unwrap_or(u64::MAX));
     }
 
-    /// The places of one new connection, which may have `most` requests in flight.
-    pub(super) fn of_connection(&self, most: u32) -> OwnSlots {
+    /// The places of one new connection of `peer`, which may have `most` requests in flight.
+    pub(super) fn of_connection(&self, most: u32, peer: Peer) -> OwnSlots {
         let streams = part(usize::try_from(most).unwrap_or(usize::MAX), 2);
         let (strangers, calls) = (Arc::new(Semaphore::new(STRANGERS)), TaskTracker::new());
-        OwnSlots { shared: self.clone(), streams, strangers, calls, unread: Unread::default() }
+        OwnSlots { shared: self.clone(), streams, strangers, peer, calls, unread: Unread::default() }
     }
 }
 
@@ -91,7 +94,8 @@ impl OwnSlots {
 
     /// The same, for a caller that has proved nothing.
     pub(super) fn take_for_stranger(&self, is_stream: bool) -> Option<Slot> {
-        let stranger = (take(&self.strangers)?, take(&self.shared.strangers)?);
+        let kind = if is_stream { Kind::Watch } else { Kind::Check };
+        let stranger = (take(&self.strangers)?, self.shared.anyone.take(kind, self.peer)?);
         self.take(is_stream).map(|slot| Slot { _stranger: Some(stranger), ..slot })
     }
 
@@ -123,10 +127,14 @@ impl OwnSlots {
 mod tests {
     use super::*;
 
+    fn peer(n: u8) -> Peer {
+        Peer::from(std::net::IpAddr::from([192, 0, 2, n]))
+    }
+
     #[test]
     fn streams_leave_half_of_the_places_to_unary_calls() {
         let slots = Slots::new(8);
-        let (greedy, other) = (slots.of_connection(6), slots.of_connection(6));
+        let (greedy, other) = (slots.of_connection(6, peer(1)), slots.of_connection(6, peer(1)));
         let held: Vec<Slot> = (0..3).map(|_| greedy.take(true).unwrap()).collect();
         assert!(greedy.take(true).is_none(), "one connection has half of what it may have");
         let last = other.take(true).unwrap();
@@ -141,23 +149,23 @@ mod tests {
     #[test]
     fn those_who_prove_nothing_leave_the_places_to_others() {
         let slots = Slots::new(160);
-        let connections: Vec<OwnSlots> = (0..4).map(|_| slots.of_connection(128)).collect();
+        let connections: Vec<OwnSlots> = (1..=20).map(|n| slots.of_connection(128, peer(n))).collect();
         let mut held = Vec::new();
         for own in &connections {
-            let taken = (0..128).map_while(|n| own.take_for_stranger(n % 2 == 0));
+            let taken = (0..128).filter_map(|n| own.take_for_stranger(n % 2 == 0));
             held.push(taken.collect::<Vec<Slot>>());
         }
-        let each: Vec<usize> = held.iter().map(Vec::len).collect();
-        assert_eq!(each, [8, 8, 4, 0], "a few on each connection, an eighth in all");
-        let known: Vec<Slot> = (0..140).map_while(|_| slots.of_connection(128).take(false)).collect();
-        assert_eq!(known.len(), 140);
+        assert_eq!(held.first().unwrap().len(), 3, "two checks, and one that watches");
+        assert_eq!(held.iter().flatten().count(), 30, "an eighth in all, and a sixteenth");
+        let known = (0..160).map_while(|_| slots.of_connection(128, peer(1)).take(false));
+        assert_eq!(known.collect::<Vec<Slot>>().len(), 130);
         drop(held);
         assert!(connections.iter().all(|own| own.take_for_stranger(true).is_some()));
     }
 
     #[tokio::test]
     async fn a_connection_is_quiet_when_its_last_call_is_over() {
-        let slots = Slots::new(8).of_connection(8);
+        let slots = Slots::new(8).of_connection(8, peer(1));
         let held = slots.take(false).unwrap();
         let short = Duration::from_millis(5);
         assert!(tokio::time::timeout(short * 4, slots.quiet(short)).await.is_err());

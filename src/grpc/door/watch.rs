@@ -65,9 +65,16 @@ where
     request.extensions_mut().insert(access.clone());
     let proves = access.is_local().then_some(newcomer);
     let is_stream = count.method.is_stream();
-    let slot = if access.is_anyone() { slots.take_for_stranger(is_stream) } else { slots.take(is_stream) };
+    let (slot, full) = if access.is_anyone() {
+        (
+            slots.take_for_stranger(is_stream),
+            "too many callers without a credential ask for health; try again",
+        )
+    } else {
+        (slots.take(is_stream), "too many requests are in flight; try again")
+    };
     let Some(slot) = slot else {
-        let fault = Fault::of(Cause::NoSlots, "too many requests are in flight; try again").spread(RETRY);
+        let fault = Fault::of(Cause::NoSlots, full).spread(RETRY);
         return Ok(refuse(&fault, count, None));
     };
     let (slot, finishes) = (Arc::new(slot), count.method.finishes());
