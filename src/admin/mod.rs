@@ -4,6 +4,8 @@
 mod explain;
 mod exposition;
 mod pages;
+mod patient;
+mod places;
 mod serve;
 
 pub use explain::Explaining;

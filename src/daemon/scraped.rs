@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::DaemonError;
 use crate::admin::{self, Exposition, Readiness};
 
-/// Connections that may be open: a few scrapers and probes. The next ones wait.
+/// Connections that may be open: a few scrapers and probes. For a further one the oldest goes.
 const CONNECTIONS: usize = 8;
 
 /// What serves the metrics, if anything does.

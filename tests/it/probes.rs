@@ -2,13 +2,13 @@
 //! their own.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 
 use rustix::process::Signal;
 
 use crate::cli_run::{Collector, usaged};
-use crate::fault_daemon::{Place, until};
+use crate::fault_daemon::{Place, SOON, until};
 use crate::term::half_sent_request;
 
 fn health(admin: &str, more: &[&str]) -> (i32, String) {
@@ -62,6 +62,7 @@ fn a_probe_of_something_else_or_of_something_silent_ends_in_time_with_4() {
 /// The status line and the body of a page.
 fn page(address: &str, method: &str, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
@@ -95,6 +96,33 @@ fn metrics_on_an_address_of_their_own_are_read_only_and_name_no_customer() {
     }
     assert_eq!(collector.end(), 0);
     assert!(TcpStream::connect(scraped).is_err());
+}
+
+/// Asks for many pages, with little room for them, and reads none.
+fn deaf(address: &str) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&address.parse::<SocketAddr>().unwrap().into()).unwrap();
+    let mut stream: TcpStream = socket.into();
+    stream.write_all(&b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n".repeat(500)).unwrap();
+    stream
+}
+
+// covers: B1
+#[test]
+fn clients_that_do_not_read_keep_no_scraper_and_no_probe_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Collector::start(dir.path(), &["--set", "metrics.listen=127.0.0.2:0"]);
+    let line = std::fs::read_to_string(dir.path().join("log")).unwrap();
+    let scraped = line.split(['"', ' ', '\n']).find_map(|word| word.strip_prefix("metrics=")).unwrap();
+    let _deaf: Vec<TcpStream> = (0..12).map(|_| deaf(scraped)).collect();
+    let _more: Vec<TcpStream> = (0..80).map(|_| deaf(&collector.admin)).collect();
+    for _ in 0..3 {
+        let (head, body) = page(scraped, "GET", "/metrics");
+        assert!(head.contains(" 200 ") && body.contains("usaged_build_info"), "{head}");
+        assert_eq!(health(&collector.admin, &[]), (0, "ready\n".to_owned()));
+    }
+    assert_eq!(collector.end(), 0);
 }
 
 #[test]

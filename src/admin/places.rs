@@ -1,0 +1,113 @@
+//! The open connections of a port with few places. Beyond them a new one is not kept waiting: the oldest of the peer that
+//! has most of them makes room, so that whoever only holds connections keeps no probe and no scraper out.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
+
+/// The places. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    most: usize,
+    open: Arc<Mutex<Open>>,
+}
+
+/// By number: the oldest is first.
+#[derive(Debug, Default)]
+struct Open {
+    numbers: u64,
+    connections: BTreeMap<u64, (IpAddr, CancellationToken)>,
+}
+
+/// One of them; free again when dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    places: Places,
+    number: u64,
+    evicted: CancellationToken,
+}
+
+impl Places {
+    /// So many, at least one.
+    pub(super) fn new(most: usize) -> Self {
+        Self { most: most.max(1), open: Arc::default() }
+    }
+
+    /// Takes a place for a connection of `peer`; another one may have to go for it.
+    pub(super) fn take(&self, peer: IpAddr) -> Place {
+        let evicted = CancellationToken::new();
+        let mut open = self.open();
+        while open.connections.len() >= self.most {
+            let Some((_, gone)) = open.first_to_go().and_then(|number| open.connections.remove(&number))
+            else {
+                break;
+            };
+            gone.cancel();
+        }
+        open.numbers = open.numbers.wrapping_add(1);
+        let number = open.numbers;
+        open.connections.insert(number, (peer.to_canonical(), evicted.clone()));
+        drop(open);
+        Place { places: self.clone(), number, evicted }
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    /// The oldest of the peer that has most; of several such peers, the oldest of all.
+    fn first_to_go(&self) -> Option<u64> {
+        let mut of_peers: BTreeMap<IpAddr, (usize, u64)> = BTreeMap::new();
+        for (number, (peer, _)) in &self.connections {
+            of_peers.entry(*peer).or_insert((0, *number)).0 += 1;
+        }
+        let most = of_peers.values().map(|(count, _)| *count).max()?;
+        of_peers.values().filter(|(count, _)| *count == most).map(|(_, oldest)| *oldest).min()
+    }
+}
+
+impl Place {
+    /// Waits until it has to go.
+    pub(super) fn evicted(&self) -> WaitForCancellationFuture<'_> {
+        self.evicted.cancelled()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.open().connections.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(n: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, n])
+    }
+
+    /// covers: B1
+    #[test]
+    fn the_oldest_of_the_peer_that_has_most_makes_room_and_there_are_never_more() {
+        let places = Places::new(4);
+        let mut held: Vec<Place> = [1, 2, 2, 2].map(|n| places.take(ip(n))).into();
+        let gone = |held: &[Place]| held.iter().map(|one| one.evicted.is_cancelled()).collect::<Vec<_>>();
+        assert_eq!(gone(&held), [false; 4]);
+        held.push(places.take(ip(3)));
+        assert_eq!(gone(&held), [false, true, false, false, false], "not the oldest of all");
+        held.push(places.take(ip(3)));
+        assert_eq!(gone(&held), [false, true, true, false, false, false]);
+        held.push(places.take(ip(4)));
+        assert_eq!(gone(&held), [false, true, true, false, true, false, false]);
+        held.push(places.take(ip(5)));
+        assert_eq!(gone(&held), [true, true, true, false, true, false, false, false], "one each");
+        assert_eq!(places.open().connections.len(), 4);
+        held.clear();
+        assert_eq!(places.open().connections.len(), 0, "a place is given back once");
+    }
+}
