@@ -155,16 +155,7 @@ impl Drain {
             let mut drainers = shared.drainers.write().unwrap_or_else(PoisonError::into_inner);
             drainers.remove(name);
         }
-        let label = [("subscription", name.as_str())];
-        for gauge in [
-            Metric::SubscriptionDead,
-            Metric::SubscriptionLag,
-            Metric::SubscriptionLeased,
-            Metric::SubscriptionWaiting,
-            Metric::SubscriptionOldestSeconds,
-        ] {
-            gauge.set(&label, 0.0);
-        }
+        Metric::forget_subscription(name.as_str());
         tracing::info!(subscription = %name, "subscription deleted");
         Ok(())
     }

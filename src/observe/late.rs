@@ -1,9 +1,11 @@
-//! What is read when the page of metrics is asked for: what the process takes, and the customers who send most. Their
-//! number is bounded at every moment and who they are changes, so they are not left to a recorder, which forgets nothing.
+//! What is read when the page of metrics is asked for: what the process takes, what is told of each subscription, and the
+//! customers who send most. Their number is bounded at every moment and who they are changes, so they are not left to a
+//! recorder, which forgets nothing.
 
 use std::fmt::Write as _;
 
 use super::metrics::float;
+use super::series::series;
 use super::{Kind, Metric, Top, process};
 
 /// Appends it to `page`, in Prometheus' text format.
@@ -12,6 +14,16 @@ pub fn write_late(page: &mut String, top: &Top) {
         begin(page, metric);
         // Writing to a `String` has no error to give.
         _ = writeln!(page, "{} {value}", metric.name());
+    }
+    {
+        let series = series();
+        for metric in Metric::ALL.iter().filter(|metric| metric.is_of_subscription()) {
+            let mut own = String::new();
+            if series.write(&mut own, *metric) {
+                begin(page, *metric);
+                page.push_str(&own);
+            }
+        }
     }
     let customers = top.last_minute();
     if !customers.is_empty() {

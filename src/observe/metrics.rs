@@ -7,6 +7,7 @@ use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 
+use super::series::series;
 use crate::model::UnixMillis;
 
 /// What a metric counts.
@@ -181,9 +182,37 @@ impl Metric {
         )
     }
 
-    /// Begins a counter at zero: one that first appears with its first event has no growth that an alert could see.
+    /// Whether it is told of each subscription, and goes with it.
+    #[must_use]
+    pub const fn is_of_subscription(self) -> bool {
+        matches!(
+            self,
+            Self::SubscriptionBatches
+                | Self::SubscriptionDead
+                | Self::SubscriptionDelivered
+                | Self::SubscriptionEvents
+                | Self::SubscriptionLag
+                | Self::SubscriptionLeased
+                | Self::SubscriptionLeasesEnded
+                | Self::SubscriptionOldestSeconds
+                | Self::SubscriptionSkips
+                | Self::SubscriptionWaiting
+        )
+    }
+
+    /// Begins a counter at zero: one that first appears with its first event has no growth that an alert could see. For
+    /// a subscription nothing else is told before.
     pub fn begin(self, labels: &[(&'static str, &str)]) {
-        drop(self.counter(labels));
+        if self.is_of_subscription() {
+            series().begin(self, labels);
+        } else {
+            drop(self.counter(labels));
+        }
+    }
+
+    /// Tells nothing more of a subscription.
+    pub fn forget_subscription(name: &str) {
+        series().forget(name);
     }
 
     /// A handle of a counter, at zero if it is new: for what is counted so often that the look-up would tell. It counts
@@ -201,14 +230,23 @@ impl Metric {
 
     /// Adds to a counter.
     pub fn add(self, labels: &[(&'static str, &str)], n: u64) {
-        if n > 0 {
+        if n == 0 {
+            return;
+        }
+        if self.is_of_subscription() {
+            series().add(self, labels, n);
+        } else {
             counter!(self.name(), &owned(labels)).increment(n);
         }
     }
 
     /// Sets a gauge.
     pub fn set(self, labels: &[(&'static str, &str)], value: f64) {
-        gauge!(self.name(), &owned(labels)).set(value);
+        if self.is_of_subscription() {
+            series().set(self, labels, value);
+        } else {
+            gauge!(self.name(), &owned(labels)).set(value);
+        }
     }
 
     /// Sets a gauge to a count.

@@ -6,6 +6,7 @@ mod late;
 mod metrics;
 mod process;
 mod seldom;
+mod series;
 mod settled;
 mod top;
 pub mod trace;

@@ -316,6 +316,27 @@ async fn a_subscription_that_is_deleted_is_gone_and_its_name_is_free() {
     assert_eq!(commits(&pull(&world, 9).await), [1, 2], "from the oldest");
 }
 
+// covers: B1
+#[tokio::test]
+async fn what_is_told_of_subscriptions_that_are_made_and_deleted_does_not_pile_up() {
+    let told = || {
+        let mut page = String::new();
+        usaged::observe::write_late(&mut page, &usaged::observe::Top::default());
+        page.lines().filter(|line| line.contains("subscription=\"passing-")).count()
+    };
+    let world = World::new(Options::default(), |_| ()).await;
+    for round in 0..30 {
+        let name = SubscriptionName::new(&format!("passing-{round}")).unwrap();
+        world.drain().create(subscription(&name, Purpose::Improve), true).await.unwrap();
+        world.drain().tick().await.unwrap();
+        let now = told();
+        assert!((11..=21).contains(&now), "{now} series in round {round}");
+        world.drain().delete(&name).await.unwrap();
+        world.drain().tick().await.unwrap();
+        assert_eq!(told(), 0, "in round {round}");
+    }
+}
+
 #[tokio::test]
 async fn subscriptions_are_checked_counted_and_listed_in_order() {
     let world = World::new(Options { max_subscriptions: 3, ..Options::default() }, |_| ()).await;
