@@ -6,10 +6,9 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::error::with_causes;
 use crate::ledger::{Entry, Fact};
 use crate::observe::{Clock, Metric};
-use crate::store::{Customers, MetaOp, Place, Ratcheted, StoreError};
+use crate::store::{Customers, MetaOp, Ratcheted, StoreError};
 
 /// How often it is looked at.
 const ROUND: Duration = Duration::from_mins(1);
@@ -42,8 +41,6 @@ pub(super) async fn run(customers: Customers, clock: Clock, shutdown: Cancellati
 struct Watch {
     /// The epoch that every ratchet was moved for.
     done: Option<u32>,
-    /// Whether nothing is in files any more of what was destroyed. At a start that is not known.
-    purged: bool,
 }
 
 impl Watch {
@@ -54,8 +51,7 @@ impl Watch {
         let entry = |fact| MetaOp::Ledger(Entry { at: time, fact }.to_bytes());
         let erased =
             |customer, epoch: u32| vec![entry(Fact::BridgeErased { customer, from_epoch: epoch.into() })];
-        let ended = customers.end_bridges(settled, erased).await?;
-        self.purged &= ended == 0;
+        customers.end_bridges(settled, erased).await?;
         let epoch = rotation.epoch(settled.plus_ms(-GRACE_MS));
         if self.done != Some(epoch) {
             let ratcheted = |moved: &Ratcheted| {
@@ -64,7 +60,6 @@ impl Watch {
                 vec![entry(Fact::RatchetsMoved { first, last, customers, oldest_epoch })]
             };
             let moved = customers.move_ratchets(epoch, ratcheted).await?;
-            self.purged &= moved.customers == 0;
             if !moved.more {
                 self.done = Some(epoch);
             }
@@ -72,28 +67,7 @@ impl Watch {
                 tracing::info!(customers = moved.customers, epoch, "keys of past epochs were destroyed");
             }
         }
-        // Not before the first round that is due: a start has better things to do.
-        if !self.purged && self.done.is_some() {
-            self.purged = purge(customers).await;
-        }
         Ok(())
-    }
-}
-
-/// Takes the states and bridges that were destroyed out of every file. What is left is tried again next round.
-async fn purge(customers: &Customers) -> bool {
-    let store = customers.store().clone();
-    let purged = tokio::task::spawn_blocking(move || store.purge(&[Place::Keys], &mut |_| {})).await;
-    match purged {
-        Ok(Ok(_)) => true,
-        Ok(Err(error)) => {
-            tracing::warn!(
-                error = with_causes(&error),
-                "keys of past epochs may still be in files; it is tried again"
-            );
-            false
-        }
-        Err(_) => false,
     }
 }
 

@@ -158,6 +158,9 @@ async fn seen(world: &World) -> BTreeMap<&'static str, Bytes> {
         ("GetKeyStatus", Inside::request(&pb::GetKeyStatusRequest {})),
     ];
     let mut all = BTreeMap::new();
+    // What is due to be purged is so after every start.
+    let store = world.rooms.store.clone();
+    tokio::task::spawn_blocking(move || store.purge_keys()).await.unwrap().unwrap();
     for (method, request) in asks {
         all.insert(method, world.door.call(&path(method), request).await.unwrap());
     }

@@ -7,6 +7,7 @@ mod end;
 mod epochs;
 mod error;
 mod exposure;
+mod gone_keys;
 mod identities;
 mod identity_files;
 mod key_mode;
@@ -166,6 +167,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
     let pulse = Pulse::begin(&store, &keeper.ledger(), &clock, &close_doors);
     let epochs = tokio::spawn(epochs::run(customers.clone(), clock.clone(), close_doors.clone()));
+    let gone_keys = tokio::spawn(gone_keys::run(store.clone(), close_doors.clone()));
     let admin_door = admin_door(&config, &store, customers, &drain, (&policy, &configuration), &clock);
     let admin_door = Arc::new(admin_door.with_amend(amend.clone()));
     // Where callers are authenticated, nobody asks about a customer over HTTP, which does not know who they are.
@@ -213,7 +215,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
         return Err(error);
     }
     finished(&mut doors).await;
-    for task in [upkeep, epochs, following, pulse] {
+    for task in [upkeep, epochs, gone_keys, following, pulse] {
         let _ = task.await;
     }
     heed.abort();

@@ -91,8 +91,8 @@ impl Store {
 impl Customers {
     /// Moves the ratchet of every customer to the oldest epoch that is kept when `epoch` is the present one: from
     /// then on nothing can be derived of the epochs before it. In chunks, each in one write; what was moved is
-    /// forgotten in memory too. What `tell` says of those that were moved to one epoch is written with it. Afterwards
-    /// [`super::Place::Keys`] has to be purged: until then the old states are still in its files.
+    /// forgotten in memory too. What `tell` says of those that were moved to one epoch is written with it. The old states
+    /// are in files until [`Store::purge_keys`].
     ///
     /// # Errors
     /// If the store cannot be read or written. What was moved stays so; the next round goes on.
@@ -143,7 +143,7 @@ impl Customers {
     }
 
     /// Erases the bridges that have ended, and writes what `tell` says of each: its customer and epoch. Says how many
-    /// there were. Afterwards [`super::Place::Keys`] has to be purged.
+    /// there were. They are in files until [`Store::purge_keys`].
     ///
     /// # Errors
     /// If the store cannot be read or written.

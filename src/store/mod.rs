@@ -193,6 +193,7 @@ mod forecast;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gauges;
+mod gone_keys;
 mod group;
 mod increment;
 mod inspect;

@@ -11,6 +11,7 @@ use super::command::{Append, AppendReply, Appended, MetaOp, MetaReply, Reply, Se
 use super::customers::Basis;
 use super::dedup::{Remembered, recall};
 use super::fault::{AppendError, RecordFault, StoreError};
+use super::gone_keys::GoneKeys;
 use super::group::GroupSize;
 use super::layout::{Head, META, OutboxRow, segment_family};
 use super::registry::{NewChange, Revisions};
@@ -71,6 +72,8 @@ pub(super) struct Pending {
     pub(super) sums: SumChanges,
     /// Customers whose caches take notice although their participation is the same.
     pub(super) restamped: HashSet<CustomerKey>,
+    /// Keys that are destroyed by it.
+    pub(super) gone: GoneKeys,
     pub(super) records: u64,
     pub(super) events: u64,
     /// Bytes of these records.
@@ -123,6 +126,7 @@ impl Pending {
             changes: Changes::default(),
             sums: SumChanges::default(),
             restamped: HashSet::new(),
+            gone: GoneKeys::default(),
             records: 0,
             events: 0,
             bytes: 0,
@@ -249,6 +253,7 @@ impl Pending {
                 MetaOp::Touch(customer) => drop(self.restamped.insert(customer)),
                 MetaOp::Key(op) => self.key(db, &op),
                 MetaOp::Root(rewrapped) => {
+                    self.gone.data_root = true;
                     rewrapped.rows().into_iter().for_each(|(key, row)| self.batch.put_cf(&meta, key, row));
                 }
             }
@@ -273,6 +278,7 @@ impl Pending {
     /// Changes the keys of a customer. Whoever holds them reads them anew; a batch of this group that was decided
     /// with the old ones is decided again.
     fn key(&mut self, db: &Db, op: &KeyOp) {
+        self.gone.epochs |= !matches!(op, KeyOp::Bridge(_));
         if let KeyOp::Ratchet { customer, .. } = op {
             self.restamped.insert(*customer);
         }

@@ -156,6 +156,59 @@ async fn a_bridge_that_was_erased_is_in_no_file_and_a_destroyed_customer_gets_no
     assert_eq!(customers.get(&id("acme")).unwrap().unwrap().key, other);
 }
 
+// covers: P8
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_that_are_gone_are_due_to_be_purged_until_no_file_holds_them_also_after_a_crash() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    let store = open(&dir);
+    let key = register(&store, "acme", "standard").await;
+    let purge = |store: &Store| {
+        let store = store.clone();
+        blocking(move || store.purge_keys())
+    };
+    assert!(store.holds_gone_keys(), "nobody knows what the process before left");
+    purge(&store).await.unwrap();
+    assert!(!store.holds_gone_keys());
+    let made = bridge(key, &[7; 32]);
+    store.write_meta(vec![made], true).await.unwrap();
+    assert!(!store.holds_gone_keys(), "one that is made is not gone");
+
+    // A bridge is erased and the root key changed; then the process ends before anything is purged.
+    let erase = |bridge: &super::Bridge| {
+        let (customer, epoch) = (bridge.customer, bridge.epoch);
+        MetaOp::Key(super::KeyOp::EraseBridge { customer, epoch })
+    };
+    let bridges = store.bridges(Some(key)).unwrap();
+    let wrapped = [wrapping(&store)];
+    store.write_meta(bridges.iter().map(erase).collect(), true).await.unwrap();
+    let rewrapped = store.rewrapped(&root_key(1)).unwrap().unwrap();
+    store.write_meta(vec![MetaOp::Root(rewrapped)], true).await.unwrap();
+    assert!(store.holds_gone_keys());
+    let closed = store.clone();
+    store.close().await;
+    assert!(purge(&closed).await.is_err() && closed.holds_gone_keys(), "what fails stays due");
+    drop(closed);
+    let left = || (holding(&dir, [[7; 32].as_slice()]), holding(&dir, wrapped.iter().map(Vec::as_slice)));
+    let (seeds, roots) = left();
+    assert!(!seeds.is_empty() && !roots.is_empty(), "or the test shows nothing");
+
+    let store = Store::open(Options::new(&dir), &root_key(1), Clock::system()).unwrap();
+    assert!(store.holds_gone_keys());
+    purge(&store).await.unwrap();
+    assert!(!store.holds_gone_keys());
+    let (seeds, roots) = left();
+    assert!(seeds.is_empty() && roots.is_empty(), "{seeds:?} {roots:?}");
+}
+
+/// The data root as the root key wraps it, or a piece of it.
+fn wrapping(store: &Store) -> Vec<u8> {
+    let db = &store.shared().db;
+    let meta = db.cf_handle(super::layout::META).unwrap();
+    let row = db.get_cf(&meta, super::layout::KEY_DATA_ROOT).unwrap().unwrap();
+    row[row.len() - 24..].to_vec()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_wrapping_of_the_data_root_comes_with_its_root_key_and_the_old_one_goes() {
     let home = tempfile::tempdir().unwrap();

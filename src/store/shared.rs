@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::catalogue::Catalogue;
 use super::directory::Directory;
 use super::forecast::Forecast;
+use super::gone_keys::KeyPurges;
 use super::layout::{Head, OutboxRow};
 use super::loss::AcceptedLoss;
 use super::options::Options;
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     /// Held while files are copied, until the copy is without personal rows, or purged: the one would keep what the
     /// other takes away.
     pub(super) files: Mutex<()>,
+    /// What of destroyed keys files may still hold.
+    pub(super) key_purges: KeyPurges,
     /// Records set aside, ever.
     pub(super) damaged: AtomicU64,
     /// Bytes on disk when they were last counted.
@@ -101,6 +104,7 @@ impl Shared {
             outbox_first: AtomicU64::new(parts.outbox.first),
             accepted: parts.accepted,
             files: Mutex::new(()),
+            key_purges: KeyPurges::at_open(),
             damaged: AtomicU64::new(super::bytes::count(parts.aside.len())),
             disk_bytes,
             released: AtomicU64::new(0),

@@ -176,6 +176,7 @@ impl Writer {
     /// Makes what is on disk now known: to readers, to the witness, to caches, and last to who waits.
     fn publish(&mut self, mut pending: Pending) {
         let shared = &self.shared;
+        shared.key_purges.note(pending.gone);
         if pending.records > 0 || !pending.changes.is_empty() {
             let mut catalogue = shared.catalogue_mut();
             if let Some(active) = catalogue.segments.last_mut() {

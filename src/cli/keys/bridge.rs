@@ -90,12 +90,20 @@ impl BridgeArgs {
                 let (erased_by, erase_reason) = reason.told();
                 let request =
                     EraseBridgeRequest { customer: customer.to_string(), epoch, erased_by, erase_reason };
-                keys.erase_bridge(request).await.map_err(|status| refused(&status))?;
+                let erased = keys.erase_bridge(request).await.map_err(|status| refused(&status))?;
+                let due = erased.into_inner().purge_due;
                 if out.is_json() {
-                    out.json(&json!({ "erased": { "customer": customer, "epoch": epoch } }))
-                } else {
-                    out.line(&format!("erased the bridge of epoch {epoch} of {customer}"))
+                    return out.json(&json!({
+                        "erased": { "customer": customer, "epoch": epoch },
+                        "purge_due": due,
+                    }));
                 }
+                let due = if due {
+                    "; files of the store may still hold its keys, and are being rewritten: `usaged keys status` says when none does"
+                } else {
+                    ""
+                };
+                out.line(&format!("erased the bridge of epoch {epoch} of {customer}{due}"))
             }
         }
     }

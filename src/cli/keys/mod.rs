@@ -80,6 +80,7 @@ async fn status(keys: &mut KeyClient, out: Output) -> Result<(), Failure> {
             "next_epoch_time": next,
             "epoch_length": length,
             "bridges": told.bridges,
+            "purge_due": told.purge_due,
         }));
     }
     out.table(&pairs([
@@ -89,6 +90,10 @@ async fn status(keys: &mut KeyClient, out: Output) -> Result<(), Failure> {
         ("next epoch", next),
         ("an epoch lasts", length),
         ("bridges", told.bridges.to_string()),
+        (
+            "keys that are gone",
+            if told.purge_due { "some may still be in files" } else { "in no file" }.to_owned(),
+        ),
     ]))
 }
 
@@ -107,12 +112,23 @@ async fn rotate(keys: &mut KeyClient, args: RotateArgs, out: Output) -> Result<(
     if out.is_json() {
         let rest = Some(&done.remaining_step).filter(|step| !step.is_empty());
         let (id, before) = (&done.root_key_id, &done.previous_root_key_id);
-        out.json(&json!({ "root_key_id": id, "previous_root_key_id": before, "remaining_step": rest }))?;
+        let due = done.purge_due;
+        out.json(&json!({
+            "root_key_id": id,
+            "previous_root_key_id": before,
+            "remaining_step": rest,
+            "purge_due": due,
+        }))?;
     } else {
-        out.line(&format!(
-            "the root key is {} now, {} opens no store any more",
-            done.root_key_id, done.previous_root_key_id
-        ))?;
+        let (id, before) = (&done.root_key_id, &done.previous_root_key_id);
+        out.line(&if done.purge_due {
+            format!(
+                "the root key is {id} now; files of the store may still hold what {before} opens, and are being rewritten: \
+                 `usaged keys status` says when none does"
+            )
+        } else {
+            format!("the root key is {id} now, {before} opens no store any more")
+        })?;
     }
     match done.remaining_step {
         step if step.is_empty() => Ok(()),

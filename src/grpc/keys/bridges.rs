@@ -9,7 +9,7 @@ use crate::grpc::status::{Cause, Fault};
 use crate::grpc::times::{timestamp, unix_millis};
 use crate::ledger::Fact;
 use crate::model::CustomerId;
-use crate::store::{Bridge, CustomerEntry, KeyOp, MAX_BRIDGES, MetaOp, Place};
+use crate::store::{Bridge, CustomerEntry, KeyOp, MAX_BRIDGES, MetaOp};
 
 /// The longest that a bridge lasts.
 const LONGEST_MS: i64 = 400 * 86_400_000;
@@ -82,7 +82,10 @@ impl KeyDoor {
         Ok(pb::ListBridgesResponse { bridges: listed.await?? })
     }
 
-    pub(super) async fn end_bridge(self: &Arc<Self>, request: pb::EraseBridgeRequest) -> Result<(), Fault> {
+    pub(super) async fn end_bridge(
+        self: &Arc<Self>,
+        request: pb::EraseBridgeRequest,
+    ) -> Result<pb::EraseBridgeResponse, Fault> {
         let by = ("erased_by", request.erased_by.as_str());
         let (by, _) = warranted(by, ("erase_reason", &request.erase_reason))?;
         let customer = self.known(customer("customer", &request.customer)?).await?.key;
@@ -95,8 +98,7 @@ impl KeyDoor {
         let recorded = self.record(&fact, "a bridge is erased", &by);
         let erase = MetaOp::Key(KeyOp::EraseBridge { customer, epoch });
         self.store.write_meta(vec![recorded, erase], true).await?;
-        self.purge(Place::Keys);
-        Ok(())
+        Ok(pb::EraseBridgeResponse { purge_due: self.purge().await })
     }
 }
 

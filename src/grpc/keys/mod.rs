@@ -6,6 +6,7 @@ mod look_up;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tonic::{Request, Response, Status};
@@ -21,11 +22,14 @@ use crate::model::{LevelName, ProgramName};
 use crate::observe::Clock;
 use crate::policy::Handle;
 use crate::sanitize::{RootKey, key_id};
-use crate::store::{Customers, MetaOp, Place, Store};
+use crate::store::{Customers, MetaOp, PurgeError, Store};
 
 /// Bytes of who and why.
 const BY_BYTES: usize = 128;
 const REASON_BYTES: usize = 512;
+
+/// How long an answer waits until what was replaced or destroyed is out of every file. It goes on after that.
+const AWAITED: Duration = Duration::from_secs(5);
 
 /// Where the root key is kept on this host. Both calls block. What they say when they refuse is for the operator:
 /// it names files, and never a digit of a key.
@@ -76,15 +80,20 @@ impl KeyDoor {
         MetaOp::Ledger(Entry { at: self.clock.now(), fact: fact.clone() }.to_bytes())
     }
 
-    /// Takes what was replaced or erased out of every file, while others go on.
-    fn purge(&self, place: Place) {
+    /// Takes what was replaced or destroyed out of every file. Gives whether that is still due after a while: it goes on,
+    /// and what fails here is tried again.
+    async fn purge(&self) -> bool {
         let store = self.store.clone();
-        // It may take long, and the caller has what it asked for: nothing opens it any more.
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = store.purge(&[place], &mut |_| {}) {
-                tracing::warn!(%error, "keys that were replaced or erased may still be in files");
+        let purging = tokio::task::spawn_blocking(move || {
+            let purged = store.purge_keys();
+            if let Err(error) = &purged
+                && !matches!(error, PurgeError::Store(_))
+            {
+                tracing::warn!(%error, "keys that are gone may still be in files; it is tried again");
             }
         });
+        let _is_late = tokio::time::timeout(AWAITED, purging).await;
+        self.store.holds_gone_keys()
     }
 
     async fn status(&self) -> Result<pb::KeyStatus, Fault> {
@@ -102,6 +111,7 @@ impl KeyDoor {
             next_epoch_time: Some(timestamp(rotation.next(now))),
             epoch_length: Some(api_duration(rotation.length())),
             bridges: u32::try_from(bridges).unwrap_or(u32::MAX),
+            purge_due: self.store.holds_gone_keys(),
         })
     }
 
@@ -123,13 +133,12 @@ impl KeyDoor {
         let fact = Fact::RootKeyRotated { rotations: rewrapped.times().into() };
         let recorded = self.record(&fact, "the root key is being changed", &by);
         self.store.write_meta(vec![recorded, MetaOp::Root(rewrapped)], true).await?;
-        self.purge(Place::DataRoot);
         // From here on the next start takes the new key, whatever happens.
         let root_key_id = key_id(&key.check());
         tracing::warn!(
             root_key_id,
             previous_root_key_id,
-            "the root key was changed; the one before opens nothing more"
+            "the root key was changed; the store opens with no other one"
         );
         let place = Arc::clone(&self.place);
         let settled = aside(move || place.settle(&key)).await?;
@@ -137,7 +146,8 @@ impl KeyDoor {
             tracing::error!(remaining_step, "the new root key is not in its place yet");
         }
         let remaining_step = settled.err().unwrap_or_default();
-        Ok(pb::RotateRootKeyResponse { root_key_id, previous_root_key_id, remaining_step })
+        let purge_due = self.purge().await;
+        Ok(pb::RotateRootKeyResponse { root_key_id, previous_root_key_id, remaining_step, purge_due })
     }
 }
 
@@ -159,13 +169,9 @@ impl KeyService for Arc<KeyDoor> {
         &self,
         request: Request<pb::RotateRootKeyRequest>,
     ) -> Result<Response<pb::RotateRootKeyResponse>, Status> {
-        // In a task of its own: a caller that goes away does not leave the key half changed.
         let changed_by = Access::by(&request, &request.get_ref().changed_by);
         let request = pb::RotateRootKeyRequest { changed_by, ..request.into_inner() };
-        let door = Self::clone(self);
-        let changed = tokio::spawn(async move { door.rotate(request).await });
-        let failed = |_| Fault::of(Cause::Internal, "the collector failed on this request; it is logged");
-        Ok(Response::new(changed.await.map_err(failed)??))
+        Ok(Response::new(self.rotate(request).await?))
     }
 
     async fn look_up_pseudonym(
@@ -199,7 +205,6 @@ impl KeyService for Arc<KeyDoor> {
     ) -> Result<Response<pb::EraseBridgeResponse>, Status> {
         let erased_by = Access::by(&request, &request.get_ref().erased_by);
         let request = pb::EraseBridgeRequest { erased_by, ..request.into_inner() };
-        self.end_bridge(request).await?;
-        Ok(Response::new(pb::EraseBridgeResponse {}))
+        Ok(Response::new(self.end_bridge(request).await?))
     }
 }
