@@ -160,3 +160,27 @@ impl Erasure {
         Some(Self { told: u64::from_be_bytes(*told), ..erasure })
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const JSON: &str = r#"{"id":"0198c0de-0000-7000-8000-000000000001","customer":1,"scope":"instance","reference":"t",
+        "requested":5,"stage":"purging","upto":9,"next":4,"counts":{"scanned":3,"total":9,"removed":1,"rewritten":0,
+        "events":2,"notified":0},"suppress_until":7,"done":null}"#;
+
+    // covers: D5
+    #[test]
+    fn a_row_of_before_is_read_and_says_neither_where_it_rewrote_something_nor_which_entry_tells_of_it() {
+        let before = Erasure::decode(&[&[1], JSON.as_bytes()].concat()).unwrap();
+        assert_eq!((&before.touched, before.told, before.stage), (&None, 0, Stage::Purging));
+        let written = Erasure { told: 0x0102, touched: Some(Touched::default()), ..before.clone() };
+        let mut row = written.encode().unwrap();
+        assert_eq!(Erasure::decode(&row), Some(written));
+        // The store fills the number in.
+        row.get_mut(Erasure::TOLD..Erasure::TOLD + 8).unwrap().copy_from_slice(&77_u64.to_be_bytes());
+        assert_eq!(Erasure::decode(&row).unwrap().told, 77);
+        assert_eq!(Erasure::decode(&[&[3], JSON.as_bytes()].concat()), None);
+    }
+}
