@@ -33,6 +33,7 @@ mod ratchet;
 mod redact;
 mod rotation;
 mod seal;
+mod spelling;
 mod stored;
 mod strike;
 mod strike_find;

@@ -88,8 +88,7 @@ impl Strike {
             strike.wanted.tokens.extend(rotated.map(|(_, token)| token));
         }
         strike.wanted.tokens.sort_unstable();
-        let given = Zeroizing::new(text.trim().as_bytes().to_vec());
-        strike.wanted.originals.push(Original { class, canonical, given });
+        strike.wanted.originals.push(Original::new(class, canonical, text.trim().as_bytes()));
         Ok(strike)
     }
 

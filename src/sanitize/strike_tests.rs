@@ -112,7 +112,16 @@ fn an_identifier_that_is_forgotten_is_found_by_its_pseudonyms_in_every_form() {
             true,
         ),
         ("another host", batch(Class::HostName, "keep", &text("esx02.corp.example.com")), false),
-        ("a longer name", batch(Class::FreeText, "keep", &text("xesx01.corp.example.com")), false),
+        (
+            "a word beside another script",
+            batch(
+                Class::FreeText,
+                "keep",
+                &text("\u{4e3b}\u{673a}ESX01.corp.example.com\u{6545}\u{969c}\u{2192}"),
+            ),
+            true,
+        ),
+        ("a longer name", batch(Class::FreeText, "keep", &text("xesx02.corp.example.com")), false),
         ("the value of another class", batch(Class::NotIdentifying, "keep", &text(HOST)), false),
         ("another pseudonym", batch(Class::HostName, "pseudonym", &token([9; 16])), false),
     ];
@@ -145,7 +154,12 @@ fn an_identifier_is_found_in_every_form_that_a_level_can_have_stored() {
         (Class::ProductLog, "redact", text(&format!("on p1-host_name-s-{}", letters(other))), false),
         // What no detector has found.
         (Class::ProductLog, "redact", text("up=ESX01.corp.example.com;"), true),
-        (Class::ProductLog, "redact", text("up=esx01.corp.example.community"), false),
+        // A name as long as this is found anywhere: an event too many is the lesser harm.
+        (Class::ProductLog, "redact", text("up=esx01.corp.example.community"), true),
+        (Class::ProductLog, "redact", text("up%3Desx01%2Ecorp.example.com"), true),
+        // The same machine, without its domain.
+        (Class::ProductLog, "redact", text("ESX01 is down"), true),
+        (Class::ProductLog, "redact", text("esx011 is down"), false),
         (Class::ObjectName, "keep", text("copy of esx01.corp.example.com"), true),
         (Class::NotIdentifying, "vocabulary", text("esx01.corp.example.com"), false),
         (Class::Url, "generalise", text("https://example.com"), false),
@@ -155,6 +169,38 @@ fn an_identifier_is_found_in_every_form_that_a_level_can_have_stored() {
             found,
             "{class} {treatment} {value:?}"
         );
+    }
+}
+
+/// covers: P8
+#[test]
+fn a_name_is_found_in_text_of_any_script_and_a_short_one_by_itself() {
+    for (name, said, found) in [
+        ("Prod-VM-01", "\u{865a}\u{62df}\u{673a}Prod-VM-01\u{6545}\u{969c}", true),
+        (
+            "\u{8d22}\u{52a1}\u{865a}\u{62df}\u{673a}",
+            "\u{8fde}\u{63a5}\u{8d22}\u{52a1}\u{865a}\u{62df}\u{673a}\u{5931}\u{8d25}",
+            true,
+        ),
+        ("\u{dc}berpool Nord", "\u{fc}berpool nord is full", true),
+        ("\u{dc}berpool Nord", "U\u{308}BERPOOL NORD is full", true),
+        ("A\u{2013}1 \u{ff08}x\u{ff09}", "pool A-1 (x) is full", true),
+        ("db1", "pool db1 is full", true),
+        ("db1", "\u{6c60}db1\u{2026}", true),
+        ("db1", "boot\\ndb1 up", true),
+        ("db1", "pool db12 is full", false),
+        ("vm", "the VM is off", true),
+        ("vm", "vmware", false),
+    ] {
+        let what = Strike::identifier(
+            Class::ObjectName,
+            RawText::new(name.as_bytes()),
+            &secret(),
+            &[program()],
+            &[3],
+        );
+        let body = batch(Class::ProductLog, "redact", &text(said));
+        assert_eq!(is_struck(&body, &what.unwrap()), found, "{name} in {said}");
     }
 }
 

@@ -9,7 +9,7 @@ use usaged::grpc::proto::ingest::Event;
 use usaged::model::IdentifierClass as Class;
 use usaged::policy::{Policy, PolicyFile, Problem, compile};
 
-use crate::composition::{Terms, check, request};
+use crate::composition::{Terms, check, request, secret};
 use crate::dictionary_events::{field, text};
 
 /// Treatments of text, each revealing at least what the one before does.
@@ -122,5 +122,36 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+// covers: B1, P1, P6
+#[test]
+fn text_of_a_request_with_more_identifiers_than_are_looked_for_is_cut_to_nothing_at_every_level() {
+    const HOSTS: usize = 16_400;
+    let host = |number: usize| field("host_name", text(&format!("esx-{number}.corp.example")));
+    let said = |class: Class, said: &str| field(class.as_str(), text(said));
+    let events = |hosts: usize| {
+        let named = (0..hosts).map(|number| vec![host(number)]);
+        let last = vec![
+            field("host_name", text("Finance Secret Merger")),
+            said(Class::FreeText, "Finance Secret Merger is full"),
+            said(Class::ProductLog, "on"),
+        ];
+        let event = |fields| Event { name: "said".to_owned(), fields, ..Event::default() };
+        request("gadget", "", named.chain([last]).map(event).collect())
+    };
+    let holds = |body: &[u8], what: &str| body.windows(what.len()).any(|part| part == what.as_bytes());
+    let terms = [Terms::full(&["alpha=high"]), Terms::full(&["alpha=low"])];
+    for low in ["\"drop\"", "\"vocabulary\"", "{ treatment = \"redact\", max_bytes = 10 }"] {
+        let policy = Arc::new(policy(low, "\"redact\"", ["\"drop\"", PSEUDONYM]).unwrap());
+        let secret = secret();
+        let few = terms[0].sanitize(&policy, &events(300), &secret);
+        let many = terms[0].sanitize(&policy, &events(HOSTS), &secret);
+        let (few, many) = (few.first().unwrap().body(), many.first().unwrap().body());
+        assert!(holds(few, " is full") && !holds(few, "[cut]"));
+        assert!(holds(many, "[cut]") && !holds(many, " is full"));
+        assert!(!holds(few, "Merger") && !holds(many, "Merger"));
+        check(&policy, &events(HOSTS), &terms);
     }
 }

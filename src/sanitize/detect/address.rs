@@ -2,9 +2,9 @@
 
 use std::net::Ipv6Addr;
 
-use super::Finding;
 use super::near::is_said;
 use super::view::{self, BEYOND_HEX, DIGIT, LETTER, Set, UNDERSCORE, View, WORD, Word};
+use super::{Finding, mac};
 use crate::model::IdentifierClass as Class;
 
 /// Words before four numbers that make them a version.
@@ -91,7 +91,8 @@ fn is_version(view: View<'_>, start: usize, free: usize) -> bool {
 /// An IPv6 address that begins with a word of digits, or with two colons before it.
 pub(super) fn v6(view: View<'_>, word: Word) -> Option<Finding> {
     let mut start = word.start;
-    if view.before(start) == b':' {
+    // The colon of `peer:2001:db8::7` is of the word before it.
+    if view.before(start) == b':' && (view.before(start - 1) == b':' || mac::goes_on(view, start - 1)) {
         if view.before(start - 1) != b':' || view::is(view.before(start - 2), WORD | view::DOT) {
             return None;
         }

@@ -1,6 +1,6 @@
 //! Identifiers in disguise: between markers, in other scripts, with marks that nobody sees.
 
-use super::detect_tests::{cases, marked};
+use super::detect_tests::{cases, marked, untouched};
 
 #[test]
 fn markers_around_and_inside_of_an_identifier_hide_nothing_and_stay_what_they_are() {
@@ -165,5 +165,34 @@ fn what_is_replaced_neither_announces_nor_denies_what_follows() {
         (&format!("sha256 {digits}"), &format!("sha256 {digits}")),
         ("user=version 10.1.2.3", "user=[user_id] [ip_address]"),
         ("version 10.1.2.3", "version 10.1.2.3"),
+    ]);
+}
+
+// covers: P1
+#[test]
+fn what_stands_beside_characters_beyond_ascii_or_a_written_line_end_is_found() {
+    cases(&[
+        ("\u{7528}\u{6237}10.1.2.3\u{767b}\u{5f55}", "\u{7528}\u{6237}[ip_address]\u{767b}\u{5f55}"),
+        ("a\u{2192}10.1.2.3\u{2192}b", "a\u{2192}[ip_address]\u{2192}b"),
+        ("a\u{2026}10.1.2.3\u{2026}b", "a\u{2026}[ip_address]\u{2026}b"),
+        ("boot\\n10.1.2.3 up", "boot\\n[ip_address] up"),
+        ("{\\\"m\\\":\\\"x\\\\t2001:db8::17\\\"}", "{\\\"m\\\":\\\"x\\\\t[ip_address]\\\"}"),
+        ("\u{1b}[31m10.1.2.3\u{1b}[0m", "\u{1b}[31m[ip_address]\u{1b}[0m"),
+        ("\\u7528\\u623710.1.2.3\\u767b", "\\u7528\\u6237[ip_address]\\u767b"),
+        ("%E6%88%B710.1.2.3%E7%99%BB", "%E6%88%B7[ip_address]%E7%99%BB"),
+        ("\u{5730}\u{5740}\u{ff1a}2001:db8::a7f3", "\u{5730}\u{5740}\u{ff1a}[ip_address]"),
+        ("peer:2001:db8::a7f3 up", "peer:[ip_address] up"),
+        ("\u{2192}/home/jdoe/x", "\u{2192}/home/[user_id]/x"),
+        ("b\u{fc}cher.example Zo\u{eb}", "[host_name] Zo\u{eb}"),
+        (
+            "\\\\nas01\\share and CORP\\nancy and C:\\Users\\roger\\x",
+            "\\\\[host_name]\\share and [user_id] and C:\\Users\\[user_id]\\x",
+        ),
+    ]);
+    untouched(&[
+        "Zo\u{eb} said \u{2014} nothing\u{2026}",
+        "\u{8fd9}\u{662f}vSphere\u{7248}\u{672c}8.0.3\u{3002}",
+        "C:\\temp\\new\\readme.txt C:\\Windows\\notepad.exe",
+        "caf\u{e9}12 na\u{ef}ve",
     ]);
 }

@@ -4,12 +4,17 @@
 //! No reading is enough: `jane%40example.com` is an address only when it is decoded, and of `password=a%20b` the
 //! decoded reading shows half. So **what any reading shows is replaced**. Findings of different readings that overlap
 //! become one, over all that they cover: what the longest is, or if they are the same, what the deepest reads.
+//! The reading with borders is the better one for `主机esx01.corp.example.com故障`, and not for `bücher.example.com`.
 
 use std::cell::RefCell;
 
+use super::border::{self, Beyond};
 use super::fold::Reading;
 use super::scan::Scan;
 use super::{Finding, Lookup, What, email};
+
+/// The depth of the reading with borders.
+const BORDERED: usize = 3;
 
 /// A finding, by its place in the text as it came.
 #[derive(Clone, Copy)]
@@ -41,6 +46,38 @@ struct Seen<'t> {
     from: usize,
     /// How deep that is.
     depth: usize,
+    /// What it has beyond ASCII. Told once: a long finding is compared with each that it overlaps.
+    beyond: Beyond,
+}
+
+impl Seen<'_> {
+    fn rank(&self) -> (usize, u8) {
+        (self.hit.end - self.hit.start, self.hit.what.sensitivity())
+    }
+
+    /// Whether this says more of what two findings cover than the other.
+    fn is_better(&self, other: &Self) -> bool {
+        if (self.depth == BORDERED) != (other.depth == BORDERED) {
+            return if self.depth == BORDERED {
+                self.is_better_bordered(other)
+            } else {
+                !other.is_better_bordered(self)
+            };
+        }
+        if self.hit.what == other.hit.what { self.depth > other.depth } else { self.rank() > other.rank() }
+    }
+
+    /// The same of a finding between borders and one across them, which can be a name with the words around it.
+    fn is_better_bordered(&self, across: &Self) -> bool {
+        match across.beyond {
+            Beyond::Nothing if self.hit.what == across.hit.what => true,
+            Beyond::Others if !matches!(across.hit.what, What::Known(_)) => {
+                self.hit.what.sensitivity() >= across.hit.what.sensitivity()
+            }
+            Beyond::Letters if self.hit.what == across.hit.what => false,
+            Beyond::Nothing | Beyond::Others | Beyond::Letters => self.rank() > across.rank(),
+        }
+    }
 }
 
 impl<'t, L: Lookup + Copy> Level<'t, L> {
@@ -72,7 +109,10 @@ impl<'t, L: Lookup + Copy> Level<'t, L> {
     }
 
     fn go_on(&mut self, depth: usize) -> Option<Seen<'t>> {
-        let next = self.scan.next().map(|found| Seen { hit: self.hit(found), from: found.start, depth });
+        let next = self.scan.next().map(|found| {
+            let hit = self.hit(found);
+            Seen { hit, from: found.start, depth, beyond: border::beyond_ascii(hit.text) }
+        });
         std::mem::replace(&mut self.next, next)
     }
 }
@@ -80,23 +120,24 @@ impl<'t, L: Lookup + Copy> Level<'t, L> {
 /// Reads a text finding by finding.
 pub(in crate::sanitize) struct Findings<'t, L> {
     as_it_stands: Level<'t, L>,
-    /// The text with its escapes decoded once and twice, if it has any.
-    decoded: [Option<Level<'t, L>>; 2],
+    /// The text with its escapes decoded once and twice, and with its borders drawn, if it has any.
+    others: [Option<Level<'t, L>>; 3],
     /// Where the latest finding ends.
     free: usize,
 }
 
 impl<'t, L: Lookup + Copy> Findings<'t, L> {
     pub(super) fn new(
-        (first, second, third): (Reading<'t>, Option<Reading<'t>>, Option<Reading<'t>>),
+        first: Reading<'t>,
+        others: [Option<Reading<'t>>; 3],
         known: L,
         spare: &'t RefCell<Vec<u8>>,
     ) -> Self {
         let level = |reading| Level::new(reading, known, spare);
         let mut all =
-            Self { as_it_stands: level(first), decoded: [second.map(level), third.map(level)], free: 0 };
-        if second.is_some() {
-            for depth in 0..=all.decoded.len() {
+            Self { as_it_stands: level(first), others: others.map(|other| other.map(level)), free: 0 };
+        if all.others.iter().any(Option::is_some) {
+            for depth in 0..=all.others.len() {
                 all.take_next(depth);
             }
         }
@@ -106,14 +147,14 @@ impl<'t, L: Lookup + Copy> Findings<'t, L> {
     fn take_next(&mut self, depth: usize) -> Option<Seen<'t>> {
         match depth.checked_sub(1) {
             None => self.as_it_stands.go_on(depth),
-            Some(at) => self.decoded.get_mut(at)?.as_mut()?.go_on(depth),
+            Some(at) => self.others.get_mut(at)?.as_mut()?.go_on(depth),
         }
     }
 
     /// The depth of the reading whose next finding begins first, before `end`.
     fn first(&self, end: usize) -> Option<usize> {
-        let decoded = self.decoded.iter().map(|level| level.as_ref().and_then(|level| level.next));
-        let all = [self.as_it_stands.next].into_iter().chain(decoded);
+        let others = self.others.iter().map(|level| level.as_ref().and_then(|level| level.next));
+        let all = [self.as_it_stands.next].into_iter().chain(others);
         let starts = all.enumerate().filter_map(|(depth, next)| Some((next?.hit.start, depth)));
         starts.min().filter(|(start, _)| *start < end).map(|(_, depth)| depth)
     }
@@ -123,7 +164,7 @@ impl<'t, L: Lookup + Copy> Findings<'t, L> {
     fn trim(&self, seen: &mut Seen<'t>, deeper: &Seen<'t>) {
         let reading = |depth: usize| match depth.checked_sub(1) {
             None => Some(&self.as_it_stands.reading),
-            Some(at) => self.decoded.get(at)?.as_ref().map(|level| &level.reading),
+            Some(at) => self.others.get(at)?.as_ref().map(|level| &level.reading),
         };
         let (Some(own), Some(other)) = (reading(seen.depth), reading(deeper.depth)) else { return };
         let start = other.boundary(seen.hit.start);
@@ -143,18 +184,13 @@ impl<'t, L: Lookup + Copy> Findings<'t, L> {
         let mut alone = true;
         while let Some(depth) = self.first(end) {
             let other = self.take_next(depth)?;
-            if alone && other.depth > main.depth {
+            if alone && other.depth > main.depth && other.depth != BORDERED {
                 self.trim(&mut main, &other);
                 start = main.hit.start;
             }
             let place = |seen: &Seen<'_>| (seen.hit.start, seen.hit.end, seen.hit.what);
             let is_same = place(&main) == place(&other);
-            let rank = |seen: &Seen<'_>| (seen.hit.end - seen.hit.start, seen.hit.what.sensitivity());
-            let is_better = if main.hit.what == other.hit.what {
-                other.depth > main.depth
-            } else {
-                rank(&other) > rank(&main)
-            };
+            let is_better = other.is_better(&main);
             end = end.max(other.hit.end);
             let is_joined = main.hit.is_joined || other.hit.is_joined || !is_same;
             if is_better {
@@ -163,7 +199,7 @@ impl<'t, L: Lookup + Copy> Findings<'t, L> {
             main.hit.is_joined = is_joined;
             alone = false;
         }
-        let levels = self.decoded.iter().flatten().chain([&self.as_it_stands]);
+        let levels = self.others.iter().flatten().chain([&self.as_it_stands]);
         let from = levels.map(|level| level.hung_on(start, self.free)).min().unwrap_or(start);
         let is_joined = main.hit.is_joined || from < start;
         self.free = end;
@@ -176,7 +212,7 @@ impl<'t, L: Lookup + Copy> Iterator for Findings<'t, L> {
 
     #[inline]
     fn next(&mut self) -> Option<Hit<'t>> {
-        if self.decoded.iter().all(Option::is_none) {
+        if self.others.iter().all(Option::is_none) {
             return self.as_it_stands.scan.next().map(|found| self.as_it_stands.hit(found));
         }
         self.joined()

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use zeroize::Zeroize;
 
 use super::place::DEGREE;
-use super::{Findings, Lookup, escape};
+use super::{Findings, Lookup, border, escape};
 
 /// The readings of a text, one after another in the same buffers.
 #[derive(Default)]
@@ -14,6 +14,8 @@ pub(in crate::sanitize) struct Folded {
     plain: Text,
     once: Text,
     twice: Text,
+    /// The deepest of them with its borders drawn.
+    bordered: Vec<u8>,
     /// Where encoded words are decoded to.
     spare: RefCell<Vec<u8>>,
 }
@@ -37,6 +39,7 @@ impl Drop for Folded {
         for text in [&mut self.plain, &mut self.once, &mut self.twice] {
             text.text.zeroize();
         }
+        self.bordered.zeroize();
         self.spare.get_mut().zeroize();
     }
 }
@@ -52,18 +55,35 @@ pub(super) struct Reading<'t> {
 }
 
 impl Folded {
-    /// What is found in a text, by place. It is read as it stands, with its escapes decoded, and with those decoded
-    /// that this brings to light; the latter two only if there are any.
+    /// What is found in a text, by place. It is read as it stands, with its escapes decoded, with those decoded that this
+    /// brings to light, and the last of these once more with its borders drawn; all but the first only if there are any.
     pub(in crate::sanitize) fn findings<'t, L: Lookup + Copy>(
         &'t mut self,
         text: &'t str,
         known: L,
     ) -> Findings<'t, L> {
-        let Self { plain, once, twice, spare } = self;
+        let (first, others) =
+            Self::readings((&mut self.plain, &mut self.once, &mut self.twice), text, &mut self.bordered);
+        Findings::new(first, others, known, &self.spare)
+    }
+
+    /// Whether any reading of a text passes.
+    pub(in crate::sanitize) fn any(&mut self, text: &str, mut is: impl FnMut(&[u8]) -> bool) -> bool {
+        let (first, others) =
+            Self::readings((&mut self.plain, &mut self.once, &mut self.twice), text, &mut self.bordered);
+        is(first.text) || others.iter().flatten().any(|reading| is(reading.text))
+    }
+
+    fn readings<'t>(
+        (plain, once, twice): (&'t mut Text, &'t mut Text, &'t mut Text),
+        text: &'t str,
+        bordered: &'t mut Vec<u8>,
+    ) -> (Reading<'t>, [Option<Reading<'t>>; 3]) {
         let first = plain.fold(text);
         let second = once.decode(first);
         let third = second.and_then(|second| twice.decode(second));
-        Findings::new((first, second, third), known, spare)
+        let deepest = third.or(second).unwrap_or(first);
+        (first, [second, third, deepest.bordered(bordered)])
     }
 }
 
@@ -126,7 +146,18 @@ impl Text {
     }
 }
 
-impl Reading<'_> {
+impl<'t> Reading<'t> {
+    /// The same with its borders drawn, if there are any.
+    fn bordered(self, buffer: &'t mut Vec<u8>) -> Option<Self> {
+        if !border::is_needed(self.text) {
+            return None;
+        }
+        buffer.clear();
+        buffer.extend_from_slice(self.text);
+        border::draw(buffer);
+        Some(Self { text: buffer, ..self })
+    }
+
     /// The place in the text as it came of a place in what is read.
     pub(super) fn origin(&self, at: usize) -> usize {
         match self.origins {
@@ -158,7 +189,7 @@ const ZEROS: [char; 20] = [
 ];
 
 /// What a character is read as; `None` if nobody sees it.
-fn fold(c: char) -> Option<char> {
+pub(in crate::sanitize) fn fold(c: char) -> Option<char> {
     let code = u32::from(c);
     Some(match code {
         0..=0x7f => c,

@@ -13,7 +13,9 @@ const NEAR: usize = 256;
 impl<L: Lookup + Copy> Scan<'_, L> {
     /// The finding without half a character at either end, and without the half of a word at its own.
     pub(super) fn whole(&self, mut found: Finding) -> Finding {
-        if view::is(self.view.at(found.end), WORD) && view::is(self.view.before(found.end), WORD) {
+        // What the batch knows ends where it is told to: in scripts without spaces that is inside of a word.
+        let ends = matches!(found.what, What::Known(_)) || !view::is(self.view.at(found.end), WORD);
+        if !ends && view::is(self.view.before(found.end), WORD) {
             found.end = self.view.run(found.end, WORD);
         }
         let is_inside = |at: usize| self.text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);

@@ -54,7 +54,7 @@ pub(super) fn may_be_mac(view: View<'_>, word: Word, separator: u8) -> bool {
 }
 
 /// Whether a group of an address ends here, so that what comes behind it is no beginning. A word such as `mac:` is none.
-fn goes_on(view: View<'_>, end: usize) -> bool {
+pub(super) fn goes_on(view: View<'_>, end: usize) -> bool {
     let group = view.slice(view.run_back(end, WORD, 5), end);
     let is_hex = |byte: &u8| view::is(*byte, WORD) && !view::is(*byte, BEYOND_HEX);
     matches!(group.len(), 1..=4) && group.iter().all(is_hex)

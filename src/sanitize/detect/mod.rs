@@ -12,9 +12,11 @@
 //!
 //! A text with escapes in it (`%40`, `&#64;`, `\u0040`) is read as it stands and with the escapes decoded, and
 //! [`findings`] joins what is found; a word in Base64 or hexadecimal digits is decoded where it stands ([`encoded`]).
+//! Where characters beyond ASCII stand beside others, it is read once more with words ending at them ([`border`]).
 
 mod address;
 mod announce;
+mod border;
 mod card;
 mod check_digit;
 mod digits;
@@ -60,11 +62,13 @@ mod encoded_tests;
 #[cfg(test)]
 mod hostile_tests;
 
+pub(super) use border::is_alphabet;
 pub(super) use finding::{Finding, What};
 pub(super) use findings::{Findings, Hit};
-pub(super) use fold::Folded;
+pub(super) use fold::{Folded, fold};
 
-/// What else is looked for at the beginning of every word: the known identifiers of a batch.
+/// What else is looked for at the beginning of every word, and at every character beyond ASCII and behind it: the known
+/// identifiers of a batch.
 pub(super) trait Lookup {
     /// Where the longest known identifier ends that begins at `start`, at the end of a word, and its number.
     fn longest(&self, text: &[u8], start: usize) -> Option<(usize, usize)>;

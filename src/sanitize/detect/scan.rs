@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use super::encoded::{self, Tried};
 use super::url::Url;
 use super::value_end::ValueEnds;
-use super::view::{self, View, WORD, Word};
-use super::{Finding, Lookup, What, email, join, plain};
+use super::view::{self, HIGH, View, WORD, Word};
+use super::{Finding, Lookup, What, border, email, join, plain};
 use crate::sanitize::redact::item::{self, Item};
 
 /// Reads one reading of a text finding by finding.
@@ -82,8 +82,36 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
         }
         let mut text = self.spare?.try_borrow_mut().ok()?;
         let end = encoded::decode(self.view, word, &mut self.tried, &mut text)?;
-        Scan::new(&text, self.known, None).next()?;
+        if Scan::new(&text, self.known, None).next().is_none() {
+            if !border::is_needed(&text) {
+                return None;
+            }
+            border::draw(&mut text);
+            Scan::new(&text, self.known, None).next()?;
+        }
         Some(Finding { start: word.start, end, what: What::Encoded })
+    }
+
+    /// The first known identifier that begins inside of a word with characters beyond ASCII: at one, or behind one.
+    fn known_inside(&self, word: Word) -> Option<Finding> {
+        let begins = |at: &usize| {
+            let (before, byte) = (self.view.before(*at), self.view.at(*at));
+            byte & 0xc0 != 0x80 && view::is(before, HIGH) || byte >= 0xc0
+        };
+        (word.start + 1..word.end).filter(begins).find_map(|start| {
+            let (end, number) = self.known.longest(self.text, start)?;
+            Some(Finding { start, end, what: What::Known(number) })
+        })
+    }
+
+    /// What is found by a word: the first known identifier inside of it, if nothing else begins before.
+    fn found(&mut self, word: Word, encoded: Option<Finding>) -> Option<Finding> {
+        let found = self.look(word, encoded);
+        if word.bits & HIGH == 0 || found.is_some_and(|found| found.start <= word.start) {
+            return found;
+        }
+        let inside = self.known_inside(word);
+        inside.filter(|inside| found.is_none_or(|found| inside.start < found.start)).or(found)
     }
 
     /// Where to go on if nothing can be found by this word: what most texts are made of.
@@ -145,7 +173,7 @@ impl<L: Lookup + Copy> Iterator for Scan<'_, L> {
                 }
                 Some(Item::Token { .. }) | None => {}
             }
-            match self.look(word, encoded) {
+            match self.found(word, encoded) {
                 Some(found) => {
                     let found = self.beyond(word.end, found);
                     let found = self.hung_on(join::ours(self.text, self.whole(found)));

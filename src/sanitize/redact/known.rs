@@ -1,7 +1,9 @@
 //! The known identifiers of a program's events in a request: values of their classed fields, which are found in
 //! their text too. Whole words, in any letter case. Kept for the time of one request, in buffers that are used
-//! again and zeroed.
+//! again and zeroed. Of a request that has more than are kept all text is cut to nothing: none of it could be looked
+//! through for all of them.
 
+use std::collections::HashSet;
 use std::hash::BuildHasher as _;
 
 use foldhash::fast::FixedState;
@@ -10,18 +12,21 @@ use zeroize::Zeroize as _;
 use crate::model::IdentifierClass as Class;
 use crate::sanitize::canonical::{self, Canonical};
 use crate::sanitize::detect::Lookup;
+use crate::sanitize::spelling;
 
-/// Identifiers of one request. The first so many count; which they are does not depend on the level.
-const ENTRIES: usize = 512;
+/// Identifiers of one request. How many there are does not depend on the level.
+const ENTRIES: usize = 16_384;
 /// The same of values that are never stored. They are counted by themselves: a sender that leaves them out, as it
 /// is told to, has the same identifiers found.
-const FORBIDDEN: usize = 128;
-/// Bytes of a value that is looked for. Shorter ones would be found everywhere, longer ones nowhere.
-const BYTES: std::ops::RangeInclusive<usize> = 4..=96;
-/// Values of fields that can be known which are looked at for new ones.
-const VALUES: usize = 20_000;
-/// Bits of the filter by the first four letters.
-const FILTER: usize = 64;
+const FORBIDDEN: usize = 4_096;
+/// Different values of fields that can be known, identifiers or not.
+const VALUES: usize = 65_536;
+/// Bytes of all spellings.
+const ARENA: usize = 4 * 1_024 * 1_024;
+/// What is kept for the next request of a buffer that a large one made grow.
+const KEPT: usize = 256 * 1_024;
+/// Words of 64 bits in the filter by the first four letters.
+const FILTER: usize = 1_024;
 
 /// A spelling of an identifier, folded to small letters.
 #[derive(Clone, Copy)]
@@ -29,6 +34,8 @@ struct Key {
     start: u32,
     len: u32,
     entry: u32,
+    /// Whether it is a part of its identifier: the whole of another one comes before it.
+    is_part: bool,
 }
 
 struct Entry {
@@ -46,11 +53,14 @@ pub(in crate::sanitize) struct Known {
     entries: Vec<Entry>,
     keys: Vec<Key>,
     /// Hashes of what was added, so that a value that comes with every event counts once.
-    added: Vec<u64>,
-    values: usize,
+    added: HashSet<u64, FixedState>,
     /// Entries of values that are never stored.
     forbidden: usize,
+    /// Whether there were more than are kept.
+    is_over: bool,
     filter: Filter,
+    /// Whether any spelling is shorter than what the filter looks at.
+    has_short: bool,
     hasher: FixedState,
 }
 
@@ -75,30 +85,44 @@ impl Known {
     /// Forgets everything.
     pub(in crate::sanitize) fn clear(&mut self) {
         self.program = None;
-        self.values = 0;
+        self.is_over = false;
         if self.added.is_empty() {
             return;
         }
         self.arena.zeroize();
+        if self.arena.capacity() > KEPT {
+            *self = Self::default();
+            return;
+        }
         self.entries.clear();
         self.keys.clear();
         self.added.clear();
         self.forbidden = 0;
         self.filter = Filter::default();
+        self.has_short = false;
+    }
+
+    /// Whether there were more identifiers than are kept, so that text may hold some that nobody knows.
+    pub(super) const fn is_over(&self) -> bool {
+        self.is_over
     }
 
     /// Takes a value of a field of a class.
     pub(super) fn add(&mut self, class: Class, value: &[u8], scratch: &mut canonical::Scratch) {
-        if !class.is_found_in_text() || !BYTES.contains(&value.len()) {
+        let value = value.trim_ascii();
+        if self.is_over || !class.is_found_in_text() || !spelling::is_telling(value) {
             return;
         }
-        let is_full = if class.is_forbidden() {
-            self.forbidden >= FORBIDDEN
+        if !self.added.insert(self.hasher.hash_one((class.index(), value))) {
+            return;
+        }
+        let entries = if class.is_forbidden() {
+            FORBIDDEN - self.forbidden
         } else {
-            self.values += 1;
-            self.values > VALUES || self.entries.len() - self.forbidden >= ENTRIES
+            ENTRIES + self.forbidden - self.entries.len()
         };
-        if is_full || self.was_added(class, value) {
+        if entries == 0 || self.added.len() > VALUES || self.arena.len() > ARENA {
+            self.is_over = true;
             return;
         }
         let (value, canonical) = match canonical::canonical(class, value, scratch) {
@@ -107,34 +131,22 @@ impl Known {
             Canonical::Malformed if std::str::from_utf8(value).is_ok() => (value, value),
             Canonical::Known(_) | Canonical::Malformed => return,
         };
-        let value = value.trim_ascii();
         let entry = self.entry(class, canonical);
-        self.key(canonical, entry);
-        self.key(value, entry);
-        // A name without its domain is the same machine, an account without its domain the same account.
+        self.keys(canonical, entry, false);
+        if canonical != value {
+            self.keys(value, entry, false);
+        }
+        // A name without its domain is the same machine, an account without its domain the same account: the part has the
+        // pseudonym of the whole, so that one erasure takes both.
         let part = if class == Class::HostName {
-            canonical.split(|byte| *byte == b'.').next().filter(|name| {
-                name.len() < canonical.len() && name.iter().any(|byte| byte.is_ascii_digit() || *byte == b'-')
-            })
+            spelling::without_domain(canonical)
         } else if class == Class::UserId {
             account(canonical)
         } else {
             None
         };
-        if let Some(part) = part.filter(|part| BYTES.contains(&part.len())) {
-            let entry = self.entry(class, part);
-            self.key(part, entry);
-        }
-    }
-
-    fn was_added(&mut self, class: Class, value: &[u8]) -> bool {
-        let hash = self.hasher.hash_one((class.index(), value));
-        match self.added.binary_search(&hash) {
-            Ok(_) => true,
-            Err(at) => {
-                self.added.insert(at, hash);
-                false
-            }
+        if let Some(part) = part {
+            self.keys(part, entry, true);
         }
     }
 
@@ -146,29 +158,31 @@ impl Known {
         size(self.entries.len() - 1)
     }
 
-    /// Adds a spelling: from its first letter or digit to its last.
-    fn key(&mut self, spelling: &[u8], entry: u32) {
-        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80;
-        let Some(first) = spelling.iter().position(is_word) else { return };
-        let last = spelling.iter().rposition(is_word).unwrap_or(first);
-        let Some(spelling) = spelling.get(first..=last).filter(|spelling| BYTES.contains(&spelling.len()))
-        else {
-            return;
-        };
-        let start = size(self.arena.len());
-        self.arena.extend(spelling.iter().map(u8::to_ascii_lowercase));
-        self.keys.push(Key { start, len: size(spelling.len()), entry });
+    /// Adds the spellings of an identifier, or of a part of it.
+    fn keys(&mut self, value: &[u8], entry: u32, is_part: bool) {
+        let Self { arena, keys, .. } = self;
+        spelling::each(value, |spelling| {
+            if spelling::is_telling(spelling) {
+                let start = size(arena.len());
+                arena.extend(spelling.iter().map(u8::to_ascii_lowercase));
+                keys.push(Key { start, len: size(spelling.len()), entry, is_part });
+            }
+        });
     }
 
     /// Makes what was added ready to be looked for.
     pub(super) fn finish(&mut self) {
-        let Self { arena, keys, filter, .. } = self;
+        let Self { arena, keys, filter, has_short, .. } = self;
         let text = |key: &Key| arena.get(index(key.start)..index(key.start + key.len)).unwrap_or_default();
-        // Of equal spellings the one that came first.
-        keys.sort_unstable_by(|a, b| text(a).cmp(text(b)).then(a.entry.cmp(&b.entry)));
+        // Of equal spellings the one that came first, and that of a whole identifier before that of a part.
+        keys.sort_unstable_by(|a, b| {
+            text(a).cmp(text(b)).then((a.is_part, a.entry).cmp(&(b.is_part, b.entry)))
+        });
         keys.dedup_by(|a, b| text(a) == text(b));
         for key in keys.iter() {
-            let slot = slot(text(key));
+            let text = text(key);
+            *has_short |= text.len() < spelling::SHORT;
+            let slot = slot(text, spelling::SHORT);
             if let Some(word) = filter.0.get_mut(slot / 64) {
                 *word |= 1 << (slot % 64);
             }
@@ -209,19 +223,33 @@ fn account(canonical: &[u8]) -> Option<&[u8]> {
     canonical.get(..at)
 }
 
-/// The place of a spelling in the filter: its first four bytes, folded and multiplied (Fibonacci hashing).
+/// The place of a spelling in the filter: its first bytes, folded and multiplied (Fibonacci hashing).
 #[inline]
-fn slot(text: &[u8]) -> usize {
-    let first: [u8; 4] = text.first_chunk().copied().unwrap_or_default();
-    let folded = u32::from_le_bytes(first.map(|byte| byte.to_ascii_lowercase()));
-    usize::try_from(folded.wrapping_mul(0x9E37_79B1) >> 20).unwrap_or(0)
+fn slot(text: &[u8], len: usize) -> usize {
+    let mut first = [0; spelling::SHORT];
+    first.iter_mut().zip(text.iter().take(len)).for_each(|(to, from)| *to = from.to_ascii_lowercase());
+    usize::try_from(u32::from_le_bytes(first).wrapping_mul(0x9E37_79B1) >> 16).unwrap_or(0)
+}
+
+impl Known {
+    /// Whether a spelling has these first bytes, as far as the filter tells.
+    #[inline]
+    fn may_be(&self, text: &[u8], len: usize) -> bool {
+        let slot = slot(text, len);
+        self.filter.0.get(slot / 64).is_some_and(|bits| bits >> (slot % 64) & 1 == 1)
+    }
 }
 
 impl Lookup for &Known {
     #[inline]
     fn may_begin(&self, text: &[u8], start: usize) -> bool {
-        let slot = slot(text.get(start..).unwrap_or_default());
-        !self.keys.is_empty() && self.filter.0.get(slot / 64).is_some_and(|bits| bits >> (slot % 64) & 1 == 1)
+        if self.keys.is_empty() {
+            return false;
+        }
+        let rest = text.get(start..).unwrap_or_default();
+        let ends = |len: &usize| rest.get(*len).is_none_or(|byte| !byte.is_ascii_alphanumeric());
+        self.may_be(rest, spelling::SHORT)
+            || self.has_short && (2..spelling::SHORT).filter(ends).any(|len| self.may_be(rest, len))
     }
 
     #[inline]
@@ -238,13 +266,13 @@ impl Known {
     fn walk(&self, rest: &[u8]) -> Option<(usize, usize)> {
         let mut keys = self.keys.as_slice();
         let mut best = None;
-        for depth in 0..=*BYTES.end() {
+        for depth in 0..=spelling::LONGEST {
             // A spelling that ends here comes before those that go on.
             if let Some((first, others)) = keys.split_first()
                 && index(first.len) == depth
             {
-                let ends = rest.get(depth).is_none_or(|byte| !byte.is_ascii_alphanumeric() && *byte < 0x80);
-                if ends && depth > 0 {
+                let edge = depth.checked_sub(1).and_then(|last| rest.get(last));
+                if edge.is_some_and(|edge| spelling::is_border(*edge, rest.get(depth))) {
                     best = Some((depth, index(first.entry)));
                 }
                 keys = others;
@@ -269,66 +297,5 @@ impl Drop for Known {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::Known;
-    use crate::model::IdentifierClass as Class;
-    use crate::sanitize::canonical::Scratch;
-    use crate::sanitize::detect::Lookup as _;
-
-    fn known(values: &[(Class, &str)]) -> Known {
-        let mut known = Known::default();
-        for (class, value) in values {
-            known.add(*class, value.as_bytes(), &mut Scratch::default());
-        }
-        known.finish();
-        known
-    }
-
-    #[test]
-    fn the_longest_known_spelling_that_is_a_whole_word_is_found() {
-        let known = known(&[
-            (Class::ObjectName, "Prod VM 1"),
-            (Class::ObjectName, "Prod"),
-            (Class::HostName, "ESX-04.corp.example.com."),
-            (Class::UserId, "CORP\\jdoe"),
-            (Class::Secret, "hunter2-x"),
-            (Class::NotIdentifying, "standard"),
-            (Class::ObjectName, "abc"),
-            (Class::HostName, "localhost"),
-        ]);
-        for (text, expected) in [
-            ("prod vm 1 is off", Some((9, Class::ObjectName, "Prod VM 1"))),
-            ("prod vm 10 is off", Some((4, Class::ObjectName, "Prod"))),
-            ("PROD", Some((4, Class::ObjectName, "Prod"))),
-            ("products", None),
-            ("esx-04.corp.example.com:", Some((23, Class::HostName, "esx-04.corp.example.com"))),
-            ("ESX-04 is down", Some((6, Class::HostName, "esx-04"))),
-            ("jdoe)", Some((4, Class::UserId, "jdoe"))),
-            ("hunter2-x", Some((9, Class::Secret, "hunter2-x"))),
-            ("standard", None),
-            ("abc", None),
-            ("localhost", None),
-        ] {
-            let found = (&known).longest(text.as_bytes(), 0);
-            let found = found.and_then(|(len, number)| {
-                let (class, canonical) = known.get(number)?;
-                Some((len, class, std::str::from_utf8(canonical).ok()?))
-            });
-            assert_eq!(found, expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_value_is_added_once_and_the_number_of_values_is_bounded() {
-        let mut known = Known::default();
-        let mut scratch = Scratch::default();
-        for number in 0..5_000 {
-            known.add(Class::VmId, format!("vm-{}", number / 2).as_bytes(), &mut scratch);
-        }
-        known.finish();
-        assert_eq!(known.entries.len(), super::ENTRIES);
-        assert!((&known).longest(b"vm-10", 0).is_some());
-        known.clear();
-        assert!((&known).longest(b"vm-10", 0).is_none());
-    }
-}
+#[path = "known_tests.rs"]
+mod tests;

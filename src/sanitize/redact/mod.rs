@@ -90,7 +90,7 @@ impl std::fmt::Debug for Workspace {
     }
 }
 
-/// Redacts a text.
+/// Redacts a text. If the request has more identifiers than are looked for, nothing of it is left.
 ///
 /// # Errors
 /// [`Reason::Malformed`] if it is longer than the dictionary allows, or no UTF-8.
@@ -108,6 +108,14 @@ pub(super) fn redact<'t>(
     let within = u32::try_from(raw.len()).is_ok_and(|len| len <= rules.max_bytes);
     let text = std::str::from_utf8(raw).ok().filter(|_| within).ok_or(Reason::Malformed)?;
     let Workspace { canonical, folded, out, known, seen, hits, .. } = work;
+    if known.is_over() {
+        // Beyond the bound of what is looked for, any text may have a name in it that a field has: it is cut to nothing,
+        // as it would be at every other level that redacts it.
+        seen.is_over = true;
+        out.clear();
+        item::write_marker(item::CUT, out);
+        return Ok(out.as_slice());
+    }
     let mut findings = folded.findings(text, &*known);
     let mut next = findings.next();
     // What looks like a token of ours is found like anything else; that none gets past is not left to that.

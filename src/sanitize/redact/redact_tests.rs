@@ -11,6 +11,9 @@ use crate::model::{CustomerKey, IdentifierClass as Class, ProgramName, Reason};
 use crate::policy::{Epoch, NameTable, Redaction};
 use crate::sanitize::{CustomerSalt, CustomerSecret, DataRoot, ProgramKeys, Ratchet};
 
+#[path = "border_tests.rs"]
+mod border_tests;
+
 fn keys() -> Arc<ProgramKeys> {
     // Derived once: a ratchet goes through every epoch before.
     static KEYS: LazyLock<Arc<ProgramKeys>> = LazyLock::new(|| {
@@ -219,6 +222,12 @@ fn piece() -> impl Strategy<Value = String> {
         "\u{e9}",
         "\u{ff11}0.1.2.3",
         "\u{200b}",
+        "\u{7528}\u{6237}",
+        "\u{2192}",
+        "\\n",
+        "\u{1b}[31m",
+        "\u{8d22}\u{52a1}\u{5e93}",
+        "db1",
         "jane%40example.com",
         "jane&#64;example.com",
         "%2540",
@@ -277,7 +286,12 @@ proptest! {
         pieces in prop::collection::vec(piece(), 0..10),
         (high, low) in two_levels(),
     ) {
-        let known = [(Class::ObjectName, "Prod VM 1"), (Class::HostName, "esx-04.corp.example.com")];
+        let known = [
+            (Class::ObjectName, "Prod VM 1"),
+            (Class::HostName, "esx-04.corp.example.com"),
+            (Class::ObjectName, "\u{8d22}\u{52a1}\u{5e93}"),
+            (Class::ObjectName, "db1"),
+        ];
         let text = pieces.concat();
         let at_once = redacted(&low, &text, &known);
         let stored = redacted(&high, &text, &known);

@@ -16,6 +16,8 @@ pub(in crate::sanitize) struct Seen {
     pub(in crate::sanitize) is_listed: bool,
     /// Whether the text was longer than the level takes.
     pub(in crate::sanitize) is_cut: bool,
+    /// Whether it was not looked through, because the request has more identifiers than are looked for.
+    pub(in crate::sanitize) is_over: bool,
 }
 
 /// What detectors found in the texts of one request, by class.
@@ -49,7 +51,7 @@ impl Hits {
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { counts: [(0, 0); KINDS], is_listed: false, is_cut: false }
+        Self { counts: [(0, 0); KINDS], is_listed: false, is_cut: false, is_over: false }
     }
 }
 
@@ -76,6 +78,11 @@ impl Seen {
     pub(in crate::sanitize) fn told(&self) -> String {
         if self.is_listed {
             return "; the dictionary lists this value, so it is kept".to_owned();
+        }
+        if self.is_over {
+            return "; the request has more identifiers than text is looked through for, so nothing of its text is \
+                    kept: send it in smaller parts"
+                .to_owned();
         }
         let classes = IdentifierClass::ALL.iter().map(|class| What::Class(*class));
         let mut told = String::new();
@@ -135,6 +142,8 @@ mod tests {
         seen.count(What::PaymentCard, false);
         seen.is_cut = true;
         let listed = Seen { is_listed: true, ..Seen::default() };
+        let over = Seen { is_over: true, ..Seen::default() };
+        assert!(over.told().contains("more identifiers than text is looked through for"));
         assert_eq!(listed.told(), "; the dictionary lists this value, so it is kept");
         assert_eq!(
             seen.told(),
