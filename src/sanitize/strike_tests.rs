@@ -192,13 +192,10 @@ fn a_name_is_found_in_text_of_any_script_and_a_short_one_by_itself() {
         ("vm", "the VM is off", true),
         ("vm", "vmware", false),
     ] {
-        let what = Strike::identifier(
-            Class::ObjectName,
-            RawText::new(name.as_bytes()),
-            &secret(),
-            &[program()],
-            &[3],
-        );
+        let secret = secret();
+        let epochs = LiveEpochs::of(secret.ratchet(), [3]);
+        let value = RawText::new(name.as_bytes());
+        let what = Strike::identifier(Class::ObjectName, value, &secret, &[program()], &epochs);
         let body = batch(Class::ProductLog, "redact", &text(said));
         assert_eq!(is_struck(&body, &what.unwrap()), found, "{name} in {said}");
     }
