@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::canonical::{Canonical, Scratch, canonical, canonical_bytes, canonical_int};
 use super::detect::Folded;
+use super::redact::item::{self, Item};
 use super::spelling;
 use super::stored::{StoredSpec, StoredValue};
 use crate::model::IdentifierClass;
@@ -168,6 +169,22 @@ fn contains_word(text: &[u8], word: &[u8]) -> bool {
         window.eq_ignore_ascii_case(word)
             && ends(word.first(), at.checked_sub(1).and_then(|before| text.get(before)))
             && ends(word.last(), text.get(at + word.len()))
+            && !is_ours(text, at)
+    })
+}
+
+/// Whether a place is inside of a token or marker of ours, whose words are nobody's: `vm` of `p1-vm_id-s-…`.
+fn is_ours(text: &[u8], at: usize) -> bool {
+    const LONGEST: usize = 80;
+    (at.saturating_sub(LONGEST)..=at).any(|place| {
+        let item = match text.get(place) {
+            Some(b'[') => item::marker(text, place),
+            Some(b'p') => item::token(text, place),
+            _ => None,
+        };
+        item.is_some_and(|item| match item {
+            Item::Marker { end } | Item::Token { end, .. } => end > at,
+        })
     })
 }
 
@@ -196,6 +213,11 @@ mod tests {
             ("pool db12 is full", "db1", false),
             ("the on switch", "on", true),
             ("none", "on", false),
+            // The words of tokens and markers are nobody's.
+            ("at p1-vm_id-s-0123456789abcdefghijklmnop [email]", "vm", false),
+            ("at p1-vm_id-s-0123456789abcdefghijklmnop [email]", "email", false),
+            ("at p1-vm_id-s-0123456789abcdefghijklmnop vm [email] email", "vm", true),
+            ("at p1-vm_id-s-0123456789abcdefghijklmnop vm [email] email", "email", true),
             // Names in scripts without spaces have no border.
             ("\u{8fde}\u{63a5}\u{8d22}\u{52a1}\u{673a}\u{5931}\u{8d25}", "\u{8d22}\u{52a1}\u{673a}", true),
             ("\u{8fde}\u{5e93}\u{5931}", "\u{5e93}", false),
