@@ -131,7 +131,7 @@ fn text_of_a_request_with_more_identifiers_than_are_looked_for_is_cut_to_nothing
     // Long names, for a request has 10,000 events at most and each has one.
     const HOSTS: usize = 8_000;
     let long = ["a".repeat(60), "b".repeat(60), "c".repeat(60)].join(".");
-    let host = |number: usize| field("host_name", text(format!("ESX-{number}.{long}.corp.example").as_str()));
+    let host = |number: usize| field("host_name", text(format!("ESX-{number}.{long}.corp.example")));
     let said = |class: Class, said: &str| field(class.as_str(), text(said));
     let events = |hosts: usize| {
         let named = (0..hosts).map(|number| vec![host(number)]);
