@@ -166,8 +166,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let caps = config.ingest.level_caps.clone();
     let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
     let pulse = Pulse::begin(&store, &keeper.ledger(), &clock, &close_doors);
-    let epochs = tokio::spawn(epochs::run(customers.clone(), clock.clone(), close_doors.clone()));
-    let gone_keys = tokio::spawn(gone_keys::run(store.clone(), close_doors.clone()));
+    let keys = tokio::spawn(look_after_keys(customers.clone(), clock.clone(), close_doors.clone()));
     let admin_door = admin_door(&config, &store, customers, &drain, (&policy, &configuration), &clock);
     let admin_door = Arc::new(admin_door.with_amend(amend.clone()));
     // Where callers are authenticated, nobody asks about a customer over HTTP, which does not know who they are.
@@ -215,7 +214,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
         return Err(error);
     }
     finished(&mut doors).await;
-    for task in [upkeep, epochs, gone_keys, following, pulse] {
+    for task in [upkeep, keys, following, pulse] {
         let _ = task.await;
     }
     heed.abort();
@@ -254,6 +253,12 @@ fn count_refusals(config: &mut Config, refusals: &Refusals) {
     config.ingest.refusals = refusals.clone();
     config.drain.refusals = refusals.clone();
     config.amend.refusals = refusals.clone();
+}
+
+/// Looks after key epochs, and after files that hold keys which are gone, until `shutdown`.
+async fn look_after_keys(customers: Customers, clock: Clock, shutdown: CancellationToken) {
+    let store = customers.store().clone();
+    tokio::join!(epochs::run(customers, clock, shutdown.clone()), gone_keys::run(store, shutdown));
 }
 
 /// The operators' door.
