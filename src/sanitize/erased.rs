@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::outline::Outline;
 use super::strike::{Strike, StrikeError};
-use super::{CustomerSecret, LiveEpochs, NONCE_BYTES, Suppressions, pseudonym_text};
+use super::{CustomerSecret, LiveEpochs, NONCE_BYTES, SealKey, Suppressions, pseudonym_text};
 use crate::model::{CommitNumber, IdentifierClass, ProgramName, RawText, UnixMillis};
 
 /// The version of the form.
@@ -27,7 +28,8 @@ pub struct Erased {
     found_by: Vec<[u8; 16]>,
     /// Every pseudonym that is looked for: of an epoch whose keys go while the erasure is under way there is no other way
     /// to tell it, nor when an older copy of the data is put back and the identifier is forgotten. Sealed: together they tell which rotating pseudonyms of several epochs are of one
-    /// value, and nobody may read that from the disk.
+    /// value, and nobody may read that from the disk. Behind them at most two [`Outline`]s, which are shorter together than
+    /// one pseudonym; in rows of before there are none, and then words of text are not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     marks: Option<Sealed>,
     /// The first and the last time of a range, in Unix milliseconds.
@@ -100,6 +102,7 @@ impl Erased {
         let mut sealed = value.expose().to_vec();
         secret.note_key().seal(&nonce, AAD, &mut sealed, 0).map_err(|_| StrikeError::Malformed(class))?;
         let mut marks = strike.tokens().concat();
+        marks.extend(strike.outlines().flat_map(|(_, outline)| outline.encode()));
         let sealing = secret.note_key().seal(&of_marks, MARKS_AAD, &mut marks, 0);
         sealing.map_err(|_| StrikeError::Malformed(class))?;
         let (programs, epochs) = (programs.to_vec(), Vec::new());
@@ -153,15 +156,24 @@ impl Erased {
         secret: &CustomerSecret,
     ) -> Result<Vec<[u8; 16]>, StrikeError> {
         let mut found_by = self.found_by.clone();
-        if let Some(Sealed { nonce, sealed }) = &self.marks {
-            let mut marks = sealed.clone();
-            secret
-                .note_key()
-                .open(nonce, MARKS_AAD, &mut marks)
-                .map_err(|_| StrikeError::Malformed(class))?;
-            found_by.extend(marks.as_chunks().0);
-        }
+        let marks = self.opened(&secret.note_key()).ok_or(StrikeError::Malformed(class))?;
+        found_by.extend(marks.as_chunks().0);
         Ok(found_by)
+    }
+
+    /// [`Self::marks`] as they were before they were sealed; nothing if there are none, and `None` if they do not open.
+    fn opened(&self, key: &SealKey) -> Option<Vec<u8>> {
+        let Some(Sealed { nonce, sealed }) = &self.marks else { return Some(Vec::new()) };
+        let mut marks = sealed.clone();
+        key.open(nonce, MARKS_AAD, &mut marks).ok()?;
+        Some(marks)
+    }
+
+    /// What the identifier looks like in text, with its class.
+    fn outlines(&self, key: &SealKey) -> Vec<(IdentifierClass, Outline)> {
+        let Some((class, _)) = self.tokens.first() else { return Vec::new() };
+        let marks = self.opened(key).unwrap_or_default();
+        Outline::decode(marks.as_chunks::<16>().1).map(|outline| (*class, outline)).collect()
     }
 
     /// What to call it in what was delivered before: the text forms of its pseudonyms, of these epochs too, each with its
@@ -199,13 +211,18 @@ impl Erased {
 
     /// What is withheld of several erasures at `now`; `None` if nothing is.
     #[must_use]
-    pub fn suppressions<'e>(all: impl Iterator<Item = &'e Self>, now: UnixMillis) -> Option<Suppressions> {
-        let live = all.filter(|erased| erased.until > now);
-        let suppressions = live.fold(Suppressions::default(), |all, erased| {
+    pub fn suppressions<'e>(
+        all: impl Iterator<Item = &'e Self>,
+        secret: &CustomerSecret,
+        now: UnixMillis,
+    ) -> Option<Suppressions> {
+        let key = secret.note_key();
+        let mut suppressions = Suppressions::default();
+        for erased in all.filter(|erased| erased.until > now) {
             let times = erased.times.map(|(first, last)| first..=last);
-            all.with(erased.tokens.iter().copied(), times, erased.before)
-        });
-        (!suppressions.is_empty()).then_some(suppressions)
+            suppressions.add(&erased.tokens, erased.outlines(&key), times, erased.before);
+        }
+        (!suppressions.is_empty()).then(|| suppressions.finish())
     }
 
     /// Where in the form in which it is kept [`Self::upto`] is, eight bytes: the store fills it in when it fences the

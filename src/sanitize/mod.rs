@@ -27,6 +27,7 @@ mod lower_fields;
 mod lower_step;
 mod lower_walk;
 mod named;
+mod outline;
 mod pass;
 mod permit;
 mod ratchet;

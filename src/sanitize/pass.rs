@@ -209,21 +209,27 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
         if !self.window.contains(&time_ms) {
             return Ok(Err(Reason::Clock));
         }
-        if let Some(suppressed) = self.permit.suppressed()
-            && (suppressed.is_at(time_ms)
-                || self.instance_before.is_some_and(|before| time_ms <= before)
-                || suppressed.are_in(
-                    (event.fields.clone(), time_ms),
-                    fields,
-                    (&builder.plan, &builder.keys),
-                    &mut self.scratch.work.canonical,
-                )?)
+        let suppressed = self.permit.suppressed();
+        if suppressed.is_some_and(|suppressed| suppressed.is_at(time_ms))
+            || self.instance_before.is_some_and(|before| time_ms <= before)
         {
             return Ok(Err(Reason::Erased));
         }
-        if redacts {
+        let late = suppressed.filter(|suppressed| suppressed.is_late(time_ms));
+        if redacts || late.is_some() {
             let request = (self.instance.expose(), &self.all);
             self.scratch.work.gather(self.permit, &builder.plan, request)?;
+        }
+        let work = &mut self.scratch.work;
+        if let Some(suppressed) = late
+            && suppressed.are_in(
+                (event.fields.clone(), time_ms),
+                fields,
+                (&builder.plan, &builder.keys),
+                work,
+            )?
+        {
+            return Ok(Err(Reason::Erased));
         }
         let growth = &mut builder.growth;
         let number = growth.name_number(known, name, purposes);
@@ -233,7 +239,6 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
         let open = encode::open(out, 12, 2);
         encode::varint_field(out, 1, u64::from(number));
         encode::varint_field(out, 2, time_ms.cast_unsigned());
-        let work = &mut self.scratch.work;
         let mut walk = Walk::new(&builder.plan, &builder.keys, growth, work, &mut self.told);
         walk.fields(event.fields.clone(), fields, record, 3)?;
         encode::close(&mut builder.growth.buffers.events, open);

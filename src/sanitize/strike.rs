@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::canonical::{self, Canonical, canonical_str};
 use super::copy::Copy;
+use super::outline::Outline;
 use super::stored::{Parts, Party, StoredBatch, StoredEvent, StoredValue};
 use super::strike_find::{Original, Told, Wanted};
 use super::strike_marks::{Marks, ProgramMarks};
@@ -145,6 +146,17 @@ impl Strike {
     #[must_use]
     pub fn stable_tokens(&self) -> &[(IdentifierClass, [u8; 16])] {
         &self.stable
+    }
+
+    /// What the identifiers that it knows look like in text, each with its class: of each the canonical form, and one more
+    /// spelling that looks otherwise.
+    pub(super) fn outlines(&self) -> impl Iterator<Item = (IdentifierClass, Outline)> {
+        self.wanted.originals.iter().flat_map(|original| {
+            let canonical = Outline::of(&original.canonical);
+            let others = original.spellings.iter().filter_map(|spelling| Outline::of(spelling));
+            let other = others.into_iter().find(|other| Some(*other) != canonical);
+            canonical.into_iter().chain(other).map(|outline| (original.class, outline))
+        })
     }
 
     fn is_at(&self, time_ms: i64) -> bool {

@@ -25,7 +25,7 @@ pub(super) struct Original {
     pub(super) class: IdentifierClass,
     pub(super) canonical: Zeroizing<Vec<u8>>,
     /// How it can be spelt in text.
-    spellings: Vec<Zeroizing<Vec<u8>>>,
+    pub(super) spellings: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Original {

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use super::canonical::{Canonical, Scratch, canonical, canonical_bytes, canonical_int};
+use super::detect::is_alphabet;
 use super::stored::StoredValue;
 use super::strike_find::Told;
-use super::suppress::any_words;
 use super::{CustomerSecret, ProgramKeys};
 use crate::model::{IdentifierClass, ProgramName};
 use crate::policy::Epoch;
@@ -74,5 +74,108 @@ impl ProgramMarks<'_> {
             | StoredValue::List(_)
             | StoredValue::Map(_) => false,
         }
+    }
+}
+
+/// Names of people, virtual machines and places have up to so many words.
+const WORDS: usize = 5;
+
+/// Whether any word of a text passes, or any few that follow each other.
+fn any_words(text: &[u8], mut is: impl FnMut(&[u8]) -> bool) -> bool {
+    let mut starts = [0; WORDS];
+    let mut count = 0_usize;
+    for (start, word) in words(text) {
+        starts.rotate_right(1);
+        if let Some(first) = starts.first_mut() {
+            *first = start;
+        }
+        count += 1;
+        let end = start + word.len();
+        if starts.iter().take(count).any(|from| text.get(*from..end).is_some_and(&mut is))
+            || parts(word).any(&mut is)
+        {
+            return true;
+        }
+    }
+    false
+}
+
+/// The words of a text and where they begin: what stands between white space and signs, without what addresses and
+/// names have inside them but do not begin or end with. A word ends where a script without spaces begins, or an arrow.
+fn words(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || b"\"'`()[]{}<>,;=|!?/".contains(byte);
+    let inner = |byte: &u8| b".:-_@\\".contains(byte);
+    let mut at = 0;
+    let words = text.split(ends).map(move |word| {
+        let begins = at;
+        at += word.len() + 1;
+        (begins, word)
+    });
+    let stretches =
+        words.flat_map(|(begins, word)| stretches(word).map(move |(at, part)| (begins + at, part)));
+    stretches.filter_map(move |(begins, word)| {
+        let start = word.iter().position(|byte| !inner(byte))?;
+        let end = word.iter().rposition(|byte| !inner(byte))?;
+        Some((begins + start, word.get(start..=end)?))
+    })
+}
+
+/// A word, cut between letters that names mix and all others: `虚拟机` and `Prod-VM-01` of `虚拟机Prod-VM-01`.
+fn stretches(word: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = word.get(at..).filter(|rest| !rest.is_empty())?;
+        let is_strange = |at: usize, byte: u8| {
+            !byte.is_ascii() && !is_alphabet(byte, rest.get(at + 1).copied().unwrap_or(0))
+        };
+        let first = rest.first().is_some_and(|byte| is_strange(0, *byte));
+        // What goes on a character is of it.
+        let len = rest
+            .iter()
+            .enumerate()
+            .skip(1)
+            .position(|(at, byte)| byte & 0xc0 != 0x80 && is_strange(at, *byte) != first);
+        let start = at;
+        at += len.map_or(rest.len(), |len| len + 1);
+        Some((start, word.get(start..at)?))
+    })
+}
+
+/// The parts of `10.1.2.3:443`, `user@host` and the like.
+fn parts(word: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let parts = word.split(|byte| matches!(byte, b':' | b'@' | b'\\'));
+    parts.filter(|part| part.len() < word.len() && !part.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::any_words;
+
+    #[test]
+    fn every_word_and_every_few_words_of_a_text_are_looked_at() {
+        let text = "login of jane.doe@example.com (Jane van Doe) from 10.1.2.3:443 to \"Prod VM 1\", see https://esx01/ui?h=esx02.";
+        for wanted in [
+            "login",
+            "jane.doe@example.com",
+            "jane.doe",
+            "Jane van Doe",
+            "10.1.2.3",
+            "10.1.2.3:443",
+            "Prod VM 1",
+            "esx01",
+            "esx02",
+        ] {
+            assert!(any_words(text.as_bytes(), |words| words == wanted.as_bytes()), "{wanted}");
+        }
+        for other in ["jane", "esx0", "VM", "10.1.2"] {
+            let found = any_words(text.as_bytes(), |words| words == other.as_bytes());
+            assert_eq!(found, other == "VM", "{other}");
+        }
+        let text = "\u{865a}\u{62df}\u{673a}Prod VM 1\u{6545}\u{969c}\u{2192}Zo\u{eb}-7\u{2026}";
+        for wanted in ["Prod VM 1", "\u{865a}\u{62df}\u{673a}", "\u{865a}\u{62df}\u{673a}Prod", "Zo\u{eb}-7"]
+        {
+            assert!(any_words(text.as_bytes(), |words| words == wanted.as_bytes()), "{wanted}");
+        }
+        assert!(!any_words(b"", |_| true) && !any_words(b" -- ", |_| true));
     }
 }

@@ -158,7 +158,7 @@ impl Customers {
         let mark = self.store.shared().data_root.mark(id);
         let erased = erased(&self.store, key, &mark)?;
         let now = self.store.shared().clock.now();
-        let suppressed = Erased::suppressions(erased.iter(), now).map(Arc::new);
+        let suppressed = Erased::suppressions(erased.iter(), &secret, now).map(Arc::new);
         let entry = Arc::new(CustomerEntry { key, change, secret, erased, suppressed, stamp });
         self.entries.insert(key, Arc::clone(&entry));
         Ok(Some(entry))

@@ -252,7 +252,7 @@ pub fn policy(dice: &mut Dice) -> Policy {
     }
 }
 
-const TEXTS: [&str; 36] = [
+const TEXTS: [&str; 38] = [
     "esx01.corp.example.com",
     "ESX01.Corp.Example.COM.",
     "10.1.2.3",
@@ -286,6 +286,8 @@ const TEXTS: [&str; 36] = [
     "da39a3ee5e6b4b0d3255bfef95601890afd80709",
     "8.0.3-24022515",
     "login of jane.doe@example.com from 10.1.2.3 on esx01.corp.example.com failed",
+    "client 10.1.2.3#53211, \u{201c}Bob.Smith@Example.COM\u{201d}, mac=00%3A50%3A56%3Aab%3Acd%3Aef",
+    "ESX01.corp.example.com%2Fui \u{2192} corp\\\\bob+443, listed value/2",
     "p1-host_name-s-0123456789abcdefghijklmnop",
     "[mac_address]",
     "a text that is longer than the shortest bound of a field, and shorter than the others",

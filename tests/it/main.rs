@@ -104,6 +104,7 @@ mod keys_root;
 mod kill_loop;
 mod kubernetes;
 mod large_backlog;
+mod late_text;
 mod leak_hunt;
 mod ledger_daemon;
 mod ledger_files;

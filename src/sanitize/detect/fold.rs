@@ -85,6 +85,21 @@ impl Folded {
         let deepest = third.or(second).unwrap_or(first);
         (first, [second, third, deepest.bordered(bordered)])
     }
+
+    /// Whether a text passes as it came, or in any way in which it is read.
+    pub(in crate::sanitize) fn any_reading(&mut self, text: &str, mut is: impl FnMut(&str) -> bool) -> bool {
+        let Self { plain, once, twice, .. } = self;
+        let first = plain.fold(text);
+        let second = once.decode(first);
+        let third = second.and_then(|second| twice.decode(second));
+        let others = [Some(first).filter(|first| first.origins.is_some()), second, third];
+        // Escapes stand for characters, so nothing of a reading is lost here.
+        is(text)
+            || others
+                .into_iter()
+                .flatten()
+                .any(|reading| std::str::from_utf8(reading.text).is_ok_and(&mut is))
+    }
 }
 
 impl Text {

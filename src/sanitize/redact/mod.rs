@@ -76,6 +76,37 @@ impl Workspace {
         Ok(())
     }
 
+    /// Whether any identifier that redaction finds in a text passes. It is asked for with the class that its pseudonym
+    /// is of, and with that of its form.
+    pub(super) fn any_identifier(&mut self, text: &str, is: impl Fn(IdentifierClass, &[u8]) -> bool) -> bool {
+        let Self { canonical, folded, known, .. } = self;
+        folded.findings(text, &*known).any(|found| {
+            let identifier = identify(&found, known, canonical).and_then(|(_, identifier)| identifier);
+            let of_form = match found.what {
+                What::Class(class) => Some(class),
+                What::NationalId
+                | What::Iban
+                | What::PaymentCard
+                | What::Encoded
+                | What::Token
+                | What::Known(_) => None,
+            };
+            identifier.is_some_and(|(class, form)| {
+                is(class, form) || of_form.is_some_and(|own| own != class && is(own, form))
+            })
+        })
+    }
+
+    /// Whether a text passes as it came, or in any way in which redaction reads it.
+    pub(super) fn any_reading(
+        &mut self,
+        text: &str,
+        is: impl Fn(&str, &mut canonical::Scratch) -> bool,
+    ) -> bool {
+        let Self { canonical, folded, .. } = self;
+        folded.any_reading(text, |reading| is(reading, canonical))
+    }
+
     /// Forgets what is known of a request.
     pub(super) fn forget(&mut self) {
         self.hits = Hits::default();
@@ -158,16 +189,29 @@ fn replacement(
     known: &Known,
     scratch: &mut canonical::Scratch,
 ) -> Option<Replacement> {
-    let token = |class: IdentifierClass, canonical: &[u8]| {
+    let (what, identifier) = identify(found, known, scratch)?;
+    let token = identifier.and_then(|(class, canonical)| {
         let epoch = rules.found.get(class.index()).copied().flatten()?;
         // Without a key there is a marker, and no pseudonym.
         keys.token(class, epoch, canonical).map(|bits| (class, epoch, bits))
-    };
+    });
+    Some((what, token))
+}
+
+/// An identifier in its canonical form, with its class.
+type Identifier<'f> = (IdentifierClass, &'f [u8]);
+
+/// What was found, and the identifier that a pseudonym can be made of, if it is one; `None` if it is nobody's and stays.
+fn identify<'f>(
+    found: &Hit<'f>,
+    known: &'f Known,
+    scratch: &'f mut canonical::Scratch,
+) -> Option<(What, Option<Identifier<'f>>)> {
     let class = match found.what {
         What::Class(class) => class,
         What::Known(number) => {
             let (class, canonical) = known.get(number)?;
-            return Some((What::Class(class), token(class, canonical)));
+            return Some((What::Class(class), Some((class, canonical))));
         }
         what @ (What::NationalId | What::Iban | What::PaymentCard | What::Encoded | What::Token) => {
             return Some((what, None));
@@ -179,7 +223,7 @@ fn replacement(
         Canonical::Identifier(canonical) => {
             // The same identifier in a field says what it is.
             let class = if is_vague(class) { known.class_of(canonical).unwrap_or(class) } else { class };
-            Some((What::Class(class), token(class, canonical)))
+            Some((What::Class(class), Some((class, canonical))))
         }
     }
 }

@@ -1,0 +1,110 @@
+//! What is found of an erased identifier in text that arrives late, and what looking for it costs.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::cell::Cell;
+use std::sync::{Arc, LazyLock};
+
+use super::*;
+use crate::model::{CustomerKey, IdentifierClass as Class, ProgramName};
+use crate::sanitize::{CustomerSalt, CustomerSecret, DataRoot, LiveEpochs, Ratchet};
+
+thread_local! {
+    /// Pseudonyms that were made to be looked up.
+    pub(super) static HASHED: Cell<u64> = const { Cell::new(0) };
+}
+
+static SECRET: LazyLock<CustomerSecret> = LazyLock::new(|| {
+    let (root, salt) = (DataRoot::new([5; 32]), CustomerSalt::new([7; 32]));
+    CustomerSecret::derive(&root, &salt, Ratchet::new(0, [6; 32]), CustomerKey(1))
+});
+
+/// One of each class that can be erased.
+const ERASED: [(Class, &str); 22] = [
+    (Class::EntitlementId, "ent-0042"),
+    (Class::LicenceKey, "1HK2L-3M4NP-5QR6S-7TU8V-9WX0Y"),
+    (Class::ClusterId, "domain-c8"),
+    (Class::VmId, "vm-1042"),
+    (Class::HostName, "esx01.corp.example.com"),
+    (Class::IpAddress, "10.1.2.3"),
+    (Class::MacAddress, "00:50:56:ab:cd:ef"),
+    (Class::ObjectName, "Prod VM 1"),
+    (Class::DeviceId, "dev-7"),
+    (Class::SerialNumber, "5CG1234XYZ9"),
+    (Class::BiosUuid, "564d8a3b-1234-abcd-8899-aabbccddeeff"),
+    (Class::BrowserId, "browser-1"),
+    (Class::Cookie, "cookie-1"),
+    (Class::PixelId, "pixel-1"),
+    (Class::AdvertisingId, "ad-1"),
+    (Class::UserId, "corp\\bob"),
+    (Class::PersonName, "Jane van Doe"),
+    (Class::Email, "jane.doe@example.com"),
+    (Class::Phone, "+49 30 7483-59133"),
+    (Class::PostalAddress, "1 Main Street, Springfield"),
+    (Class::Location, "DE-BY"),
+    (Class::FilePath, "/home/jane/notes.txt"),
+];
+
+fn keys() -> Arc<ProgramKeys> {
+    SECRET.program(&ProgramName::new("ceip").unwrap(), 0)
+}
+
+fn suppressions(erased: &[(Class, &str)]) -> Suppressions {
+    let programs = [ProgramName::new("ceip").unwrap()];
+    let strike = |(class, value): &(Class, &str)| {
+        Strike::identifier(*class, RawText::new(value.as_bytes()), &SECRET, &programs, &LiveEpochs::default())
+            .unwrap()
+    };
+    let all = erased.iter().map(strike).reduce(Strike::or).unwrap();
+    Suppressions::new(&all, [], UnixMillis(1_000))
+}
+
+/// Whether a text is late, and how many pseudonyms that took.
+fn looked(suppressions: &Suppressions, text: &str, time_ms: i64) -> (bool, u64) {
+    let before = HASHED.with(Cell::get);
+    let late = suppressions.is_in_text(text, time_ms, &keys(), &mut Workspace::default());
+    (late, HASHED.with(Cell::get) - before)
+}
+
+// covers: P8
+#[test]
+fn an_erased_identifier_of_every_class_is_found_among_the_words_of_a_text() {
+    for (class, value) in ERASED {
+        let one = suppressions(&[(class, value)]);
+        for text in [
+            format!("it was {value}, we think"),
+            format!("\u{201c}{value}\u{201d}"),
+            format!("a/{value}?b=c"),
+            format!("up\\n{}", value.replace('\\', "\\\\")),
+            format!("q={}", value.replace(' ', "%20").replace('@', "%40")),
+            format!("({})", value.to_uppercase()),
+        ] {
+            let (late, _) = looked(&one, &text, 1_000);
+            // Of some classes the letter case matters.
+            assert!(late || (text.starts_with('(') && !text.contains(value)), "{class}: {text}");
+            assert!(!looked(&one, &text, 1_001).0, "what happened after the erasure is new");
+        }
+        assert!(!looked(&one, "nothing of this is anybody's, 7 times", 1_000).0, "{class}");
+    }
+}
+
+// covers: P8
+#[test]
+fn looking_for_what_was_erased_costs_a_pseudonym_for_each_finding_and_none_for_other_words() {
+    let all = suppressions(&ERASED);
+    let size = 256 << 10;
+    let fill = |unit: &str| unit.repeat(size / unit.len());
+    for unit in ["a ", "a b-c.d_e:", "\u{e9} ", "x", "prod vm ", "jane van ", "[]", "%20a", "prod.vm.2 "] {
+        let (late, hashed) = looked(&all, &fill(unit), 0);
+        assert!(!late);
+        assert!(hashed < 64, "{hashed} pseudonyms for {unit}");
+    }
+    // What is found has a class by its form, and one that a field of the batch gives it.
+    for (unit, of_unit) in [("10.1.2.4 ", 1), ("esx02.corp.example.com ", 1), ("a@b.example.com\n", 1)] {
+        let text = fill(unit);
+        let findings = u64::try_from(text.len() / unit.len()).unwrap() * of_unit;
+        let (late, hashed) = looked(&all, &text, 0);
+        assert!(!late);
+        assert!(hashed <= 2 * findings, "{hashed} pseudonyms for {findings} times {unit}");
+    }
+}
