@@ -1,15 +1,18 @@
 //! A bounded cache over the registry: what `ingest` and `drain` ask for with every batch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 
 use super::fault::StoreError;
 use super::{Customer, MetaTable, Store};
-use crate::model::{Change, CommitNumber, CustomerId, CustomerKey, ErasureId};
+use crate::model::{Change, CommitNumber, CustomerId, CustomerKey, ErasureId, UnixMillis};
 use crate::observe::Metric;
 use crate::sanitize::{CustomerSecret, Erased, Suppressions};
 
+/// How long what arrives late is withheld: the age at which that ends.
+const LATE: Duration = Duration::from_hours(31 * 24);
 /// Rows that are read at a time.
 const ROWS: usize = 1_000;
 
@@ -157,7 +160,8 @@ impl Customers {
         let id = &change.participation.customer;
         let mark = self.store.shared().data_root.mark(id);
         let erased = erased(&self.store, key, &mark)?;
-        let now = self.store.shared().clock.now();
+        // What has its end behind it comes late no more: a clock that is ahead for a while lets nothing of it in.
+        let now = self.store.shared().clock.settled(LATE).unwrap_or(UnixMillis(i64::MIN));
         let suppressed = Erased::suppressions(erased.iter(), &secret, now).map(Arc::new);
         let entry = Arc::new(CustomerEntry { key, change, secret, erased, suppressed, stamp });
         self.entries.insert(key, Arc::clone(&entry));

@@ -1,5 +1,5 @@
 //! Escapes: how URLs, HTML, JSON and programming languages write a character that they would read as something
-//! else. One escape is read at a time; [`super::fold`] decodes a text with them.
+//! else. One escape is read at a time; [`mod@super::fold`] decodes a text with them.
 //!
 //! ```text
 //! percent    %40, of UTF-8 %C3%A9, %u0040
