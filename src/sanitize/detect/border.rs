@@ -12,6 +12,8 @@ const BORDER: u8 = 0x1e;
 const ESCAPE: u8 = 0x1b;
 /// Backslashes before the letter of a line end.
 const BACKSLASHES: usize = 8;
+/// Bytes that are looked at together.
+const BLOCK: usize = 256;
 /// Bytes of the numbers of a colour.
 const COLOUR: usize = 24;
 
@@ -41,10 +43,17 @@ pub(super) fn draw(text: &mut [u8]) {
     }
 }
 
+/// How many bytes at the beginning certainly hold no border: most texts have none, and are passed over block by block.
+fn plain(text: &[u8]) -> usize {
+    let has_none = |block: &&[u8]| block.is_ascii() && memchr::memchr2(b'\\', ESCAPE, block).is_none();
+    text.chunks(BLOCK).take_while(has_none).map(<[u8]>::len).sum()
+}
+
 /// The next border from a place on: where it begins and ends.
 fn next(text: &[u8], from: usize) -> Option<(usize, usize)> {
     let mut at = from;
     loop {
+        at = text.len().min(at + plain(text.get(at..)?));
         let rest = text.get(at..)?;
         at += rest.iter().position(|byte| !byte.is_ascii() || matches!(*byte, b'\\' | ESCAPE))?;
         let rest = text.get(at..)?;
