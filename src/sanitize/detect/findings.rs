@@ -32,7 +32,7 @@ pub(in crate::sanitize) struct Hit<'t> {
 }
 
 /// One reading, and what is found in it next.
-struct Level<'t, L> {
+pub(in crate::sanitize) struct Level<'t, L> {
     reading: Reading<'t>,
     scan: Scan<'t, L>,
     next: Option<Seen<'t>>,
@@ -118,7 +118,16 @@ impl<'t, L: Lookup + Copy> Level<'t, L> {
 }
 
 /// Reads a text finding by finding.
-pub(in crate::sanitize) struct Findings<'t, L> {
+#[expect(clippy::large_enum_variant, reason = "made where it stays, and most texts have one reading")]
+pub(in crate::sanitize) enum Findings<'t, L> {
+    /// Those of a text that has one reading.
+    One(Level<'t, L>),
+    /// Those of a text that has several.
+    Several(Several<'t, L>),
+}
+
+/// What is found in the readings of a text together.
+pub(in crate::sanitize) struct Several<'t, L> {
     as_it_stands: Level<'t, L>,
     /// The text with its escapes decoded once and twice, and with its borders drawn, if it has any.
     others: [Option<Level<'t, L>>; 3],
@@ -134,12 +143,18 @@ impl<'t, L: Lookup + Copy> Findings<'t, L> {
         spare: &'t RefCell<Vec<u8>>,
     ) -> Self {
         let level = |reading| Level::new(reading, known, spare);
-        let mut all =
-            Self { as_it_stands: level(first), others: others.map(|other| other.map(level)), free: 0 };
-        if all.others.iter().any(Option::is_some) {
-            for depth in 0..=all.others.len() {
-                all.take_next(depth);
-            }
+        if others.iter().all(Option::is_none) {
+            return Self::One(level(first));
+        }
+        Self::Several(Several::new(level(first), others.map(|other| other.map(level))))
+    }
+}
+
+impl<'t, L: Lookup + Copy> Several<'t, L> {
+    fn new(as_it_stands: Level<'t, L>, others: [Option<Level<'t, L>>; 3]) -> Self {
+        let mut all = Self { as_it_stands, others, free: 0 };
+        for depth in 0..=all.others.len() {
+            all.take_next(depth);
         }
         all
     }
@@ -212,9 +227,9 @@ impl<'t, L: Lookup + Copy> Iterator for Findings<'t, L> {
 
     #[inline]
     fn next(&mut self) -> Option<Hit<'t>> {
-        if self.others.iter().all(Option::is_none) {
-            return self.as_it_stands.scan.next().map(|found| self.as_it_stands.hit(found));
+        match self {
+            Self::One(level) => level.scan.next().map(|found| level.hit(found)),
+            Self::Several(all) => all.joined(),
         }
-        self.joined()
     }
 }

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use zeroize::Zeroize;
 
 use super::place::DEGREE;
-use super::{Findings, Lookup, border, escape};
+use super::{Findings, Lookup, border, escape, flat};
 
 /// The readings of a text, one after another in the same buffers.
 #[derive(Default)]
@@ -67,11 +67,12 @@ impl Folded {
         Findings::new(first, others, known, &self.spare)
     }
 
-    /// Whether any reading of a text passes.
+    /// Whether a text passes as it came, or in any way in which it is read.
     pub(in crate::sanitize) fn any(&mut self, text: &str, mut is: impl FnMut(&[u8]) -> bool) -> bool {
         let (first, others) =
             Self::readings((&mut self.plain, &mut self.once, &mut self.twice), text, &mut self.bordered);
-        is(first.text) || others.iter().flatten().any(|reading| is(reading.text))
+        let as_it_came = first.origins.is_some() && is(text.as_bytes());
+        as_it_came || is(first.text) || others.iter().flatten().any(|reading| is(reading.text))
     }
 
     fn readings<'t>(
@@ -79,26 +80,14 @@ impl Folded {
         text: &'t str,
         bordered: &'t mut Vec<u8>,
     ) -> (Reading<'t>, [Option<Reading<'t>>; 3]) {
+        if flat::is_flat(text.as_bytes()) {
+            return (Reading { text: text.as_bytes(), origins: None, len: text.len() }, [None; 3]);
+        }
         let first = plain.fold(text);
         let second = once.decode(first);
         let third = second.and_then(|second| twice.decode(second));
         let deepest = third.or(second).unwrap_or(first);
         (first, [second, third, deepest.bordered(bordered)])
-    }
-
-    /// Whether a text passes as it came, or in any way in which it is read.
-    pub(in crate::sanitize) fn any_reading(&mut self, text: &str, mut is: impl FnMut(&str) -> bool) -> bool {
-        let Self { plain, once, twice, .. } = self;
-        let first = plain.fold(text);
-        let second = once.decode(first);
-        let third = second.and_then(|second| twice.decode(second));
-        let others = [Some(first).filter(|first| first.origins.is_some()), second, third];
-        // Escapes stand for characters, so nothing of a reading is lost here.
-        is(text)
-            || others
-                .into_iter()
-                .flatten()
-                .any(|reading| std::str::from_utf8(reading.text).is_ok_and(&mut is))
     }
 }
 

@@ -26,6 +26,7 @@ mod encoded;
 mod escape;
 mod finding;
 mod findings;
+mod flat;
 mod fold;
 mod host;
 mod iban;

@@ -77,9 +77,11 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
     /// The word, and what is joined to it, if it is text in another alphabet with something to find in it.
     #[inline]
     pub(super) fn encoded(&mut self, word: Word) -> Option<Finding> {
-        if !encoded::may_begin(self.view, word) {
-            return None;
-        }
+        if encoded::may_begin(self.view, word) { self.decoded(word) } else { None }
+    }
+
+    #[inline(never)]
+    fn decoded(&mut self, word: Word) -> Option<Finding> {
         let mut text = self.spare?.try_borrow_mut().ok()?;
         let end = encoded::decode(self.view, word, &mut self.tried, &mut text)?;
         if Scan::new(&text, self.known, None).next().is_none() {
@@ -105,13 +107,17 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
     }
 
     /// What is found by a word: the first known identifier inside of it, if nothing else begins before.
+    #[inline]
     fn found(&mut self, word: Word, encoded: Option<Finding>) -> Option<Finding> {
-        let found = self.look(word, encoded);
-        if word.bits & HIGH == 0 || found.is_some_and(|found| found.start <= word.start) {
-            return found;
+        match self.look(word, encoded) {
+            Some(found) if word.bits & HIGH == 0 || found.start <= word.start => Some(found),
+            Some(found) => {
+                let inside = self.known_inside(word);
+                inside.filter(|inside| inside.start < found.start).or(Some(found))
+            }
+            None if word.bits & HIGH == 0 => None,
+            None => self.known_inside(word),
         }
-        let inside = self.known_inside(word);
-        inside.filter(|inside| found.is_none_or(|found| inside.start < found.start)).or(found)
     }
 
     /// Where to go on if nothing can be found by this word: what most texts are made of.

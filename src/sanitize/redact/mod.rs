@@ -104,7 +104,7 @@ impl Workspace {
         is: impl Fn(&str, &mut canonical::Scratch) -> bool,
     ) -> bool {
         let Self { canonical, folded, .. } = self;
-        folded.any_reading(text, |reading| is(reading, canonical))
+        folded.any(text, |reading| std::str::from_utf8(reading).is_ok_and(|reading| is(reading, canonical)))
     }
 
     /// Forgets what is known of a request.
