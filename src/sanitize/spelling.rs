@@ -5,6 +5,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
 use super::detect::fold;
+use crate::model::IdentifierClass as Class;
 
 /// Bytes of the longest value that is looked for: a host's name has 253, the name of an object 80 characters.
 pub(super) const LONGEST: usize = 256;
@@ -49,17 +50,48 @@ pub(super) fn is_border(edge: u8, beside: Option<&u8>) -> bool {
     !edge.is_ascii() || beside.is_none_or(|beside| !beside.is_ascii_alphanumeric())
 }
 
+/// Shows what else text calls an identifier by, beside its canonical form and the value as it was given: the name of a
+/// host without its domain, an account without its domain, a MAC address without separators. Some are shown twice.
+pub(super) fn parts(class: Class, canonical: &[u8], given: &[u8], mut see: impl FnMut(&[u8])) {
+    // As it was given it may have letters that the canonical form does not: `büro-1` of `xn--bro-1-kva`.
+    let both = [canonical, given].into_iter();
+    if class == Class::HostName {
+        both.filter_map(without_domain).for_each(see);
+    } else if class == Class::UserId {
+        both.filter_map(account).for_each(see);
+    } else if class == Class::MacAddress {
+        bare_mac(canonical).iter().for_each(|bare| see(bare));
+    }
+}
+
 /// A host's name without its domain, which is the same machine, unless it could be any word.
-pub(super) fn without_domain(canonical: &[u8]) -> Option<&[u8]> {
-    let name = canonical.split(|byte| *byte == b'.').next()?;
+fn without_domain(host: &[u8]) -> Option<&[u8]> {
+    let name = host.split(|byte| *byte == b'.').next()?;
     let has = |what: fn(&u8) -> bool| name.iter().any(what);
     let is_name = has(|byte| byte.is_ascii_digit() || *byte == b'-') && has(|byte| !byte.is_ascii_digit());
-    (name.len() < canonical.len() && is_name).then_some(name)
+    (name.len() < host.len() && is_name).then_some(name)
+}
+
+/// The account of `domain\account` or `account@domain`.
+fn account(user: &[u8]) -> Option<&[u8]> {
+    if let Some(at) = user.iter().position(|byte| *byte == b'\\') {
+        return user.get(at + 1..);
+    }
+    let at = user.iter().rposition(|byte| *byte == b'@')?;
+    user.get(..at)
+}
+
+/// The digits of an address with colons; `None` if it has another form, as the digest of one.
+fn bare_mac(canonical: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let is_colon = |at: usize, byte: u8| (at % 3 == 2) == (byte == b':');
+    let is_mac = matches!(canonical.len(), 17 | 23)
+        && canonical.iter().enumerate().all(|(at, byte)| is_colon(at, *byte));
+    is_mac.then(|| Zeroizing::new(canonical.iter().copied().filter(|byte| *byte != b':').collect()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{each, is_border, is_telling, without_domain};
+    use super::{Class, each, is_border, is_telling, parts};
 
     #[test]
     fn a_value_has_the_spellings_that_text_can_have_of_it() {
@@ -107,15 +139,32 @@ mod tests {
     }
 
     #[test]
-    fn a_host_without_its_domain_is_no_plain_word_and_no_number() {
-        for (name, short) in [
-            ("esx-04.corp.example.com", Some("esx-04")),
-            ("db1.lab", Some("db1")),
-            ("www.example.com", None),
-            ("10.1.2.3", None),
-            ("esx-04", None),
+    fn an_identifier_has_the_parts_that_text_calls_it_by() {
+        for (class, canonical, given, expected) in [
+            (
+                Class::HostName,
+                "esx-04.corp.example.com",
+                "ESX-04.corp.example.com",
+                &["esx-04", "ESX-04"][..],
+            ),
+            (Class::HostName, "db1.lab", "db1.lab", &["db1", "db1"]),
+            (Class::HostName, "xn--bro-1-kva.lab", "b\u{fc}ro-1.lab", &["xn--bro-1-kva", "b\u{fc}ro-1"]),
+            // What could be any word, or a number.
+            (Class::HostName, "www.example.com", "www.example.com", &[]),
+            (Class::HostName, "10.1.2.3", "10.1.2.3", &[]),
+            (Class::HostName, "esx-04", "esx-04", &[]),
+            (Class::UserId, "corp\\jdoe", "CORP\\jdoe", &["jdoe", "jdoe"]),
+            (Class::UserId, "jdoe@corp.example.com", "jdoe@corp.example.com", &["jdoe", "jdoe"]),
+            (Class::UserId, "jdoe", "jdoe", &[]),
+            (Class::MacAddress, "00:1b:21:ab:cd:ef", "001b.21ab.cdef", &["001b21abcdef"]),
+            (Class::MacAddress, "00:1b:21:ff:fe:ab:cd:ef", "", &["001b21fffeabcdef"]),
+            (Class::MacAddress, "d41d8cd98f00b2041", "", &[]),
+            (Class::ObjectName, "a.b\\c@d", "a.b\\c@d", &[]),
         ] {
-            assert_eq!(without_domain(name.as_bytes()), short.map(str::as_bytes), "{name}");
+            let mut all = Vec::new();
+            parts(class, canonical.as_bytes(), given.as_bytes(), |part| all.push(part.to_vec()));
+            let expected: Vec<_> = expected.iter().map(|part| part.as_bytes()).collect();
+            assert_eq!(all, expected, "{given}");
         }
     }
 }

@@ -42,9 +42,7 @@ impl Original {
         };
         add(&canonical);
         add(given);
-        if class == IdentifierClass::HostName {
-            spelling::without_domain(&canonical).into_iter().for_each(add);
-        }
+        spelling::parts(class, &canonical, given, add);
         Self { class, canonical, spellings }
     }
 }

@@ -201,6 +201,27 @@ fn a_name_is_found_in_text_of_any_script_and_a_short_one_by_itself() {
     }
 }
 
+/// covers: P8
+#[test]
+fn an_account_is_found_without_its_domain_and_an_address_without_separators() {
+    for (class, value, said, found) in [
+        (Class::UserId, "CORP\\jdoe", "user jdoe left the room; JDOE gone", true),
+        (Class::UserId, "jdoe@corp.example.com", "user jdoe left", true),
+        (Class::UserId, "CORP\\jdoe", "user jdoes left", false),
+        (Class::UserId, "CORP\\jdoe", "the corp is closed", false),
+        (Class::MacAddress, "00:1b:21:ab:cd:ef", "port 001B21abcdef up", true),
+        (Class::MacAddress, "001b.21ab.cdef", "port 001b21abcdef up", true),
+        (Class::MacAddress, "00:1b:21:ab:cd:ef", "port 001b21abcdee up", false),
+    ] {
+        let secret = secret();
+        let epochs = LiveEpochs::of(secret.ratchet(), [3]);
+        let value = RawText::new(value.as_bytes());
+        let what = Strike::identifier(class, value, &secret, &[program()], &epochs);
+        let body = batch(Class::ProductLog, "redact", &text(said));
+        assert_eq!(is_struck(&body, &what.unwrap()), found, "{said}");
+    }
+}
+
 #[test]
 fn a_time_is_in_its_range_with_both_ends() {
     let body = batch(Class::HostName, "keep", &text("x"));

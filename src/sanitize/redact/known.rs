@@ -138,16 +138,7 @@ impl Known {
         }
         // A name without its domain is the same machine, an account without its domain the same account: the part has the
         // pseudonym of the whole, so that one erasure takes both.
-        let part = if class == Class::HostName {
-            spelling::without_domain(canonical)
-        } else if class == Class::UserId {
-            account(canonical)
-        } else {
-            None
-        };
-        if let Some(part) = part {
-            self.keys(part, entry, true);
-        }
+        spelling::parts(class, canonical, value, |part| self.keys(part, entry, true));
     }
 
     fn entry(&mut self, class: Class, canonical: &[u8]) -> u32 {
@@ -212,15 +203,6 @@ impl Known {
         let at = self.keys.binary_search_by(folded).ok()?;
         self.keys.get(at).and_then(of)
     }
-}
-
-/// The account of `domain\account` or `account@domain`.
-fn account(canonical: &[u8]) -> Option<&[u8]> {
-    if let Some(at) = canonical.iter().position(|byte| *byte == b'\\') {
-        return canonical.get(at + 1..);
-    }
-    let at = canonical.iter().rposition(|byte| *byte == b'@')?;
-    canonical.get(..at)
 }
 
 /// The place of a spelling in the filter: its first bytes, folded and multiplied (Fibonacci hashing).
