@@ -1,4 +1,4 @@
-//! Asking for an erasure: what it is of, the fence, and how far it is.
+//! Asking for an erasure: what it is of, whether it may be, and how far it is.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use super::erasing::Wanted;
 use super::erasure::{Erasure, Scope, Stage};
 use super::request::{NewErasure, Target};
-use super::{Amend, AmendError, Shared, blocking, record, remembered};
-use crate::ledger::{ErasureStep, Refusal};
-use crate::model::{CommitNumber, CustomerKey, ErasureId, UnixMillis};
+use super::{Amend, AmendError, Shared, blocking, remembered};
+use crate::ledger::Refusal;
+use crate::model::{CustomerKey, ErasureId, UnixMillis};
 use crate::sanitize::Erased;
-use crate::store::{MetaOp, MetaTable, step, suppression_of, suppression_of_mark};
+use crate::store::{MetaOp, MetaTable, suppression_of};
 
 /// How far an erasure is.
 #[derive(Debug, Clone, PartialEq)]
@@ -208,72 +208,9 @@ impl Shared {
         if let Err(failed) = first.await {
             return Ok(Err(failed));
         }
-        let erasure = shared.fence(&new, erasure, erased.as_ref()).await?;
+        let erasure = shared.fence(&new, erasure, erased).await?;
         let reader = Arc::clone(shared);
         Ok(Ok(blocking(move || reader.report(erasure)).await?))
-    }
-
-    /// Fences an erasure that is accepted.
-    async fn fence(
-        self: &Arc<Self>,
-        new: &NewErasure,
-        erasure: Erasure,
-        erased: Option<&Erased>,
-    ) -> Result<Erasure, AmendError> {
-        let shared = self;
-        let mut ops = vec![row(&erasure)?, record::step(&erasure, ErasureStep::Fenced, erasure.requested)];
-        if let Some(erased) = erased {
-            // What is stored behind it happened after it was asked for: drainers get it as it is, however long the bytes
-            // before it take to go, and whatever happens to this process next.
-            ops.push(MetaOp::Fence {
-                table: MetaTable::Suppressions,
-                key: suppression_of(erasure.customer, &erasure.id),
-                value: erased.encode(),
-                at: Erased::UPTO,
-            });
-            ops.push(MetaOp::Touch(erasure.customer));
-        }
-        if erasure.scope == Scope::Customer {
-            // The keys go in the write that begins it: there is no moment in which the one is there without the other.
-            let mark = shared.customers.mark(&new.customer);
-            let all = Erased::times(
-                UnixMillis(i64::MIN),
-                erasure.requested,
-                (erasure.requested, erasure.suppress_until),
-            );
-            let mut all = all;
-            all.rewritten();
-            let key = suppression_of_mark(&mark);
-            ops.push(MetaOp::Put { table: MetaTable::Suppressions, key, value: all.encode() });
-            ops.push(record::customer_erased(&erasure, erasure.requested));
-            ops.push(record::step(&erasure, ErasureStep::KeysDestroyed, erasure.requested));
-            shared.store.destroy_customer(erasure.customer, ops).await?;
-            shared.customers.forget(&new.customer, erasure.customer);
-        } else {
-            shared.store.write_meta(ops, true).await?;
-        }
-        step::reached("erase: fenced");
-        let mut erasure = erasure;
-        if let Err(error) = shared.mark_out(&mut erasure).await {
-            // It is fenced all the same, and goes on from here.
-            tracing::warn!(%error, "an erasure is begun, and its next step is tried again");
-            erasure.upto = CommitNumber(0);
-            shared.remember(erasure.clone());
-        }
-        shared.bell.notify_one();
-        tracing::info!(erasure = %erasure.id, scope = erasure.scope.as_str(), "erasure begun");
-        Ok(erasure)
-    }
-
-    /// Says up to where there can be something of it, and has leases of that refused.
-    pub(super) async fn mark_out(self: &Arc<Self>, erasure: &mut Erasure) -> Result<(), AmendError> {
-        // Nothing that is stored behind the fence can hold it. A whole customer's keys are gone: nothing was stored under
-        // them since.
-        let head = self.store.head();
-        erasure.upto = self.erased(erasure)?.map_or(head, |erased| erased.upto.min(head));
-        self.revoke_leases(erasure).await?;
-        step::reached("erase: leases revoked");
-        self.keep(erasure).await
     }
 
     /// The answer to an id that was used before.

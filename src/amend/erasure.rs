@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::touched::Touched;
 use crate::drain::Notice;
-use crate::model::{CommitNumber, CustomerKey, ErasureId, IdentifierClass, UnixMillis};
+use crate::model::{CommitNumber, CustomerKey, ErasureId, IdentifierClass, UnixMillis, limits};
 
 /// The version of a row.
 const VERSION: u8 = 2;
@@ -109,7 +109,7 @@ pub struct Erasure {
     /// Who asked for it; empty if that was not said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
-    /// When it was asked for.
+    /// When it was asked for: when it was fenced. What happened until then is erased.
     pub requested: UnixMillis,
     /// How far it is.
     pub stage: Stage,
@@ -135,9 +135,24 @@ pub struct Erasure {
     pub told: u64,
 }
 
+/// Until when what happened before an erasure is withheld: then it is too old to be stored.
+pub(super) const fn withheld_until(fenced: UnixMillis) -> UnixMillis {
+    fenced.plus_ms(limits::CLOCK_BEHIND_MS)
+}
+
 impl Erasure {
     /// Where in a row [`Self::told`] is, eight bytes.
     pub(super) const TOLD: usize = 1;
+
+    /// The same, fenced at a time.
+    pub(super) fn fenced_at(mut self, at: UnixMillis) -> Self {
+        self.requested = at;
+        self.suppress_until = withheld_until(at);
+        if let Some(notice) = &mut self.notice {
+            notice.requested = at;
+        }
+        self
+    }
 
     /// Its row.
     ///

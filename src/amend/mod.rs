@@ -13,6 +13,7 @@ mod erase;
 mod erasing;
 mod erasure;
 mod error;
+mod fence;
 mod forgetting;
 #[doc(hidden)]
 pub mod fuzzing;

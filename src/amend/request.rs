@@ -3,10 +3,10 @@
 use rand::Rng as _;
 use zeroize::Zeroizing;
 
-use super::erasure::{Counts, Erasure, Scope, Stage};
+use super::erasure::{Counts, Erasure, Scope, Stage, withheld_until};
 use super::touched::Touched;
 use super::{AmendError, Shared};
-use crate::model::{CommitNumber, CustomerId, ErasureId, IdentifierClass, RawText, UnixMillis, limits};
+use crate::model::{CommitNumber, CustomerId, ErasureId, IdentifierClass, RawText, UnixMillis};
 use crate::sanitize::{Erased, NONCE_BYTES, Sought, StrikeError};
 
 /// Bytes of a reference.
@@ -70,8 +70,7 @@ impl Shared {
         }
         let entry = self.customers.get(&new.customer)?.ok_or(AmendError::NoCustomer)?;
         let now = self.clock.now();
-        // Events from before that are withheld as too old by then.
-        let until = now.plus_ms(limits::CLOCK_BEHIND_MS);
+        let until = withheld_until(now);
         let chosen = self.chosen(&entry)?;
         // A program that the policy does not have any more has pseudonyms of it too, in what is stored and what was delivered.
         let mut programs = chosen.programs.clone();

@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::rooms_tests::{BATCHES, HOST, NAMED, Rooms, START, acme, jobs};
 use crate::amend::{AmendError, ErasureReport, NewErasure, Options, Stage, Target};
 use crate::drain::{Scope, SeekTarget};
-use crate::model::{CustomerId, ErasureId, IdentifierClass, Participation, ProductName, UnixMillis};
+use crate::model::{
+    CommitNumber, CustomerId, ErasureId, IdentifierClass, Participation, ProductName, UnixMillis,
+};
 use crate::store::{MetaOp, MetaTable, NewChange};
 
 const DAY: i64 = 86_400_000;
@@ -150,6 +153,48 @@ async fn what_comes_between_the_fence_and_the_first_step_is_delivered_whole_and_
     let longer = "globex".len() - "acme".len();
     assert_eq!(long.first().map(|long| long + longer), long.get(1).copied());
     rooms.close().await;
+}
+
+// covers: P8
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_until_the_fence_goes_and_what_happens_later_stays_however_long_it_took_to_fence() {
+    let host = || Target::Identifier { class: IdentifierClass::HostName, value: HOST.to_owned().into() };
+    for target in [host(), Target::Customer] {
+        let home = tempfile::tempdir().unwrap();
+        let rooms = Arc::new(Rooms::open(home.path()).await);
+        rooms.participate(acme(), "standard").await;
+        rooms.subscribe().await;
+        // Every batch is of one event that names the host, and happens when it comes.
+        rooms.fill_with(1..=1).await;
+        let (is_whole, meanwhile) = (matches!(target, Target::Customer), Arc::clone(&rooms));
+        let scope = if is_whole { "the customer" } else { "the host" };
+        let first = async move {
+            meanwhile.clock.advance_ms(10);
+            meanwhile.fill_with(5..=5).await;
+            meanwhile.clock.advance_ms(10);
+            Ok::<(), std::convert::Infallible>(())
+        };
+        let (reference, by) = (String::new(), String::new());
+        let new = NewErasure { id: id(1), customer: acme(), target, reference, by };
+        let Ok(begun) = rooms.amend.erase_after(new, first).await.unwrap();
+        let fenced = START.plus_ms(20);
+        assert_eq!((begun.erasure.requested, begun.erasure.upto), (fenced, CommitNumber(2)), "{scope}");
+        assert_eq!(begun.suppress_until, Some(fenced.plus_ms(31 * DAY)), "{scope}");
+        if is_whole {
+            rooms.participate(acme(), "standard").await;
+        }
+        // The same time as that of the fence, and the next.
+        rooms.fill_with(9..=9).await;
+        assert_eq!(rooms.store.head(), CommitNumber(2), "{scope}: it is withheld");
+        rooms.clock.advance_ms(1);
+        rooms.fill_with(13..=13).await;
+        rooms.amend.tick().await.unwrap();
+        let done = rooms.amend.erasure(id(1)).await.unwrap().erasure;
+        assert_eq!((done.stage, done.counts.events), (Stage::Done, 2), "{scope}");
+        let left: Vec<u64> = rooms.pull().await.iter().map(|one| one.commit.0).collect();
+        assert_eq!(left, [3], "{scope}: what happened after the fence is there, and nothing else");
+        Arc::into_inner(rooms).unwrap().close().await;
+    }
 }
 
 // covers: P8

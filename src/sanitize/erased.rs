@@ -197,6 +197,14 @@ impl Erased {
         self.tokens.iter().any(|token| other.tokens.contains(token))
     }
 
+    /// The same, fenced: `upto` is the last commit before the fence, and events that happened until `before` are late
+    /// behind it, as long as late arrivals are withheld.
+    #[must_use]
+    pub fn fenced(mut self, upto: CommitNumber, (before, until): (UnixMillis, UnixMillis)) -> Self {
+        (self.upto, self.before, self.until) = (upto, before, until);
+        self
+    }
+
     /// Forgets the identifier: everything that was stored is rewritten. What arrives late is still withheld.
     pub fn rewritten(&mut self) {
         self.upto = CommitNumber(0);
@@ -224,10 +232,6 @@ impl Erased {
         }
         (!suppressions.is_empty()).then(|| suppressions.finish())
     }
-
-    /// Where in the form in which it is kept [`Self::upto`] is, eight bytes: the store fills it in when it fences the
-    /// erasure, for only the store knows what is stored before that.
-    pub const UPTO: usize = 1;
 
     /// The form in which it is kept: version 2 (1), the last commit that can hold some of it (8), then JSON.
     #[must_use]

@@ -274,9 +274,9 @@ async fn a_destroyed_customer_is_unknown_to_everyone_and_in_no_file_and_may_come
     // What is on disk already is taken away too.
     purge(&store, vec![ALL, Place::Customer(customers[1])]).await.unwrap();
     assert!(!holding(&dir, [salt.as_slice()]).is_empty() && !holding(&dir, [b"acme".as_slice()]).is_empty());
-    let gone = store.destroy_customer(key, Vec::new()).await.unwrap().unwrap();
+    let gone = store.destroy_customer(key, |_| Ok(Vec::new())).await.unwrap().0.unwrap();
     assert_eq!((gone.participation.customer, gone.revision), (id("acme"), 2));
-    assert_eq!(store.destroy_customer(key, Vec::new()).await.unwrap(), None);
+    assert_eq!(store.destroy_customer(key, |_| Ok(Vec::new())).await.unwrap().0, None);
     assert_eq!((store.customer_key(&id("acme")).unwrap(), store.customers_count()), (None, 1));
     assert!(store.customer_by_key(key).unwrap().is_none());
     assert_eq!(store.list_customers(None, 9).unwrap().len(), 1);
@@ -302,7 +302,7 @@ async fn purging_again_what_is_gone_already_succeeds_also_between_others() {
     fill(&store, [first, last], 1..=20).await;
     store.close().await;
     let store = open(dir.path());
-    store.destroy_customer(middle, Vec::new()).await.unwrap();
+    store.destroy_customer(middle, |_| Ok(Vec::new())).await.unwrap();
     for _ in 0..3 {
         purge(&store, vec![ALL, Place::Customer(middle)]).await.unwrap();
     }

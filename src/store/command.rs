@@ -13,7 +13,7 @@ use super::record::SealedRecord;
 use super::registry::{NewChange, SetOutcome};
 use super::root::Rewrapped;
 use super::salts::KeyOp;
-use crate::model::{Change, CommitNumber, CustomerKey};
+use crate::model::{Change, CommitNumber, CustomerKey, UnixMillis};
 
 /// A batch to store: all of it or nothing.
 #[derive(Debug)]
@@ -63,19 +63,6 @@ pub enum MetaOp {
         /// Its value.
         value: Vec<u8>,
     },
-    /// Writes a row that knows what was stored before it: the number of the last record, eight bytes at `at` of the
-    /// value, in place of those there. With [`Self::Touch`] in the same write, nothing that was decided before it is
-    /// stored behind it.
-    Fence {
-        /// Its table.
-        table: MetaTable,
-        /// Its key.
-        key: Vec<u8>,
-        /// Its value.
-        value: Vec<u8>,
-        /// Where the number goes.
-        at: usize,
-    },
     /// Takes a row away.
     Delete {
         /// Its table.
@@ -120,6 +107,38 @@ impl MetaOp {
     }
 }
 
+/// Where and when a fence stands. What is stored before it was handed over before that time, so it happened until then;
+/// what is stored of its customer behind it was decided by whoever had read its rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fenced {
+    /// The last record before it.
+    pub upto: CommitNumber,
+    /// When it was written, by the clock of the store.
+    pub at: UnixMillis,
+}
+
+/// The rows of a fence. Only the writer knows where it stands, so the rows are made there.
+pub(super) struct FenceRows(Box<dyn FnOnce(Fenced) -> Result<Vec<MetaOp>, StoreError> + Send>);
+
+impl FenceRows {
+    /// The most rows that one has, for the size of a group.
+    const MOST: usize = 8;
+
+    pub(super) fn new(rows: impl FnOnce(Fenced) -> Result<Vec<MetaOp>, StoreError> + Send + 'static) -> Self {
+        Self(Box::new(rows))
+    }
+
+    pub(super) fn of(self, fenced: Fenced) -> Result<Vec<MetaOp>, StoreError> {
+        (self.0)(fenced)
+    }
+}
+
+impl std::fmt::Debug for FenceRows {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FenceRows(..)")
+    }
+}
+
 /// The answer to an append.
 pub(super) type AppendReply = oneshot::Sender<Result<Appended, AppendError>>;
 /// The answer to anything else.
@@ -153,10 +172,17 @@ pub(super) enum Command {
         _share: OwnedSemaphorePermit,
         reply: Reply<Vec<Amended>>,
     },
+    /// Writes rows that know where they stand; nothing that was decided for the customer before is stored behind them.
+    Fence {
+        customer: CustomerKey,
+        rows: FenceRows,
+        reply: Reply<Fenced>,
+    },
+    /// The same, and takes every row of the customer away.
     Destroy {
         key: CustomerKey,
-        ops: Vec<MetaOp>,
-        reply: Reply<Option<Change>>,
+        rows: FenceRows,
+        reply: Reply<(Option<Change>, Fenced)>,
     },
     Count {
         collected: Vec<(CollectedKey, Collected)>,
@@ -197,7 +223,7 @@ impl Command {
             Self::Amend { amendments, ops, .. } => {
                 (super::amend::bytes(amendments), amendments.len() + ops.len())
             }
-            Self::Destroy { ops, .. } => (0, ops.len() + 1),
+            Self::Fence { .. } | Self::Destroy { .. } => (0, FenceRows::MOST),
             Self::Last { entries, .. } => (0, entries.len()),
             Self::Count { collected, .. } => (0, collected.len()),
             Self::Forget { .. } | Self::Tell { .. } | Self::Mark(_) | Self::Maintain(_) | Self::Close(_) => {

@@ -59,7 +59,7 @@ impl Act {
                 };
                 let ops = vec![progress(b"destroyed"), MetaOp::Ledger(b"erased c1".to_vec())];
                 if store.meta(MetaTable::Erasures, b"1").unwrap().is_none() {
-                    store.destroy_customer(ACME, ops).await.unwrap();
+                    store.destroy_customer(ACME, |_| Ok(ops)).await.unwrap();
                 }
                 purge(store, vec![Place::Customer(ACME)]).await;
                 store.write_meta(vec![progress(b"done")], true).await.unwrap();

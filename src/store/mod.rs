@@ -266,7 +266,7 @@ pub use backup_files::FileSum;
 pub use check::Check;
 pub use check_told::{CheckProgress, Checked, Fault, Faults};
 pub use collected::{Collected, CollectedKey};
-pub use command::{Append, Appended, MetaOp};
+pub use command::{Append, Appended, Fenced, MetaOp};
 pub use customers::{Basis, CustomerEntry, Customers, suppression_of, suppression_of_mark};
 pub use dedup::Dedup;
 pub use epochs::{MAX_BRIDGES, Moved, Ratcheted};

@@ -7,7 +7,7 @@ use rocksdb::WriteBatch;
 
 use super::amend::Changes;
 use super::catalogue::Content;
-use super::command::{Append, AppendReply, Appended, MetaOp, MetaReply, Reply, SetReply};
+use super::command::{Append, AppendReply, Appended, FenceRows, Fenced, MetaOp, MetaReply, Reply, SetReply};
 use super::customers::Basis;
 use super::dedup::{Remembered, recall};
 use super::fault::{AppendError, RecordFault, StoreError};
@@ -237,9 +237,6 @@ impl Pending {
         for (op, _) in ops.into_iter().zip(applies).filter(|(_, applies)| *applies) {
             match op {
                 MetaOp::Put { table, key, value } => self.batch.put_cf(&meta, table.key(&key), value),
-                MetaOp::Fence { table, key, value, at } => {
-                    self.batch.put_cf(&meta, table.key(&key), with_number(value, at, self.head.commit));
-                }
                 MetaOp::LedgerWith { entry, table, key, value, at } => {
                     self.batch.put_cf(&meta, table.key(&key), with_number(value, at, self.outbox.next));
                     self.enter(db, &entry);
@@ -265,7 +262,6 @@ impl Pending {
         match op {
             MetaOp::Key(op) => Ok(!self.revisions.is_destroyed(op.customer()) && salts::applies(db, op)?),
             MetaOp::Put { .. }
-            | MetaOp::Fence { .. }
             | MetaOp::Delete { .. }
             | MetaOp::DeleteAll { .. }
             | MetaOp::Ledger(_)
@@ -305,25 +301,47 @@ impl Pending {
         self.wait(reply, outcomes);
     }
 
-    /// Takes every row of a customer away, and writes rows of metadata with that.
+    /// Where a fence stands that is taken in now. The time was read when everything in this group had been handed over:
+    /// what is before the fence did not happen after it, and what is decided again because of it is judged by it.
+    const fn fenced(&self) -> Fenced {
+        Fenced { upto: CommitNumber(self.head.commit), at: self.now }
+    }
+
+    /// Writes the rows of a fence.
+    pub(super) fn fence(&mut self, db: &Db, customer: CustomerKey, rows: FenceRows, reply: Reply<Fenced>) {
+        let fenced = self.fenced();
+        let begun = rows.of(fenced).and_then(|ops| self.put_rows(db, ops));
+        if begun.is_ok() {
+            self.restamped.insert(customer);
+        }
+        self.begun(begun.map(|()| fenced), reply);
+    }
+
+    /// Takes every row of a customer away, and writes the rows of a fence with that.
     pub(super) fn destroy(
         &mut self,
         db: &Db,
         key: CustomerKey,
-        ops: Vec<MetaOp>,
-        reply: Reply<Option<Change>>,
+        rows: FenceRows,
+        reply: Reply<(Option<Change>, Fenced)>,
     ) {
-        let entries = ops.iter().filter(|op| op.enters()).count();
+        let fenced = self.fenced();
         // Whatever can fail comes before the first row.
-        let begun = self.check_outbox(entries).and_then(|()| {
+        let begun = rows.of(fenced).and_then(|ops| {
+            self.check_outbox(ops.iter().filter(|op| op.enters()).count())?;
             let change = self.revisions.destroy(db, &mut self.batch, key)?;
             self.put_rows(db, ops)?;
-            Ok(change)
+            Ok((change, fenced))
         });
+        self.begun(begun, reply);
+    }
+
+    /// What was begun is told once it is on disk; what could not be, at once.
+    fn begun<T: 'static>(&mut self, begun: Result<T, StoreError>, reply: Reply<T>) {
         match begun {
-            Ok(change) => {
+            Ok(outcome) => {
                 self.sync = true;
-                self.wait(reply, change);
+                self.wait(reply, outcome);
             }
             Err(error) => drop(reply.send(Err(error))),
         }

@@ -68,7 +68,7 @@ async fn entries_of_the_ledger_are_numbered_without_a_gap_and_wait_until_they_ar
     let ops =
         vec![MetaOp::Ledger(b"one".to_vec()), put(MetaTable::Totals, b"a", b"b"), MetaOp::Ledger(Vec::new())];
     store.write_meta(ops, false).await.unwrap();
-    store.destroy_customer(key, vec![MetaOp::Ledger(b"gone".to_vec())]).await.unwrap();
+    store.destroy_customer(key, |_| Ok(vec![MetaOp::Ledger(b"gone".to_vec())])).await.unwrap();
     let made = [
         format!("{key:?} None to 1"),
         format!("{key:?} Some(1) to 2"),
@@ -114,7 +114,7 @@ async fn what_would_add_to_a_full_outbox_is_refused_and_does_not_happen() {
     participation.levels.clear();
     let new = super::NewChange { participation, by: String::new(), reason: String::new(), if_revision: None };
     assert!(matches!(store.set_participation(vec![new.clone()]).await, Err(StoreError::Busy)));
-    let told = store.destroy_customer(key, many(1)).await;
+    let told = store.destroy_customer(key, move |_| Ok(many(1))).await;
     assert!(matches!(told, Err(StoreError::Busy)) && store.customer_by_key(key).unwrap().is_some());
     // What adds nothing is done.
     store.write_meta(vec![put(MetaTable::Totals, b"a", b"b")], true).await.unwrap();
@@ -147,7 +147,7 @@ async fn a_bridge_that_was_erased_is_in_no_file_and_a_destroyed_customer_gets_no
     assert!(
         holding(&dir, [[7; 32].as_slice()]).is_empty() && !holding(&dir, [[8; 32].as_slice()]).is_empty()
     );
-    store.destroy_customer(key, Vec::new()).await.unwrap();
+    store.destroy_customer(key, |_| Ok(Vec::new())).await.unwrap();
     store.write_meta(vec![bridge(key, &[9; 32])], true).await.unwrap();
     assert!(store.bridges(Some(key)).unwrap().is_empty() && customers.get(&id("acme")).unwrap().is_none());
     purge().await;

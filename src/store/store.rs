@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::command::{Append, Appended, Command, MetaOp};
+use super::command::{Append, Appended, Command, FenceRows, Fenced, MetaOp};
 use super::fault::{AppendError, OpenError, SetError, StoreError};
 use super::gauges::begin_counters;
 use super::loss::AcceptedLoss;
@@ -215,19 +215,33 @@ impl Store {
         self.0.shared.stamp(key)
     }
 
-    /// Takes every row of a customer away, in one synced write with `ops`: its salt and bridges, its id, what it
-    /// chose now and ever. From then on it is unknown: what was decided for it before is refused as stale, and its
-    /// key is never used again. Gives what it chose last; `None` if it is gone already, and `ops` are written all
-    /// the same. The rows are beyond reading after [`Store::purge`] of [`super::Place::Customer`].
+    /// Writes rows that know where and when they stand, synced: `rows` are made by the writer. What was decided for the
+    /// customer before is not stored behind them but refused as stale. `rows` must not block: others wait.
     ///
     /// # Errors
-    /// If the store cannot be read or written.
+    /// If `rows` gives one, or the store cannot be read or written.
+    pub async fn fence(
+        &self,
+        customer: CustomerKey,
+        rows: impl FnOnce(Fenced) -> Result<Vec<MetaOp>, StoreError> + Send + 'static,
+    ) -> Result<Fenced, StoreError> {
+        self.ask(|reply| Command::Fence { customer, rows: FenceRows::new(rows), reply }).await?
+    }
+
+    /// Takes every row of a customer away, in one synced write with `rows`, which are made as those of [`Self::fence`]:
+    /// its salt and bridges, its id, what it chose now and ever. From then on it is unknown: what was decided for it
+    /// before is refused as stale, and its key is never used again. Gives what it chose last; `None` if it is gone
+    /// already, and `rows` are written all the same. The rows that it had are beyond reading after [`Store::purge`] of
+    /// [`super::Place::Customer`].
+    ///
+    /// # Errors
+    /// If `rows` gives one, or the store cannot be read or written.
     pub async fn destroy_customer(
         &self,
         key: CustomerKey,
-        ops: Vec<MetaOp>,
-    ) -> Result<Option<Change>, StoreError> {
-        self.ask(|reply| Command::Destroy { key, ops, reply }).await?
+        rows: impl FnOnce(Fenced) -> Result<Vec<MetaOp>, StoreError> + Send + 'static,
+    ) -> Result<(Option<Change>, Fenced), StoreError> {
+        self.ask(|reply| Command::Destroy { key, rows: FenceRows::new(rows), reply }).await?
     }
 
     /// What was missing when it was opened, if that was accepted.

@@ -92,6 +92,7 @@ impl Writer {
 
     /// Writes one group and answers it.
     fn commit(&mut self, commands: &mut Vec<Command>, size: GroupSize) -> Asides {
+        // After the last command of the group was taken: nothing in it happened later.
         let now = self.shared.clock.now();
         let mut asides = Asides::default();
         if !self.shared.has_failed() {
@@ -108,7 +109,8 @@ impl Writer {
                 Command::Amend { amendments, ops, reply, .. } => {
                     pending.amend(&self.shared, amendments, ops, reply);
                 }
-                Command::Destroy { key, ops, reply } => pending.destroy(db, key, ops, reply),
+                Command::Fence { customer, rows, reply } => pending.fence(db, customer, rows, reply),
+                Command::Destroy { key, rows, reply } => pending.destroy(db, key, rows, reply),
                 Command::Count { collected, reply } => pending.count_only(&self.sums, collected, reply),
                 Command::Tell { upto, reply } => pending.tell(&self.sums, upto, reply),
                 Command::Last { entries, reply } => pending.last(db, &entries, reply),

@@ -56,6 +56,14 @@ fn batch(number: u64) -> (SubmitRequest, i64) {
     (request, now.as_millisecond())
 }
 
+/// What a sender knows of a batch that was taken.
+struct Acknowledged {
+    /// When its events happened, in Unix milliseconds.
+    at: i64,
+    accepted: u32,
+    commit: u64,
+}
+
 fn lines(out: &str) -> Vec<Json> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -67,8 +75,8 @@ async fn an_erasure_under_heavy_ingest_takes_out_all_of_it_and_nothing_else() {
     let collector = Arc::new(Collector::start(dir.path(), &[]));
     tokio::task::block_in_place(|| set_up(&collector.grpc));
     let (next, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    // What was acknowledged: when each batch happened, and how many of its events were accepted.
-    let acknowledged: Arc<Mutex<BTreeMap<u64, (i64, u32)>>> = Arc::default();
+    // What was acknowledged, by its number.
+    let acknowledged: Arc<Mutex<BTreeMap<u64, Acknowledged>>> = Arc::default();
     let mut senders = tokio::task::JoinSet::new();
     for _ in 0..4 {
         let (next, stop, acknowledged) = (Arc::clone(&next), Arc::clone(&stop), Arc::clone(&acknowledged));
@@ -78,7 +86,9 @@ async fn an_erasure_under_heavy_ingest_takes_out_all_of_it_and_nothing_else() {
                 let number = next.fetch_add(1, Ordering::SeqCst);
                 let (request, at) = batch(number);
                 let receipt = client.submit(from("acme", request)).await.unwrap().into_inner();
-                acknowledged.lock().unwrap().insert(number, (at, receipt.accepted_events));
+                let answer =
+                    Acknowledged { at, accepted: receipt.accepted_events, commit: receipt.commit_number };
+                acknowledged.lock().unwrap().insert(number, answer);
             }
         });
     }
@@ -107,14 +117,19 @@ async fn an_erasure_under_heavy_ingest_takes_out_all_of_it_and_nothing_else() {
     assert_eq!(unique.len(), drained.len(), "nothing comes twice");
     let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
     let (mut erased, mut kept, mut withheld) = (0, 0, 0);
-    for (batch, (at, accepted)) in acknowledged {
+    for (batch, Acknowledged { at, accepted, commit }) in acknowledged {
         let there = (0..EVENTS).filter(|place| unique.contains(&(batch * EVENTS + place))).count();
         let is_named = batch % HOSTS == 3;
+        let what = format!(
+            "batch {batch}, named {is_named}: happened {} ms after the erasure (at most 0: until it), {accepted} accepted \
+             as commit {commit}, {there} left; {done}",
+            at - requested
+        );
         if !is_named || at > requested {
-            assert_eq!((there, accepted), (5, 5), "batch {batch}, which nobody erased");
+            assert_eq!((there, accepted), (5, 5), "nobody erased {what}");
             kept += u64::from(is_named);
         } else {
-            assert_eq!(there, 0, "batch {batch} is of before");
+            assert_eq!(there, 0, "erased was {what}");
             erased += u64::from(accepted);
             withheld += 5 - u64::from(accepted);
         }

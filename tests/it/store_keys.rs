@@ -192,9 +192,11 @@ async fn what_is_destroyed_is_not_brought_back_by_what_comes_in_the_same_write()
     let to = entry.secret.ratchet().forward(epoch + 9);
     // Handed over at once, so that they are likely to share a write.
     let late = vec![MetaOp::Key(KeyOp::Ratchet { customer, to }), put(bridge(customer, epoch + 1))];
-    let (destroyed, written) =
-        tokio::join!(store.destroy_customer(customer, Vec::new()), store.write_meta(late.clone(), true),);
-    assert!(destroyed.unwrap().is_some());
+    let (destroyed, written) = tokio::join!(
+        store.destroy_customer(customer, |_| Ok(Vec::new())),
+        store.write_meta(late.clone(), true),
+    );
+    assert!(destroyed.unwrap().0.is_some());
     written.unwrap();
     store.write_meta(late, true).await.unwrap();
     assert!(store.customer(&id(0)).unwrap().is_none());
