@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
+use crate::grpc::Peer;
+
 /// The places. Clones share them.
 #[derive(Debug, Clone)]
 pub(super) struct Places {
@@ -18,7 +20,7 @@ pub(super) struct Places {
 #[derive(Debug, Default)]
 struct Open {
     numbers: u64,
-    connections: BTreeMap<u64, (IpAddr, CancellationToken)>,
+    connections: BTreeMap<u64, (Peer, CancellationToken)>,
 }
 
 /// One of them; free again when dropped.
@@ -35,8 +37,9 @@ impl Places {
         Self { most: most.max(1), open: Arc::default() }
     }
 
-    /// Takes a place for a connection of `peer`; another one may have to go for it.
-    pub(super) fn take(&self, peer: IpAddr) -> Place {
+    /// Takes a place for a connection from an address; another one may have to go for it. A peer is what it is at the
+    /// gRPC door: one host has as many addresses as it likes in its IPv6 network.
+    pub(super) fn take(&self, address: IpAddr) -> Place {
         let evicted = CancellationToken::new();
         let mut open = self.open();
         while open.connections.len() >= self.most {
@@ -48,7 +51,7 @@ impl Places {
         }
         open.numbers = open.numbers.wrapping_add(1);
         let number = open.numbers;
-        open.connections.insert(number, (peer.to_canonical(), evicted.clone()));
+        open.connections.insert(number, (Peer::from(address), evicted.clone()));
         drop(open);
         Place { places: self.clone(), number, evicted }
     }
@@ -61,7 +64,7 @@ impl Places {
 impl Open {
     /// The oldest of the peer that has most; of several such peers, the oldest of all.
     fn first_to_go(&self) -> Option<u64> {
-        let mut of_peers: BTreeMap<IpAddr, (usize, u64)> = BTreeMap::new();
+        let mut of_peers: BTreeMap<Peer, (usize, u64)> = BTreeMap::new();
         for (number, (peer, _)) in &self.connections {
             of_peers.entry(*peer).or_insert((0, *number)).0 += 1;
         }
@@ -109,5 +112,25 @@ mod tests {
         assert_eq!(places.open().connections.len(), 4);
         held.clear();
         assert_eq!(places.open().connections.len(), 0, "a place is given back once");
+    }
+
+    /// covers: B1
+    #[test]
+    fn the_addresses_of_one_host_are_one_peer() {
+        let places = Places::new(3);
+        let of_host = |n: u16| IpAddr::from([0x2001, 0xdb8, 1, 2, 0, 0, 0, n]);
+        let scraper = places.take(IpAddr::from([0x2001, 0xdb8, 1, 3, 0, 0, 0, 1]));
+        let held: Vec<Place> = (0..8).map(|n| places.take(of_host(n))).collect();
+        assert!(!scraper.evicted.is_cancelled(), "whatever addresses the others come from");
+        assert_eq!(held.iter().filter(|one| !one.evicted.is_cancelled()).count(), 2);
+        drop((scraper, held));
+
+        let places = Places::new(3);
+        let first = places.take(ip(9));
+        let mapped = places.take(IpAddr::from([0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0201]));
+        let plain = places.take(ip(1));
+        let last = places.take(ip(5));
+        let gone = [&first, &mapped, &plain, &last].map(|one| one.evicted.is_cancelled());
+        assert_eq!(gone, [false, true, false, false], "192.0.2.1 however it is written");
     }
 }

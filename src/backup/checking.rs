@@ -12,7 +12,7 @@ use crate::store::{BackupError, Check, Checked, Faults};
 /// What to do about a file of a backup that is not what it was.
 const OTHER: &str = "use another backup";
 /// What to do about a ledger that does not add up.
-const LEDGER: &str = "put the ledger back from a backup, or go on with a new one that names what is wrong: `usaged serve --accept-ledger-break`";
+const LEDGER: &str = "go on with a new one that names what is wrong: `usaged serve --accept-ledger-break`; only a ledger as new as the store can be put back";
 
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

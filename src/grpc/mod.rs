@@ -35,6 +35,7 @@ pub use self::admin::{AdminDoor, EventsAsk, LastConfiguration, LastReload, Reloa
 pub use self::amend::AmendDoor;
 #[cfg(test)]
 pub(crate) use self::door::Inside;
+pub(crate) use self::door::Peer;
 pub use self::door::{Budget, Caller, Ended, Heart, Options, Reservation, Share, serve, serve_guarded};
 pub use self::drain::DrainDoor;
 pub use self::identity::{

@@ -25,8 +25,9 @@ pub enum OpenError {
     /// It does not add up.
     #[error(
         "the ledger in {path} does not add up: {findings}. Find out who changed it; `usaged ledger verify {path}` tells \
-         more. Put the ledger back from a backup, or go on with a new one that begins with this fault, once, with \
-         --accept-ledger-break: what is there now is kept beside it",
+         more. Go on with a new one that begins with this fault, once, with --accept-ledger-break: what is there now is \
+         kept beside it. Only a copy that is as new as the store can be put back; with an older one restore the whole \
+         backup",
         path = path.display()
     )]
     Broken {

@@ -25,7 +25,11 @@ fn manifests(version: &str, files: &[String]) -> Vec<Json> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The manifests that are applied, and the one that needs an operator.
+/// Manifests that are not applied with the rest: one needs an operator, one a program of the user, one is for the day that
+/// something is broken.
+const APART: [&str; 3] = ["servicemonitor.yaml", "backup-copy.yaml", "maintenance.yaml"];
+
+/// All manifests.
 fn files() -> Vec<String> {
     let mut files: Vec<String> = std::fs::read_dir(repository("deploy/kubernetes"))
         .unwrap()
@@ -69,10 +73,8 @@ fn every_manifest_is_valid_by_the_schemas_of_kubernetes_and_is_in_the_kustomizat
     let listed = std::fs::read_to_string(repository("deploy/kubernetes/kustomization.yaml")).unwrap();
     for file in files() {
         let line = format!("- {file}");
-        let is_optional = file == "servicemonitor.yaml";
-        let found =
-            listed.lines().any(|at| at.trim() == line || (is_optional && at.trim() == format!("# {line}")));
-        assert!(found, "{file} is not in the kustomization");
+        let is_apart = APART.contains(&file.as_str());
+        assert_eq!(listed.lines().any(|at| at.trim() == line), !is_apart, "{file} in the kustomization");
     }
 }
 
@@ -110,8 +112,11 @@ fn the_pod_runs_as_nobody_on_a_file_system_that_is_read_only_without_a_shell() {
         .collect();
     assert_eq!(
         writable,
-        [&json!({"name": "data", "mountPath": "/var/lib/usaged"})],
-        "only the data is written"
+        [
+            &json!({"name": "data", "mountPath": "/var/lib/usaged"}),
+            &json!({"name": "backup", "mountPath": "/var/backups/usaged"}),
+        ],
+        "only the data and backups are written"
     );
     for secret in ["keys", "tls"] {
         let volumes = pod["volumes"].as_array().unwrap();
@@ -234,4 +239,73 @@ fn the_program_takes_the_configuration_of_the_pod_and_not_without_its_identities
     assert_eq!(open.code, 3, "without identities: {}{}", open.out, open.err);
     let plain = check(text.split("[tls]").next().unwrap());
     assert_eq!(plain.code, 3, "without TLS: {}{}", plain.out, plain.err);
+}
+
+#[test]
+fn prometheus_has_the_job_that_the_rules_ask_for() {
+    let documents = documents();
+    let monitor = &of_kind(&documents, "ServiceMonitor")[0]["spec"];
+    let label = monitor["jobLabel"].as_str().unwrap();
+    let rules = std::fs::read_to_string(repository("deploy/prometheus/usaged.rules.yml")).unwrap();
+    let asked: BTreeSet<&str> =
+        rules.split("job=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert!(!asked.is_empty());
+    let scraped = monitor["endpoints"][0]["port"].as_str().unwrap();
+    let services = of_kind(&documents, "Service");
+    let has_port = |service: &&&Json| {
+        service["spec"]["ports"].as_array().unwrap().iter().any(|port| port["name"] == scraped)
+    };
+    for service in services.iter().filter(has_port) {
+        let labels = &service["metadata"]["labels"];
+        assert_eq!(BTreeSet::from([labels[label].as_str().unwrap()]), asked);
+        for (name, value) in monitor["selector"]["matchLabels"].as_object().unwrap() {
+            assert_eq!(&labels[name], value);
+        }
+    }
+    assert_eq!(services.iter().filter(has_port).count(), 1, "each pod is scraped once");
+}
+
+#[test]
+fn jobs_reach_the_volumes_of_the_collector_and_are_as_confined_as_it_is() {
+    let documents = documents();
+    let set = of_kind(&documents, "StatefulSet")[0];
+    let name = set["metadata"]["name"].as_str().unwrap();
+    let claims: BTreeSet<String> = set["spec"]["volumeClaimTemplates"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|claim| format!("{}-{name}-0", claim["metadata"]["name"].as_str().unwrap()))
+        .collect();
+    let of_set = &set["spec"]["template"]["spec"];
+    let copy = &of_kind(&documents, "CronJob")[0]["spec"]["jobTemplate"]["spec"]["template"];
+    let once = &of_kind(&documents, "Job")[0]["spec"]["template"];
+    for template in [copy, once] {
+        let pod = &template["spec"];
+        assert_eq!(pod["automountServiceAccountToken"], false);
+        for key in ["runAsNonRoot", "runAsUser", "runAsGroup", "seccompProfile"] {
+            assert_eq!(pod["securityContext"][key], of_set["securityContext"][key], "{key}");
+        }
+        let container = &pod["containers"][0];
+        assert_eq!(container["securityContext"], of_set["containers"][0]["securityContext"]);
+        let volumes = pod["volumes"].as_array().unwrap();
+        let named = volumes.iter().filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName"));
+        let named: Vec<_> = named.map(|claim| claim.as_str().unwrap()).collect();
+        assert!(!named.is_empty() && named.iter().all(|claim| claims.contains(*claim)), "{named:?}");
+        // Neither is a collector: no service leads to it, and no disruption budget counts it.
+        assert_eq!(template.pointer("/metadata/labels/app.kubernetes.io~1name"), None);
+    }
+    // What is copied away is read, without any key.
+    let mounts = copy["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
+    assert_eq!(mounts, &[json!({"name": "backup", "mountPath": "/backup", "readOnly": true})]);
+    let on =
+        "/affinity/podAffinity/requiredDuringSchedulingIgnoredDuringExecution/0/labelSelector/matchLabels";
+    assert_eq!(
+        copy["spec"].pointer(on),
+        Some(&json!({"statefulset.kubernetes.io/pod-name": format!("{name}-0")}))
+    );
+    // The example is a command of the program.
+    let args = once["spec"]["containers"][0]["args"].as_array().unwrap();
+    let args: Vec<_> = args.iter().map(|arg| arg.as_str().unwrap()).collect();
+    let ended = usaged(args.iter().copied());
+    assert!(ended.code != 2 && ended.err.contains("/etc/usaged/keys/root"), "{}: {}", ended.code, ended.err);
 }

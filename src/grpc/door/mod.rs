@@ -31,4 +31,5 @@ pub use heart::Heart;
 #[cfg(test)]
 pub(crate) use inside::Inside;
 pub use options::Options;
+pub(crate) use peer::Peer;
 pub use watch::Held;

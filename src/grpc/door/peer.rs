@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 /// An IPv4 address or an IPv6 /64, which is what one host commonly has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Peer {
+pub(crate) enum Peer {
+    /// An address.
     V4([u8; 4]),
+    /// The first 64 bits of one.
     V6([u16; 4]),
 }
 
