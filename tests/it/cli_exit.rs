@@ -97,6 +97,27 @@ fn a_collector_that_is_not_there_ends_with_4() {
 }
 
 #[test]
+fn an_erasure_that_says_no_value_or_several_ends_with_2_before_anybody_is_asked() {
+    let erase = |more: &[&str], input: &str| {
+        usaged_with([&["erase", "--server", "127.0.0.1:9"], more].concat(), input)
+    };
+    let of = ["--customer", "acme", "--class", "host_name", "--value", "-"];
+    for (more, input, what) in [
+        (&of[..], "esx-1\nesx-2\n", "several lines"),
+        (&of[..], "", "has no value"),
+        (&of[..], "\n", "has no value"),
+        (&of[2..], "esx-1\n", "--customer"),
+        (&of[..2], "", "say what to erase"),
+    ] {
+        let ended = erase(more, input);
+        assert_eq!(ended.code, 2, "{what}: {}", ended.err);
+        assert!(ended.err.contains(what) && !ended.err.contains("esx-"), "{what}: {}", ended.err);
+    }
+    let ended = erase(&of, "esx-1\n");
+    assert_eq!(ended.code, 4, "one value is asked for: {}", ended.err);
+}
+
+#[test]
 fn what_the_collector_refuses_ends_with_5_and_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     let collector = Collector::start(dir.path(), &[]);

@@ -109,42 +109,55 @@ struct What {
 
 impl EraseArgs {
     pub async fn run(self, out: Output) -> Result<(), Failure> {
-        let mut erasures = self.server.erasure().await?;
-        match self.action {
-            None => erase(&mut erasures, self.what, out).await,
+        let Self { action, what, server } = self;
+        match action {
+            None => {
+                // Whoever types it wrong learns that before anybody is asked, also when the collector cannot be reached.
+                let request = what.request()?;
+                erase(&mut server.erasure().await?, request, !what.no_wait, out).await
+            }
             Some(Action::Status { id, wait }) => {
+                let mut erasures = server.erasure().await?;
                 let request = GetErasureRequest { erasure_id: id.to_string() };
                 let got =
                     erasures.get_erasure(request).await.map_err(|status| refused(&status))?.into_inner();
                 let got = if wait { follow(&mut erasures, got, out).await? } else { got };
                 text::show(&got, out)
             }
-            Some(Action::List) => list(&mut erasures, out).await,
+            Some(Action::List) => list(&mut server.erasure().await?, out).await,
         }
     }
 }
 
-async fn erase(erasures: &mut ErasureClient, what: What, out: Output) -> Result<(), Failure> {
-    let customer = what.customer.as_ref().ok_or_else(|| {
-        Failure::Usage("name the customer with --customer; see `usaged erase --help`".to_owned())
-    })?;
-    let scope = what.scope()?;
-    let id = what.id.unwrap_or_else(Uuid::now_v7);
-    let request = EraseRequest {
-        erasure_id: id.to_string(),
-        customer: customer.to_string(),
-        scope: Some(scope),
-        reference: what.reference.clone(),
-        dry_run: what.dry_run,
-        requested_by: who(what.by.clone()),
-    };
+async fn erase(
+    erasures: &mut ErasureClient,
+    request: EraseRequest,
+    waits: bool,
+    out: Output,
+) -> Result<(), Failure> {
+    let waits = waits && !request.dry_run;
     let begun = erasures.erase(request).await.map_err(|status| refused(&status))?.into_inner();
-    let waits = !what.dry_run && !what.no_wait;
     let erasure = if waits { follow(erasures, begun, out).await? } else { begun };
     text::show(&erasure, out)
 }
 
 impl What {
+    /// What the collector is asked. Reads the value from standard input, if it is there.
+    fn request(&self) -> Result<EraseRequest, Failure> {
+        let customer = self.customer.as_ref().ok_or_else(|| {
+            Failure::Usage("name the customer with --customer; see `usaged erase --help`".to_owned())
+        })?;
+        let id = self.id.unwrap_or_else(Uuid::now_v7);
+        Ok(EraseRequest {
+            erasure_id: id.to_string(),
+            customer: customer.to_string(),
+            scope: Some(self.scope()?),
+            reference: self.reference.clone(),
+            dry_run: self.dry_run,
+            requested_by: who(self.by.clone()),
+        })
+    }
+
     fn scope(&self) -> Result<Scope, Failure> {
         let stamp =
             |time: jiff::Timestamp| Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() };
