@@ -30,10 +30,20 @@ pub(super) async fn run(customers: Customers, clock: Clock, shutdown: Cancellati
             round = watch.round(&customers, &clock) => round,
         };
         match round {
-            Ok(()) => Metric::KeyUpkeep.set_time(clock.now()),
+            Ok(Round::Looked) => Metric::KeyUpkeep.set_time(clock.now()),
+            Ok(Round::Waited) => {}
             Err(error) => tracing::warn!(%error, "upkeep of key epochs failed; it is tried again"),
         }
     }
+}
+
+/// What came of a round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// Everything that is due was done.
+    Looked,
+    /// Nothing was looked at: the clock may not be believed yet.
+    Waited,
 }
 
 /// What was done.
@@ -44,9 +54,9 @@ struct Watch {
 }
 
 impl Watch {
-    async fn round(&mut self, customers: &Customers, clock: &Clock) -> Result<(), StoreError> {
+    async fn round(&mut self, customers: &Customers, clock: &Clock) -> Result<Round, StoreError> {
         let rotation = customers.store().rotation();
-        let Some(settled) = clock.settled(rotation.length()) else { return Ok(()) };
+        let Some(settled) = clock.settled(rotation.length()) else { return Ok(Round::Waited) };
         let time = clock.now();
         let entry = |fact| MetaOp::Ledger(Entry { at: time, fact }.to_bytes());
         let erased =
@@ -67,7 +77,7 @@ impl Watch {
                 tracing::info!(customers = moved.customers, epoch, "keys of past epochs were destroyed");
             }
         }
-        Ok(())
+        Ok(Round::Looked)
     }
 }
 
@@ -85,7 +95,10 @@ mod tests {
     async fn minutes(rooms: &Rooms, watch: &mut Watch, customer: CustomerKey, count: i64) -> (usize, u32) {
         for _ in 0..count {
             rooms.clock.advance_ms(MINUTE);
-            watch.round(&rooms.customers, &rooms.clock).await.unwrap();
+            let is_believed = rooms.clock.settled(rooms.store.rotation().length()).is_some();
+            let expected = if is_believed { Round::Looked } else { Round::Waited };
+            let round = watch.round(&rooms.customers, &rooms.clock).await.unwrap();
+            assert_eq!(round, expected, "only a round that looked is told as one");
         }
         let entry = rooms.customers.get_by_key(customer).unwrap().unwrap();
         (rooms.store.bridges(None).unwrap().len(), entry.secret.ratchet().epoch())
@@ -114,6 +127,7 @@ mod tests {
         rooms.store.write_meta(vec![MetaOp::Key(KeyOp::Bridge(bridge))], true).await.unwrap();
 
         let mut watch = Watch::default();
+        assert_eq!(watch.round(&rooms.customers, &rooms.clock).await.unwrap(), Round::Waited, "just started");
         // Just started, with a clock that is a year ahead, for less than an hour.
         rooms.clock.set_ahead_ms(12 * length);
         assert_eq!(minutes(&rooms, &mut watch, customer, 58).await, (1, first));

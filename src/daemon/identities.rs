@@ -107,6 +107,7 @@ impl IdentitySource {
         let Some(inner) = self.0.clone() else { return true };
         let done = tokio::task::spawn_blocking(move || inner.reload()).await;
         done.unwrap_or_else(|_| {
+            Metric::IdentitiesRefused.set(&[], 1.0);
             tracing::error!("the reload of identities panicked, those before stay");
             false
         })
@@ -149,6 +150,7 @@ impl Inner {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match identity_files::load(&self.identities, self.clock.now()) {
             Ok(loaded) if loaded.print == state.print => {
+                Metric::IdentitiesRefused.set(&[], 0.0);
                 Metric::IdentityLoads.add(&[("result", "unchanged")], 1);
                 true
             }
@@ -159,11 +161,14 @@ impl Inner {
                 }
                 tell_ends(&ends, self.clock.now());
                 *state = State { print, ends };
+                Metric::IdentitiesRefused.set(&[], 0.0);
                 Metric::IdentityLoads.add(&[("result", "loaded")], 1);
                 tracing::info!("certificates and identities taken over");
                 true
             }
             Err(problems) => {
+                // A count of refusals stands still after the last, while the files are as wrong as before.
+                Metric::IdentitiesRefused.set(&[], 1.0);
                 Metric::IdentityLoads.add(&[("result", "refused")], 1);
                 for problem in &problems {
                     tracing::error!(%problem, "identities refused");

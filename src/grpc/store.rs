@@ -104,6 +104,7 @@ impl StoreService for StoreDoor {
             let text = "another backup is being made; try again when it is done";
             return Err(Fault::of(Cause::NoSlots, text).retry_after(Duration::from_secs(10)).into());
         };
+        let is_backup = dir.is_some();
         let (to, answers) = mpsc::channel(8);
         let door = self.clone();
         tokio::spawn(async move {
@@ -121,8 +122,14 @@ impl StoreService for StoreDoor {
             };
             let answer = match made {
                 Ok(made) => {
-                    tracing::info!(last = made.last_commit, bytes = made.bytes, "backup made");
-                    Metric::BackupTime.set_time(door.clock.now());
+                    let now = door.clock.now();
+                    if is_backup {
+                        tracing::info!(last = made.last_commit, bytes = made.bytes, "backup made");
+                        Metric::BackupTime.set_time(now);
+                    } else {
+                        tracing::info!(rows = made.personal_rows, "file of personal rows written");
+                    }
+                    Metric::PersonalRowsTime.set_time(now);
                     Ok(pb::BackupResponse { told: Some(Told::Made(made)) })
                 }
                 Err(fault) => Err(fault.into()),

@@ -119,6 +119,15 @@ pub(super) struct Span {
     pub(super) to: u64,
 }
 
+/// What subscriptions still hold of the stored records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Held {
+    /// Bytes of records that one of them is not past.
+    pub(super) bytes: u64,
+    /// Bytes of the segments that these are in: those do not give way where what is not drained is kept.
+    pub(super) kept: u64,
+}
+
 /// All live segments, oldest first; the last is the one written to.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Catalogue {
@@ -159,6 +168,22 @@ impl Catalogue {
         self.segments.iter().map(|segment| segment.content.bytes).sum()
     }
 
+    /// What subscriptions still hold, of which every one is past what is below `released`.
+    pub(super) fn held(&self, released: u64) -> Held {
+        let mut held = Held::default();
+        for Segment { first, content, .. } in &self.segments {
+            if content.records == 0 || content.last < released {
+                continue;
+            }
+            held.kept = held.kept.saturating_add(content.bytes);
+            // Where the line lies within a segment, by its commits: nothing is known of the bytes of each.
+            let (all, left) = (content.last - first + 1, content.last - released.max(*first) + 1);
+            let part = u128::from(content.bytes) * u128::from(left) / u128::from(all);
+            held.bytes = held.bytes.saturating_add(u64::try_from(part).unwrap_or(u64::MAX));
+        }
+        held
+    }
+
     /// The segment that holds the first existing commit at or after `from`.
     pub(super) fn span(&self, from: u64) -> Option<Span> {
         let at = self.segments.partition_point(|segment| segment.content.last < from);
@@ -190,6 +215,25 @@ mod tests {
             segment.content.add(commit, Chain([1; 16]), UnixMillis(5), 10);
         }
         segment
+    }
+
+    #[test]
+    fn what_every_subscription_is_past_is_not_held_and_its_segments_give_way_whole() {
+        let catalogue =
+            Catalogue { segments: vec![segment(3, 1, 20), segment(4, 21, 30), segment(5, 31, 30)] };
+        let table = [
+            (0, 300, 300),
+            (1, 300, 300),
+            (11, 200, 300),
+            (20, 110, 300),
+            (21, 100, 100),
+            (30, 10, 100),
+            (31, 0, 0),
+            (99, 0, 0),
+        ];
+        for (released, bytes, kept) in table {
+            assert_eq!(catalogue.held(released), Held { bytes, kept }, "{released}");
+        }
     }
 
     #[test]

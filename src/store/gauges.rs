@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Store;
 use super::bytes::count;
-use super::forecast::{Room, Sample};
+use super::forecast::{Outlook, Room, Sample};
 use super::options::{Options, WhenFull};
 use super::retention::Cause;
 use super::store::SHARE;
@@ -13,7 +13,7 @@ use crate::observe::Metric;
 
 /// Begins what alerts look at with zero.
 pub(super) fn begin_counters() {
-    for cause in [Cause::Age, Cause::Size] {
+    for cause in Cause::ALL {
         Metric::SegmentsDropped.begin(&[("reason", cause.as_str())]);
     }
 }
@@ -39,23 +39,72 @@ impl Store {
         set(Metric::StoreWaiting, count(waiting));
         let free = self.shares().available_permits();
         set(Metric::StoreWaitingBytes, count((Options::QUEUE_BYTES / SHARE).saturating_sub(free) * SHARE));
+        Metric::GoneKeysOldest.set(&[], self.gone_keys_held().unwrap_or_default().as_secs_f64());
         Metric::WitnessLag.set(&[], shared.witness_lag().as_secs_f64());
         let Ok(free) = shared.directory.free_bytes() else { return };
         set(Metric::StoreFree, free);
-        let budget = match shared.options.when_full {
-            WhenFull::Refuse => Some(shared.options.retention_bytes),
-            WhenFull::DropOldest => None,
-        };
-        let room = Room { budget, reserve: shared.options.reserve_bytes };
-        let now = Sample { at: shared.clock.now().0, queued, free };
-        let outlook = shared.forecast.lock().unwrap_or_else(PoisonError::into_inner).note(now, room);
+        let outlook = self.outlook(free);
         Metric::StoreGrowth.set(&[], outlook.growth);
         Metric::StoreFull.set(&[], outlook.full_in.as_secs_f64());
+    }
+
+    /// What is to be expected of a disk with so many free bytes.
+    fn outlook(&self, free: u64) -> Outlook {
+        let shared = self.shared();
+        let options = &shared.options;
+        let released = shared.released.load(Ordering::Acquire);
+        let (queued, held) = {
+            let catalogue = shared.catalogue();
+            (catalogue.bytes(), catalogue.held(released))
+        };
+        let refuses = options.when_full == WhenFull::Refuse;
+        let room = Room { budget: options.retention_bytes, refuses, reserve: options.reserve_bytes };
+        let now = Sample { at: shared.clock.now().0, queued, held, free };
+        shared.forecast.lock().unwrap_or_else(PoisonError::into_inner).note(now, room)
     }
 
     /// Entries that wait until the ledger has them.
     fn outbox_waiting(&self) -> u64 {
         let made = *self.shared().outbox.borrow();
         made.saturating_add(1).saturating_sub(self.shared().outbox_first.load(Ordering::Acquire))
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+mod tests {
+    use super::super::samples::{fill, open, register};
+    use crate::model::CommitNumber;
+
+    /// covers: B2
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_queue_that_is_drained_is_not_full_and_one_that_nobody_drains_is() {
+        let home = tempfile::tempdir().unwrap();
+        let store = open(&home.path().join("data"));
+        let customers =
+            [register(&store, "acme", "enhanced").await, register(&store, "bob", "enhanced").await];
+        let minute = || store.shared().clock.advance_ms(60_000);
+        let mut full_in = Vec::new();
+        // Twice the budget in all, each minute's part drained at once.
+        for part in 0..30_u64 {
+            fill(&store, customers, part * 100 + 1..=part * 100 + 100).await;
+            store.release(CommitNumber(store.head().0 + 1));
+            full_in.push(store.outlook(1 << 40).full_in);
+            minute();
+        }
+        assert!(
+            store.status().queued_bytes > 2_500_000 && store.oldest() > CommitNumber(1),
+            "{:?}",
+            store.status()
+        );
+        assert!(full_in.iter().all(|time| *time > std::time::Duration::from_hours(8_000)), "{full_in:?}");
+
+        for part in 30..33_u64 {
+            fill(&store, customers, part * 100 + 1..=part * 100 + 100).await;
+            minute();
+        }
+        let outlook = store.outlook(1 << 40);
+        assert!(outlook.growth > 0.0 && outlook.full_in < std::time::Duration::from_hours(8), "{outlook:?}");
+        store.close().await;
     }
 }

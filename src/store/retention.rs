@@ -37,15 +37,21 @@ pub(super) struct Terms {
 pub(super) enum Cause {
     /// It is too old.
     Age,
-    /// The budget is spent.
+    /// The budget is spent, and every subscription is past it.
+    Drained,
+    /// The budget is spent, and it gives way though it is not drained.
     Size,
 }
 
 impl Cause {
+    /// Every one.
+    pub(super) const ALL: [Self; 3] = [Self::Age, Self::Drained, Self::Size];
+
     /// The word for metrics and logs.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Age => "age",
+            Self::Drained => "drained",
             Self::Size => "size",
         }
     }
@@ -60,7 +66,9 @@ pub(super) fn expired(closed: &[Closed], terms: &Terms) -> Vec<u32> {
 /// What to do so that `wanted` more bytes fit beside `used` ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Room {
-    /// Segments to drop, oldest first.
+    /// Segments to drop that every subscription has drained, oldest first.
+    pub(super) drained: Vec<u32>,
+    /// Segments to drop that are not drained, oldest first; all of them come after those that are.
     pub(super) drop: Vec<u32>,
     /// Bytes that fit then; less than wanted if the budget is spent.
     pub(super) bytes: u64,
@@ -70,17 +78,18 @@ pub(super) struct Room {
 /// what is not drained goes only by [`WhenFull::DropOldest`].
 pub(super) fn make_room(closed: &[Closed], used: u64, wanted: u64, terms: &Terms) -> Room {
     let mut left = used;
-    let mut drop = Vec::new();
+    let (mut drained, mut drop) = (Vec::new(), Vec::new());
     for segment in closed {
         let fits = left.saturating_add(wanted) <= terms.bytes;
-        let may_go = segment.last < terms.released || terms.when_full == WhenFull::DropOldest;
-        if fits || !may_go {
+        let is_drained = segment.last < terms.released;
+        if fits || !(is_drained || terms.when_full == WhenFull::DropOldest) {
             break;
         }
         left = left.saturating_sub(segment.bytes);
-        drop.push(segment.number);
+        let gone = if is_drained { &mut drained } else { &mut drop };
+        gone.push(segment.number);
     }
-    Room { drop, bytes: terms.bytes.saturating_sub(left) }
+    Room { drained, drop, bytes: terms.bytes.saturating_sub(left) }
 }
 
 /// When a sender may try again: when the oldest segment will be too old, between 1 s and 60 s.
@@ -121,20 +130,23 @@ mod tests {
 
     #[test]
     fn the_budget_refuses_or_drops_the_oldest_and_what_is_drained_goes_first() {
-        type Case<'a> = (u64, u64, WhenFull, u64, &'a [u32], u64);
+        type Case<'a> = (u64, u64, WhenFull, u64, &'a [u32], &'a [u32], u64);
         let segments = closed(&[(0, 10, 0, 40), (1, 20, 0, 40)]);
-        let table: [Case<'_>; 7] = [
-            (80, 20, WhenFull::Refuse, 0, &[], 20),
-            (80, 21, WhenFull::Refuse, 0, &[], 20),
-            (80, 21, WhenFull::Refuse, 11, &[0], 60),
-            (80, 21, WhenFull::Refuse, 10, &[], 20),
-            (80, 21, WhenFull::DropOldest, 0, &[0], 60),
-            (80, 61, WhenFull::DropOldest, 0, &[0, 1], 100),
-            (80, 500, WhenFull::DropOldest, 0, &[0, 1], 100),
+        let table: [Case<'_>; 9] = [
+            (80, 20, WhenFull::Refuse, 0, &[], &[], 20),
+            (80, 21, WhenFull::Refuse, 0, &[], &[], 20),
+            (80, 21, WhenFull::Refuse, 11, &[0], &[], 60),
+            (80, 21, WhenFull::Refuse, 10, &[], &[], 20),
+            (80, 21, WhenFull::DropOldest, 0, &[], &[0], 60),
+            (80, 21, WhenFull::DropOldest, 11, &[0], &[], 60),
+            (80, 61, WhenFull::DropOldest, 0, &[], &[0, 1], 100),
+            (80, 61, WhenFull::DropOldest, 11, &[0], &[1], 100),
+            (80, 500, WhenFull::DropOldest, 0, &[], &[0, 1], 100),
         ];
-        for (used, wanted, when_full, released, drop, bytes) in table {
+        for (used, wanted, when_full, released, drained, drop, bytes) in table {
             let room = make_room(&segments, used, wanted, &Terms { when_full, released, ..TERMS });
-            assert_eq!(room, Room { drop: drop.to_vec(), bytes }, "{used} + {wanted} {when_full:?}");
+            let expected = Room { drained: drained.to_vec(), drop: drop.to_vec(), bytes };
+            assert_eq!(room, expected, "{used} + {wanted} {when_full:?}");
         }
     }
 

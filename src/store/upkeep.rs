@@ -139,6 +139,7 @@ impl Writer {
             (used, catalogue.closed())
         };
         let room = make_room(&closed, used, wanted, &self.terms(now));
+        self.drop_segments(&room.drained, Cause::Drained);
         self.drop_segments(&room.drop, Cause::Size);
         room.bytes.min(free)
     }

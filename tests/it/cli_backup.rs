@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
+use crate::cli_flow::page;
 use crate::cli_run::{Collector, usaged};
 
 /// What is erased of one customer after the backup, and must not come back; and what stays.
@@ -128,7 +129,18 @@ fn world() -> (World, Collector) {
     let id = revoked["id"].as_str().unwrap();
     assert_eq!(collector.client(&["token", "revoke", id], "").code, 0);
     let personal = world.text("personal-now");
+    let times = || {
+        ["usaged_backup_timestamp_seconds ", "usaged_personal_rows_timestamp_seconds "].map(|name| {
+            let page = page(&collector, "/metrics");
+            let time = page.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            time.parse::<f64>().unwrap()
+        })
+    };
+    let [backup, with_it] = times();
+    assert!(backup > 0.0 && (with_it - backup).abs() < f64::EPSILON);
     assert_eq!(collector.client(&["store", "personal", &personal], "").code, 0);
+    let [still, rows] = times();
+    assert!((still - backup).abs() < f64::EPSILON && rows > backup, "rows alone are no backup");
     (world, collector)
 }
 

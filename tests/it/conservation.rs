@@ -342,3 +342,28 @@ async fn every_event_and_every_batch_is_counted_in_exactly_one_place() {
     let refused = sums(&ledger, "refused").refused;
     assert_eq!((refused["unknown_customer"], refused["unknown_product"]), (20 * 3, 20 * 2));
 }
+
+// covers: B2
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_that_every_subscription_has_drained_make_room_and_are_not_counted_as_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let small = ["store.retention_bytes=16MiB", "store.segment_bytes=1MiB"];
+    let small: Vec<&str> = small.iter().flat_map(|key| ["--set", key]).collect();
+    let collector = Collector::start(dir.path(), &small);
+    let channel = connect(&collector.grpc).await.unwrap();
+    participate(&channel, "acme", &[("ceip", "enhanced")]).await;
+    let mut improve = Drainer::open(&channel, "improve", Purpose::Improve, "").await;
+    let mut sender = Sender { ingest: EncodedIngest::new(channel.clone()), told: Told::default(), next: 0 };
+    let heavy = heavy();
+    for _ in 0..24 {
+        sender.send("acme", heavy.clone()).await;
+        while improve.waiting().await > 0 {
+            let batches = improve.pull(10).await;
+            improve.acknowledge(&batches).await;
+        }
+    }
+    let dropped = |read: &Reading, reason| read.sum(Metric::SegmentsDropped, &[("reason", reason)]);
+    let read = reading(&collector, "the budget is spent", |read| dropped(read, "drained") > 0).await;
+    assert_eq!((dropped(&read, "size"), read.outcome("improve", "expired")), (0, 0));
+    assert_eq!(collector.end(), 0);
+}

@@ -86,6 +86,13 @@ fn loads(daemon: &Daemon, result: &str) -> u64 {
     page.lines().find_map(|text| text.strip_prefix(&line)).map_or(0, |n| n.parse().unwrap())
 }
 
+/// Whether the collector tells that the files as they are now were refused.
+fn are_refused(daemon: &Daemon) -> bool {
+    let page = daemon.page("/metrics");
+    let gauge = page.lines().find_map(|text| text.strip_prefix("usaged_identities_refused "));
+    gauge.unwrap() == "1"
+}
+
 fn ok() -> (Code, String) {
     (Code::Ok, String::new())
 }
@@ -128,6 +135,8 @@ async fn certificates_cas_and_identities_are_swapped_without_dropping_a_stream()
     assert!(by_old_ca.is_err(), "a new connection sees the new certificate, which the old CA did not sign");
     assert_eq!(stream.goes_on().await, ok(), "the stream that was open goes on");
 
+    assert!(!are_refused(&daemon));
+
     // A mistake anywhere, and everything stays as it was.
     let said_before = world.place().said().len();
     let said = || world.place().said().split_off(said_before);
@@ -143,6 +152,7 @@ async fn certificates_cas_and_identities_are_swapped_without_dropping_a_stream()
     });
     assert_eq!(status(&channel(&daemon.grpc, &by_other).await).await, ok());
     assert_eq!(stream.goes_on().await, ok());
+    until("it is told that the files are refused", || are_refused(&daemon));
 
     // Without a signal: the files are watched. The sender's rule is gone, and with it the stream. Until the last file is
     // there, there is a mistake in the others, so that nothing else can be loaded before.
@@ -151,6 +161,7 @@ async fn certificates_cas_and_identities_are_swapped_without_dropping_a_stream()
     world.put("pki/server.pem", &server.certificate);
     world.put("pki/identities.toml", &only);
     until("the change is noticed", || loads(&daemon, "loaded") > before);
+    until("nothing is refused any more", || !are_refused(&daemon));
     assert_eq!(stream.goes_on().await, (Code::PermissionDenied, "IDENTITY_UNKNOWN".to_owned()));
     assert_eq!(daemon.end(), 0);
 }

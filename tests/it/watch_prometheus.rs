@@ -26,6 +26,7 @@ const EMPTY_IN_CALM: &[&str] = &[
     "usaged_subscription_skipped_batches_total",
     "usaged_certificate_expiry_seconds",
     "usaged_backup_timestamp_seconds",
+    "usaged_personal_rows_timestamp_seconds",
     "usaged_callers_refused_total",
     "usaged_trace_spans_total",
 ];
