@@ -127,7 +127,7 @@ impl StoreService for StoreDoor {
                         tracing::info!(last = made.last_commit, bytes = made.bytes, "backup made");
                         Metric::BackupTime.set_time(now);
                     } else {
-                        tracing::info!(rows = made.personal_rows, "file of personal rows written");
+                        tracing::info!("file of personal rows written");
                     }
                     Metric::PersonalRowsTime.set_time(now);
                     Ok(pb::BackupResponse { told: Some(Told::Made(made)) })

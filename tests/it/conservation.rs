@@ -355,7 +355,7 @@ async fn segments_that_every_subscription_has_drained_make_room_and_are_not_coun
     let mut improve = Drainer::open(&channel, "improve", Purpose::Improve, "").await;
     let mut sender = Sender { ingest: EncodedIngest::new(channel.clone()), told: Told::default(), next: 0 };
     let heavy = heavy();
-    for _ in 0..24 {
+    for _ in 0..36 {
         sender.send("acme", heavy.clone()).await;
         while improve.waiting().await > 0 {
             let batches = improve.pull(10).await;

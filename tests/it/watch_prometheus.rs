@@ -19,7 +19,7 @@ use crate::watch_rules::{alerts, prometheus_tool, promtool, rules, text_of};
 const DASHBOARD: &str = "deploy/grafana/usaged.json";
 
 /// What a calm collector has nothing to tell of: nobody was told of yet within its first minute, nothing was refused at
-/// the door, skipped or cached away, and without TLS there is no certificate.
+/// the door, skipped or cached away, without TLS there is no certificate, and in its first hour the clock is not believed.
 const EMPTY_IN_CALM: &[&str] = &[
     "usaged_top_customer_events",
     "usaged_connections_refused_total",
@@ -27,6 +27,7 @@ const EMPTY_IN_CALM: &[&str] = &[
     "usaged_certificate_expiry_seconds",
     "usaged_backup_timestamp_seconds",
     "usaged_personal_rows_timestamp_seconds",
+    "usaged_key_upkeep_timestamp_seconds",
     "usaged_callers_refused_total",
     "usaged_trace_spans_total",
 ];
