@@ -260,6 +260,13 @@ impl IdentifierClass {
         )
     }
 
+    /// Whether a value of this class is text that names hosts and accounts where they say what they are, so that the
+    /// same names are looked for in the redacted text of its batch.
+    #[must_use]
+    pub const fn has_names_in_it(self) -> bool {
+        matches!(self, Self::Url | Self::FilePath)
+    }
+
     /// A number that is part of key derivation. It never changes and is never used again.
     #[must_use]
     #[expect(clippy::as_conversions, reason = "the position in a fieldless enum of 33 members")]

@@ -1,6 +1,12 @@
 //! The collection plan: what of a product is wanted at the level in force, so that a sender need not collect
 //! the rest. Read off the plans that ingest uses: a source that sends what is wanted, and nothing else, has the
 //! same bytes stored as one that sends everything.
+//!
+//! **That holds of secrets and customer content, too, if the source does what the plan says of them** ([`Wish::Cut`]).
+//! Ingest replaces such a value by a marker wherever it stands in redacted text, if it came in a field of the request.
+//! Nobody is asked to send it for that: a password is best known to fewer, not to a collector more. So the plan tells the
+//! marker, and the source puts it in the place of the value. One that leaves the field out and the value in its text
+//! has it stored there, unless a detector knows its form.
 
 use std::fmt;
 
@@ -10,8 +16,10 @@ use super::compiled::Policy;
 use super::decide::Decision;
 use super::dictionary::{Part, Product};
 use super::treatment::Epoch;
-use super::{Action, EventPlan, Field, Form, Kind, Plan, Shape};
-use crate::model::{Delivery, EventName, FieldPath, LevelName, Participation, ProgramName, RawText, Reason};
+use super::{Action, EventPlan, Field, Form, Plan, Shape};
+use crate::model::{
+    Delivery, EventName, FieldPath, IdentifierClass, LevelName, Participation, ProgramName, RawText, Reason,
+};
 
 /// Whether anything is collected, and what becomes of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,7 +107,8 @@ pub struct EventWish {
     pub program: ProgramName,
     /// Why it is not wanted, if it is not.
     pub withheld: Option<Reason>,
-    /// Its fields, in the order of the dictionary; if it is not wanted, only those that are of use as context.
+    /// Its fields, in the order of the dictionary; if it is not wanted, only those that have to do with the text of other
+    /// events.
     pub fields: Vec<FieldWish>,
 }
 
@@ -125,6 +134,9 @@ pub enum Wish {
     /// It is not stored. Beside text of the same program that is redacted it is of use, whatever event it is in:
     /// it is found there and replaced. That holds of the id of the installation too.
     Context(Reason),
+    /// It is never stored, and not wanted either. Where its value stands in text of the same program that is redacted,
+    /// the source is to put the marker of its class, as ingest would if the value came.
+    Cut(Reason, IdentifierClass),
     /// It is not stored: not wanted.
     Unwanted(Reason),
 }
@@ -205,7 +217,7 @@ impl Policy {
                 let look = Look { plan, parents: &parents, redacts: redacts(plan), event: withheld };
                 let wish = |(at, field): (u32, &Field)| {
                     let wish = look.wish(at, field);
-                    let told = withheld.is_none() || matches!(wish, Wish::Context(_));
+                    let told = withheld.is_none() || matches!(wish, Wish::Context(_) | Wish::Cut(..));
                     told.then(|| FieldWish { path: field.path().clone(), wish })
                 };
                 fields = product.fields(event).filter_map(wish).collect();
@@ -297,7 +309,16 @@ impl Look<'_> {
                 Reason::UnknownField
             }
         };
-        if self.redacts && is_context(field) { Wish::Context(reason) } else { Wish::Unwanted(reason) }
+        let class = field.class();
+        if !self.redacts {
+            Wish::Unwanted(reason)
+        } else if class.is_forbidden() {
+            Wish::Cut(reason, class)
+        } else if class.is_found_in_text() || class.has_names_in_it() {
+            Wish::Context(reason)
+        } else {
+            Wish::Unwanted(reason)
+        }
     }
 
     fn shape(&self, number: u32) -> Option<&Shape> {
@@ -341,13 +362,6 @@ impl Look<'_> {
         });
         reasons.next().unwrap_or(Reason::Level)
     }
-}
-
-/// Whether values of a field are of use beside text that is redacted. A value that is never stored is looked for
-/// there if it comes, but nobody is asked to send it.
-const fn is_context(field: &Field) -> bool {
-    let class = field.class();
-    matches!(field.kind(), Kind::Text) && class.is_found_in_text() && !class.is_forbidden()
 }
 
 /// The form in which a value is stored, for people; empty if it is not.

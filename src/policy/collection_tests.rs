@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::super::sample::{Edit, customer, edited, name, policy};
 use super::super::{Ask, Decision, Policy, compile, shipped};
 use super::{Collection, CollectionState, Wish};
-use crate::model::{Delivery, Participation, Purpose, RawText, Reason};
+use crate::model::{Delivery, IdentifierClass as Class, Participation, Purpose, RawText, Reason};
 
 fn decide(policy: &Policy, participation: Option<&Participation>, product: &str) -> Decision {
     policy.decide(&Ask {
@@ -57,14 +57,16 @@ fn every_field_is_wanted_in_its_form_or_not_for_a_reason() {
         (&standard, "entitlement.status", "customer", Wish::Unwanted(Reason::NotParticipating)),
         (&enhanced, "entitlement.status", "customer", stored("keep", "keep")),
         (&enhanced, "support.log_line", "message", stored("redact", "redact")),
-        (&enhanced, "guest.customization", "script", Wish::Unwanted(Reason::Forbidden)),
-        (&enhanced, "guest.customization", "admin_password", Wish::Unwanted(Reason::Forbidden)),
+        // To be kept out of the log, too; where no text is redacted there is nothing to do.
+        (&enhanced, "guest.customization", "script", Wish::Cut(Reason::Forbidden, Class::CustomerContent)),
+        (&enhanced, "guest.customization", "admin_password", Wish::Cut(Reason::Forbidden, Class::Secret)),
+        (&standard, "guest.customization", "admin_password", Wish::Unwanted(Reason::Forbidden)),
         // Found in the log beside it; that of another program has no say there.
         (&enhanced, "client.feature_used", "user_name", Wish::Context(Reason::Level)),
         (&enhanced, "entitlement.status", "contact.name", Wish::Unwanted(Reason::Level)),
         (&off, "vm.inventory", "host", Wish::Context(Reason::Purpose)),
         (&off, "vm.inventory", "vcpus", Wish::Unwanted(Reason::Purpose)),
-        (&off, "guest.customization", "admin_password", Wish::Unwanted(Reason::Purpose)),
+        (&off, "guest.customization", "admin_password", Wish::Cut(Reason::Purpose, Class::Secret)),
     ] {
         assert_eq!(wish(plan, event, path), expected, "{event} {path}");
     }

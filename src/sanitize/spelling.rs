@@ -51,7 +51,8 @@ pub(super) fn is_border(edge: u8, beside: Option<&u8>) -> bool {
 }
 
 /// Shows what else text calls an identifier by, beside its canonical form and the value as it was given: the name of a
-/// host without its domain, an account without its domain, a MAC address without separators. Some are shown twice.
+/// host without its domain, an account without its domain, a person's e-mail address without its domain and without
+/// what is behind a `+`, a MAC address without separators. Some are shown twice.
 pub(super) fn parts(class: Class, canonical: &[u8], given: &[u8], mut see: impl FnMut(&[u8])) {
     // As it was given it may have letters that the canonical form does not: `büro-1` of `xn--bro-1-kva`.
     let both = [canonical, given].into_iter();
@@ -59,8 +60,15 @@ pub(super) fn parts(class: Class, canonical: &[u8], given: &[u8], mut see: impl 
         both.filter_map(without_domain).for_each(see);
     } else if class == Class::UserId {
         both.filter_map(account).for_each(see);
-    } else if class == Class::MacAddress {
-        bare_mac(canonical).iter().for_each(|bare| see(bare));
+    } else if class == Class::Email {
+        for mailbox in both.filter_map(account).filter(|mailbox| !is_shared(mailbox)) {
+            see(mailbox);
+            mailbox.split(|byte| *byte == b'+').next().into_iter().for_each(&mut see);
+        }
+    } else if class == Class::MacAddress
+        && let Some(bare) = bare_mac(canonical)
+    {
+        see(&bare);
     }
 }
 
@@ -79,6 +87,46 @@ fn account(user: &[u8]) -> Option<&[u8]> {
     }
     let at = user.iter().rposition(|byte| *byte == b'@')?;
     user.get(..at)
+}
+
+/// Mailboxes that have the name of a task, which is nobody's and which text is full of: those of RFC 2142, and the like.
+const SHARED: [&[u8]; 30] = [
+    b"abuse",
+    b"account",
+    b"accounts",
+    b"admin",
+    b"administrator",
+    b"alert",
+    b"alerts",
+    b"billing",
+    b"contact",
+    b"error",
+    b"errors",
+    b"help",
+    b"helpdesk",
+    b"hostmaster",
+    b"info",
+    b"mail",
+    b"monitoring",
+    b"news",
+    b"no-reply",
+    b"noc",
+    b"noreply",
+    b"notifications",
+    b"postmaster",
+    b"root",
+    b"sales",
+    b"security",
+    b"service",
+    b"support",
+    b"system",
+    b"webmaster",
+];
+
+/// Whether the part of an e-mail address before its `@` is nobody's name.
+fn is_shared(mailbox: &[u8]) -> bool {
+    let task = mailbox.split(|byte| *byte == b'+').next().unwrap_or_default();
+    SHARED.iter().any(|shared| task.eq_ignore_ascii_case(shared))
 }
 
 /// The digits of an address with colons; `None` if it has another form, as the digest of one.
@@ -156,6 +204,14 @@ mod tests {
             (Class::UserId, "corp\\jdoe", "CORP\\jdoe", &["jdoe", "jdoe"]),
             (Class::UserId, "jdoe@corp.example.com", "jdoe@corp.example.com", &["jdoe", "jdoe"]),
             (Class::UserId, "jdoe", "jdoe", &[]),
+            (
+                Class::Email,
+                "jane.roe@example.com",
+                "Jane.Roe@Example.com",
+                &["jane.roe", "jane.roe", "Jane.Roe", "Jane.Roe"],
+            ),
+            (Class::Email, "jane+x@example.com", "jane+x@example.com", &["jane+x", "jane", "jane+x", "jane"]),
+            (Class::Email, "info@example.com", "Info+2026@example.com", &[]),
             (Class::MacAddress, "00:1b:21:ab:cd:ef", "001b.21ab.cdef", &["001b21abcdef"]),
             (Class::MacAddress, "00:1b:21:ff:fe:ab:cd:ef", "", &["001b21fffeabcdef"]),
             (Class::MacAddress, "d41d8cd98f00b2041", "", &[]),

@@ -1,194 +1,28 @@
 //! A source that obeys the collection plan: whatever it leaves out, the same bytes are stored as of one
 //! that sends everything.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use prost::Message as _;
-use usaged::grpc::proto::ingest::{
-    Event, Field as Sent, List, Record, SubmitRequest, Value, value::Kind as Wire,
-};
+use usaged::grpc::proto::ingest::{Event, Field as Sent, SubmitRequest, Value, value::Kind as Wire};
 use usaged::model::{
     CustomerKey, LevelName, Participation, ProductLevel, ProductName, ProgramName, Purpose, RawText,
     RegionName,
 };
-use usaged::policy::{Ask, Collection, Field, Policy, PolicyFile, Product, Wish, compile, shipped};
+use usaged::policy::{Ask, Collection, Field, Kind, Policy, Product, Wish, compile, shipped};
 use usaged::sanitize::wire::{Head, ProtoReader};
 use usaged::sanitize::{
     Applicant, CustomerSalt, CustomerSecret, DataRoot, Permit, Ratchet, Sanitized, Scratch, sanitize,
 };
 
-use crate::dictionary_events::{field, make, text};
+use crate::collection_nest::nest;
+use crate::collection_source::Obedient;
+use crate::dictionary_events::{field, make, text, value};
 use crate::drain_world::{START, acme};
 use crate::explain_equals_ingest::chosen;
 use crate::golden_levels::example;
-
-/// What a source does that knows the plan and nothing else.
-pub struct Obedient {
-    /// For each event that is wanted, the paths that are.
-    wanted: BTreeMap<String, BTreeSet<String>>,
-    instance: bool,
-}
-
-impl Obedient {
-    /// `context`: whether what only helps to redact text is sent too.
-    pub fn new(plan: &Collection, context: bool) -> Self {
-        let paths = |event: &usaged::policy::EventWish| {
-            let fields = event.fields.iter().filter(|field| match field.wish {
-                Wish::Stored { .. } => true,
-                Wish::Context(_) => context,
-                Wish::Unwanted(_) => false,
-            });
-            fields.map(|field| field.path.to_string()).collect()
-        };
-        let is_context = |field: &usaged::policy::FieldWish| matches!(field.wish, Wish::Context(_));
-        let wanted = plan
-            .events
-            .iter()
-            .filter(|event| event.withheld.is_none() || context && event.fields.iter().any(is_context));
-        let redacted = |field: &usaged::policy::FieldWish| {
-            matches!(field.wish, Wish::Stored { treatment: "redact", .. })
-        };
-        let redacts = plan.events.iter().any(|event| event.fields.iter().any(redacted));
-        Self {
-            wanted: wanted.map(|event| (event.name.to_string(), paths(event))).collect(),
-            instance: redacts || plan.programs.iter().any(|program| !program.instance.is_empty()),
-        }
-    }
-
-    /// What is left of a request; `None` if nothing is.
-    pub fn strip(&self, request: &SubmitRequest) -> Option<SubmitRequest> {
-        let events: Vec<_> = request.events.iter().filter_map(|event| self.event(event)).collect();
-        let instance = if self.instance { request.instance.clone() } else { String::new() };
-        (!events.is_empty()).then(|| SubmitRequest { events, instance, ..request.clone() })
-    }
-
-    fn event(&self, event: &Event) -> Option<Event> {
-        let wanted = self.wanted.get(&event.name)?;
-        Some(Event { fields: fields(&event.fields, "", wanted), ..event.clone() })
-    }
-}
-
-/// Whether a path, or anything in it, is wanted.
-fn is_wanted(path: &str, wanted: &BTreeSet<String>) -> bool {
-    let inside = |one: &String| one.strip_prefix(path).is_some_and(|rest| rest.starts_with(['.', '[', '{']));
-    wanted.contains(path) || wanted.iter().any(inside)
-}
-
-fn fields(sent: &[Sent], prefix: &str, wanted: &BTreeSet<String>) -> Vec<Sent> {
-    let path = |one: &Sent| format!("{prefix}{}", one.name);
-    let kept = sent.iter().filter(|one| is_wanted(&path(one), wanted));
-    kept.map(|one| Sent { value: one.value.as_ref().map(|v| value(v, &path(one), wanted)), ..one.clone() })
-        .collect()
-}
-
-fn value(sent: &Value, path: &str, wanted: &BTreeSet<String>) -> Value {
-    let is_map = wanted.iter().any(|one| one.strip_prefix(path).is_some_and(|rest| rest.starts_with('{')));
-    let kind = match &sent.kind {
-        Some(Wire::RecordValue(record)) if is_map => {
-            let inner = format!("{path}{{}}");
-            let pair = |pair: &Sent| Sent {
-                value: pair.value.as_ref().map(|v| value(v, &inner, wanted)),
-                ..pair.clone()
-            };
-            Some(Wire::RecordValue(Record { fields: record.fields.iter().map(pair).collect() }))
-        }
-        Some(Wire::RecordValue(record)) if !wanted.contains(path) => {
-            Some(Wire::RecordValue(Record { fields: fields(&record.fields, &format!("{path}."), wanted) }))
-        }
-        Some(Wire::ListValue(list)) => {
-            let inner = format!("{path}[]");
-            Some(Wire::ListValue(List {
-                values: list.values.iter().map(|v| value(v, &inner, wanted)).collect(),
-            }))
-        }
-        other => other.clone(),
-    };
-    Value { kind }
-}
-
-/// A product of nothing but records, lists and maps in each other, of fields that are kept, hashed,
-/// coarsened and dropped, alone and beside each other.
-fn nest() -> PolicyFile {
-    let mut out = "name = \"nest\"\ndescription = \"Nested.\"\nversion = 2\n".to_owned();
-    let fields = [
-        // All of it kept, some of it, none of it.
-        ("kept.a", "int", "not_identifying"),
-        ("kept.b.c", "int", "not_identifying"),
-        ("part.name", "string", "person_name"),
-        ("part.deep.size", "int", "not_identifying"),
-        ("part.deep.owner", "string", "email"),
-        ("part.gone.user", "string", "user_id"),
-        ("part.gone.further.mail", "string", "email"),
-        ("gone.user", "string", "user_id"),
-        ("gone.device", "string", "device_id"),
-        ("gone.list[].user", "string", "user_id"),
-        // Lists.
-        ("kept_list[]", "int", "not_identifying"),
-        ("gone_list[]", "string", "person_name"),
-        ("disks[].serial", "string", "serial_number"),
-        ("disks[].size", "int", "not_identifying"),
-        ("users[].name", "string", "person_name"),
-        ("users[].mail", "string", "email"),
-        ("grid[][]", "string", "mac_address"),
-        ("gone_grid[][]", "string", "phone"),
-        // Maps: key and value, each kept or dropped.
-        ("ports{key}", "string", "object_name"),
-        ("ports{}", "int", "not_identifying"),
-        ("owners{key}", "string", "user_id"),
-        ("owners{}", "int", "not_identifying"),
-        ("phones{key}", "string", "object_name"),
-        ("phones{}", "string", "phone"),
-        ("hosts{key}", "string", "host_name"),
-        ("hosts{}.cores", "int", "not_identifying"),
-        ("hosts{}.owner", "string", "user_id"),
-        ("people{key}", "string", "object_name"),
-        ("people{}.name", "string", "person_name"),
-        ("people{}.mails[]", "string", "email"),
-        ("maps[]{key}", "string", "device_id"),
-        ("maps[]{}.size", "int", "not_identifying"),
-        ("lists{key}", "string", "ip_address"),
-        ("lists{}[].mac", "string", "mac_address"),
-        ("lists{}[].user", "string", "user_id"),
-        ("secret", "string", "secret"),
-        ("content", "string", "customer_content"),
-    ];
-    for (event, program) in [("all", "ceip"), ("again", "ceip"), ("lean", "operational")] {
-        let _ =
-            write!(out, "\n[events.{event}]\ndescription = \"One.\"\nprogram = \"{program}\"\nsince = 1\n");
-        for (at, (path, kind, class)) in fields.iter().enumerate() {
-            let example = match *class {
-                "person_name" => "\"Jane Roe\"",
-                "email" => "\"jane@example.com\"",
-                "user_id" => "\"jroe\"",
-                "device_id" | "serial_number" => "\"WX12-345678\"",
-                "mac_address" => "\"00:50:56:a1:b2:c3\"",
-                "ip_address" => "\"192.0.2.41\"",
-                "phone" => "\"+4930748359133\"",
-                "host_name" => "\"esx-1.example.com\"",
-                "object_name" | "secret" | "customer_content" => "\"something\"",
-                _ => "8",
-            };
-            // Some of it for other purposes, some newer than others.
-            let (purposes, since) = match (program, at % 5, at % 7) {
-                ("operational", ..) => ("[\"deliver\"]", 1),
-                (_, 0, 3) => ("[\"recommend\"]", 1),
-                (_, _, 2) => ("[\"improve\", \"recommend\"]", 2),
-                _ => ("[\"improve\"]", 1),
-            };
-            let category = if program == "operational" { "operational" } else { "configuration" };
-            let _ = write!(
-                out,
-                "\n[events.{event}.fields.\"{path}\"]\ntype = \"{kind}\"\ncategory = \"{category}\"\n\
-                 class = \"{class}\"\npurposes = {purposes}\ndescription = \"One.\"\nexample = {example}\n\
-                 since = {since}\n"
-            );
-        }
-    }
-    PolicyFile { path: "products/nest.toml".to_owned(), text: out }
-}
 
 fn policy() -> Arc<Policy> {
     let mut files = shipped();
@@ -215,13 +49,36 @@ fn grow(value: &mut Value) {
 
 type Choice = (usize, Vec<u8>, u8);
 
+/// A value of a class of which nothing is stored, as one of a few of each kind.
+fn never_stored(field: &Field, which: u8) -> Value {
+    let said = format!("never stored {which} of {}", field.class());
+    match field.kind() {
+        Kind::Int => value(Wire::IntValue(80_175_300 + i64::from(which))),
+        Kind::Bytes if which.is_multiple_of(2) => value(Wire::BytesValue(vec![0xc0, 0xff, 0xee, which])),
+        Kind::Bytes => value(Wire::BytesValue(said.into_bytes())),
+        Kind::Text => text(said),
+        Kind::Double | Kind::Bool => example(field),
+    }
+}
+
+/// Text with what fields of the request may have: names, numbers, and what is never stored.
+fn note(which: u8) -> String {
+    let never = which % 8;
+    let said = [
+        format!("nas7 is down, uid 471100713 and jdoe, 00:50:56:a1:b2:c3 or {which}"),
+        format!("tried 8017530{never} and never stored {never} of secret, {which}"),
+        format!("NEVER STORED {never} OF CUSTOMER_CONTENT, never stored {never} of secrets"),
+        format!("read c0ffee0{never}, jroe; WX12-345678 005056a1b2c3"),
+    ];
+    said[usize::from(which) % said.len()].clone()
+}
+
 fn event(product: &Product, (which, choices, extra): &Choice) -> Event {
     let declared = &product.events()[which % product.events().len()];
     let mut choices = choices.iter().cycle();
     let pick = |field: &Field, choice: u8| match choice {
-        // What is never stored is found in text all the same, if it comes; who obeys does not send it. So here it
-        // is nowhere else.
-        0..240 if field.class().is_forbidden() => Some(text(format!("never stored {choice} of {which}"))),
+        0..240 if field.class().is_forbidden() => Some(never_stored(field, choice % 8)),
+        0..200 if field.path().as_str() == "note" => Some(text(note(choice))),
         0..160 => Some(example(field)),
         _ => chosen(field, choice),
     };
@@ -400,4 +257,43 @@ fn a_source_that_obeys_the_plan_has_the_same_bytes_stored() {
     });
     let seen = seen.into_inner();
     assert!(seen.compared > 700 && seen.leaner > 600, "{} compared, {} leaner", seen.compared, seen.leaner);
+}
+
+fn nested() -> (SubmitRequest, Participation) {
+    let fields = vec![
+        field("secret", text("hunter2-blue")),
+        field("pin", value(Wire::IntValue(80_175_300))),
+        field("note", text("tried Hunter2-Blue, then 80175300")),
+    ];
+    let request = SubmitRequest {
+        batch_id: "0190a3c2-7b1e-7c55-9d2f-0123456789ab".into(),
+        product: "nest".into(),
+        events: vec![Event { name: "all".into(), fields, ..Event::default() }],
+        ..SubmitRequest::default()
+    };
+    let mut participation = Participation::none(acme());
+    participation.levels.insert("ceip".parse().unwrap(), "enhanced".parse().unwrap());
+    participation.accepted_dictionaries.insert("nest".parse().unwrap(), 2);
+    (request, participation)
+}
+
+// covers: P1
+#[test]
+fn what_is_never_stored_is_kept_out_of_text_by_who_sends_it_and_by_who_does_not() {
+    let mut desk = Desk::new();
+    let (request, participation) = nested();
+    let plan = desk.plan(&participation, &request);
+    let obedient = Obedient::new(&plan, true);
+    let mut stored = |request: &SubmitRequest| {
+        let sanitized = desk.sanitize(&participation, request).unwrap();
+        sanitized.batches.iter().map(|batch| batch.body().to_vec()).collect::<Vec<_>>()
+    };
+    let has = |bodies: &[Vec<u8>], text: &str| {
+        bodies.iter().any(|body| body.windows(text.len()).any(|part| part == text.as_bytes()))
+    };
+    let full = stored(&request);
+    assert!(has(&full, "tried [secret], then [secret]"));
+    assert_eq!(stored(&obedient.strip(&request).unwrap()), full);
+    // The exception: who leaves out the fields, and does nothing about the text.
+    assert!(has(&stored(&obedient.strip_fields(&request)), "tried Hunter2-Blue, then 80175300"));
 }

@@ -57,6 +57,11 @@ impl Terms {
         }
     }
 
+    /// The same in a region.
+    pub fn within(self, region: &'static str) -> Self {
+        Self { region: Some(region), ..self }
+    }
+
     fn participation(&self, product: &str) -> Participation {
         let mut participation = Participation::none(CustomerId::new("acme").unwrap());
         for (program, level) in &self.levels {

@@ -199,6 +199,32 @@ fn the_example_sends_what_the_level_wants_and_follows_it_from_the_next_batch_on(
     assert_eq!(daemon.end(), 0);
 }
 
+// covers: P1
+#[test]
+fn the_example_keeps_what_is_never_stored_out_of_its_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let daemon = Place::new(dir.path()).start();
+    participate(&daemon, &["--level", "ceip=enhanced"]);
+    let recorder = Recorder::before(&daemon);
+    let mut sender = Sender::start(&recorder.address, &dir.path().join("spool"), &[]);
+    let said = sender.send(&[
+        json!({ "name": "support.log_line", "fields": { "message": "tried HUNTER2-blue, hunter2-blues, a 471" } }),
+        json!({ "name": "guest.customization", "fields": {
+            "admin_password": "hunter2-blue",
+            "script": "471",
+        }}),
+    ]);
+    assert_eq!((&*all(&said, "plan"), &*all(&said, "receipt")), ("DELIVER", "STORED"), "{said:?}");
+    assert!(recorder.has("tried [secret], hunter2-blues, a 471") && !recorder.has("HUNTER2-blue"));
+    // The next batch knows nothing of it any more.
+    let said = sender
+        .send(&[json!({ "name": "support.log_line", "fields": { "message": "tried hunter2-blue again" } })]);
+    assert_eq!(all(&said, "receipt"), "STORED");
+    assert!(recorder.has("tried hunter2-blue again"));
+    sender.end();
+    assert_eq!(daemon.end(), 0);
+}
+
 #[test]
 fn the_example_can_compress_what_it_sends() {
     let dir = tempfile::tempdir().unwrap();

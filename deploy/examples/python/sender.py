@@ -3,7 +3,8 @@
 What it does, and what every sender should do:
 
 - It asks for the collection plan and goes by it for its time to live. What the plan does not want is not
-  collected: a value can be a function, which is then not even called.
+  collected: a value can be a function, which is then not even called. What is never stored it keeps out of text, too:
+  in the place of a secret that it was given it puts the marker of the plan before anything is sent or written to disk.
 - It tells the version of its plan with every batch. When a receipt says that the plan has changed, it asks again
   before it collects or sends anything else, and takes what is not wanted any more out of what waits.
 - When it is told DISABLED or PAUSED it drops everything, stops, and asks again when the time to live is over.
@@ -26,12 +27,14 @@ import argparse
 import json
 import os
 import random
+import re
 import sys
 import time
 import uuid
 
 BATCH_EVENTS = 500
 BATCH_BYTES = 1 << 20
+BATCH_WORDS = 4096  # values to keep out of the text of a batch
 TIMEOUT = 30  # seconds for one call
 BACKOFF = (0.2, 60.0)  # seconds: the first wait, and the longest
 
@@ -49,12 +52,14 @@ class Plan:
         self.remedy = answer.remedy
         self.instance = any(program.instance_form for program in answer.programs)
         # For each event that is wanted: the paths that are stored, and those that are text which is redacted.
-        # For every event: those that only help to redact the text of its program.
-        self.stored, self.context, self.text, self.program = {}, {}, {}, {}
+        # For every event: those that only help to redact the text of its program, and those of what is never stored, each
+        # with the marker that stands for it in that text.
+        self.stored, self.context, self.text, self.program, self.markers = {}, {}, {}, {}, {}
         for event in answer.events:
             paths = lambda test: frozenset(field.path for field in event.fields if test(field))
             self.program[event.name] = event.program
             self.context[event.name] = paths(lambda field: field.wish == pb.FieldPlan.CONTEXT)
+            self.markers[event.name] = {field.path: field.marker for field in event.fields if field.marker}
             if event.wanted:
                 self.stored[event.name] = paths(lambda field: field.wish == pb.FieldPlan.WANTED)
                 self.text[event.name] = paths(lambda field: field.treatment == "redact")
@@ -93,6 +98,63 @@ def collect(value, path, paths):
     if isinstance(value, bytes):
         return pb.Value(bytes_value=value)
     return pb.Value(string_value=str(value))
+
+
+def scalars(value, path, paths):
+    """The values that are at `paths` in what is at `path`, each with its path. A function is not called: what nobody
+    collects needs no marker."""
+    if isinstance(value, dict):
+        is_map = any(one.startswith(path + "{") for one in paths)
+        for name, inner in value.items():
+            if is_map:
+                yield from scalars(name, path + "{key}", paths)
+            yield from scalars(inner, path + "{}" if is_map else f"{path}.{name}", paths)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from scalars(one, path + "[]", paths)
+    elif path in paths and not callable(value):
+        yield path, value
+
+
+def word(value):
+    """A pattern for a value as text has it, or None if text is full of it."""
+    if isinstance(value, bytes):
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            text = value.hex()
+    else:
+        text = str(value)
+    text = re.sub(r"^[\W_]+|[\W_]+$", "", text)
+    least = 5 if not isinstance(value, (str, bytes)) else 2 if re.search("[A-Za-z]", text) else 4
+    if isinstance(value, bool) or len(text.encode()) < least:
+        return None
+    # Letters and digits of ASCII go on with their like; what else stands beside a word ends it.
+    before, after = ("(?<![0-9A-Za-z])" if text[0].isascii() else "", "(?![0-9A-Za-z])" if text[-1].isascii() else "")
+    return before + r"\s+".join(re.escape(part) for part in text.split()) + after
+
+
+def without(value, path, paths, words):
+    """A copy of a collected value in which the texts at `paths` have markers in the place of words."""
+    kind = value.WhichOneof("kind")
+    if kind == "record_value":
+        is_map = any(one.startswith(path + "{") for one in paths)
+        record = pb.Record()
+        for field in value.record_value.fields:
+            at = path + "{}" if is_map else f"{path}.{field.name}"
+            record.fields.add(name=field.name, value=without(field.value, at, paths, words))
+        return pb.Value(record_value=record)
+    if kind == "list_value":
+        return pb.Value(
+            list_value=pb.List(values=[without(one, path + "[]", paths, words) for one in value.list_value.values])
+        )
+    if kind != "string_value" or path not in paths:
+        return value
+    # One pattern for all, of which the longest come first.
+    longest = sorted(words, key=len, reverse=True)
+    pattern = "|".join(f"({one})" for one in longest)
+    marker = lambda found: words[longest[found.lastindex - 1]]
+    return pb.Value(string_value=re.sub(pattern, marker, value.string_value, flags=re.IGNORECASE))
 
 
 def strip(value, path, paths):
@@ -216,6 +278,8 @@ class Sender:
         self.spool = Spool(options.spool, options.spool_bytes, say)
         self.plan, self.stale = None, False
         self.pending, self.pending_bytes = [], 0
+        # For each program, the values of the pending events that are never stored, as patterns, each with its marker.
+        self.words = {}
         self.failures, self.not_before = 0, 0.0
 
     def wants(self, event, path=None):
@@ -227,7 +291,12 @@ class Sender:
     def record(self, event, fields, at=None, needed_level=""):
         """Takes an event; whether it was wanted. A value can be a function, which is called only if its
         value is wanted."""
-        if not self.wants(event):
+        is_wanted = self.wants(event)
+        if self.plan and self.plan.collects:
+            self.keep_out(event, fields)
+            if sum(map(len, self.words.values())) > BATCH_WORDS:
+                self.flush()
+        if not is_wanted:
             return False
         paths = self.plan.of_interest(event)
         message = pb.Event(name=event, needed_level=needed_level)
@@ -244,12 +313,29 @@ class Sender:
             self.flush()
         return True
 
+    def keep_out(self, event, fields):
+        """Notes what is to be kept out of text."""
+        markers = self.plan.markers.get(event, {})
+        for name, value in fields.items():
+            for path, one in scalars(value, name, markers) if markers else ():
+                pattern = word(one)
+                if pattern:
+                    self.words.setdefault(self.plan.program[event], {}).setdefault(pattern, markers[path])
+
+    def without_words(self, event):
+        """An event with markers in the place of what is to be kept out of its text."""
+        paths, words = self.plan.text.get(event.name, ()), self.words.get(self.plan.program.get(event.name))
+        if paths and words:
+            for field in event.fields:
+                field.value.CopyFrom(without(field.value, field.name, paths, words))
+        return event
+
     def flush(self):
         """Puts what was collected into the spool, and sends what is in the spool, as far as that is possible now."""
         self.refresh()
         if self.plan and self.plan.collects:
-            events, has_text = strip_events(self.pending, self.plan)
-            self.pending, self.pending_bytes = [], 0
+            events, has_text = strip_events([self.without_words(event) for event in self.pending], self.plan)
+            self.pending, self.pending_bytes, self.words = [], 0, {}
             if events:
                 self.spool.put(self.request(str(uuid.uuid4()), events, has_text))
         for name in self.spool.names():
@@ -314,7 +400,7 @@ class Sender:
                 self.spool.put(self.request(waiting.batch_id, events, has_text), name)
 
     def stop(self):
-        self.pending, self.pending_bytes = [], 0
+        self.pending, self.pending_bytes, self.words = [], 0, {}
         dropped = self.spool.clear()
         self.say(stopped=self.plan.state, dropped_batches=dropped, ask_again_in=round(self.plan.expires - time.monotonic()))
 

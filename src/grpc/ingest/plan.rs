@@ -98,10 +98,16 @@ fn event(wish: &EventWish) -> pb::EventPlan {
 }
 
 fn field(wish: &FieldWish) -> pb::FieldPlan {
-    let (api, treatment, form, withheld) = match &wish.wish {
-        Wish::Stored { treatment, form } => (field_plan::Wish::Wanted, *treatment, form.as_str(), None),
-        Wish::Context(reason) => (field_plan::Wish::Context, "", "", Some(*reason)),
-        Wish::Unwanted(reason) => (field_plan::Wish::NotWanted, "", "", Some(*reason)),
+    let no_marker = String::new();
+    let (api, (treatment, form), withheld, marker) = match &wish.wish {
+        Wish::Stored { treatment, form } => {
+            (field_plan::Wish::Wanted, (*treatment, form.as_str()), None, no_marker)
+        }
+        Wish::Context(reason) => (field_plan::Wish::Context, ("", ""), Some(*reason), no_marker),
+        Wish::Cut(reason, class) => {
+            (field_plan::Wish::NotWanted, ("", ""), Some(*reason), format!("[{class}]"))
+        }
+        Wish::Unwanted(reason) => (field_plan::Wish::NotWanted, ("", ""), Some(*reason), no_marker),
     };
     pb::FieldPlan {
         path: wish.path.to_string(),
@@ -109,5 +115,6 @@ fn field(wish: &FieldWish) -> pb::FieldPlan {
         treatment: treatment.to_owned(),
         form: form.to_owned(),
         reason: api_reason(withheld),
+        marker,
     }
 }

@@ -1,49 +1,85 @@
 //! Gathers the known identifiers of a request before the text of a program's events is redacted.
 //!
 //! They are the values of the classed fields of all events of that program, as the dictionary declares them,
-//! stored or not: whatever the level, the purposes or the accepted version make of them, the same are found. Events
-//! of another program have no say. A customer can leave that one, and then nothing of it is sent; what is stored
-//! of this one has to be the same.
+//! of whatever type, stored or not: whatever the level, the purposes or the accepted version make of them, the same are
+//! found. Events of another program have no say. A customer can leave that one, and then nothing of it is sent; what is
+//! stored of this one has to be the same.
+//!
+//! A URL or a path is no identifier that text would repeat, but the hosts and accounts in it are: what the detectors find
+//! of these is known, too, unless a field names it.
+
+use zeroize::Zeroizing;
 
 use super::known::Known;
-use crate::model::{RawFields, RawItems, RawValue, WireError, WireReader};
-use crate::policy::{Kind, NameTable, Plan, Shape};
-use crate::sanitize::{Permit, canonical};
+use crate::model::{IdentifierClass, RawFields, RawItems, RawValue, WireError, WireReader};
+use crate::policy::{NameTable, Plan, Shape};
+use crate::sanitize::canonical::{self, Canonical, canonical_bytes, canonical_int};
+use crate::sanitize::detect::{Folded, Nothing, What};
+use crate::sanitize::{Permit, spelling};
+
+/// The least number that is looked for, of five digits: text is full of smaller ones, such as ports, counts and years.
+const LEAST: u64 = 10_000;
 
 /// Takes every classed value of every event of the program of `plan` in a request, and the ids of its customer and
 /// instance.
 ///
 /// # Errors
 /// If the bytes are not what the format says.
-pub(in crate::sanitize) fn gather<'a, R: WireReader<'a>>(
+pub(in crate::sanitize) fn gather<'a, R: WireReader<'a> + Clone>(
     permit: &Permit,
     plan: &Plan,
     instance: &[u8],
-    mut reader: R,
-    (known, scratch): (&mut Known, &mut canonical::Scratch),
+    reader: &R,
+    (known, folded, scratch): (&mut Known, &mut Folded, &mut canonical::Scratch),
 ) -> Result<(), WireError> {
-    use crate::model::IdentifierClass::{CustomerId, InstanceId};
+    use IdentifierClass::{CustomerId, InstanceId};
     known.clear();
     known.add(CustomerId, permit.customer().as_str().as_bytes(), scratch);
     known.add(InstanceId, instance, scratch);
-    while let Some(event) = reader.next_event()? {
-        let is_own = permit.event(event.name).is_some_and(|known| known.program == plan.program_index);
-        if let Some(fields) = permit.event_fields(event.name).filter(|_| is_own) {
-            Gather { plan, known, scratch }.fields(event.fields, fields)?;
-        }
+    let mut gather = Gather { plan, known, folded, scratch, step: Step::Values, has_names: false };
+    gather.events(permit, reader.clone())?;
+    gather.known.finish();
+    if gather.has_names {
+        // A second look, so that a name has the class and the pseudonym that a field says it has, wherever it comes.
+        gather.step = Step::Names;
+        gather.events(permit, reader.clone())?;
+        gather.known.finish();
     }
-    known.finish();
-    known.program = Some(plan.program_index);
+    gather.known.program = Some(plan.program_index);
     Ok(())
+}
+
+/// What is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// The values of fields.
+    Values,
+    /// Names inside of them that no field has.
+    Names,
 }
 
 struct Gather<'g> {
     plan: &'g Plan,
     known: &'g mut Known,
+    folded: &'g mut Folded,
     scratch: &'g mut canonical::Scratch,
+    step: Step,
+    /// Whether there are values that names are looked for in.
+    has_names: bool,
 }
 
 impl Gather<'_> {
+    fn events<'a, R: WireReader<'a>>(&mut self, permit: &Permit, mut reader: R) -> Result<(), WireError> {
+        while let Some(event) = reader.next_event()? {
+            let is_own =
+                permit.event(event.name).is_some_and(|known| known.program == self.plan.program_index);
+            if let Some(fields) = permit.event_fields(event.name).filter(|_| is_own) {
+                self.fields(event.fields, fields)?;
+            }
+        }
+        Ok(())
+    }
+
     fn fields<'a, F: RawFields<'a>>(&mut self, mut fields: F, names: &NameTable) -> Result<(), WireError> {
         while let Some((name, value)) = fields.next_field()? {
             if let Some(field) = names.get(name.expose()) {
@@ -59,9 +95,7 @@ impl Gather<'_> {
             return Ok(());
         };
         match (&field.shape, value) {
-            (Shape::Scalar { kind: Kind::Text, .. }, RawValue::Text(text)) => {
-                self.known.add(field.spec.class, text.expose(), self.scratch);
-            }
+            (Shape::Scalar { .. }, value) => self.scalar(field.spec.class, &value),
             (Shape::Record(names), RawValue::Record(fields)) => self.fields(fields, names)?,
             (Shape::List { item }, RawValue::List(mut items)) => {
                 while let Some(value) = items.next_item()? {
@@ -74,8 +108,92 @@ impl Gather<'_> {
                     self.value(*value, raw_value)?;
                 }
             }
-            (Shape::Scalar { .. } | Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }, _) => {}
+            (Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }, _) => {}
         }
         Ok(())
+    }
+
+    /// A value of a class, of the type that it came with: one of the wrong type is not stored and may be in text all
+    /// the same.
+    fn scalar<'a, F: RawFields<'a>>(&mut self, class: IdentifierClass, value: &RawValue<'a, F>) {
+        if class.has_names_in_it() {
+            self.has_names = true;
+            if let (Step::Names, RawValue::Text(text)) = (self.step, value) {
+                self.names(text.expose());
+            }
+            return;
+        }
+        if self.step == Step::Names || !class.is_found_in_text() {
+            return;
+        }
+        match value {
+            RawValue::Text(text) => self.known.add(class, text.expose(), self.scratch),
+            RawValue::Int(number) => self.number(class, *number),
+            RawValue::Bytes(bytes) => self.bytes(class, bytes.expose()),
+            // Only what is never stored can be declared with such a type: a number that was sent as one with a fraction.
+            RawValue::Double(number) if number.fract() == 0.0 && number.abs() >= 10_000.0 => {
+                self.known.add(class, Zeroizing::new(number.to_string()).as_bytes(), self.scratch);
+            }
+            RawValue::Empty
+            | RawValue::Double(_)
+            | RawValue::Bool(_)
+            | RawValue::Record(_)
+            | RawValue::List(_) => {}
+        }
+    }
+
+    /// A number stands in text as its decimal digits.
+    fn number(&mut self, class: IdentifierClass, number: i64) {
+        if number.unsigned_abs() < LEAST || !self.known.takes(class, number) {
+            return;
+        }
+        match canonical_int(class, number, self.scratch) {
+            Canonical::Identifier(canonical) => self.known.insert(class, canonical, canonical),
+            Canonical::Malformed => {
+                let digits = Zeroizing::new(number.to_string());
+                self.known.insert(class, digits.as_bytes(), digits.as_bytes());
+            }
+            Canonical::Known(_) => {}
+        }
+    }
+
+    /// Bytes stand in text as the text form of their class, and what has none as hexadecimal digits.
+    fn bytes(&mut self, class: IdentifierClass, bytes: &[u8]) {
+        let canonical = match canonical_bytes(class, bytes, self.scratch) {
+            Canonical::Identifier(canonical) => canonical,
+            Canonical::Malformed if std::str::from_utf8(bytes).is_ok() => {
+                return self.known.add(class, bytes, self.scratch);
+            }
+            Canonical::Malformed => bytes,
+            Canonical::Known(_) => return,
+        };
+        let digits;
+        let text = if let Ok(utf8) = std::str::from_utf8(canonical) {
+            utf8.as_bytes()
+        } else {
+            digits = Zeroizing::new(data_encoding::HEXLOWER.encode(canonical));
+            digits.as_bytes()
+        };
+        if spelling::is_telling(text) && self.known.takes(class, bytes) {
+            self.known.insert(class, canonical, text);
+        }
+    }
+
+    /// The hosts and accounts that detectors find in a URL or a path: in its own field they are replaced as these.
+    fn names(&mut self, text: &[u8]) {
+        let Ok(text) = std::str::from_utf8(text) else { return };
+        for hit in self.folded.findings(text, Nothing) {
+            let What::Class(class @ (IdentifierClass::HostName | IdentifierClass::UserId)) = hit.what else {
+                continue;
+            };
+            let is_new = spelling::is_telling(hit.text) && !self.known.has(hit.text);
+            if is_new
+                && !hit.is_joined
+                && let Canonical::Identifier(canonical) = canonical::canonical(class, hit.text, self.scratch)
+                && self.known.takes(class, hit.text)
+            {
+                self.known.insert(class, canonical, hit.text);
+            }
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! through for all of them.
 
 use std::collections::HashSet;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hash};
 
 use foldhash::fast::FixedState;
 use zeroize::Zeroize as _;
@@ -21,7 +21,7 @@ const ENTRIES: usize = 16_384;
 const FORBIDDEN: usize = 4_096;
 /// Different values of fields that can be known, identifiers or not.
 const VALUES: usize = 65_536;
-/// Bytes of all spellings.
+/// Bytes of all spellings, of what is never stored and of the others each.
 const ARENA: usize = 4 * 1_024 * 1_024;
 /// What is kept for the next request of a buffer that a large one made grow.
 const KEPT: usize = 256 * 1_024;
@@ -44,6 +44,14 @@ struct Entry {
     len: u32,
 }
 
+/// What values that are never stored take of the room. They have their own, so that they leave the others theirs.
+#[derive(Clone, Copy, Default)]
+struct Share {
+    values: usize,
+    entries: usize,
+    bytes: usize,
+}
+
 /// The identifiers of one request.
 #[derive(Default)]
 pub(in crate::sanitize) struct Known {
@@ -52,10 +60,12 @@ pub(in crate::sanitize) struct Known {
     arena: Vec<u8>,
     entries: Vec<Entry>,
     keys: Vec<Key>,
+    /// How many of the keys are in order.
+    sorted: usize,
     /// Hashes of what was added, so that a value that comes with every event counts once.
     added: HashSet<u64, FixedState>,
-    /// Entries of values that are never stored.
-    forbidden: usize,
+    /// Of all this, what is there for values that are never stored.
+    forbidden: Share,
     /// Whether there were more than are kept.
     is_over: bool,
     filter: Filter,
@@ -96,8 +106,9 @@ impl Known {
         }
         self.entries.clear();
         self.keys.clear();
+        self.sorted = 0;
         self.added.clear();
-        self.forbidden = 0;
+        self.forbidden = Share::default();
         self.filter = Filter::default();
         self.has_short = false;
     }
@@ -107,30 +118,40 @@ impl Known {
         self.is_over
     }
 
-    /// Takes a value of a field of a class.
+    /// Takes a value of a field of a class, as text.
     pub(super) fn add(&mut self, class: Class, value: &[u8], scratch: &mut canonical::Scratch) {
         let value = value.trim_ascii();
-        if self.is_over || !class.is_found_in_text() || !spelling::is_telling(value) {
+        if !class.is_found_in_text() || !spelling::is_telling(value) || !self.takes(class, value) {
             return;
         }
-        if !self.added.insert(self.hasher.hash_one((class.index(), value))) {
-            return;
-        }
-        let entries = if class.is_forbidden() {
-            FORBIDDEN - self.forbidden
-        } else {
-            ENTRIES + self.forbidden - self.entries.len()
-        };
-        if entries == 0 || self.added.len() > VALUES || self.arena.len() > ARENA {
-            self.is_over = true;
-            return;
-        }
-        let (value, canonical) = match canonical::canonical(class, value, scratch) {
-            Canonical::Identifier(canonical) => (value, canonical),
+        match canonical::canonical(class, value, scratch) {
+            Canonical::Identifier(canonical) => self.insert(class, canonical, value),
             // What has not the form of its class, or has none: a secret goes by what it is.
-            Canonical::Malformed if std::str::from_utf8(value).is_ok() => (value, value),
-            Canonical::Known(_) | Canonical::Malformed => return,
+            Canonical::Malformed if std::str::from_utf8(value).is_ok() => self.insert(class, value, value),
+            Canonical::Known(_) | Canonical::Malformed => {}
+        }
+    }
+
+    /// Whether a value of a class is a new one that is to be inserted. If there is no room for it, there were too many.
+    pub(super) fn takes(&mut self, class: Class, value: impl Hash) -> bool {
+        if self.is_over || !self.added.insert(self.hasher.hash_one((class.index(), value))) {
+            return false;
+        }
+        let Share { values, entries, bytes } = self.forbidden;
+        self.is_over = if class.is_forbidden() {
+            self.forbidden.values += 1;
+            values == FORBIDDEN || bytes > ARENA
+        } else {
+            self.entries.len() - entries == ENTRIES
+                || self.added.len() - values > VALUES
+                || self.arena.len() - bytes > ARENA
         };
+        !self.is_over
+    }
+
+    /// Inserts an identifier by its canonical form and the form in which text has it.
+    pub(super) fn insert(&mut self, class: Class, canonical: &[u8], value: &[u8]) {
+        let before = self.arena.len();
         let entry = self.entry(class, canonical);
         self.keys(canonical, entry, false);
         if canonical != value {
@@ -139,13 +160,22 @@ impl Known {
         // A name without its domain is the same machine, an account without its domain the same account: the part has the
         // pseudonym of the whole, so that one erasure takes both.
         spelling::parts(class, canonical, value, |part| self.keys(part, entry, true));
+        if class.is_forbidden() {
+            self.forbidden.entries += 1;
+            self.forbidden.bytes += self.arena.len() - before;
+        }
+    }
+
+    /// Whether a value is known as a whole, by what was there at the latest [`Self::finish`].
+    pub(super) fn has(&self, value: &[u8]) -> bool {
+        let sorted = self.keys.get(..self.sorted).unwrap_or_default();
+        self.walk(sorted, value).is_some_and(|(end, _)| end == value.len())
     }
 
     fn entry(&mut self, class: Class, canonical: &[u8]) -> u32 {
         let start = size(self.arena.len());
         self.arena.extend_from_slice(canonical);
         self.entries.push(Entry { class, start, len: size(canonical.len()) });
-        self.forbidden += usize::from(class.is_forbidden());
         size(self.entries.len() - 1)
     }
 
@@ -163,13 +193,14 @@ impl Known {
 
     /// Makes what was added ready to be looked for.
     pub(super) fn finish(&mut self) {
-        let Self { arena, keys, filter, has_short, .. } = self;
+        let Self { arena, keys, sorted, filter, has_short, .. } = self;
         let text = |key: &Key| arena.get(index(key.start)..index(key.start + key.len)).unwrap_or_default();
         // Of equal spellings the one that came first, and that of a whole identifier before that of a part.
         keys.sort_unstable_by(|a, b| {
             text(a).cmp(text(b)).then((a.is_part, a.entry).cmp(&(b.is_part, b.entry)))
         });
         keys.dedup_by(|a, b| text(a) == text(b));
+        *sorted = keys.len();
         for key in keys.iter() {
             let text = text(key);
             *has_short |= text.len() < spelling::SHORT;
@@ -239,14 +270,13 @@ impl Lookup for &Known {
         if !self.may_begin(text, start) {
             return None;
         }
-        self.walk(text.get(start..)?).map(|(len, number)| (start + len, number))
+        self.walk(&self.keys, text.get(start..)?).map(|(len, number)| (start + len, number))
     }
 }
 
 impl Known {
     /// Follows the text through the sorted spellings: at most as many steps as the longest has bytes.
-    fn walk(&self, rest: &[u8]) -> Option<(usize, usize)> {
-        let mut keys = self.keys.as_slice();
+    fn walk(&self, mut keys: &[Key], rest: &[u8]) -> Option<(usize, usize)> {
         let mut best = None;
         for depth in 0..=spelling::LONGEST {
             // A spelling that ends here comes before those that go on.

@@ -1,6 +1,6 @@
 //! Tests: which spellings of known identifiers are found, and what happens when there are too many.
 
-use super::{ENTRIES, FORBIDDEN, Known};
+use super::{ENTRIES, FORBIDDEN, Known, VALUES};
 use crate::model::IdentifierClass as Class;
 use crate::sanitize::canonical::Scratch;
 use crate::sanitize::detect::Lookup as _;
@@ -128,11 +128,21 @@ fn a_value_is_added_once_and_too_many_are_told() {
         known.clear();
         assert!(!known.is_over() && first(&known, "vm-10").is_none());
     }
-    // The one kind leaves the other its room.
+    // The one kind leaves the other its room: of identifiers, of their bytes, and of values that are none.
     let mut known = Known::default();
+    let long = "x".repeat(200);
     for number in 0..FORBIDDEN {
-        known.add(Class::Secret, format!("secret-{number}").as_bytes(), &mut scratch);
-        known.add(Class::VmId, format!("vm-{number}").as_bytes(), &mut scratch);
+        known.add(Class::Secret, format!("{long}-{number}").as_bytes(), &mut scratch);
     }
-    assert!(!known.is_over());
+    for number in 0..ENTRIES {
+        known.add(Class::VmId, format!("vm-{}-{number}", &long[..80]).as_bytes(), &mut scratch);
+    }
+    assert!(!known.is_over() && known.arena.len() > super::ARENA);
+    let mut known = Known::default();
+    for number in 0..VALUES {
+        known.add(Class::Secret, format!("secret-{}", number % FORBIDDEN).as_bytes(), &mut scratch);
+        let local = format!("169.254.{}.{}", number / 256, number % 256);
+        known.add(Class::IpAddress, local.as_bytes(), &mut scratch);
+    }
+    assert!(!known.is_over() && known.entries.len() == FORBIDDEN);
 }

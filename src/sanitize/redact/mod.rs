@@ -71,7 +71,8 @@ impl Workspace {
             }
         }
         if self.known.program != Some(plan.program_index) {
-            gather::gather(permit, plan, instance, request.clone(), (&mut self.known, &mut self.canonical))?;
+            let Self { known, folded, canonical, .. } = self;
+            gather::gather(permit, plan, instance, request, (known, folded, canonical))?;
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ pub fn run(input: &[u8]) {
     for field in &wish.fields {
         let is_stored = stored.iter().any(|path| path == field.path.as_str());
         match &field.wish {
-            Wish::Unwanted(_) | Wish::Context(_) => {
+            Wish::Unwanted(_) | Wish::Context(_) | Wish::Cut(..) => {
                 assert!(!is_stored, "{} is not wanted and is stored", field.path.as_str());
             }
             Wish::Stored { .. } => {}
