@@ -108,6 +108,61 @@ async fn only_erasures_that_still_withhold_count_against_the_bound_of_a_customer
     rooms.close().await;
 }
 
+// covers: P8
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_ahead_for_a_while_lets_in_nothing_that_was_erased() {
+    let home = tempfile::tempdir().unwrap();
+    let rooms = Rooms::open(home.path()).await;
+    let globex = CustomerId::new("globex").unwrap();
+    for customer in [acme(), globex.clone()] {
+        rooms.participate(customer, "standard").await;
+    }
+    let target = Target::Identifier { class: IdentifierClass::HostName, value: HOST.to_owned().into() };
+    for (number, customer, target) in [(1, acme(), target), (2, globex.clone(), Target::Customer)] {
+        let (reference, by) = (String::new(), String::new());
+        rooms.amend.erase(NewErasure { id: id(number), customer, target, reference, by }).await.unwrap();
+    }
+    rooms.amend.tick().await.unwrap();
+    rooms.participate(globex.clone(), "standard").await;
+    rooms.close().await;
+
+    let withheld = |rooms: &Rooms| {
+        [&acme(), &globex].map(|customer| {
+            let entry = rooms.customers.get(customer).unwrap().unwrap();
+            (entry.suppressed.is_some(), rooms.customers.erasures_of(entry.key).unwrap())
+        })
+    };
+    // The machine starts with a wrong clock, which is put right before it can be believed; and it jumps, hours later.
+    let rooms = Rooms::open_at(home.path(), START.plus_ms(40 * DAY), Options::default()).await;
+    assert_eq!(withheld(&rooms), [(true, 1); 2], "ahead at the start");
+    rooms.clock.set_ahead_ms(-40 * DAY);
+    assert_eq!(withheld(&rooms), [(true, 1); 2], "put right");
+    rooms.clock.advance_ms(DAY);
+    assert_eq!(withheld(&rooms), [(true, 1); 2], "as it is remembered");
+    rooms.customers.forget_all();
+    rooms.clock.set_ahead_ms(40 * DAY);
+    assert_eq!(withheld(&rooms), [(true, 1); 2], "ahead for a while");
+    rooms.clock.set_ahead_ms(-40 * DAY);
+    assert_eq!(withheld(&rooms), [(true, 1); 2], "and put right");
+    // What is sent only now, and happened before, is not let in.
+    let head = rooms.store.head();
+    rooms.fill_at(1..=1, Some(START.plus_ms(-1_000))).await;
+    assert_eq!(rooms.store.head(), head);
+    rooms.fill_with(2..=2).await;
+    assert!(rooms.store.head() > head, "what happens now is");
+    rooms.customers.forget_all();
+    rooms.clock.advance_ms(31 * DAY);
+    assert_eq!(withheld(&rooms), [(false, 0); 2], "it ends as it was said");
+    rooms.close().await;
+
+    // In the first hour of a start nobody knows what time it is: then all of it is looked for, and no longer than that.
+    let rooms = Rooms::open_at(home.path(), START.plus_ms(33 * DAY), Options::default()).await;
+    assert_eq!(withheld(&rooms), [(true, 1); 2]);
+    rooms.clock.advance_ms(DAY / 24);
+    assert_eq!(withheld(&rooms), [(false, 0); 2]);
+    rooms.close().await;
+}
+
 // covers: P8, D1
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_between_the_fence_and_the_first_step_is_delivered_whole_and_stays() {

@@ -149,6 +149,11 @@ impl Rooms {
 
     /// The same, of batches with these numbers.
     pub(super) async fn fill_with(&self, numbers: std::ops::RangeInclusive<u64>) {
+        self.fill_at(numbers, None).await;
+    }
+
+    /// The same, of events that happened in this second.
+    pub(super) async fn fill_at(&self, numbers: std::ops::RangeInclusive<u64>, time: Option<UnixMillis>) {
         for number in numbers {
             let id = format!("00000000-0000-4000-8000-{number:012x}");
             let host =
@@ -161,8 +166,13 @@ impl Rooms {
             field(&mut request, 1, id.as_bytes());
             field(&mut request, 2, b"vcenter");
             field(&mut request, 3, format!("instance-{number}").as_bytes());
-            for event in &events {
-                field(&mut request, 6, event);
+            for mut event in events {
+                if let Some(time) = time {
+                    let mut seconds = vec![1 << 3];
+                    varint(&mut seconds, usize::try_from(time.0 / 1_000).unwrap());
+                    field(&mut event, 2, &seconds);
+                }
+                field(&mut request, 6, &event);
             }
             for customer in [acme(), CustomerId::new("globex").unwrap()] {
                 self.intake.submit(&customer, Bytes::from(request.clone())).await.unwrap();
@@ -233,11 +243,14 @@ fn event(name: &str, text_field: &str, text: &str) -> Vec<u8> {
 /// Writes a length-delimited protobuf field.
 fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
     out.push(number << 3 | 2);
-    let mut length = bytes.len();
-    while length > 127 {
-        out.push(u8::try_from(length & 127).unwrap() | 128);
-        length >>= 7;
-    }
-    out.push(u8::try_from(length).unwrap());
+    varint(out, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+fn varint(out: &mut Vec<u8>, mut number: usize) {
+    while number > 127 {
+        out.push(u8::try_from(number & 127).unwrap() | 128);
+        number >>= 7;
+    }
+    out.push(u8::try_from(number).unwrap());
 }

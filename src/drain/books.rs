@@ -1,12 +1,14 @@
 //! Everything that is kept of one subscription and changes together: its queue, its notices, who it received
 //! data of, and what of that the ledger is still to be told.
 
+use std::sync::Arc;
+
 use super::notices::{self, Notices};
 use super::programs::Forms;
 use super::received::{Mark, Marks};
 use super::state::Queue;
 use super::told;
-use super::totals::{Delivered, Totals};
+use super::totals::{Delivered, Round, Totals};
 use super::unwritten::Unwritten;
 use crate::model::{CommitNumber, CustomerKey, ProgramName, Subscription, UnixMillis};
 use crate::store::{MetaOp, MetaTable};
@@ -57,12 +59,24 @@ impl Books {
     }
 
     /// Counts deliveries for the ledger; it is told at once if too many sums wait.
-    pub(super) fn count(&mut self, subscription: &Subscription, delivered: Vec<Delivered>, now: UnixMillis) {
+    pub(super) fn count(
+        &mut self,
+        subscription: &Subscription,
+        delivered: &[Arc<Delivered>],
+        now: UnixMillis,
+    ) {
         for (number, row) in self.totals.add(delivered, now) {
             self.unwritten.set(MetaTable::Totals, self.key(number), row);
         }
         if self.totals.is_full() {
             self.tell(subscription);
+        }
+    }
+
+    /// Takes a delivery out that was counted and did not go out. What the ledger was told already stays told.
+    pub(super) fn take_back(&mut self, delivered: &Delivered, round: Round) {
+        if let Some((number, row)) = self.totals.take_back(delivered, round) {
+            self.unwritten.set(MetaTable::Totals, self.key(number), row);
         }
     }
 

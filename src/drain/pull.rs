@@ -18,7 +18,7 @@ use super::drainer::{Drainer, Ticket};
 use super::notice::{NoticeDelivery, NoticeId};
 use super::opened::{Opened, Opener};
 use super::state::Queue;
-use super::totals::Delivered;
+use super::totals::{Delivered, Round as Counted};
 use super::{Drain, DrainError, Shared, blocking};
 use crate::model::{CommitNumber, CustomerKey, SubscriptionName, UnixMillis};
 use crate::observe::trace;
@@ -51,6 +51,8 @@ pub struct Delivery {
     customer: CustomerKey,
     /// What its customer had chosen, and had had erased, when it was opened.
     basis: Basis,
+    /// What the ledger is to be told of it, and in which sums that is.
+    delivered: (Arc<Delivered>, Counted),
 }
 
 /// What a pull gives.
@@ -230,15 +232,17 @@ impl Shared {
         })
     }
 
-    /// Takes leases back that did not go out.
+    /// Takes leases back that did not go out, and what was counted of them: it is counted again as it leaves.
     async fn give_back(&self, drainer: &Arc<Drainer>, deliveries: &[Delivery]) -> Result<(), DrainError> {
         if deliveries.is_empty() {
             return Ok(());
         }
-        let ((), ticket) = drainer.change(|queue| {
-            for delivery in deliveries {
-                // A lease that has ended meanwhile is back already.
-                let _ended = queue.release(delivery.commit, delivery.nonce);
+        let ((), ticket) = drainer.change_books(|books| {
+            for Delivery { commit, nonce, delivered: (delivered, counted), .. } in deliveries {
+                // One that has ended meanwhile is back already, as a delivery that comes again: then it has to be counted.
+                if books.queue.release(*commit, *nonce).is_ok() {
+                    books.take_back(delivered, *counted);
+                }
             }
         })?;
         drainer.write(&self.store, ticket, false).await?;
@@ -266,7 +270,7 @@ impl Shared {
         let now = self.clock.now();
         let mut deliveries = Vec::with_capacity(looked.len());
         let ((), ticket) = drainer.change_books(|books| {
-            let mut delivered = Vec::with_capacity(looked.len());
+            let (mut all, counted) = (Vec::with_capacity(looked.len()), books.totals.round());
             for (Chosen { lease, record, customer, .. }, opened) in looked {
                 let (commit, nonce) = (record.commit, lease.nonce);
                 // Any of these fails only if the lease has ended meanwhile, by a seek: then nothing goes out.
@@ -277,13 +281,23 @@ impl Shared {
                 };
                 let Ok(Some(Opened { body, key, events, fields, forms, .. })) = handed else { continue };
                 books.mark((customer.key, commit), (&key.under.program, forms));
-                delivered.push(Delivered { key, events, fields, again: lease.attempts > 1 });
+                let delivered = Arc::new(Delivered { key, events, fields, again: lease.attempts > 1 });
+                all.push(Arc::clone(&delivered));
                 let ack_id = AckId { subscription: drainer.nonce, commit, nonce }.text();
                 let (attempt, basis) = (lease.attempts, customer.basis());
-                let customer = customer.key;
-                deliveries.push(Delivery { ack_id, attempt, commit, body, nonce, customer, basis });
+                let (customer, delivered) = (customer.key, (delivered, counted));
+                deliveries.push(Delivery {
+                    ack_id,
+                    attempt,
+                    commit,
+                    body,
+                    nonce,
+                    customer,
+                    basis,
+                    delivered,
+                });
             }
-            books.count(&drainer.subscription, delivered, now);
+            books.count(&drainer.subscription, &all, now);
         })?;
         Ok((deliveries, Some(ticket)))
     }

@@ -204,8 +204,7 @@ impl Queue {
     /// Gives up the candidate `commit`. `false` if it is not one any more.
     pub fn bury(&mut self, commit: CommitNumber, now: UnixMillis, reason: DeadReason) -> bool {
         let Some(was) = self.take_candidate(commit) else { return false };
-        let dead = Dead { attempts: was.attempts, at: now, reason, events: was.events };
-        self.put_dead(commit.0, dead);
+        self.put_dead(commit.0, Dead { attempts: was.attempts, at: now, reason, events: was.events });
         true
     }
 
@@ -285,12 +284,13 @@ impl Queue {
         Ok(())
     }
 
-    /// Undoes a lease that was never handed out: the attempt is not counted.
+    /// Undoes a lease whose batch did not go out: the attempt is not counted.
     ///
     /// # Errors
     /// If the lease has ended.
     pub fn release(&mut self, commit: CommitNumber, nonce: u64) -> Result<(), LeaseEnded> {
         let lease = self.take_lease(commit, nonce)?;
+        self.turnover.delivered = self.turnover.delivered.saturating_sub(u64::from(lease.handed));
         self.put_returned(commit.0, lease.unhanded());
         Ok(())
     }

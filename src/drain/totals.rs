@@ -2,9 +2,12 @@
 //!
 //! A sum has one row of `totals`: key subscription number (8), number of the row (8); value version byte 1, then
 //! JSON of [`Total`]. It is written together with the leases of the deliveries that it counts, and it is deleted
-//! together with the writing of the ledger's entry: so the ledger has each delivery once, through any crash.
+//! together with the writing of the ledger's entry: so the ledger has each delivery once, through any crash. What did
+//! not go out after all is taken out of its sum again, unless the ledger was told of that before: it may say of a delivery
+//! that was opened that it left, and never leaves out one that did.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +47,7 @@ pub(super) struct Total {
 }
 
 /// One delivery.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Delivered {
     pub(super) key: TotalKey,
     pub(super) events: u64,
@@ -53,6 +56,10 @@ pub(super) struct Delivered {
     pub(super) again: bool,
 }
 
+/// Which sums a delivery was counted in: those that were taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Round(u64);
+
 /// A row that changed: put (`Some`) or deleted (`None`).
 pub(super) type Changed = (u64, Option<Vec<u8>>);
 
@@ -60,6 +67,7 @@ pub(super) type Changed = (u64, Option<Vec<u8>>);
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     next: u64,
+    round: Round,
     sums: BTreeMap<TotalKey, (u64, Total)>,
 }
 
@@ -80,11 +88,17 @@ impl Totals {
         self.look().next().and_then(encode)
     }
 
+    /// Which sums there are now.
+    pub(super) const fn round(&self) -> Round {
+        self.round
+    }
+
     /// Adds deliveries of `now`. Gives the rows that change.
-    pub(super) fn add(&mut self, delivered: Vec<Delivered>, now: UnixMillis) -> Vec<Changed> {
+    pub(super) fn add(&mut self, delivered: &[Arc<Delivered>], now: UnixMillis) -> Vec<Changed> {
         let mut touched = BTreeMap::new();
-        for Delivered { key, events, fields, again } in delivered {
-            if !self.sums.contains_key(&key) {
+        for delivered in delivered {
+            let Delivered { key, events, fields, again } = delivered.as_ref();
+            if !self.sums.contains_key(key) {
                 let fields = ClassCounts::default();
                 let (batches, events, deliveries) = (0, 0, 0);
                 let total =
@@ -92,21 +106,40 @@ impl Totals {
                 self.sums.insert(key.clone(), (self.next, total));
                 self.next = self.next.saturating_add(1);
             }
-            let Some((number, total)) = self.sums.get_mut(&key) else { continue };
+            let Some((number, total)) = self.sums.get_mut(key) else { continue };
             total.until = now;
             total.deliveries = total.deliveries.saturating_add(1);
             if !again {
                 total.batches = total.batches.saturating_add(1);
-                total.events = total.events.saturating_add(events);
-                total.fields.merge(&fields);
+                total.events = total.events.saturating_add(*events);
+                total.fields.merge(fields);
             }
             touched.insert(*number, key);
         }
         let row = |(number, key)| {
-            let row = self.sums.get(&key).and_then(|(_, total)| encode(total));
+            let row = self.sums.get(key).and_then(|(_, total)| encode(total));
             (number, row)
         };
         touched.into_iter().map(row).collect()
+    }
+
+    /// Takes a delivery out that was counted in `round` and did not go out. Gives the row that changes; nothing if the
+    /// ledger was told of its sum.
+    pub(super) fn take_back(&mut self, delivered: &Delivered, round: Round) -> Option<Changed> {
+        let Delivered { key, events, fields, again } = delivered;
+        let (number, total) = self.sums.get_mut(key).filter(|_| round == self.round)?;
+        let number = *number;
+        total.deliveries = total.deliveries.saturating_sub(1);
+        if !again {
+            total.batches = total.batches.saturating_sub(1);
+            total.events = total.events.saturating_sub(*events);
+            total.fields.take_away(fields);
+        }
+        if total.deliveries > 0 {
+            return Some((number, encode(total)));
+        }
+        self.sums.remove(key);
+        Some((number, None))
     }
 
     /// Whether so many wait that the ledger is to be told now.
@@ -121,6 +154,7 @@ impl Totals {
 
     /// Takes all of them, for the ledger. Gives them and the rows that go with them.
     pub(super) fn take(&mut self) -> (Vec<Total>, Vec<Changed>) {
+        self.round = Round(self.round.0.wrapping_add(1));
         let sums = std::mem::take(&mut self.sums);
         sums.into_values().map(|(number, total)| (total, (number, None))).unzip()
     }
@@ -148,7 +182,7 @@ mod tests {
     use super::*;
     use crate::model::{Handling, IdentifierClass, LevelName, ProductName, ProgramName};
 
-    fn delivered(customer: u64, again: bool) -> Delivered {
+    fn delivered(customer: u64, again: bool) -> Arc<Delivered> {
         let mut fields = ClassCounts::default();
         fields.add(IdentifierClass::HostName, Handling::Pseudonymised, 3);
         let key = TotalKey {
@@ -161,15 +195,15 @@ mod tests {
                 dictionary: 2,
             },
         };
-        Delivered { key, events: 5, fields, again }
+        Arc::new(Delivered { key, events: 5, fields, again })
     }
 
     #[test]
     fn sums_come_back_from_their_rows_and_are_taken_once() {
         let mut totals = Totals::default();
         let mut rows = BTreeMap::new();
-        rows.extend(totals.add(vec![delivered(1, false), delivered(2, false)], UnixMillis(7)));
-        rows.extend(totals.add(vec![delivered(1, true), delivered(1, false)], UnixMillis(9)));
+        rows.extend(totals.add(&[delivered(1, false), delivered(2, false)], UnixMillis(7)));
+        rows.extend(totals.add(&[delivered(1, true), delivered(1, false)], UnixMillis(9)));
         assert_eq!(rows.len(), 2, "one row for each sum");
         let rows: Vec<_> = rows.into_iter().map(|(number, row)| (number, row.unwrap())).collect();
         let mut again = Totals::recover(&rows).unwrap();
@@ -181,8 +215,28 @@ mod tests {
         assert_eq!((first.from, first.until), (UnixMillis(7), UnixMillis(9)));
         assert_eq!(first.fields.get(IdentifierClass::HostName, Handling::Pseudonymised), 6);
         assert_eq!(again.take().0, []);
-        let fresh = again.add(vec![delivered(1, false)], UnixMillis(11));
+        let fresh = again.add(&[delivered(1, false)], UnixMillis(11));
         assert_eq!(fresh.first().unwrap().0, 2, "a row's number is not used again while the process lives");
         assert!(Totals::recover(&[(1, vec![2])]).is_err());
+    }
+
+    #[test]
+    fn what_did_not_go_out_is_taken_out_of_the_sum_that_it_is_in_and_of_no_other() {
+        let (mut totals, round) = (Totals::default(), Round::default());
+        let [first, again, other] = [delivered(1, false), delivered(1, true), delivered(2, false)];
+        totals.add(&[Arc::clone(&first)], UnixMillis(7));
+        let alone: Vec<Total> = totals.look().cloned().collect();
+        totals.add(&[Arc::clone(&other)], UnixMillis(7));
+        totals.add(&[Arc::clone(&again), Arc::clone(&first)], UnixMillis(7));
+        assert_eq!(totals.round(), round);
+        assert!(totals.take_back(&first, round).unwrap().1.is_some());
+        assert!(totals.take_back(&again, round).unwrap().1.is_some());
+        assert_eq!(totals.take_back(&other, round), Some((1, None)), "its row goes with it");
+        assert_eq!(totals.take_back(&other, round), None);
+        assert_eq!(totals.take().0, alone);
+        // The ledger was told: what is counted since has left.
+        totals.add(&[Arc::clone(&first)], UnixMillis(7));
+        assert_eq!(totals.take_back(&first, round), None);
+        assert_eq!(totals.take().0, alone);
     }
 }

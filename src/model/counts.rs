@@ -109,6 +109,14 @@ impl ClassCounts {
         }
     }
 
+    /// Takes all of `other` away again.
+    pub fn take_away(&mut self, other: &Self) {
+        for one in &mut self.0 {
+            one.n = one.n.saturating_sub(other.get(one.class, one.handling));
+        }
+        self.0.retain(|one| one.n > 0);
+    }
+
     /// Counts as dropped what is in `before` and in no form in this: what of it is not left.
     pub fn drop_the_rest_of(&mut self, before: &Self) {
         for class in IdentifierClass::ALL {
@@ -232,8 +240,11 @@ mod tests {
         for (n, (class, handling, count)) in counts.iter().enumerate() {
             if n % 2 == 0 { &mut even } else { &mut odd }.add(class, handling, count);
         }
+        let before = even.clone();
         even.merge(&odd);
         assert_eq!(even, counts, "in whatever order");
+        even.take_away(&odd);
+        assert_eq!(even, before);
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub struct CustomerEntry {
     pub suppressed: Option<Arc<Suppressions>>,
     /// The stamp of the customer from before it was read.
     stamp: u64,
+    /// Whether something of it was erased, and no clock could be believed yet: all of that is in it, and it is read again
+    /// when one can be.
+    is_unsettled: bool,
 }
 
 impl CustomerEntry {
@@ -59,12 +62,21 @@ pub struct Customers {
     entries: Arc<Cache<CustomerKey, Arc<CustomerEntry>>>,
 }
 
-/// What was erased of a customer, and of whoever had its id before.
-fn erased(store: &Store, key: CustomerKey, mark: &[u8; 16]) -> Result<Arc<[Erased]>, StoreError> {
+/// Whether something that was erased is looked for in what the customer sends: it is under way, or what arrives late is
+/// withheld. Others are kept for the case that an older copy of the data is put back, and mean nothing until then. By a
+/// clock that may be believed, for what is let in stays in; without one, everything is looked for.
+fn is_live(erased: &Erased, settled: Option<UnixMillis>) -> bool {
+    erased.upto > CommitNumber(0) || settled.is_none_or(|now| erased.until > now)
+}
+
+/// What was erased of a customer, and of whoever had its id before, as far as it is looked for.
+fn erased(
+    store: &Store,
+    (key, mark): (CustomerKey, &[u8; 16]),
+    settled: Option<UnixMillis>,
+) -> Result<Arc<[Erased]>, StoreError> {
     const DAMAGED: StoreError = StoreError::Damaged { what: "a row of what was erased" };
-    let now = store.shared().clock.now();
-    // Others are kept for the case that an older copy of the data is put back, and mean nothing until then.
-    let is_live = |erased: &Erased| erased.until > now || erased.upto > CommitNumber(0);
+    let is_live = |erased: &Erased| is_live(erased, settled);
     let mut live = Vec::new();
     let mut look = |row: &[u8]| -> Result<(), StoreError> {
         live.extend(Some(Erased::decode(row).ok_or(DAMAGED)?).filter(is_live));
@@ -105,10 +117,15 @@ impl Customers {
     /// # Errors
     /// If the store cannot be read.
     pub fn erasures_of(&self, key: CustomerKey) -> Result<usize, StoreError> {
-        let now = self.store.shared().clock.now();
-        let is_looked_for = |erased: &&Erased| erased.until > now || erased.upto > CommitNumber(0);
+        let settled = self.settled();
+        let is_looked_for = |erased: &&Erased| is_live(erased, settled);
         let entry = self.get_by_key(key)?;
         Ok(entry.map_or(0, |entry| entry.erased.iter().filter(is_looked_for).count()))
+    }
+
+    /// The time by which it is decided that something comes late no more.
+    fn settled(&self) -> Option<UnixMillis> {
+        self.store.shared().clock.settled(LATE)
     }
 
     /// A keyed mark of a customer's id. Without the data root nobody can tell whose it is.
@@ -148,7 +165,10 @@ impl Customers {
     pub fn get_by_key(&self, key: CustomerKey) -> Result<Option<Arc<CustomerEntry>>, StoreError> {
         // Read before the row: a change in between makes the entry stale, never wrongly fresh.
         let stamp = self.store.stamp(key);
-        if let Some(found) = self.entries.get(&key).filter(|found| found.stamp == stamp) {
+        let is_good = |found: &Arc<CustomerEntry>| {
+            found.stamp == stamp && !(found.is_unsettled && self.settled().is_some())
+        };
+        if let Some(found) = self.entries.get(&key).filter(is_good) {
             return Ok(Some(found));
         }
         Metric::CustomerCacheMisses.add(&[], 1);
@@ -159,11 +179,14 @@ impl Customers {
         let secret = Arc::new(CustomerSecret::derive(&self.store.shared().data_root, &salt, ratchet, key));
         let id = &change.participation.customer;
         let mark = self.store.shared().data_root.mark(id);
-        let erased = erased(&self.store, key, &mark)?;
-        // What has its end behind it comes late no more: a clock that is ahead for a while lets nothing of it in.
-        let now = self.store.shared().clock.settled(LATE).unwrap_or(UnixMillis(i64::MIN));
+        // What has its end behind it comes late no more: a clock that is ahead for a while lets nothing of it in, now or
+        // later, for this outlives the wrong clock.
+        let settled = self.settled();
+        let erased = erased(&self.store, (key, &mark), settled)?;
+        let now = settled.unwrap_or(UnixMillis(i64::MIN));
         let suppressed = Erased::suppressions(erased.iter(), &secret, now).map(Arc::new);
-        let entry = Arc::new(CustomerEntry { key, change, secret, erased, suppressed, stamp });
+        let is_unsettled = settled.is_none() && !erased.is_empty();
+        let entry = Arc::new(CustomerEntry { key, change, secret, erased, suppressed, stamp, is_unsettled });
         self.entries.insert(key, Arc::clone(&entry));
         Ok(Some(entry))
     }

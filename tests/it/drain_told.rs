@@ -122,6 +122,45 @@ async fn each_delivery_is_told_once_through_crashes() {
     assert_eq!(sums[&("jobs".to_owned(), level("enhanced"))].0, 5, "a shutdown tells it too");
 }
 
+// covers: P6
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_opened_and_did_not_go_out_is_told_as_it_leaves_and_only_then() {
+    for (tells, restarts) in [(false, false), (false, true), (true, false)] {
+        let mut world = world(Options::default()).await;
+        for _ in 0..3 {
+            world.send(&events()).await;
+        }
+        let mut opened = world.drain().pull(&jobs(), 9, u64::MAX, NOW, 0).await.unwrap().deliveries;
+        let first = opened.split_off(2);
+        assert_eq!((opened.len(), first.len()), (2, 1));
+        world.participate(at_level("standard")).await;
+        if tells {
+            world.drain().tell().await.unwrap();
+        }
+        // One went out before; two wait for a client that reads slowly.
+        world.drain().keep_fresh(&jobs(), &mut opened);
+        assert_eq!(opened, []);
+        // What was taken back comes again, as if it had never been opened.
+        let again = world.drain().pull(&jobs(), 9, u64::MAX, Duration::from_secs(30), 0).await.unwrap();
+        let ids: Vec<_> = again.deliveries.iter().map(|one| one.ack_id.clone()).collect();
+        assert_eq!((ids.len(), again.deliveries[0].attempt), (2, 1));
+        world.drain().acknowledge(&jobs(), &ids).await.unwrap();
+        if restarts {
+            world = world.restart().await;
+        }
+        world.drain().tell().await.unwrap();
+        let sums = pulled(&world);
+        let sum = |name: &str| {
+            let (batches, events, deliveries, _) = &sums[&("jobs".to_owned(), level(name))];
+            (*batches, *events, *deliveries)
+        };
+        // Where the ledger was told in between, it says of what was opened that it left.
+        let rest = if tells { 2 } else { 0 };
+        assert_eq!(sum("enhanced"), (1 + rest, 3 * (1 + rest), 1 + rest), "{tells} {restarts}");
+        assert_eq!(sum("standard"), (2, 4, 2), "{tells} {restarts}");
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_told_before_it_is_time_and_much_is_told_at_once() {
     let every = Duration::from_secs(10);
