@@ -16,8 +16,7 @@ use super::rooms_tests::{Rooms, START, acme, root};
 use crate::amend;
 use crate::grpc::proto::{admin as pb, drain as dr};
 use crate::grpc::{
-    AdminDoor, AmendDoor, DrainDoor, IngestDoor, Inside, KeyDoor, LedgerDoor, NewToken, Options, Reload,
-    RootKeyPlace, Services, StoreDoor, TokenDoor, Tokens, routes,
+    Behind, Inside, NewToken, Opening, Options, Reload, RootKeyPlace, Services, Tokens, routes,
 };
 use crate::identity::{IdentityName, Role, TokenId};
 use crate::ingest;
@@ -74,26 +73,27 @@ async fn open(home: &Path, root: &RootKey) -> World {
     let source = Source { store: store.id(), forgotten: 0, made: *store.watch_outbox().borrow() };
     let ledger = crate::ledger::Options::new(&dir);
     let ledger = Ledger::open(ledger, LedgerKey::from_seed(&[7; 32]), &source, clock.clone()).unwrap().0;
-    let (customers, policy, drain) = (rooms.customers.clone(), rooms.policy.clone(), rooms.drain.clone());
-    let admin = AdminDoor::new(
-        store.clone(),
-        customers.clone(),
-        drain.clone(),
-        policy.clone(),
-        clock.clone(),
-        ingest::Options::default(),
+    let opening = Opening {
+        options: &options,
+        ingest: &ingest::Options::default(),
         reload,
-    );
-    let (routes, _health) = routes(Services {
-        ingest: IngestDoor::new(rooms.intake.clone(), &options),
-        drain: DrainDoor::new(drain, clock.clone(), &options),
-        admin: Arc::new(admin.with_amend(rooms.amend.clone())),
-        keys: KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(Next)),
-        ledger: LedgerDoor::new(ledger, store.clone(), policy, clock.clone()),
-        amend: AmendDoor::new(rooms.amend.clone()).with_tokens(tokens.clone()),
-        store: StoreDoor::new(store.clone(), &dir, clock.clone()),
-        tokens: TokenDoor::new(tokens, clock, true),
-    });
+        reloads: None,
+        root_keys: Arc::new(Next),
+        ledger_dir: &dir,
+        takes_tokens: true,
+    };
+    let behind = Behind {
+        store: store.clone(),
+        customers: rooms.customers.clone(),
+        policy: rooms.policy.clone(),
+        intake: rooms.intake.clone(),
+        drain: rooms.drain.clone(),
+        amend: rooms.amend.clone(),
+        ledger,
+        tokens,
+        clock,
+    };
+    let (routes, _health) = routes(Services::open(behind, opening));
     let door = Inside::of(routes);
     let epoch = store.rotation().epoch(START);
     World { rooms, door, at_reload, reloads, named: Named { epoch, ..Named::default() } }

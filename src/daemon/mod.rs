@@ -61,10 +61,7 @@ use crate::admin::{self, Exposition, Readiness};
 use crate::amend::{self, Amend};
 use crate::config::Config;
 use crate::drain::Drain;
-use crate::grpc::{
-    self, AdminDoor, AmendDoor, DrainDoor, Ended, Heart, IngestDoor, KeyDoor, LedgerDoor, NotLoopback,
-    Reloads, StoreDoor, TokenDoor, Tokens,
-};
+use crate::grpc::{self, Ended, Heart, NotLoopback, Tokens};
 use crate::ingest::Intake;
 use crate::ledger::{Ledger, Refusals};
 use crate::observe::{Clock, Metric};
@@ -161,28 +158,24 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let tokens = Tokens::open(store.clone(), clock.clone()).map_err(DaemonError::Tokens)?;
     let identities = identities.begin(&tokens, &refusals, &clock);
     let close_doors = CancellationToken::new();
-    let ingest_door = IngestDoor::new(intake.clone(), &config.grpc);
-    let drain_door = DrainDoor::new(drain.clone(), clock.clone(), &config.grpc);
-    let caps = config.ingest.level_caps.clone();
-    let key_door = KeyDoor::new(customers.clone(), policy.handle(), clock.clone(), caps, Arc::new(key_files));
     let pulse = Pulse::begin(&store, &keeper.ledger(), &clock, &close_doors);
     let keys = tokio::spawn(look_after_keys(customers.clone(), clock.clone(), close_doors.clone()));
-    let admin_door = admin_door(&config, &store, customers, &drain, (&policy, &configuration), &clock);
-    let admin_door = Arc::new(admin_door.with_amend(amend.clone()));
+    let behind = grpc::Behind {
+        store: store.clone(),
+        customers,
+        policy: policy.handle(),
+        intake,
+        drain: drain.clone(),
+        amend: amend.clone(),
+        ledger: keeper.ledger(),
+        tokens,
+        clock: clock.clone(),
+    };
+    let takes_tokens = identities.takes_tokens();
+    let services = services(&config, behind, (&policy, &configuration), (key_files, takes_tokens));
     // Where callers are authenticated, nobody asks about a customer over HTTP, which does not know who they are.
-    explaining.open(Arc::clone(&admin_door), config.identities.is_none());
-    let ledger_door = LedgerDoor::new(keeper.ledger(), store.clone(), policy.handle(), clock.clone());
-    let ledger_door = ledger_door.with_retention(config.store.retention_age).with_sums(intake, drain.clone());
-    let (routes, health) = grpc::routes(grpc::Services {
-        ingest: ingest_door,
-        drain: drain_door,
-        admin: admin_door,
-        keys: key_door,
-        ledger: ledger_door,
-        amend: AmendDoor::new(amend.clone()).with_tokens(tokens.clone()),
-        store: StoreDoor::new(store.clone(), &config.ledger.dir, clock.clone()),
-        tokens: TokenDoor::new(tokens, clock.clone(), identities.takes_tokens()),
-    });
+    explaining.open(Arc::clone(&services.admin), config.identities.is_none());
+    let (routes, health) = grpc::routes(services);
     let heed = tokio::spawn(heed(policy.watch_version(), amend.clone(), config.grpc.request_deadline));
     let amending = tokio::spawn(amend.run(close_doors.clone().cancelled_owned()));
     let (limits, gate, heart) = (config.grpc.clone(), identities.gate(), Heart::default());
@@ -261,20 +254,27 @@ async fn look_after_keys(customers: Customers, clock: Clock, shutdown: Cancellat
     tokio::join!(epochs::run(customers, clock, shutdown.clone()), gone_keys::run(store, shutdown));
 }
 
-/// The operators' door.
-fn admin_door(
+/// The services, each on the rooms that it opens on.
+fn services(
     config: &Config,
-    store: &Store,
-    customers: Customers,
-    drain: &Drain,
+    behind: grpc::Behind,
     (policy, configuration): (&PolicySource, &ConfigurationSource),
-    clock: &Clock,
-) -> AdminDoor {
-    let (store, drain, clock) = (store.clone(), drain.clone(), clock.clone());
-    let (handle, reload) = (policy.handle(), policy.on_demand());
-    let reloads = Reloads { policy: policy.last_reload(), configuration: configuration.last_reload() };
-    AdminDoor::new(store, customers, drain, handle, clock, config.ingest.clone(), reload)
-        .with_reloads(reloads)
+    (key_files, takes_tokens): (KeyFiles, bool),
+) -> grpc::Services {
+    let reloads = grpc::Reloads { policy: policy.last_reload(), configuration: configuration.last_reload() };
+    let (intake, drain) = (behind.intake.clone(), behind.drain.clone());
+    let opening = grpc::Opening {
+        options: &config.grpc,
+        ingest: &config.ingest,
+        reload: policy.on_demand(),
+        reloads: Some(reloads),
+        root_keys: Arc::new(key_files),
+        ledger_dir: &config.ledger.dir,
+        takes_tokens,
+    };
+    let mut services = grpc::Services::open(behind, opening);
+    services.ledger = services.ledger.with_retention(config.store.retention_age).with_sums(intake, drain);
+    services
 }
 
 /// Closes the doors; gives when the grace period is over.

@@ -20,21 +20,15 @@ use crate::model::{CustomerId, ErasureId, IdentifierClass};
 #[derive(Clone)]
 pub struct AmendDoor {
     amend: Amend,
-    /// Tokens, which can name a customer.
-    tokens: Option<Tokens>,
+    /// Tokens, which can name a customer: erasing it takes them, too.
+    tokens: Tokens,
 }
 
 impl AmendDoor {
-    /// Opens the door to `amend`.
+    /// Opens the door to `amend`, where erasing a customer takes its `tokens`, too.
     #[must_use]
-    pub const fn new(amend: Amend) -> Self {
-        Self { amend, tokens: None }
-    }
-
-    /// The same, where erasing a customer takes its tokens, too.
-    #[must_use]
-    pub fn with_tokens(self, tokens: Tokens) -> Self {
-        Self { tokens: Some(tokens), ..self }
+    pub const fn new(amend: Amend, tokens: Tokens) -> Self {
+        Self { amend, tokens }
     }
 }
 
@@ -49,7 +43,7 @@ impl ErasureService for AmendDoor {
             let report = self.amend.preview_erasure(wanted).await.map_err(Fault::from)?;
             return Ok(Response::new(erasure(&report)));
         }
-        let tokens = self.tokens.clone().filter(|_| matches!(wanted.target, Target::Customer));
+        let tokens = matches!(wanted.target, Target::Customer).then(|| self.tokens.clone());
         let (customer, by) = (wanted.customer.clone(), wanted.by.clone());
         // Only once it is accepted: an erasure that is refused takes nobody's tokens.
         let forget = async move {

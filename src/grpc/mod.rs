@@ -18,6 +18,7 @@ mod ledger;
 mod page;
 mod pick;
 pub mod proto;
+mod services;
 mod status;
 mod store;
 mod times;
@@ -45,6 +46,7 @@ pub use self::identity::{
 pub use self::ingest::IngestDoor;
 pub use self::keys::{KeyDoor, RootKeyPlace};
 pub use self::ledger::LedgerDoor;
+pub use self::services::{Behind, Opening, Services};
 pub use self::status::{Cause, DOMAIN, Fault};
 pub use self::store::StoreDoor;
 pub use self::tokens::TokenDoor;
@@ -95,26 +97,6 @@ impl Health {
             self.0.set_service_status(service, status).await;
         }
     }
-}
-
-/// What is behind the door.
-pub struct Services {
-    /// Senders.
-    pub ingest: IngestDoor,
-    /// Drainers.
-    pub drain: DrainDoor,
-    /// Participations, policy, what is stored.
-    pub admin: Arc<AdminDoor>,
-    /// Keys.
-    pub keys: KeyDoor,
-    /// The ledger.
-    pub ledger: LedgerDoor,
-    /// Erasures and bindings.
-    pub amend: AmendDoor,
-    /// Backups.
-    pub store: StoreDoor,
-    /// Bearer tokens.
-    pub tokens: TokenDoor,
 }
 
 /// The routes of a collector: its services, health and reflection. Health is "not serving"

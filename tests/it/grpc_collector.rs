@@ -1,6 +1,5 @@
 //! A whole collector behind its door, in this process: real store, shipped policy, real sockets.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,8 +18,7 @@ use usaged::grpc::proto::drain::{CreateSubscriptionRequest, Purpose, Subscriptio
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 use usaged::grpc::{
-    AdminDoor, AmendDoor, DrainDoor, Ended, Health, IngestDoor, KeyDoor, LedgerDoor, Options, Reload,
-    RootKeyPlace, Services, StoreDoor, TokenDoor, Tokens, routes, serve,
+    Behind, Ended, Health, Opening, Options, Reload, RootKeyPlace, Services, Tokens, routes, serve,
 };
 use usaged::ingest::{self, Intake};
 use usaged::model::CustomerId;
@@ -98,26 +96,19 @@ impl Collector {
             clock: clock.clone(),
         };
         let amend = Amend::open(parts, amend::Options::default()).await.unwrap();
-        let admin = AdminDoor::new(
-            store.clone(),
-            customers.clone(),
-            drain.clone(),
-            policy.clone(),
-            clock.clone(),
-            settings,
-            reload,
-        );
         let tokens = Tokens::open(store.clone(), clock.clone()).unwrap();
-        let (routes, health) = routes(Services {
-            ingest: IngestDoor::new(intake, &options),
-            drain: DrainDoor::new(drain, clock.clone(), &options),
-            admin: Arc::new(admin),
-            keys: KeyDoor::new(customers, policy.clone(), clock.clone(), BTreeMap::new(), Arc::new(NoPlace)),
-            ledger: LedgerDoor::new(ledger, store.clone(), policy, clock.clone()),
-            amend: AmendDoor::new(amend).with_tokens(tokens.clone()),
-            store: StoreDoor::new(store.clone(), &dir.path().join("ledger"), clock.clone()),
-            tokens: TokenDoor::new(tokens, clock, true),
-        });
+        let opening = Opening {
+            options: &options,
+            ingest: &settings,
+            reload,
+            reloads: None,
+            root_keys: Arc::new(NoPlace),
+            ledger_dir: &dir.path().join("ledger"),
+            takes_tokens: true,
+        };
+        let behind =
+            Behind { store: store.clone(), customers, policy, intake, drain, amend, ledger, tokens, clock };
+        let (routes, health) = routes(Services::open(behind, opening));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

@@ -25,15 +25,15 @@ use super::identity::Access;
 use super::page;
 use super::proto::admin as pb;
 use super::proto::admin::admin_service_server::AdminService;
+use super::services::Behind;
 use super::status::{Cause, Fault};
 use super::times::timestamp;
-use crate::amend::Amend;
 use crate::drain::Drain;
 use crate::ingest;
 use crate::model::{CustomerId, UnixMillis};
 use crate::observe::Clock;
-use crate::policy::{Handle, PolicyFile};
-use crate::store::{Customers, Store};
+use crate::policy::PolicyFile;
+use crate::store::Customers;
 
 /// Loads the policy directory again: the version now in force and whether it changed, or every
 /// problem with the files.
@@ -65,46 +65,30 @@ const EXPLAINING: usize = 2;
 
 impl AdminDoor {
     /// Opens the door. `ingest` is what ingest goes by, so that what is explained is what is stored.
-    #[must_use]
-    pub fn new(
-        store: Store,
-        customers: Customers,
-        drain: Drain,
-        policy: Handle,
-        clock: Clock,
+    pub(super) fn new(
+        behind: &Behind,
         ingest: ingest::Options,
-        reload: Reload,
+        (reload, reloads): (Reload, Option<Reloads>),
     ) -> Self {
-        let started = clock.now();
-        let explaining = Arc::new(Semaphore::new(EXPLAINING));
-        let importing = Arc::new(Semaphore::new(IMPORTING));
+        let registry = Registry {
+            store: behind.store.clone(),
+            policy: behind.policy.clone(),
+            amend: behind.amend.clone(),
+            refusals: ingest.refusals.clone(),
+        };
         Self {
-            registry: Registry { store, policy, amend: None, refusals: ingest.refusals.clone() },
-            customers,
-            drain,
-            clock,
+            registry,
+            customers: behind.customers.clone(),
+            drain: behind.drain.clone(),
+            clock: behind.clock.clone(),
             ingest,
             reload,
-            reloads: None,
-            started,
-            explaining,
-            importing,
+            reloads,
+            started: behind.clock.now(),
+            explaining: Arc::new(Semaphore::new(EXPLAINING)),
+            importing: Arc::new(Semaphore::new(IMPORTING)),
             counting: Arc::new(Semaphore::new(COUNTING)),
         }
-    }
-
-    /// Tells what the last reloads did.
-    #[must_use]
-    pub fn with_reloads(mut self, reloads: Reloads) -> Self {
-        self.reloads = Some(reloads);
-        self
-    }
-
-    /// Has what is stored follow every change of a participation.
-    #[must_use]
-    pub fn with_amend(mut self, amend: Amend) -> Self {
-        self.registry.amend = Some(amend);
-        self
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Registry {
     pub(super) store: Store,
     pub(super) policy: Handle,
     /// What makes stored batches follow a change.
-    pub(super) amend: Option<Amend>,
+    pub(super) amend: Amend,
     /// Where what is refused is counted for the ledger.
     pub(super) refusals: Refusals,
 }
@@ -56,8 +56,8 @@ pub(super) struct Registry {
 impl Registry {
     /// Has what is stored follow a change.
     pub(super) fn follow(&self, outcome: &SetOutcome) {
-        if let (Some(amend), true) = (&self.amend, outcome.changed) {
-            amend.participation_changed(outcome.key);
+        if outcome.changed {
+            self.amend.participation_changed(outcome.key);
         }
     }
 
