@@ -124,7 +124,8 @@ def word(value):
         except UnicodeDecodeError:
             text = value.hex()
     else:
-        text = str(value)
+        is_whole = isinstance(value, float) and value.is_integer()
+        text = str(int(value) if is_whole else value)
     text = re.sub(r"^[\W_]+|[\W_]+$", "", text)
     least = 5 if not isinstance(value, (str, bytes)) else 2 if re.search("[A-Za-z]", text) else 4
     if isinstance(value, bool) or len(text.encode()) < least:
