@@ -107,7 +107,12 @@ impl Shared {
                 return Err(AmendError::Invalid { field: "times", rule });
             }
         };
-        let notice = self.notice(new.id, (scope, erased.as_ref()), (&entry, &chosen, &epochs), now)?;
+        let given = match &new.target {
+            Target::Instance(id) => Some((IdentifierClass::InstanceId, id.as_str())),
+            Target::Identifier { class, value } => Some((*class, value.as_str())),
+            Target::Customer | Target::Times { .. } => None,
+        };
+        let notice = self.notice(new.id, (scope, erased.as_ref(), given), (&entry, &chosen, &epochs), now)?;
         let erasure = Erasure {
             id: new.id,
             customer: entry.key,

@@ -1,5 +1,5 @@
-//! What drainers are told of an erasure: what it is of, by the pseudonyms that they were given, and how the customer was
-//! named in that.
+//! What drainers are told of an erasure: what it is of, by the pseudonyms that they were given, or by the value itself
+//! where a level keeps it; and how the customer was named in that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,9 +7,11 @@ use std::sync::Arc;
 use super::erasure::Scope;
 use super::{AmendError, Shared};
 use crate::drain::{CustomerName, Notice, Scope as Told, Since};
-use crate::model::{Delivery, ErasureId, IdentifierClass, Participation, ProgramName, Purpose, UnixMillis};
-use crate::policy::Epoch;
-use crate::sanitize::{Erased, LiveEpochs, Named, pseudonym_text};
+use crate::model::{
+    Delivery, ErasureId, IdentifierClass, Participation, ProgramName, Purpose, Purposes, UnixMillis,
+};
+use crate::policy::{ClassUse, Epoch};
+use crate::sanitize::{Erased, LiveEpochs, Named, pseudonym_text, written};
 use crate::store::CustomerEntry;
 
 /// The revision of a customer's first participation.
@@ -17,6 +19,12 @@ const FIRST_REVISION: u64 = 1;
 
 /// Revisions that are read at a time.
 const PAGE: usize = 256;
+
+/// An identifier that is erased, as it was given.
+pub(super) type Given<'a> = (IdentifierClass, &'a str);
+
+/// Texts that are an erased value itself, and of which programs they may have left for what.
+type Kept = BTreeMap<String, BTreeMap<ProgramName, BTreeSet<Purpose>>>;
 
 /// Texts that name a customer, and where each may stand.
 type Names = BTreeMap<String, Vec<CustomerName>>;
@@ -34,7 +42,7 @@ impl Shared {
     pub(super) fn notice(
         &self,
         erasure: ErasureId,
-        (scope, erased): (Scope, Option<&Erased>),
+        (scope, erased, given): (Scope, Option<&Erased>, Option<Given<'_>>),
         (entry, chosen, epochs): (&CustomerEntry, &Chosen, &LiveEpochs),
         now: UnixMillis,
     ) -> Result<Notice, AmendError> {
@@ -42,7 +50,8 @@ impl Shared {
         let customers = names.keys().cloned().collect();
         let mut programs = BTreeMap::<String, BTreeSet<ProgramName>>::new();
         let told = erased.map(|erased| erased.told(&entry.secret, epochs)).unwrap_or_default();
-        let tokens = told.iter().map(|(_, text)| text.clone()).collect();
+        let kept = given.map(|given| self.kept(given, entry, chosen)).unwrap_or_default();
+        let tokens = told.iter().map(|(_, text)| text).chain(kept.keys()).cloned().collect();
         for (program, text) in told {
             programs.entry(text).or_default().insert(program);
         }
@@ -53,7 +62,7 @@ impl Shared {
             Scope::Times { from, until } => Told::Times { from, until },
         };
         let leaves = self.leaves(chosen);
-        Ok(Notice { erasure, scope, customers, requested: now, programs, names, leaves })
+        Ok(Notice { erasure, scope, customers, requested: now, programs, kept, names, leaves })
     }
 
     /// What the customer ever chose, up to now.
@@ -137,37 +146,78 @@ impl Shared {
         Ok(names)
     }
 
-    /// The forms in which the levels that the customer ever chose name it today, by program.
-    fn likely(&self, chosen: &Chosen) -> BTreeSet<(ProgramName, Named)> {
-        let (class, policy) = (IdentifierClass::CustomerId, self.policy.load());
-        let mut likely = BTreeSet::new();
-        let mut unsaid: BTreeSet<&ProgramName> = BTreeSet::new();
-        let choices = chosen.history.choices();
-        if choices.is_empty() {
-            unsaid.extend(&chosen.programs);
+    /// An identifier itself, with the programs in which, and the purposes for which, it may have been delivered as it is: a
+    /// level that the customer ever chose keeps today a field of its class, or text in which it can stand, or the policy
+    /// does not say what was done with it. Who received it has nothing else to find it by.
+    fn kept(&self, (class, value): Given<'_>, entry: &CustomerEntry, chosen: &Chosen) -> Kept {
+        let is_text = |one: &IdentifierClass| {
+            !one.is_found_in_text() && *one != IdentifierClass::NotIdentifying && *one != class
+        };
+        let texts = IdentifierClass::ALL.iter().copied().filter(is_text);
+        let classes: Vec<IdentifierClass> = std::iter::once(class).chain(texts).collect();
+        let texts = written(class, value);
+        let id = entry.change.participation.customer.as_str();
+        let is_own_id = class == IdentifierClass::CustomerId && texts.iter().any(|text| text == id);
+        let (uses, unsaid) = self.uses(&classes, chosen);
+        let mut programs = BTreeMap::<ProgramName, BTreeSet<Purpose>>::new();
+        let unsaid = unsaid.into_iter().map(|program| (program, Purposes::ALL));
+        let said = uses
+            .into_iter()
+            .map(|of| (of.program, if is_own_id && of.names_customer { Purposes::ALL } else { of.kept }));
+        for (program, purposes) in said.chain(unsaid).filter(|(_, purposes)| !purposes.is_empty()) {
+            programs.entry(program).or_default().extend(purposes.iter());
         }
-        for participation in choices {
-            // What was delivered before a pause is named as without it.
-            let delivered = Participation { delivery: Delivery::Deliver, ..participation.clone() };
-            let uses = policy.class_uses(class, &delivered, &self.options.global_caps);
-            for of in &uses {
-                let named = of.treatments.iter().filter_map(|treatment| match *treatment {
-                    "keep" => Some(Named::Id),
-                    "stable" => Some(Named::Stable),
-                    "rotating" => Some(Named::Rotating),
-                    _ => None,
-                });
-                likely.extend(named.map(|named| (of.program.clone(), named)));
-            }
-            let is_unsaid = |program: &&ProgramName| {
-                participation.levels.get(*program).is_some_and(|level| !level.is_none())
-                    && !uses.iter().any(|of| of.program == **program)
-            };
-            unsaid.extend(chosen.programs.iter().filter(is_unsaid));
+        if programs.is_empty() {
+            return Kept::new();
+        }
+        texts.into_iter().map(|text| (text, programs.clone())).collect()
+    }
+
+    /// The forms in which the levels that the customer ever chose name it today, by program; all of them where the policy
+    /// does not say.
+    fn likely(&self, chosen: &Chosen) -> BTreeSet<(ProgramName, Named)> {
+        let (uses, unsaid) = self.uses(&[IdentifierClass::CustomerId], chosen);
+        let mut likely = BTreeSet::new();
+        for ClassUse { program, treatments, .. } in uses {
+            let named = treatments.iter().filter_map(|treatment| match *treatment {
+                "keep" => Some(Named::Id),
+                "stable" => Some(Named::Stable),
+                "rotating" => Some(Named::Rotating),
+                _ => None,
+            });
+            likely.extend(named.map(|named| (program.clone(), named)));
         }
         for program in unsaid {
             likely.extend(Named::ALL.map(|named| (program.clone(), named)));
         }
         likely
+    }
+
+    /// What the levels that the customer ever chose do with any of these classes today; and the programs of which the
+    /// policy does not say that.
+    fn uses(&self, classes: &[IdentifierClass], chosen: &Chosen) -> (Vec<ClassUse>, BTreeSet<ProgramName>) {
+        let policy = self.policy.load();
+        let mut all = Vec::new();
+        let mut unsaid = BTreeSet::new();
+        let choices = chosen.history.choices();
+        if choices.is_empty() {
+            unsaid.extend(chosen.programs.iter().cloned());
+        }
+        for participation in choices {
+            // What was delivered before a pause is named as without it.
+            let delivered = Participation { delivery: Delivery::Deliver, ..participation.clone() };
+            let uses = policy.class_uses(classes, &delivered, &self.options.global_caps);
+            let is_unsaid = |program: &&ProgramName| {
+                participation.levels.get(*program).is_some_and(|level| !level.is_none())
+                    && !uses.iter().any(|of| of.program == **program)
+            };
+            unsaid.extend(chosen.programs.iter().filter(is_unsaid).cloned());
+            for one in uses {
+                if !all.contains(&one) {
+                    all.push(one);
+                }
+            }
+        }
+        (all, unsaid)
     }
 }

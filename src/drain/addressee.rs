@@ -38,7 +38,7 @@ impl Had {
             of(&name.program)
                 .is_some_and(|forms| forms.has(name.named) || (forms.are_unknown() && name.is_likely))
         };
-        Some(notice.addressed(|program| of(program).is_some(), named))
+        Some(notice.addressed(subscription.purpose, |program| of(program).is_some(), named))
     }
 
     /// In which forms it may have received the customer's name with data of a program; nothing if it cannot have

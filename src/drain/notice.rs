@@ -21,14 +21,16 @@ pub enum Scope {
     Customer,
     /// Everything of one installation.
     Instance {
-        /// The text forms of the tokens that may stand for it, and its id where that was kept.
+        /// The text forms of the tokens that may stand for it; and where its id was kept, that: as the erasure was asked
+        /// for, and in its canonical form.
         tokens: Vec<String>,
     },
     /// Every event that holds an identifier.
     Identifier {
         /// Its class.
         class: IdentifierClass,
-        /// The text forms of the tokens that may stand for it.
+        /// The text forms of the tokens that may stand for it; and where the value was kept, that: as the erasure was
+        /// asked for, and in its canonical form.
         tokens: Vec<String>,
     },
     /// Every event of a time.
@@ -66,9 +68,12 @@ pub struct Notice {
     /// When the erasure was asked for.
     pub requested: UnixMillis,
     /// Of which programs each of its tokens is, until it is addressed: then it has the texts of what the subscription
-    /// has received, and this is empty, and so are the next two.
+    /// has received, and this is empty, and so are the next three.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub programs: BTreeMap<String, BTreeSet<ProgramName>>,
+    /// Of which programs each of the texts that are the value itself may have left, and for which purposes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub kept: BTreeMap<String, BTreeMap<ProgramName, BTreeSet<Purpose>>>,
     /// What each text of `customers` is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, Vec<CustomerName>>,
@@ -92,18 +97,23 @@ pub struct CustomerName {
 }
 
 impl Notice {
-    /// What of it is told to a subscription that may have received data of the programs that `may` picks, in which the
-    /// customer is named as `named` picks: no text of another, or it could join what it received with what it must not
-    /// have.
+    /// What of it is told to a subscription of this purpose that may have received data of the programs that `may`
+    /// picks, in which the customer is named as `named` picks: no text of another, or it could join what it received with
+    /// what it must not have.
     #[must_use]
     pub(super) fn addressed(
         &self,
+        purpose: Purpose,
         may: impl Fn(&ProgramName) -> bool,
         named: impl Fn(&CustomerName) -> bool,
     ) -> Self {
         let is_told =
             |text: &&String| self.programs.get(*text).is_none_or(|programs| programs.iter().any(&may));
-        let told = |texts: &[String]| texts.iter().filter(is_told).cloned().collect();
+        let is_it = |text: &&String| match self.kept.get(*text) {
+            Some(kept) => kept.iter().any(|(program, purposes)| purposes.contains(&purpose) && may(program)),
+            None => is_told(text),
+        };
+        let told = |texts: &[String]| texts.iter().filter(is_it).cloned().collect();
         let scope = match &self.scope {
             Scope::Instance { tokens } => Scope::Instance { tokens: told(tokens) },
             Scope::Identifier { class, tokens } => Scope::Identifier { class: *class, tokens: told(tokens) },
@@ -117,7 +127,11 @@ impl Notice {
         let customers = self.customers.iter().filter(is_name).cloned().collect();
         let (erasure, requested) = (self.erasure, self.requested);
         let told = Self { scope, customers, ..Self::bare(erasure, requested) };
-        let is_long = told.customers.len() > TEXTS || told.scope.tokens().len() > TEXTS;
+        let tokens = told.scope.tokens();
+        // A value that was kept can be too long for a notice: then everything of the customer is to go.
+        let is_long = told.customers.len() > TEXTS
+            || tokens.len() > TEXTS
+            || tokens.iter().any(|text| text.len() > TEXT_BYTES);
         let shorter = is_long.then(|| Self::merged(std::iter::once(&told), false)).flatten();
         shorter.unwrap_or(told)
     }
@@ -131,19 +145,17 @@ impl Notice {
             customers,
             requested,
             programs,
+            kept: BTreeMap::new(),
             names: BTreeMap::new(),
             leaves: BTreeMap::new(),
         }
     }
 
-    /// Why it cannot be given: what is too long. Where it has too many texts, it asks for more to be deleted instead.
+    /// Why it cannot be given: what is too long. Where it has too many texts, or one of its tokens is too long, it asks
+    /// for more to be deleted instead.
     pub(super) fn fault(&self) -> Option<(&'static str, &'static str)> {
-        for (field, texts) in [("customers", self.customers.as_slice()), ("tokens", self.scope.tokens())] {
-            if texts.iter().any(|text| text.len() > TEXT_BYTES) {
-                return Some((field, "a text of a notice has at most 256 bytes"));
-            }
-        }
-        None
+        let is_long = self.customers.iter().any(|text| text.len() > TEXT_BYTES);
+        is_long.then_some(("customers", "a text of a notice has at most 256 bytes"))
     }
 
     /// About how many bytes it takes in an answer.
@@ -233,10 +245,14 @@ mod tests {
         }
         // The customer was named by a pseudonym in what was received: its id is not told, though it may be of the program.
         let pseudonym = |name: &CustomerName| name.program == ceip && name.named == Named::Stable;
-        let improve = wide.addressed(|program| *program == ceip, pseudonym);
+        let improve = wide.addressed(Purpose::Improve, |program| *program == ceip, pseudonym);
         assert_eq!(improve.customers, ["c-ceip"]);
         assert_eq!(improve.scope.tokens(), ["t-ceip"]);
-        let deliver = wide.addressed(|program| *program == operational, |name| name.program == operational);
+        let deliver = wide.addressed(
+            Purpose::Deliver,
+            |program| *program == operational,
+            |name| name.program == operational,
+        );
         assert_eq!(deliver.customers, ["acme"]);
         assert_eq!(deliver.scope.tokens(), ["t-operational"]);
         for told in [improve, deliver] {
@@ -246,7 +262,10 @@ mod tests {
         wide.names.clear();
         wide.programs.insert("acme".to_owned(), BTreeSet::from([operational]));
         wide.programs.insert("c-ceip".to_owned(), BTreeSet::from([ceip.clone()]));
-        assert_eq!(wide.addressed(|program| *program == ceip, |_| false).customers, ["c-ceip"]);
+        assert_eq!(
+            wide.addressed(Purpose::Improve, |program| *program == ceip, |_| false).customers,
+            ["c-ceip"]
+        );
     }
 
     // covers: B1
@@ -256,9 +275,23 @@ mod tests {
         let scope = Scope::Identifier { class: IdentifierClass::HostName, tokens: many("t") };
         let of_tokens = notice(scope, &["acme"], 3);
         assert_eq!(of_tokens.fault(), None);
-        assert_eq!(of_tokens.addressed(|_| true, |_| true), notice(Scope::Customer, &["acme"], 3));
+        let [improve, deliver] = [Purpose::Improve, Purpose::Deliver];
+        assert_eq!(of_tokens.addressed(improve, |_| true, |_| true), notice(Scope::Customer, &["acme"], 3));
+        // A value that was kept is as long as it is; who did not receive it is told by what it has received.
+        let (kept, token) = ("k".repeat(TEXT_BYTES + 1), "t-ceip".to_owned());
+        let tokens = vec![token.clone(), kept.clone()];
+        let mut long = notice(Scope::Identifier { class: IdentifierClass::Url, tokens }, &["acme"], 3);
+        let ceip = ProgramName::new("ceip").unwrap();
+        long.programs.insert(token.clone(), BTreeSet::from([ceip.clone()]));
+        long.kept.insert(kept, BTreeMap::from([(ceip.clone(), BTreeSet::from([deliver]))]));
+        assert_eq!(long.fault(), None);
+        assert_eq!(long.addressed(deliver, |_| true, |_| true), notice(Scope::Customer, &["acme"], 3));
+        let scope = Scope::Identifier { class: IdentifierClass::Url, tokens: vec![token] };
+        assert_eq!(long.addressed(improve, |_| true, |_| true), notice(scope, &["acme"], 3));
+        let none = Scope::Identifier { class: IdentifierClass::Url, tokens: Vec::new() };
+        assert_eq!(long.addressed(deliver, |program| *program != ceip, |_| true), notice(none, &["acme"], 3));
         let of_names = Notice { customers: many("c"), ..notice(Scope::Customer, &[], 3) };
-        assert_eq!(of_names.addressed(|_| true, |_| true), notice(Scope::Everything, &[], 3));
+        assert_eq!(of_names.addressed(improve, |_| true, |_| true), notice(Scope::Everything, &[], 3));
     }
 
     #[test]

@@ -24,6 +24,7 @@ fn notice(number: u64, customer: u64) -> Arc<Notice> {
         customers,
         requested: until,
         programs: BTreeMap::new(),
+        kept: BTreeMap::new(),
         names: BTreeMap::new(),
         leaves: BTreeMap::new(),
     })

@@ -43,6 +43,7 @@ mod suppress;
 mod treat;
 mod value;
 mod walk;
+mod written;
 
 pub mod canonical;
 #[cfg(fuzzing)]
@@ -71,3 +72,4 @@ pub use rotation::Rotation;
 pub use seal::{NONCE_BYTES, SealBroken, SealKey, TAG_BYTES};
 pub use strike::{Strike, StrikeError, Struck, StruckFrom, strike};
 pub use suppress::Suppressions;
+pub use written::written;

@@ -23,8 +23,8 @@ pub fn notice(number: u64) -> Notice {
     let tokens = vec!["p1-host_name-s-abc".to_owned()];
     let scope = Scope::Identifier { class: IdentifierClass::HostName, tokens };
     let (customers, programs, names) = (vec!["acme".to_owned()], BTreeMap::new(), BTreeMap::new());
-    let (erasure, leaves) = (erasure(number), BTreeMap::new());
-    Notice { erasure, scope, customers, requested: START, programs, names, leaves }
+    let (erasure, kept, leaves) = (erasure(number), BTreeMap::new(), BTreeMap::new());
+    Notice { erasure, scope, customers, requested: START, programs, kept, names, leaves }
 }
 
 pub fn key(world: &World) -> CustomerKey {

@@ -1,7 +1,8 @@
 //! The leak hunt over what changes stored data: customers who lower, leave, and have erased what they sent, in every
 //! scope; and over everything that tells of it. In the end nothing above what is left may be in what drains, in an
 //! opened record, in any output or log; the ciphertext of no record that was changed may be in any file; and of who was
-//! erased as a whole no key, and the id in the notices to drainers only, who knew it.
+//! erased as a whole no key, and the id in the notices to drainers only, who knew it; nor is an erased value that a level
+//! kept anywhere else.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -208,7 +209,11 @@ async fn nothing_of_what_was_lowered_or_erased_is_left_anywhere() {
     let (from, end) = (at(hour_ago), at(hour_ago + 1));
     desk.erase(&mut hunt, &["--from", &from, "--until", &end], "");
     assert!(of_classes.len() > 9, "{}", of_classes.len());
+    let mut were_kept = Vec::new();
     for named in &of_classes {
+        let own = hunt.sent.search.canaries_in(named.value.as_bytes()).into_iter();
+        let own = own.filter(|at| named.canaries.contains(at));
+        were_kept.extend(own.map(|at| (at, hunt.sent.canaries[at].kept, named.value.as_bytes())));
         let what = ["--class", named.class.as_str(), "--value", "-"];
         let told = desk.erase(&mut hunt, &what, &named.value);
         let gone = named.keep_none(&mut hunt.sent);
@@ -231,17 +236,25 @@ async fn nothing_of_what_was_lowered_or_erased_is_left_anywhere() {
     for (purpose, name) in teams.chain([(Purpose::Improve, "given-up".to_owned())]) {
         let told = collector.client(&["drain", &name, "--notices", "--ack-notices", "--json"], "");
         assert_eq!(told.code, 0, "{}", told.err);
-        // A notice names a customer as it was named in what was delivered.
-        look_but_for(&mut hunt, Place::Drained(purpose), &[erased.canary()], "notices", told.out.as_bytes());
+        // A notice names a customer as it was named in what was delivered, and what was kept for the same purpose.
+        let kept = were_kept.iter().filter(|(_, kept, _)| kept.has(purpose));
+        let named: Vec<usize> = kept.clone().map(|(at, ..)| *at).chain([erased.canary()]).collect();
+        look_but_for(&mut hunt, Place::Drained(purpose), &named, "notices", told.out.as_bytes());
+        for (_, _, value) in kept {
+            assert!(memchr::memmem::find(told.out.as_bytes(), value).is_some(), "{name} has it as it is");
+        }
         desk.ok(&mut hunt, &["subscription", "seek", &name, "--oldest"], "");
     }
     let mut drained = Vec::new();
     for purpose in Purpose::ALL {
         drained.push((*purpose, hunt.drain(*purpose).await));
     }
-    // When no notice waits, nothing on the disk says who was erased.
+    assert!(were_kept.iter().any(|(_, kept, _)| !kept.is_empty()));
+    // When no notice waits, nothing on the disk says who was erased, or what.
     let data = dir.path().join("data");
-    until("the name is off the disk", || !holds(&data, erased.id().as_str().as_bytes()));
+    let values = were_kept.iter().map(|(.., value)| *value);
+    let gone: Vec<&[u8]> = values.chain([erased.id().as_str().as_bytes()]).collect();
+    until("the names are off the disk", || !gone.iter().any(|value| holds(&data, value)));
     hunt.sent.canaries[erased.canary()].is_registered = false;
     assert_eq!(collector.end(), 0);
     what_is_kept_is_found(&hunt.sent, &drained);

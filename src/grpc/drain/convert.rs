@@ -120,7 +120,7 @@ pub(super) fn received(delivery: Delivery) -> pb::ReceivedBatch {
 pub(super) fn notice(delivery: NoticeDelivery) -> pb::Notice {
     use pb::notice::Scope as Api;
     let NoticeDelivery { ack_id, notice, .. } = delivery;
-    let Notice { erasure, scope, customers, requested, programs: _, names: _, leaves: _ } =
+    let Notice { erasure, scope, customers, requested, programs: _, kept: _, names: _, leaves: _ } =
         Arc::unwrap_or_clone(notice);
     let told = pb::Notice {
         ack_id,

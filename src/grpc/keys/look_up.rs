@@ -79,7 +79,7 @@ impl KeyDoor {
         let epochs = self.store.live_epochs(entry, now)?.told_at(now, EPOCHS);
         let mut look_up = LookUp::new(&entry.secret, question.class, programs, &epochs);
         let values = question.values.iter().map(|value| value_pseudonyms(look_up.of(value))).collect();
-        let uses = policy.class_uses(question.class, &entry.change.participation, &self.caps);
+        let uses = policy.class_uses(&[question.class], &entry.change.participation, &self.caps);
         Ok(pb::LookUpPseudonymResponse {
             values,
             uses: uses.into_iter().map(class_use).collect(),
