@@ -16,9 +16,9 @@ use super::sweep::{Piece, Sweep, purge};
 use super::touched::Touched;
 use super::waiting::{News, Who};
 use super::{Amend, AmendError, Options, Shared, blocking, record};
-use crate::model::{CustomerId, CustomerKey, Participation, UnixMillis};
+use crate::model::{CustomerId, CustomerKey, UnixMillis};
 use crate::observe::Metric;
-use crate::store::{MetaOp, Scan, Scanned, step};
+use crate::store::{MetaOp, Scanned, step};
 
 /// Customers whose rows are written at a time; few in a test, so that two take more than one write.
 const NOTED: usize = if cfg!(test) { 1 } else { 1_000 };
@@ -36,15 +36,6 @@ impl Amend {
         self.shared.bell.notify_one();
     }
 
-    /// Counts what a participation would do to what is queued. Nothing is changed.
-    ///
-    /// # Errors
-    /// If the customer is not known, or the store cannot be read.
-    pub async fn preview_binding(&self, proposed: Participation) -> Result<BindingReport, AmendError> {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || shared.preview(&proposed)).await?
-    }
-
     /// How far the latest change of a customer has reached what is stored.
     ///
     /// # Errors
@@ -56,63 +47,18 @@ impl Amend {
 }
 
 impl Shared {
-    fn preview(&self, proposed: &Participation) -> Result<BindingReport, AmendError> {
-        let entry = self.customers.get(&proposed.customer)?.ok_or(AmendError::NoCustomer)?;
-        let policy = self.policy.load();
-        policy
-            .check_participation(proposed)
-            .map_err(|faults| AmendError::Invalid { field: "participation", rule: faults.join("; ") })?;
-        // As when it is set: what is not named stays accepted as it is.
-        let mut proposed = proposed.clone();
-        for (product, version) in &entry.change.participation.accepted_dictionaries {
-            proposed.accepted_dictionaries.entry(product.clone()).or_insert(*version);
-        }
-        let mut judge = self.judge_by(&policy);
-        judge.proposed = Some(&proposed);
-        let (mut tally, mut looked) = (Tally::default(), 0);
-        let mut from = self.store.oldest();
-        let to = self.store.head();
-        while from <= to {
-            let scan = Scan { customer: Some(entry.key), from, to, places: u64::MAX, headers: 256 };
-            let scanned = self.store.scan(scan)?;
-            for at in &scanned.found {
-                looked += 1;
-                match judge.due(at)? {
-                    Due::Same => {}
-                    Due::Unreadable => looked -= 1,
-                    Due::Change(_, key, line) => tally.count(key, &line),
-                }
-            }
-            if scanned.next <= from {
-                break;
-            }
-            from = scanned.next;
-        }
-        tally.settle(looked);
-        let now = self.clock.now();
-        Ok(BindingReport {
-            stage: BindingStage::Preview,
-            revision: entry.change.revision.saturating_add(1),
-            tally,
-            changed: now,
-            due: self.due_of(now),
-            done: None,
-            withdrawn: self.withdrawn(entry.key, entry.change.revision.saturating_add(1)),
-        })
-    }
-
-    fn judge_by<'j>(&'j self, policy: &'j crate::policy::Policy) -> Judge<'j> {
+    pub(super) fn judge_by<'j>(&'j self, policy: &'j crate::policy::Policy) -> Judge<'j> {
         let Options { global_caps, rotation, .. } = &self.options;
         Judge::new(&self.customers, policy, global_caps, *rotation, &self.histories)
     }
 
     /// By when the disk follows a change.
-    fn due_of(&self, changed: UnixMillis) -> UnixMillis {
+    pub(super) fn due_of(&self, changed: UnixMillis) -> UnixMillis {
         changed.plus_ms(i64::try_from(self.options.bind_within.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Leases of what was delivered of a customer before a revision.
-    fn withdrawn(&self, customer: CustomerKey, revision: u64) -> u64 {
+    pub(super) fn withdrawn(&self, customer: CustomerKey, revision: u64) -> u64 {
         u64::try_from(self.drain.leased_before(customer, revision)).unwrap_or(u64::MAX)
     }
 

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::erasing::Wanted;
 use super::erasure::{Erasure, Scope, Stage};
 use super::request::{NewErasure, Target};
 use super::{Amend, AmendError, Shared, blocking, remembered};
@@ -64,25 +63,6 @@ impl Amend {
             }
         }
         begun
-    }
-
-    /// Counts what an erasure would take out. Nothing is changed.
-    ///
-    /// # Errors
-    /// As [`Self::erase`].
-    pub async fn preview_erasure(&self, new: NewErasure) -> Result<ErasureReport, AmendError> {
-        let shared = Arc::clone(&self.shared);
-        blocking(move || {
-            let (mut erasure, erased) = shared.plan(&new)?;
-            erasure.upto = shared.store.head();
-            let entry = shared.customers.get_by_key(erasure.customer)?.ok_or(AmendError::NoCustomer)?;
-            let wanted = Wanted::new(&erasure, erased.as_ref(), &entry)?;
-            shared.count(&mut erasure, &wanted)?;
-            let mut report = shared.report(erasure);
-            report.is_preview = true;
-            Ok(report)
-        })
-        .await?
     }
 
     /// How far an erasure is.
@@ -243,7 +223,7 @@ impl Shared {
     }
 
     /// What is said of an erasure. Blocks: a checkpoint may have to be signed.
-    fn report(&self, erasure: Erasure) -> ErasureReport {
+    pub(super) fn report(&self, erasure: Erasure) -> ErasureReport {
         let (_, acknowledged) = self.drain.notices_acknowledged(erasure.id);
         let suppress_until = Some(erasure.suppress_until);
         let certified = self.ledger.as_ref().filter(|_| erasure.stage == Stage::Done);

@@ -173,24 +173,18 @@ impl Shared {
         Ok(())
     }
 
-    /// Counts what would be found. Blocks.
-    pub(super) fn count(&self, erasure: &mut Erasure, wanted: &Wanted) -> Result<(), AmendError> {
-        let mut from = self.store.oldest();
-        let to = erasure.upto;
-        while from <= to {
-            let customer = Some(erasure.customer);
-            let scanned = self.store.scan(Scan { customer, from, to, places: u64::MAX, headers: 256 })?;
-            let Judged { amendments, told } = self.judge_erasure(&scanned, wanted)?;
-            erasure.counts.scanned = erasure.counts.scanned.saturating_add(told);
-            for (_, taken) in &amendments {
-                erasure.counts.take_in(taken);
-            }
-            if scanned.next <= from {
-                break;
-            }
-            from = scanned.next;
+    /// Counts what of it is in a piece. Blocks.
+    pub(super) fn count_piece(
+        &self,
+        erasure: &mut Erasure,
+        scanned: &Scanned,
+        wanted: &Wanted,
+    ) -> Result<(), AmendError> {
+        let Judged { amendments, told } = self.judge_erasure(scanned, wanted)?;
+        erasure.counts.scanned = erasure.counts.scanned.saturating_add(told);
+        for (_, taken) in &amendments {
+            erasure.counts.take_in(taken);
         }
-        erasure.counts.total = erasure.counts.scanned;
         Ok(())
     }
 

@@ -63,6 +63,12 @@ pub enum AmendError {
     /// The subscriptions could not be told.
     #[error("the subscriptions could not be told; the error of the drain says more")]
     Drain(#[from] DrainError),
+    /// Another count is under way.
+    #[error("another dry run is counting, and only one does at a time; try again when it is done")]
+    Counting,
+    /// Whoever asked for a count does not wait for it any more.
+    #[error("the count was given up before its end, because nobody waited that long; nothing was changed")]
+    GivenUp,
     /// The collector is shutting down.
     #[error("the collector is shutting down; what has begun goes on after the next start")]
     Stopped,

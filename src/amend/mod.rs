@@ -8,6 +8,7 @@
 mod again;
 mod binding;
 mod bound;
+mod counting;
 mod due;
 mod erase;
 mod erasing;
@@ -29,12 +30,14 @@ mod touched;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::MissedTickBehavior;
 
+pub use counting::{Counting, Heed};
 pub use erase::ErasureReport;
 pub use erasure::{Counts, Erasure, Scope, Stage};
 pub use error::AmendError;
@@ -127,6 +130,10 @@ struct Shared {
     beginning: tokio::sync::Mutex<()>,
     /// Rung when there is something to do.
     bell: Notify,
+    /// The place of the one count that is made at a time.
+    counting: Arc<Semaphore>,
+    /// Whether the collector ends: then nothing is counted any more.
+    closing: AtomicBool,
 }
 
 /// What this room works with.
@@ -170,16 +177,19 @@ impl Amend {
             forgotten: Mutex::default(),
             beginning: tokio::sync::Mutex::default(),
             bell: Notify::new(),
+            counting: Arc::new(Semaphore::new(1)),
+            closing: AtomicBool::new(false),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Does what has to be done, until `shutdown`. What is then under way goes on after the next start.
+    /// Does what has to be done, until `shutdown`. What is then under way goes on after the next start; a count ends.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) {
         tokio::select! {
             () = self.work(shutdown) => {}
             () = self.watch() => {}
         }
+        self.shared.closing.store(true, Ordering::Release);
     }
 
     /// Looks at what is overdue, also while something is being done. Never returns.

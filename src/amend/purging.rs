@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::bound::Span;
+use super::counting::Heed;
 use super::erase::{encoded, row, suppression};
 use super::erasure::{Counts, Erasure, Scope, Stage};
 use super::sweep::purge;
@@ -100,7 +101,8 @@ impl Shared {
         blocking(move || {
             again.counts = Counts::default();
             let wanted = shared.wanted(&again)?;
-            shared.count(&mut again, &wanted)?;
+            let mut heed: Heed = Box::new(|_| true);
+            shared.count(&mut again, &wanted, &mut heed)?;
             Ok(again.counts.removed.saturating_add(again.counts.rewritten))
         })
         .await?

@@ -375,6 +375,8 @@ fn announce(addresses: &[(&str, SocketAddr)]) {
 #[cfg(test)]
 mod binding_tests;
 #[cfg(test)]
+mod counts_tests;
+#[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod erasures_crash_tests;

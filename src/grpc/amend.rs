@@ -1,8 +1,12 @@
 //! `usaged.admin.v1.ErasureService` and `BindingService`: erasing what is stored, and what a lowered level does to it.
 
+use std::time::Duration;
+
 use tonic::{Request, Response, Status};
 
+use super::Options;
 use super::admin::{customer, participation};
+use super::counted::{Counted, followed, within};
 use super::identity::{Access, Tokens};
 use super::page;
 use super::proto::admin as pb;
@@ -14,7 +18,7 @@ use super::tokens::said;
 use crate::amend::{
     Amend, AmendError, BindingReport, BindingStage, ErasureReport, NewErasure, Stage, Target,
 };
-use crate::model::{CustomerId, ErasureId, IdentifierClass};
+use crate::model::{CustomerId, ErasureId, IdentifierClass, Participation};
 
 /// The door to erasures and bindings.
 #[derive(Clone)]
@@ -22,25 +26,43 @@ pub struct AmendDoor {
     amend: Amend,
     /// Tokens, which can name a customer: erasing it takes them, too.
     tokens: Tokens,
+    /// How long is counted for one answer: shorter than a request may take, so that there is one.
+    counts_within: Duration,
 }
 
 impl AmendDoor {
     /// Opens the door to `amend`, where erasing a customer takes its `tokens`, too.
     #[must_use]
-    pub const fn new(amend: Amend, tokens: Tokens) -> Self {
-        Self { amend, tokens }
+    pub fn new(amend: Amend, tokens: Tokens, options: &Options) -> Self {
+        Self { amend, tokens, counts_within: options.request_deadline / 4 * 3 }
     }
 }
 
 #[tonic::async_trait]
 impl ErasureService for AmendDoor {
+    type CountErasureStream = Counted<pb::CountErasureResponse>;
+
+    async fn count_erasure(
+        &self,
+        request: Request<pb::EraseRequest>,
+    ) -> Result<Response<Self::CountErasureStream>, Status> {
+        use pb::count_erasure_response::Told;
+        let by = said("requested_by", &Access::by(&request, &request.get_ref().requested_by))?;
+        let (amend, wanted) = (self.amend.clone(), wanted(request.into_inner(), by)?);
+        let progress = |at| pb::CountErasureResponse { told: Some(Told::Progress(at)) };
+        Ok(followed(progress, |heed| async move {
+            let report = amend.preview_erasure(wanted, heed).await?;
+            Ok(pb::CountErasureResponse { told: Some(Told::Counted(erasure(&report))) })
+        }))
+    }
+
     async fn erase(&self, request: Request<pb::EraseRequest>) -> Result<Response<pb::Erasure>, Status> {
         let by = said("requested_by", &Access::by(&request, &request.get_ref().requested_by))?;
         let request = request.into_inner();
         let dry_run = request.dry_run;
         let wanted = wanted(request, by)?;
         if dry_run {
-            let report = self.amend.preview_erasure(wanted).await.map_err(Fault::from)?;
+            let report = within(self.counts_within, |heed| self.amend.preview_erasure(wanted, heed)).await?;
             return Ok(Response::new(erasure(&report)));
         }
         let tokens = matches!(wanted.target, Target::Customer).then(|| self.tokens.clone());
@@ -88,12 +110,26 @@ impl BindingService for AmendDoor {
         &self,
         request: Request<pb::PreviewBindingRequest>,
     ) -> Result<Response<pb::BindingReport>, Status> {
-        let given = request.into_inner().participation;
-        let given = given.ok_or_else(|| Fault::field("participation", "say what to set"))?;
-        let participation = participation(&given)?;
-        let id = participation.customer.clone();
-        let report = self.amend.preview_binding(participation).await.map_err(Fault::from)?;
+        let proposed = proposed(request.into_inner())?;
+        let id = proposed.customer.clone();
+        let report = within(self.counts_within, |heed| self.amend.preview_binding(proposed, heed)).await?;
         Ok(Response::new(binding(&id, &report)))
+    }
+
+    type CountBindingStream = Counted<pb::CountBindingResponse>;
+
+    async fn count_binding(
+        &self,
+        request: Request<pb::PreviewBindingRequest>,
+    ) -> Result<Response<Self::CountBindingStream>, Status> {
+        use pb::count_binding_response::Told;
+        let (amend, proposed) = (self.amend.clone(), proposed(request.into_inner())?);
+        let progress = |at| pb::CountBindingResponse { told: Some(Told::Progress(at)) };
+        Ok(followed(progress, |heed| async move {
+            let id = proposed.customer.clone();
+            let report = amend.preview_binding(proposed, heed).await?;
+            Ok(pb::CountBindingResponse { told: Some(Told::Counted(binding(&id, &report))) })
+        }))
     }
 
     async fn get_binding(
@@ -108,6 +144,12 @@ impl BindingService for AmendDoor {
 
 fn id(given: &str) -> Result<ErasureId, Fault> {
     ErasureId::parse(given).map_err(|invalid| Fault::field("erasure_id", invalid.rule))
+}
+
+/// The participation that a caller considers.
+fn proposed(request: pb::PreviewBindingRequest) -> Result<Participation, Fault> {
+    let given = request.participation.ok_or_else(|| Fault::field("participation", "say what to set"))?;
+    participation(&given)
 }
 
 /// What a caller asks to erase.
@@ -221,9 +263,13 @@ impl From<AmendError> for Fault {
             }
             AmendError::Store(error) => Self::from(error),
             AmendError::Drain(error) => Self::from(error),
-            AmendError::Stopped => {
-                Self::of(Cause::Closing, text).retry_after(std::time::Duration::from_secs(1))
+            AmendError::Counting => Self::of(Cause::NoSlots, text).retry_after(Duration::from_secs(10)),
+            AmendError::GivenUp => {
+                let text = "the queue takes longer to look through than one request may take; ask CountErasure or \
+                            CountBinding, which tell how far they are and take as long as it takes";
+                Self::of(Cause::CountTooLong, text)
             }
+            AmendError::Stopped => Self::of(Cause::Closing, text).retry_after(Duration::from_secs(1)),
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod client;
 mod client_channel;
 pub mod codec;
 pub mod compression;
+mod counted;
 mod door;
 mod drain;
 mod identity;

@@ -90,7 +90,7 @@ impl Services {
             admin,
             keys: KeyDoor::new(customers, policy.clone(), clock.clone(), caps, root_keys),
             ledger: LedgerDoor::new(ledger, store.clone(), policy, clock.clone()),
-            amend: AmendDoor::new(amend, tokens.clone()),
+            amend: AmendDoor::new(amend, tokens.clone(), options),
             store: StoreDoor::new(store, ledger_dir, clock.clone()),
             tokens: TokenDoor::new(tokens, clock, takes_tokens),
         }

@@ -115,6 +115,8 @@ causes! {
     ErasureIdReused = InvalidArgument "ERASURE_ID_REUSED",
     /// There are as many erasures as may be remembered.
     TooManyErasures = FailedPrecondition "TOO_MANY_ERASURES",
+    /// The queue takes longer to look through than one request may take.
+    CountTooLong = FailedPrecondition "COUNT_TOO_LONG",
     /// The policy on disk has a mistake; the one in force stays.
     PolicyRefused = FailedPrecondition "POLICY_REFUSED",
     /// The new root key cannot be used; the present one stays.

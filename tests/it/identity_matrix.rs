@@ -150,8 +150,8 @@ const MAY: &[(&str, &[&str], &str)] = &[
         &["GetKeyStatus", "RotateRootKey", "LookUpPseudonym", "CreateBridge", "ListBridges", "EraseBridge"],
         OPERATORS,
     ),
-    ("admin.v1.ErasureService", &["Erase", "GetErasure", "ListErasures"], OPERATORS),
-    ("admin.v1.BindingService", &["PreviewBinding", "GetBinding"], OPERATORS),
+    ("admin.v1.ErasureService", &["Erase", "CountErasure", "GetErasure", "ListErasures"], OPERATORS),
+    ("admin.v1.BindingService", &["PreviewBinding", "CountBinding", "GetBinding"], OPERATORS),
     ("admin.v1.StoreService", &["Backup"], OPERATORS),
     ("admin.v1.TokenService", &["IssueToken", "ListTokens", "RevokeToken"], OPERATORS),
 ];

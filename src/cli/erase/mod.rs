@@ -13,6 +13,7 @@ use super::exit::Failure;
 use super::output::Output;
 use super::participation::who;
 use crate::grpc::client::Timestamp;
+use crate::grpc::proto::admin::count_erasure_response::Told;
 use crate::grpc::proto::admin::erase_request::Scope;
 use crate::grpc::proto::admin::erasure::State;
 use crate::grpc::proto::admin::{
@@ -99,7 +100,7 @@ struct What {
     /// The id of this erasure, a UUID; made up when not given. The same id again is the same erasure.
     #[arg(long)]
     id: Option<Uuid>,
-    /// Only count what would be erased.
+    /// Only count what would be erased: the queue is looked through, which takes a while if it is large.
     #[arg(long)]
     dry_run: bool,
     /// Do not wait until the disk is rewritten. The data is out of reach either way.
@@ -135,10 +136,34 @@ async fn erase(
     waits: bool,
     out: Output,
 ) -> Result<(), Failure> {
-    let waits = waits && !request.dry_run;
+    if request.dry_run {
+        return text::show(&count(erasures, request, out).await?, out);
+    }
     let begun = erasures.erase(request).await.map_err(|status| refused(&status))?.into_inner();
     let erasure = if waits { follow(erasures, begun, out).await? } else { begun };
     text::show(&erasure, out)
+}
+
+/// Has it counted, with a bar over the queue.
+async fn count(erasures: &mut ErasureClient, request: EraseRequest, out: Output) -> Result<Erasure, Failure> {
+    let bar = out.progress(Some(0), "counting");
+    let mut answers = erasures.count_erasure(request).await.map_err(|status| refused(&status))?.into_inner();
+    while let Some(answer) = answers.message().await.map_err(|status| refused(&status))? {
+        match answer.told {
+            Some(Told::Progress(at)) => {
+                bar.set_length(at.total);
+                bar.set_position(at.done);
+            }
+            Some(Told::Counted(counted)) => {
+                bar.finish_and_clear();
+                return Ok(counted);
+            }
+            None => {}
+        }
+    }
+    Err(Failure::Unreachable(
+        "the collector ended before everything was counted; nothing was changed".to_owned(),
+    ))
 }
 
 impl What {

@@ -11,6 +11,7 @@ use crate::cli::connect::{BindingClient, refused};
 use crate::cli::exit::Failure;
 use crate::cli::output::{Output, grouped, pairs, right, table};
 use crate::grpc::proto::admin::binding_report::State;
+use crate::grpc::proto::admin::count_binding_response::Told;
 use crate::grpc::proto::admin::{BindingReport, GetBindingRequest, Participation, PreviewBindingRequest};
 use crate::model::CustomerId;
 
@@ -38,7 +39,7 @@ pub(super) async fn preview(
     out: Output,
 ) -> Result<(), Failure> {
     let request = PreviewBindingRequest { participation: Some(participation) };
-    let report = bindings.preview_binding(request).await.map_err(|status| refused(&status))?.into_inner();
+    let report = count(bindings, request, out).await?;
     if out.is_json() {
         let mut shown = json_of(&report);
         if let Some(shown) = shown.as_object_mut() {
@@ -48,6 +49,32 @@ pub(super) async fn preview(
     }
     changes::show(changed, out)?;
     show(&report, out)
+}
+
+/// Has it counted, with a bar over the queue.
+async fn count(
+    bindings: &mut BindingClient,
+    request: PreviewBindingRequest,
+    out: Output,
+) -> Result<BindingReport, Failure> {
+    let bar = out.progress(Some(0), "counting");
+    let mut answers = bindings.count_binding(request).await.map_err(|status| refused(&status))?.into_inner();
+    while let Some(answer) = answers.message().await.map_err(|status| refused(&status))? {
+        match answer.told {
+            Some(Told::Progress(at)) => {
+                bar.set_length(at.total);
+                bar.set_position(at.done);
+            }
+            Some(Told::Counted(counted)) => {
+                bar.finish_and_clear();
+                return Ok(counted);
+            }
+            None => {}
+        }
+    }
+    Err(Failure::Unreachable(
+        "the collector ended before everything was counted; nothing was changed".to_owned(),
+    ))
 }
 
 /// Shows how far the latest change has reached what is stored.

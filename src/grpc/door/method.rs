@@ -107,9 +107,11 @@ methods! {
     ListLedgerEntries = "usaged.admin.v1.LedgerService" "ListLedgerEntries" Prompt Ends,
     ExportLedger = "usaged.admin.v1.LedgerService" "ExportLedger" Stream Ends,
     Erase = "usaged.admin.v1.ErasureService" "Erase" Prompt Finishes,
+    CountErasure = "usaged.admin.v1.ErasureService" "CountErasure" Stream Ends,
     GetErasure = "usaged.admin.v1.ErasureService" "GetErasure" Prompt Ends,
     ListErasures = "usaged.admin.v1.ErasureService" "ListErasures" Prompt Ends,
     PreviewBinding = "usaged.admin.v1.BindingService" "PreviewBinding" Prompt Ends,
+    CountBinding = "usaged.admin.v1.BindingService" "CountBinding" Stream Ends,
     GetBinding = "usaged.admin.v1.BindingService" "GetBinding" Prompt Ends,
     GetKeyStatus = "usaged.admin.v1.KeyService" "GetKeyStatus" Prompt Ends,
     RotateRootKey = "usaged.admin.v1.KeyService" "RotateRootKey" Prompt Finishes,
@@ -169,7 +171,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(seen, 45);
+        assert_eq!(seen, 47);
     }
 
     /// Whoever adds a method decides: one whose name does not say that it only reads is brought to its end, or stands here
@@ -204,6 +206,14 @@ mod tests {
             }
         }
         assert_eq!(finished, 17);
+    }
+
+    #[test]
+    fn a_count_takes_as_long_as_it_takes_and_no_longer_than_its_caller() {
+        for path in ["ErasureService/CountErasure", "BindingService/CountBinding"] {
+            let method = Method::of(&format!("/usaged.admin.v1.{path}"));
+            assert!(method.deadline(Duration::from_secs(1)).is_none() && !method.finishes(), "{path}");
+        }
     }
 
     #[test]

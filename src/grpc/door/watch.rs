@@ -129,7 +129,7 @@ where
         Ok(Err(_panic)) => refuse(&panicked(), count, Some(slot)),
         Err(_elapsed) => {
             let text = if finishes {
-                "the request takes long and is brought to its end; look what became of it, or try again"
+                "the request takes long and is brought to its end; get or list what it changes to see what became of it, or try again"
             } else {
                 "the request took too long; try again"
             };
