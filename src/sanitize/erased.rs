@@ -7,8 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::outline::Outline;
+use super::erased_marks::Found;
 use super::strike::{Strike, StrikeError};
+use super::suppress::Withheld;
 use super::{CustomerSecret, LiveEpochs, NONCE_BYTES, SealKey, Suppressions, pseudonym_text};
 use crate::model::{CommitNumber, IdentifierClass, ProgramName, RawText, UnixMillis};
 
@@ -21,15 +22,19 @@ const ALL_JSON: u8 = 1;
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Erased {
-    /// Stable pseudonyms with their classes.
+    /// Stable pseudonyms with their classes: of each class one for each of [`Self::programs`], and the class that was
+    /// asked for first.
     tokens: Vec<(IdentifierClass, [u8; 16])>,
+    /// The programs that they are made for; in rows of before only [`Original`] has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    programs: Vec<ProgramName>,
     /// As rows of before had it: what is in [`Self::marks`], for everybody to read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     found_by: Vec<[u8; 16]>,
     /// Every pseudonym that is looked for: of an epoch whose keys go while the erasure is under way there is no other way
     /// to tell it, nor when an older copy of the data is put back and the identifier is forgotten. Sealed: together they tell which rotating pseudonyms of several epochs are of one
-    /// value, and nobody may read that from the disk. Behind them at most two [`Outline`]s, which are shorter together than
-    /// one pseudonym; in rows of before there are none, and then words of text are not looked at.
+    /// value, and nobody may read that from the disk. With them what it is found by in text ([`Found`]); of that, rows of
+    /// before have less or nothing, and what they lack is not looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     marks: Option<Sealed>,
     /// The first and the last time of a range, in Unix milliseconds.
@@ -101,13 +106,11 @@ impl Erased {
         let strike = Strike::identifier(class, value, secret, programs, epochs)?;
         let mut sealed = value.expose().to_vec();
         secret.note_key().seal(&nonce, AAD, &mut sealed, 0).map_err(|_| StrikeError::Malformed(class))?;
-        let mut marks = strike.tokens().concat();
-        marks.extend(strike.outlines().flat_map(|(_, outline)| outline.encode()));
-        let sealing = secret.note_key().seal(&of_marks, MARKS_AAD, &mut marks, 0);
-        sealing.map_err(|_| StrikeError::Malformed(class))?;
+        let marks = Found::of(&strike).seal(secret, &of_marks).map_err(|_| StrikeError::Malformed(class))?;
         let (programs, epochs) = (programs.to_vec(), Vec::new());
         Ok(Self {
             tokens: strike.stable_tokens().to_vec(),
+            programs: programs.clone(),
             found_by: Vec::new(),
             marks: Some(Sealed { nonce: of_marks, sealed: marks }),
             times: None,
@@ -123,7 +126,17 @@ impl Erased {
     pub fn times(from: UnixMillis, end: UnixMillis, (before, until): (UnixMillis, UnixMillis)) -> Self {
         let times = Some((from.0, end.0.saturating_sub(1)));
         let (tokens, found_by, upto) = (Vec::new(), Vec::new(), CommitNumber(u64::MAX));
-        Self { tokens, found_by, marks: None, times, before, until, upto, original: None }
+        Self {
+            tokens,
+            programs: Vec::new(),
+            found_by,
+            marks: None,
+            times,
+            before,
+            until,
+            upto,
+            original: None,
+        }
     }
 
     /// What is to be taken out of stored batches.
@@ -141,7 +154,7 @@ impl Erased {
             let (value, epochs) =
                 (RawText::new(&value), LiveEpochs::of(secret.ratchet(), epochs.iter().copied()));
             let known = Strike::identifier(*class, value, secret, programs, &epochs)?;
-            strike = strike.or(known.and(&self.found_by(*class, secret)?));
+            strike = strike.or(known.and(&self.found_by(*class, secret)?.tokens));
         } else if let Some((class, _)) = self.tokens.first() {
             let found_by = self.found_by(*class, secret)?;
             strike = strike.or(Strike::pseudonyms(&self.tokens, &found_by, secret));
@@ -149,43 +162,41 @@ impl Erased {
         Ok(strike)
     }
 
-    /// Every pseudonym that is looked for.
-    fn found_by(
-        &self,
-        class: IdentifierClass,
-        secret: &CustomerSecret,
-    ) -> Result<Vec<[u8; 16]>, StrikeError> {
-        let mut found_by = self.found_by.clone();
-        let marks = self.opened(&secret.note_key()).ok_or(StrikeError::Malformed(class))?;
-        found_by.extend(marks.as_chunks().0);
-        Ok(found_by)
+    /// What the identifier is found by when it is forgotten.
+    fn found_by(&self, class: IdentifierClass, secret: &CustomerSecret) -> Result<Found, StrikeError> {
+        let mut found = self.opened(&secret.note_key()).ok_or(StrikeError::Malformed(class))?;
+        found.tokens.extend_from_slice(&self.found_by);
+        Ok(found)
     }
 
     /// [`Self::marks`] as they were before they were sealed; nothing if there are none, and `None` if they do not open.
-    fn opened(&self, key: &SealKey) -> Option<Vec<u8>> {
-        let Some(Sealed { nonce, sealed }) = &self.marks else { return Some(Vec::new()) };
-        let mut marks = sealed.clone();
-        key.open(nonce, MARKS_AAD, &mut marks).ok()?;
-        Some(marks)
+    fn opened(&self, key: &SealKey) -> Option<Found> {
+        match &self.marks {
+            Some(Sealed { nonce, sealed }) => Found::open(key, nonce, sealed),
+            None => Some(Found::default()),
+        }
     }
 
-    /// What the identifier looks like in text, with its class.
-    fn outlines(&self, key: &SealKey) -> Vec<(IdentifierClass, Outline)> {
-        let Some((class, _)) = self.tokens.first() else { return Vec::new() };
-        let marks = self.opened(key).unwrap_or_default();
-        Outline::decode(marks.as_chunks::<16>().1).map(|outline| (*class, outline)).collect()
+    /// The class that was asked for.
+    fn class(&self) -> Option<IdentifierClass> {
+        self.tokens.first().map(|(class, _)| *class)
     }
 
     /// What to call it in what was delivered before: the text forms of its pseudonyms, of these epochs too, each with its
     /// program.
     #[must_use]
     pub fn told(&self, secret: &CustomerSecret, epochs: &LiveEpochs) -> Vec<(ProgramName, String)> {
-        let Some(Original { class, programs, .. }) = &self.original else { return Vec::new() };
+        let Some(Original { programs, .. }) = &self.original else { return Vec::new() };
         let mut texts = Vec::new();
-        for ((_, stable), program) in self.tokens.iter().zip(programs) {
-            texts.push((program.clone(), pseudonym_text(*class, None, stable)));
-            for (epoch, token) in epochs.rotated(secret, program, (*class, stable)) {
-                texts.push((program.clone(), pseudonym_text(*class, Some(epoch), &token)));
+        for (at, program) in programs.iter().enumerate() {
+            let own: Vec<_> = self.tokens.iter().skip(at).step_by(programs.len()).collect();
+            let stable = own.iter().map(|(class, token)| pseudonym_text(*class, None, token));
+            texts.extend(stable.map(|text| (program.clone(), text)));
+            for (keys, _) in epochs.keys(secret, program) {
+                let rotated = own.iter().filter_map(|(class, token)| {
+                    Some(pseudonym_text(*class, Some(keys.epoch()), &keys.rotate(*class, token)?))
+                });
+                texts.extend(rotated.map(|text| (program.clone(), text)));
             }
         }
         texts
@@ -194,7 +205,9 @@ impl Erased {
     /// Whether both are of the same identifier, whatever programs there were when it was asked for.
     #[must_use]
     pub fn is_of_same(&self, other: &Self) -> bool {
-        self.tokens.iter().any(|token| other.tokens.contains(token))
+        // What has the same letters as another class is not what was asked for.
+        let asked = self.tokens.iter().filter(|(class, _)| Some(*class) == self.class());
+        self.class() == other.class() && asked.into_iter().any(|token| other.tokens.contains(token))
     }
 
     /// The same, fenced: `upto` is the last commit before the fence, and events that happened until `before` are late
@@ -227,8 +240,16 @@ impl Erased {
         let key = secret.note_key();
         let mut suppressions = Suppressions::default();
         for erased in all.filter(|erased| erased.until > now) {
+            let found = erased.opened(&key).unwrap_or_default();
+            let before = erased.original.as_ref().map_or(&[][..], |original| &original.programs);
+            let withheld = Withheld {
+                tokens: &erased.tokens,
+                in_text: &found.in_text,
+                outlines: found.outlines_of(erased.class()).collect(),
+                programs: if erased.programs.is_empty() { before } else { &erased.programs },
+            };
             let times = erased.times.map(|(first, last)| first..=last);
-            suppressions.add(&erased.tokens, erased.outlines(&key), times, erased.before);
+            suppressions.add(withheld, times, erased.before);
         }
         (!suppressions.is_empty()).then(|| suppressions.finish())
     }
@@ -259,8 +280,6 @@ impl Erased {
 
 /// What the identifier is sealed with.
 const AAD: &[u8] = b"usaged/erased/v1";
-/// What its pseudonyms are sealed with.
-const MARKS_AAD: &[u8] = b"usaged/erased/marks/v1";
 
 #[cfg(test)]
 #[path = "erased_tests.rs"]

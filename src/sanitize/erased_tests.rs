@@ -29,12 +29,18 @@ fn forgotten(secret: &Arc<CustomerSecret>) -> (Erased, Vec<[u8; 16]>) {
     (erased, looked_for)
 }
 
+/// Of each of two programs, the classes that the head of a batch says.
+const PARTIES: usize = 4;
+
 // covers: P4, P8
 #[test]
 fn which_rotating_pseudonyms_are_of_one_value_is_kept_sealed_and_found_again() {
     let secret = secret(7);
     let (erased, looked_for) = forgotten(&secret);
-    assert_eq!(looked_for.len(), 6, "of two programs the stable one, and one of each epoch");
+    // Of two programs the stable one and one of each of two epochs; and what text can take it for: classes of identifiers,
+    // and of those that the head of a batch says only what is looked for.
+    assert_eq!(looked_for.len(), 3 * (erased.tokens.len() + PARTIES), "{}", erased.tokens.len());
+    assert!(erased.tokens.iter().filter(|(class, _)| *class == IdentifierClass::HostName).count() == 2);
     let row = String::from_utf8(erased.encode().split_off(1)).unwrap();
     let mut read_by_anybody = 0;
     for token in &looked_for {
@@ -44,7 +50,7 @@ fn which_rotating_pseudonyms_are_of_one_value_is_kept_sealed_and_found_again() {
         assert_eq!(row.contains(bytes), is_stable, "{row}");
         read_by_anybody += usize::from(is_stable);
     }
-    assert_eq!(read_by_anybody, 2, "those that late arrivals are withheld by");
+    assert_eq!(read_by_anybody, erased.tokens.len(), "those that late arrivals are withheld by");
 
     let again = Erased::decode(&erased.encode()).unwrap().strike(&secret).unwrap();
     let found: std::collections::BTreeSet<_> = again.tokens().iter().collect();
@@ -79,14 +85,16 @@ fn what_was_looked_for_is_looked_for_when_the_keys_of_its_epochs_are_gone() {
                 assert!(told.contains(&text), "{program} {epoch}");
             }
         }
-        assert_eq!(strike.tokens().len(), 8, "and the stable one of each program");
+        let each = erased.tokens.len() + PARTIES;
+        assert_eq!(strike.tokens().len(), 4 * each, "and the stable one of each program");
     }
     // A row of before says of which epochs, and has them derived.
+    let each = erased.tokens.len() + PARTIES;
     let Erased { original, .. } = erased.clone();
     let original = original.map(|original| Original { epochs: vec![4, 5, 6], ..original });
     let before = Erased { original, marks: None, ..erased };
     let read = Erased::decode(&before.encode()).unwrap();
-    assert_eq!(read.strike(&secret(at(5))).unwrap().tokens().len(), 6, "the keys of one are gone");
+    assert_eq!(read.strike(&secret(at(5))).unwrap().tokens().len(), 3 * each, "the keys of one are gone");
 }
 
 // covers: D5
@@ -99,4 +107,49 @@ fn a_row_of_before_is_read_and_finds_as_much() {
     assert!(read == before);
     let again = read.strike(&secret).unwrap();
     assert!(looked_for.iter().all(|token| again.tokens().contains(token)));
+    assert!(before.opened(&secret.note_key()).unwrap().outlines.is_empty());
+}
+
+// covers: D5, P8
+#[test]
+fn a_row_with_marks_of_before_is_read_and_what_it_lacks_is_not_looked_for() {
+    let secret = secret(7);
+    let (erased, looked_for) = forgotten(&secret);
+    let found = erased.opened(&secret.note_key()).unwrap();
+    assert!(found.tokens == looked_for && found.in_text.len() == 2 && found.outlines.len() == 2);
+    let mut sealed = looked_for.concat();
+    sealed.extend(found.outlines.iter().flat_map(|outline| outline.encode()));
+    let nonce = [9; NONCE_BYTES];
+    secret.note_key().seal(&nonce, b"usaged/erased/marks/v1", &mut sealed, 0).unwrap();
+    let before = Erased { marks: Some(Sealed { nonce, sealed }), programs: Vec::new(), ..erased };
+    let read = Erased::decode(&before.encode()).unwrap();
+    assert!(read == before);
+    let again = read.opened(&secret.note_key()).unwrap();
+    assert!(again.tokens == found.tokens && again.outlines == found.outlines && again.in_text.is_empty());
+    assert!(read.strike(&secret).is_ok() && read.strike(&self::secret(8)).is_err());
+}
+
+// covers: P8
+#[test]
+fn an_erasure_is_the_same_as_another_only_if_the_same_was_asked_for() {
+    let (secret, programs) = (secret(7), programs());
+    let erased = |class, value: &str| {
+        let epochs = LiveEpochs::default();
+        let value = RawText::new(value.as_bytes());
+        let sought = Sought { class, value, programs: &programs, epochs: &epochs };
+        let times = (UnixMillis(1), UnixMillis(2));
+        Erased::identifier(&sought, &secret, [[1; NONCE_BYTES], [2; NONCE_BYTES]], times).unwrap()
+    };
+    let host = erased(IdentifierClass::HostName, "esx01.lab");
+    assert!(host.is_of_same(&erased(IdentifierClass::HostName, "ESX01.lab.")));
+    for (class, other) in
+        [(IdentifierClass::ObjectName, "esx01.lab"), (IdentifierClass::HostName, "esx02.lab")]
+    {
+        assert!(!host.is_of_same(&erased(class, other)));
+    }
+    let account = erased(IdentifierClass::UserId, "Esx01");
+    assert!(
+        !account.is_of_same(&erased(IdentifierClass::UserId, "esx01")),
+        "accounts are told apart by case"
+    );
 }

@@ -13,6 +13,7 @@ mod counts;
 mod detect;
 mod encode;
 mod erased;
+mod erased_marks;
 mod explain;
 mod filter;
 mod hmac;

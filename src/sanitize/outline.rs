@@ -3,18 +3,21 @@
 //!
 //! An outline is kept of each spelling, sealed, when the identifier itself is forgotten: how many letters it has and a sum
 //! of them. That tells a few words of a text apart from nearly all others; whether they are the identifier, its pseudonym
-//! says.
+//! says. A letter of a script that is written without spaces is a word of its own: names stand there with nothing between
+//! them and the next word.
 
 use std::ops::Range;
+
+use unicode_normalization::char::decompose_canonical;
 
 use super::detect::is_alphabet;
 use crate::model::IdentifierClass;
 
 /// Words of the longest spelling that has an outline.
-const WORDS: usize = 12;
+const WORDS: usize = 32;
 /// What the letters of a word are multiplied with.
 const BASE: u32 = 0x0100_0193;
-/// What every letter beyond ASCII counts as: it has more than one spelling.
+/// What every letter beyond ASCII counts as, but those that are words: it has more than one spelling.
 const BEYOND_ASCII: u32 = 0x80;
 /// Bytes of an outline as it is kept.
 const BYTES: usize = 7;
@@ -205,49 +208,92 @@ fn any_words(text: &str, longest: usize, mut is: impl FnMut(&Word, u32) -> bool)
     false
 }
 
-/// The words of a text: letters and digits, and accents on them. A word ends where a script without spaces begins.
+/// A character of a text, as words are made of it.
+enum Sign {
+    /// A letter or digit, and whether it is of a script that names do not mix with others.
+    Letter(u32, bool),
+    /// A letter of a script without spaces.
+    Word(u32),
+    /// An accent by itself.
+    Accent,
+    /// What goes on a letter of a script without spaces, and does not count.
+    Mark,
+    Other,
+}
+
+impl Sign {
+    fn of(c: char) -> Self {
+        match c {
+            c if c.is_ascii_alphanumeric() => Self::Letter(u32::from(c.to_ascii_lowercase()), false),
+            c if c.is_ascii() => Self::Other,
+            // What only looks wider is the letter.
+            '\u{ff10}'..='\u{ff5a}' if c.is_alphanumeric() => {
+                let narrow = char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c);
+                Self::Letter(u32::from(narrow.to_ascii_lowercase()), false)
+            }
+            '\u{300}'..='\u{36f}' => Self::Accent,
+            // Voice marks of kana, and the vowels and ends of syllables of Hangul: a text can have them apart.
+            '\u{3099}' | '\u{309a}' | '\u{1160}'..='\u{11ff}' => Self::Mark,
+            c if !c.is_alphanumeric() => Self::Other,
+            c if has_no_spaces(c) => {
+                let mut first = None;
+                decompose_canonical(c, |part| first = first.or(Some(part)));
+                Self::Word(u32::from(first.unwrap_or(c)))
+            }
+            c => Self::Letter(BEYOND_ASCII, is_strange(c)),
+        }
+    }
+}
+
+/// The words of a text: letters and digits, and accents on them. A word ends where a script begins that names do not mix
+/// with others; a letter of one without spaces is a word.
 fn words(text: &str) -> impl Iterator<Item = Word> {
-    let mut chars = text.char_indices().peekable();
+    let mut chars = text.char_indices().map(|(at, c)| (at, at + c.len_utf8(), Sign::of(c))).peekable();
     std::iter::from_fn(move || {
-        let mut word: Option<(Word, bool)> = None;
-        while let Some((at, c)) = chars.peek().copied() {
-            let end = at + c.len_utf8();
-            let is_strange = is_strange(c);
-            let letter = match c {
-                _ if word.is_some_and(|(_, strange)| c.is_alphanumeric() && strange != is_strange) => break,
-                c if c.is_ascii_alphanumeric() => Some(u32::from(c.to_ascii_lowercase())),
-                // What only looks wider is the letter.
-                '\u{ff10}'..='\u{ff5a}' if c.is_alphanumeric() => {
-                    let narrow = char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c);
-                    Some(u32::from(narrow.to_ascii_lowercase()))
+        let (mut word, script) = loop {
+            let (at, end, sign) = chars.next()?;
+            let mut word = Word::begin(at);
+            let script = match sign {
+                Sign::Letter(letter, is_strange) => {
+                    word.push(letter, end);
+                    Some(is_strange)
                 }
-                c if c.is_alphanumeric() => Some(BEYOND_ASCII),
-                // An accent by itself.
-                '\u{300}'..='\u{36f}' => None,
-                _ if word.is_some() => break,
-                _ => {
-                    chars.next();
-                    continue;
+                Sign::Word(letter) => {
+                    word.push(letter, end);
+                    None
                 }
+                Sign::Accent | Sign::Mark | Sign::Other => continue,
             };
-            chars.next();
-            match (letter, &mut word) {
-                (Some(letter), word) => {
-                    word.get_or_insert((Word::begin(at), is_strange)).0.push(letter, end);
-                }
-                (None, Some((word, _))) => word.accent(end),
-                (None, None) => {}
+            break (word, script);
+        };
+        let goes_on = |sign: &Sign| match sign {
+            Sign::Letter(_, is_strange) => script == Some(*is_strange),
+            Sign::Accent | Sign::Mark => true,
+            Sign::Word(_) | Sign::Other => false,
+        };
+        while let Some((_, end, sign)) = chars.next_if(|(_, _, sign)| goes_on(sign)) {
+            match sign {
+                Sign::Letter(letter, _) => word.push(letter, end),
+                Sign::Accent if script.is_some() => word.accent(end),
+                Sign::Accent | Sign::Mark | Sign::Word(_) | Sign::Other => word.end = end,
             }
         }
-        word.map(|(word, _)| word)
+        Some(word)
     })
+}
+
+/// Whether a letter is of a script that is written without spaces, or, as Hangul, with particles right behind a name.
+fn has_no_spaces(c: char) -> bool {
+    matches!(c, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1100}'..='\u{115f}' | '\u{1780}'..='\u{17ff}')
+        || matches!(c, '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7af}' | '\u{f900}'..='\u{faff}')
+        || matches!(c, '\u{ff66}'..='\u{ff9f}' | '\u{20000}'..='\u{3ffff}')
 }
 
 /// Whether a letter is of a script that names do not mix with others.
 fn is_strange(c: char) -> bool {
     let mut bytes = [0; 4];
     let [first, second, ..] = *c.encode_utf8(&mut bytes).as_bytes() else { return false };
-    !matches!(c, '\u{ff10}'..='\u{ff5a}') && !is_alphabet(first, second)
+    !is_alphabet(first, second)
 }
 
 #[cfg(test)]

@@ -84,7 +84,14 @@ fn what_is_looked_at_is_bounded_by_the_number_of_words() {
 #[test]
 fn a_name_between_letters_of_a_script_without_spaces_is_seen() {
     let text = "\u{865a}\u{62df}\u{673a}Prod VM 1\u{6545}\u{969c}\u{2192}Zo\u{eb}-7\u{2026}";
-    for wanted in ["Prod VM 1", "\u{865a}\u{62df}\u{673a}", "\u{865a}\u{62df}\u{673a}Prod", "Zo\u{eb}-7"] {
+    for wanted in [
+        "Prod VM 1",
+        "\u{865a}\u{62df}\u{673a}",
+        "\u{62df}",
+        "\u{673a}Prod VM",
+        "\u{865a}\u{62df}\u{673a}Prod",
+        "Zo\u{eb}-7",
+    ] {
         assert_eq!(seen(&[wanted], text), [wanted]);
     }
 }

@@ -221,15 +221,11 @@ impl<'a, R: WireReader<'a> + Clone> Pass<'_, 'a, R> {
             self.scratch.work.gather(self.permit, &builder.plan, request)?;
         }
         let work = &mut self.scratch.work;
-        if let Some(suppressed) = late
-            && suppressed.are_in(
-                (event.fields.clone(), time_ms),
-                fields,
-                (&builder.plan, &builder.keys),
-                work,
-            )?
-        {
-            return Ok(Err(Reason::Erased));
+        if let Some(suppressed) = late {
+            let keys = suppressed.keys(&builder.keys, |program| self.permit.keys(program));
+            if suppressed.are_in((event.fields.clone(), time_ms), fields, (&builder.plan, &keys), work)? {
+                return Ok(Err(Reason::Erased));
+            }
         }
         let growth = &mut builder.growth;
         let number = growth.name_number(known, name, purposes);

@@ -26,6 +26,17 @@ pub(super) fn each(value: &[u8], mut see: impl FnMut(&[u8])) {
     }
 }
 
+/// A value as text is compared whatever its letter case: as detectors read it, in small letters, composed.
+pub(super) fn caseless(value: &[u8]) -> Zeroizing<Vec<u8>> {
+    let Some(text) = std::str::from_utf8(value).ok().filter(|text| !text.is_ascii()) else {
+        return Zeroizing::new(value.to_ascii_lowercase());
+    };
+    // By way of the capitals, of which some letters have the same (`σ` and `ς`).
+    let capitals = text.nfc().filter_map(fold).flat_map(char::to_uppercase);
+    let small: Zeroizing<String> = Zeroizing::new(capitals.flat_map(char::to_lowercase).nfc().collect());
+    Zeroizing::new(small.as_bytes().to_vec())
+}
+
 /// From the first letter or digit to the last.
 fn core(spelling: &[u8]) -> Option<&[u8]> {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();

@@ -6,21 +6,20 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
-use super::canonical::{self, Canonical, canonical_str};
+use super::canonical;
 use super::copy::Copy;
+use super::erased_marks::Found;
 use super::outline::Outline;
 use super::stored::{Parts, Party, StoredBatch, StoredEvent, StoredValue};
-use super::strike_find::{Original, Told, Wanted};
+use super::strike_find::{Told, Wanted};
 use super::strike_marks::{Marks, ProgramMarks};
 use super::wire::Cursor;
-use super::{CustomerSecret, LiveEpochs, SanitizedBatch, Scratch};
+use super::{CustomerSecret, SanitizedBatch, Scratch};
 use crate::model::{
-    ClassCounts, CustomerKey, IdentifierClass, LevelName, ProductName, ProgramName, Purposes, RawText,
-    RegionName, WireFault,
+    ClassCounts, CustomerKey, IdentifierClass, LevelName, ProductName, ProgramName, Purposes, RegionName,
+    WireFault,
 };
-use crate::policy::Epoch;
+use derive::is_party;
 
 /// A value that cannot be looked for. Never holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -40,11 +39,18 @@ pub enum StrikeError {
 #[derive(Default)]
 pub struct Strike {
     wanted: Wanted,
-    /// The stable pseudonyms with their classes, for the suppression of late arrivals.
+    /// The stable pseudonyms with their classes, for the suppression of late arrivals: for each class one of each
+    /// program, and that which was asked for first.
     stable: Vec<(IdentifierClass, [u8; 16])>,
+    /// Stable pseudonyms of the identifier and its parts in small letters, as words of text that arrives late are compared.
+    in_text: Vec<[u8; 16]>,
+    /// The programs that all of these are made for.
+    programs: Vec<ProgramName>,
+    /// Whether the head of a batch can name it.
+    takes_parties: bool,
     times: Vec<RangeInclusive<i64>>,
     /// Identifiers that are known by their pseudonyms only.
-    marks: Option<Marks>,
+    marks: Option<Box<Marks>>,
 }
 
 impl std::fmt::Debug for Strike {
@@ -54,57 +60,20 @@ impl std::fmt::Debug for Strike {
 }
 
 impl Strike {
-    /// An original identifier, with every pseudonym that it has in these programs: the stable one, and the rotating
-    /// one of each epoch of which there are keys. Of the classes `instance_id` and `customer_id`, a batch whose head names it goes as
-    /// a whole.
-    ///
-    /// # Errors
-    /// If the value is no identifier of the class.
-    pub fn identifier(
-        class: IdentifierClass,
-        value: RawText<'_>,
-        secret: &CustomerSecret,
-        programs: &[ProgramName],
-        epochs: &LiveEpochs,
-    ) -> Result<Self, StrikeError> {
-        if class.is_forbidden() || class == IdentifierClass::NotIdentifying {
-            return Err(StrikeError::Class(class));
-        }
-        let text = std::str::from_utf8(value.expose()).map_err(|_| StrikeError::Malformed(class))?;
-        let mut scratch = canonical::Scratch::default();
-        let canonical = match canonical_str(class, text, &mut scratch) {
-            Canonical::Identifier(canonical) => Zeroizing::new(canonical.to_vec()),
-            Canonical::Known(_) => return Err(StrikeError::Shared),
-            Canonical::Malformed => return Err(StrikeError::Malformed(class)),
-        };
-        let mut strike = Self::default();
-        for program in programs {
-            // The stable pseudonym is of no epoch.
-            let keys = secret.keys_apart(program, None);
-            let Some(stable) = keys.token(class, Epoch::Stable, &canonical) else { continue };
-            strike.stable.push((class, stable));
-            strike.wanted.tokens.push(stable);
-            // Of an epoch whose key is gone there is no token to look for that anybody could tell.
-            let rotated = epochs.rotated(secret, program, (class, &stable));
-            strike.wanted.tokens.extend(rotated.map(|(_, token)| token));
-        }
-        strike.wanted.tokens.sort_unstable();
-        strike.wanted.originals.push(Original::new(class, canonical, text.trim().as_bytes()));
-        Ok(strike)
-    }
-
-    /// An identifier that is forgotten, by the stable pseudonyms that it had and all the others that it was looked for
-    /// by.
+    /// An identifier that is forgotten, by the stable pseudonyms that it had and all else that it was found by.
     #[must_use]
     pub(super) fn pseudonyms(
         stable: &[(IdentifierClass, [u8; 16])],
-        others: &[[u8; 16]],
+        found: &Found,
         secret: &Arc<CustomerSecret>,
     ) -> Self {
-        let mut strike = Self { stable: stable.to_vec(), ..Self::default() };
-        strike.wanted.tokens = stable.iter().map(|(_, token)| *token).chain(others.iter().copied()).collect();
+        let asked = stable.first().map(|(class, _)| *class);
+        let takes_parties = asked.is_some_and(is_party);
+        let mut strike = Self { stable: stable.to_vec(), takes_parties, ..Self::default() };
+        strike.wanted.tokens =
+            stable.iter().map(|(_, token)| *token).chain(found.tokens.iter().copied()).collect();
         strike.wanted.tokens.sort_unstable();
-        strike.marks = Some(Marks::new(secret, stable));
+        strike.marks = Some(Box::new(Marks::new(secret, stable, found)));
         strike
     }
 
@@ -135,6 +104,11 @@ impl Strike {
         self.wanted.tokens.sort_unstable();
         self.wanted.originals.extend(other.wanted.originals);
         self.stable.extend(other.stable);
+        self.in_text.extend(other.in_text);
+        self.programs.extend(other.programs);
+        self.programs.sort_unstable();
+        self.programs.dedup();
+        self.takes_parties |= other.takes_parties;
         self.times.extend(other.times);
         // One erasure has one identifier.
         self.marks = self.marks.or(other.marks);
@@ -148,15 +122,30 @@ impl Strike {
         &self.stable
     }
 
-    /// What the identifiers that it knows look like in text, each with its class: of each the canonical form, and one more
-    /// spelling that looks otherwise.
-    pub(super) fn outlines(&self) -> impl Iterator<Item = (IdentifierClass, Outline)> {
-        self.wanted.originals.iter().flat_map(|original| {
-            let canonical = Outline::of(&original.canonical);
-            let others = original.spellings.iter().filter_map(|spelling| Outline::of(spelling));
-            let other = others.into_iter().find(|other| Some(*other) != canonical);
-            canonical.into_iter().chain(other).map(|outline| (original.class, outline))
-        })
+    /// The stable pseudonyms that words of a text can have besides, in small letters.
+    pub(super) fn text_tokens(&self) -> &[[u8; 16]] {
+        &self.in_text
+    }
+
+    /// The programs that its pseudonyms are made for.
+    pub(super) fn programs(&self) -> &[ProgramName] {
+        &self.programs
+    }
+
+    /// What the identifiers that it knows, and their parts, look like in text: each with its class, and each once.
+    pub(super) fn outlines(&self) -> Vec<(IdentifierClass, Outline)> {
+        let mut outlines = Vec::new();
+        for original in &self.wanted.originals {
+            let spellings = original.spellings.iter().map(|spelling| spelling.as_slice());
+            for outline in
+                [original.canonical.as_slice()].into_iter().chain(spellings).filter_map(Outline::of)
+            {
+                if !outlines.contains(&(original.class, outline)) {
+                    outlines.push((original.class, outline));
+                }
+            }
+        }
+        outlines
     }
 
     fn is_at(&self, time_ms: i64) -> bool {
@@ -276,7 +265,9 @@ impl<'a> Search<'_, 'a> {
     fn party(&mut self, party: &Party<'a>, class: IdentifierClass) -> Result<bool, WireFault> {
         let Some(value) = party.value else { return Ok(false) };
         let value = StoredValue::read(value)?;
-        Ok(self.is_wanted(&value, Told::party(class)))
+        // Of an identifier of another class that is the same in letters, what it sent is not taken out whole.
+        let is_other = matches!(value, StoredValue::Token(_)) && !self.strike.takes_parties;
+        Ok(!is_other && self.is_wanted(&value, Told::party(class)))
     }
 
     fn is_wanted(&mut self, value: &StoredValue<'_>, told: Told) -> bool {
@@ -331,6 +322,9 @@ impl<'a> Search<'_, 'a> {
         }
     }
 }
+
+#[path = "strike_derive.rs"]
+mod derive;
 
 #[cfg(test)]
 #[path = "strike_tests.rs"]

@@ -13,8 +13,6 @@ use super::spelling;
 use super::stored::{StoredSpec, StoredValue};
 use crate::model::IdentifierClass;
 
-/// A single letter or digit is not looked for inside of text.
-const WORD_BYTES: usize = 2;
 /// Spellings as long as this are found inside of any word: hardly another has them in it.
 const LONG_BYTES: usize = 8;
 /// Letters of a token's text, after its prefix.
@@ -29,13 +27,16 @@ pub(super) struct Original {
 }
 
 impl Original {
+    /// Bytes of the shortest spelling: a single letter or digit is not looked for inside of text.
+    pub(super) const SHORTEST: usize = 2;
+
     /// An identifier, in its canonical form and as it was given.
     pub(super) fn new(class: IdentifierClass, canonical: Zeroizing<Vec<u8>>, given: &[u8]) -> Self {
         let mut spellings: Vec<Zeroizing<Vec<u8>>> = Vec::new();
         let mut add = |value: &[u8]| {
             spelling::each(value, |spelling| {
                 let is_new = !spellings.iter().any(|known| known.eq_ignore_ascii_case(spelling));
-                if spelling.len() >= WORD_BYTES && is_new {
+                if spelling.len() >= Self::SHORTEST && is_new {
                     spellings.push(Zeroizing::new(spelling.to_vec()));
                 }
             });

@@ -1,64 +1,99 @@
 //! Finds an erased identifier in stored values when it is not known any more, by its stable pseudonyms alone: every
-//! value that was kept, and every word of text, is hashed as ingest would. It takes an HMAC for each, and is needed
-//! only where an older copy of the data was put back.
+//! value that was kept, every word of text and every few, is hashed as ingest would, and what looks like it however many
+//! words it has. It takes an HMAC or two for each, and is needed only where an older copy of the data was put back.
 
 use std::sync::Arc;
 
 use super::canonical::{Canonical, Scratch, canonical, canonical_bytes, canonical_int};
-use super::detect::is_alphabet;
+use super::detect::{Folded, is_alphabet};
+use super::erased_marks::Found;
+use super::outline::Outlines;
 use super::stored::StoredValue;
 use super::strike_find::Told;
-use super::{CustomerSecret, ProgramKeys};
+use super::{CustomerSecret, ProgramKeys, spelling};
 use crate::model::{IdentifierClass, ProgramName};
 use crate::policy::Epoch;
 
 /// Pseudonyms to look for, and the secret that they are derived from.
 pub(super) struct Marks {
     secret: Arc<CustomerSecret>,
+    /// Those of the class that was asked for come first.
     tokens: Vec<(IdentifierClass, [u8; 16])>,
+    /// Those that only words of text have.
+    in_text: Vec<[u8; 16]>,
+    outlines: Outlines,
 }
 
 impl Marks {
-    pub(super) fn new(secret: &Arc<CustomerSecret>, tokens: &[(IdentifierClass, [u8; 16])]) -> Self {
-        Self { secret: Arc::clone(secret), tokens: tokens.to_vec() }
+    pub(super) fn new(
+        secret: &Arc<CustomerSecret>,
+        tokens: &[(IdentifierClass, [u8; 16])],
+        found: &Found,
+    ) -> Self {
+        let mut outlines = Outlines::default();
+        outlines.extend(found.outlines_of(tokens.first().map(|(class, _)| *class)));
+        outlines.finish();
+        let (secret, tokens, in_text) = (Arc::clone(secret), tokens.to_vec(), found.in_text.clone());
+        Self { secret, tokens, in_text, outlines }
     }
 
     /// The same for batches of one program.
     pub(super) fn of(&self, program: &ProgramName) -> ProgramMarks<'_> {
         // The stable pseudonym is of no epoch.
-        ProgramMarks { keys: self.secret.program(program, 0), tokens: &self.tokens }
+        ProgramMarks { keys: self.secret.program(program, 0), marks: self }
     }
 }
 
 /// Pseudonyms to look for in batches of one program.
 pub(super) struct ProgramMarks<'m> {
     keys: Arc<ProgramKeys>,
-    tokens: &'m [(IdentifierClass, [u8; 16])],
+    marks: &'m Marks,
 }
 
 impl ProgramMarks<'_> {
-    fn classes(&self) -> impl Iterator<Item = IdentifierClass> {
-        // There are as many as programs, nearly always of one class.
-        let mut last = None;
-        self.tokens.iter().map(|(class, _)| *class).filter(move |class| last.replace(*class) != Some(*class))
-    }
-
     fn is(&self, class: IdentifierClass, form: Canonical<'_>) -> bool {
         let Canonical::Identifier(form) = form else { return false };
         let token = self.keys.token(class, Epoch::Stable, form);
-        token.is_some_and(|token| self.tokens.contains(&(class, token)))
+        token.is_some_and(|token| self.marks.tokens.contains(&(class, token)))
+    }
+
+    /// Whether words of a text are the identifier or a part of it, in any letter case.
+    fn are(&self, words: &[u8], scratch: &mut Scratch) -> bool {
+        let Some((class, _)) = self.marks.tokens.first() else { return false };
+        let form = match canonical(*class, words, scratch) {
+            Canonical::Identifier(form) => form,
+            // A part can have another form than its class.
+            Canonical::Malformed => words,
+            Canonical::Known(_) => return false,
+        };
+        let is = |form: &[u8]| {
+            self.keys.token(*class, Epoch::Stable, form).is_some_and(|token| {
+                self.marks.tokens.contains(&(*class, token)) || self.marks.in_text.contains(&token)
+            })
+        };
+        let plain = spelling::caseless(form);
+        is(form) || *plain != *form && is(&plain)
+    }
+
+    /// Whether a text has words that look like the identifier and are it, or any words that are.
+    fn are_in_text(&self, text: &[u8], scratch: &mut Scratch) -> bool {
+        let looks_so = std::str::from_utf8(text).is_ok_and(|text| {
+            Folded::default().any(text, |reading| {
+                let reading = std::str::from_utf8(reading).unwrap_or_default();
+                self.marks.outlines.any_in(reading, |_, words| self.are(words.as_bytes(), scratch))
+            })
+        });
+        looks_so || any_words(text, |words| self.are(words, scratch))
     }
 
     /// Whether a value without parts is what is looked for, or holds it.
     pub(super) fn are_in(&self, value: &StoredValue<'_>, told: Told, scratch: &mut Scratch) -> bool {
-        let class = told.class.filter(|class| told.kept && self.classes().any(|wanted| wanted == *class));
+        let is_of = |class: &IdentifierClass| self.marks.tokens.iter().any(|(wanted, _)| wanted == class);
+        let class = told.class.filter(|class| told.kept && is_of(class));
         match value {
             StoredValue::Text(text) => {
                 class.is_some_and(|class| self.is(class, canonical(class, text, scratch)))
-                    || (told.is_free()
-                        && any_words(text, |words| {
-                            self.classes().any(|class| self.is(class, canonical(class, words, scratch)))
-                        }))
+                    || (told.is_free() && self.are_in_text(text, scratch))
             }
             StoredValue::Bytes(bytes) => {
                 class.is_some_and(|class| self.is(class, canonical_bytes(class, bytes, scratch)))
@@ -77,7 +112,7 @@ impl ProgramMarks<'_> {
     }
 }
 
-/// Names of people, virtual machines and places have up to so many words.
+/// Names of people, virtual machines and places have up to so many words, most often.
 const WORDS: usize = 5;
 
 /// Whether any word of a text passes, or any few that follow each other.

@@ -9,6 +9,7 @@ use data_encoding::BASE32HEX_NOPAD;
 use super::{Strike, Struck, StruckFrom, strike};
 use crate::model::{CustomerKey, IdentifierClass as Class, ProgramName, RawText};
 use crate::policy::Epoch;
+use crate::sanitize::erased_marks::Found;
 use crate::sanitize::{CustomerSalt, CustomerSecret, DataRoot, LiveEpochs, Ratchet, Scratch, encode};
 
 const HOST: &str = "esx01.corp.example.com";
@@ -84,7 +85,7 @@ fn is_struck(body: &[u8], what: &Strike) -> bool {
 #[test]
 fn an_identifier_that_is_forgotten_is_found_by_its_pseudonyms_in_every_form() {
     let (known, secret) = (host(), Arc::new(secret()));
-    let forgotten = || Strike::pseudonyms(known.stable_tokens(), known.tokens(), &secret);
+    let forgotten = || Strike::pseudonyms(known.stable_tokens(), &Found::of(&known), &secret);
     let stable = known.stable_tokens().first().unwrap().1;
     let rotating = secret.program(&program(), 3).rotate(Class::HostName, &stable).unwrap();
     let words = |token: &[u8; 16]| BASE32HEX_NOPAD.encode(token).to_ascii_lowercase();
@@ -219,6 +220,96 @@ fn an_account_is_found_without_its_domain_and_an_address_without_separators() {
         let what = Strike::identifier(class, value, &secret, &[program()], &epochs);
         let body = batch(Class::ProductLog, "redact", &text(said));
         assert_eq!(is_struck(&body, &what.unwrap()), found, "{said}");
+    }
+}
+
+/// covers: P8
+#[test]
+fn what_redaction_took_for_another_class_is_found_by_either() {
+    const UUID: &str = "564d8a3b-1234-abcd-8899-aabbccddeeff";
+    let letters = |token: [u8; 16]| BASE32HEX_NOPAD.encode(&token).to_ascii_lowercase();
+    for (asked, value, stored_as, form, found) in [
+        (Class::HostName, HOST, Class::ObjectName, HOST, true),
+        (Class::ObjectName, HOST, Class::HostName, HOST, true),
+        (Class::ObjectName, "ESX01.Corp.example.com", Class::HostName, HOST, true),
+        (Class::HostName, "ESX01.Corp.example.com", Class::ObjectName, "ESX01.Corp.example.com", true),
+        (Class::BiosUuid, UUID, Class::VmId, UUID, true),
+        (Class::VmId, UUID, Class::BiosUuid, UUID, true),
+        (Class::UserId, "jdoe@corp.example.com", Class::Email, "jdoe@corp.example.com", true),
+        (Class::PersonName, "jdoe", Class::UserId, "jdoe", true),
+        // Fields tell these apart, and text never takes one for another.
+        (Class::DeviceId, UUID, Class::VmId, UUID, false),
+        (Class::ObjectName, "Prod VM 1", Class::PersonName, "Prod VM 1", false),
+        (Class::HostName, HOST, Class::ObjectName, "esx02.corp.example.com", false),
+    ] {
+        let secret = Arc::new(secret());
+        let epochs = LiveEpochs::of(secret.ratchet(), [3]);
+        let value = RawText::new(value.as_bytes());
+        let what = Strike::identifier(asked, value, &secret, &[program()], &epochs).unwrap();
+        let forgotten = Strike::pseudonyms(what.stable_tokens(), &Found::of(&what), &secret);
+        for epoch in [Epoch::Stable, Epoch::Rotating] {
+            let token = secret.program(&program(), 3).token(stored_as, epoch, form.as_bytes()).unwrap();
+            let number = if epoch == Epoch::Stable { "s" } else { "r3" };
+            let said = format!("at p1-{stored_as}-{number}-{} again", letters(token));
+            for body in [
+                batch(Class::ProductLog, "redact", &text(&said)),
+                batch(stored_as, "pseudonym", &self::token(token)),
+            ] {
+                assert_eq!(is_struck(&body, &what), found, "{asked} {stored_as}");
+                assert_eq!(is_struck(&body, &forgotten), found, "{asked} {stored_as}, forgotten");
+            }
+        }
+    }
+}
+
+/// covers: P8
+#[test]
+fn a_name_that_is_forgotten_is_found_in_text_in_any_letter_case_and_by_its_parts() {
+    for (class, name, said, found) in [
+        (Class::HostName, HOST, "ESX01 is down", true),
+        (Class::HostName, HOST, "esx011 is down", false),
+        (Class::UserId, "CORP\\jdoe", "user JDoe left the room", true),
+        (Class::UserId, "CORP\\jdoe", "the corp is closed", false),
+        (Class::ObjectName, "Prod VM one", "PROD VM ONE is off", true),
+        (Class::ObjectName, "Prod VM one", "prod vm one is off", true),
+        (
+            Class::PersonName,
+            "\u{418}\u{432}\u{430}\u{43d}\u{43e}\u{432} \u{418}\u{432}\u{430}\u{43d}",
+            "\u{418}\u{412}\u{410}\u{41d}\u{41e}\u{412} \u{418}\u{412}\u{410}\u{41d} up",
+            true,
+        ),
+        (
+            Class::ObjectName,
+            "The Pool Of All The Names We Have",
+            "the pool of all the names we have is full",
+            true,
+        ),
+        (
+            Class::ObjectName,
+            "\u{8d22}\u{52a1}\u{673a}",
+            "\u{8fde}\u{63a5}\u{8d22}\u{52a1}\u{673a}\u{5931}",
+            true,
+        ),
+        (
+            Class::ObjectName,
+            "\u{8d22}\u{52a1}\u{673a}",
+            "\u{8fde}\u{63a5}\u{8d22}\u{52a1}\u{5e93}\u{5931}",
+            false,
+        ),
+        (Class::MacAddress, "00:1b:21:ab:cd:ef", "port 001B21abcdef up", true),
+        (Class::Email, "jane.roe@example.com", "JANE.ROE left", true),
+    ] {
+        let secret = Arc::new(secret());
+        let epochs = LiveEpochs::of(secret.ratchet(), [3]);
+        let value = RawText::new(name.as_bytes());
+        let what = Strike::identifier(class, value, &secret, &[program()], &epochs).unwrap();
+        let forgotten = Strike::pseudonyms(what.stable_tokens(), &Found::of(&what), &secret);
+        for body in
+            [batch(Class::ProductLog, "redact", &text(said)), batch(Class::FilePath, "keep", &text(said))]
+        {
+            assert_eq!(is_struck(&body, &what), found, "{name} in {said}");
+            assert_eq!(is_struck(&body, &forgotten), found, "{name} in {said}, forgotten");
+        }
     }
 }
 

@@ -4,10 +4,13 @@
 //! **An event is late if it names an erased identifier in any way in which the pass would see it**: as the value of a
 //! field of its class, whatever the level makes of the field; and in text of which the level stores anything, as what
 //! redaction finds and replaces there, by a pseudonym or by a marker ([`Workspace::any_identifier`], the same findings),
-//! or as words that no detector knows ([`Outlines`]). Of a text there is an HMAC for each finding of an erased class and
-//! for each few words that look like an erased identifier, and for nothing else.
+//! or as words that no detector knows ([`Outlines`]), in any letter case, and a host or an account without its domain. Of
+//! a text there is an HMAC for each finding of an erased class and for each few words that look like an erased identifier,
+//! one more if they have capitals, and for nothing else. A program that the policy did not have when something was erased
+//! is looked through by the keys of one that it had.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -15,8 +18,10 @@ use super::canonical::{self, Canonical, canonical, canonical_bytes, canonical_in
 use super::outline::{Outline, Outlines};
 use super::redact::Workspace;
 use super::treat::Scalar;
-use super::{ProgramKeys, Strike};
-use crate::model::{IdentifierClass, RawFields, RawItems, RawText, RawValue, UnixMillis, WireError};
+use super::{ProgramKeys, Strike, spelling};
+use crate::model::{
+    IdentifierClass, ProgramName, RawFields, RawItems, RawText, RawValue, UnixMillis, WireError,
+};
 use crate::policy::{Action, Epoch, FieldPlan, NameTable, Plan, Shape};
 
 /// What was erased of one customer, and is not to be stored when it arrives again.
@@ -24,6 +29,10 @@ use crate::policy::{Action, Epoch, FieldPlan, NameTable, Plan, Shape};
 pub struct Suppressions {
     /// Stable pseudonyms, in order, each with the last time of an event that is late.
     tokens: Vec<([u8; 16], i64)>,
+    /// The same of what only words of text are compared with: identifiers and their parts, in small letters.
+    in_text: Vec<([u8; 16], i64)>,
+    /// The programs that the pseudonyms of an erasure are made for, each set once.
+    made_for: Vec<Box<[ProgramName]>>,
     /// The classes that the pseudonyms are of, each once.
     classes: Vec<IdentifierClass>,
     /// What the identifiers look like in text.
@@ -31,6 +40,15 @@ pub struct Suppressions {
     /// The last time of an event that is late for any of them.
     latest: Option<i64>,
     times: Vec<RangeInclusive<i64>>,
+}
+
+/// What an erasure of an identifier withholds.
+pub(super) struct Withheld<'w> {
+    pub(super) tokens: &'w [(IdentifierClass, [u8; 16])],
+    pub(super) in_text: &'w [[u8; 16]],
+    pub(super) outlines: Vec<(IdentifierClass, Outline)>,
+    /// The programs that the pseudonyms are made for.
+    pub(super) programs: &'w [ProgramName],
 }
 
 impl Suppressions {
@@ -43,22 +61,32 @@ impl Suppressions {
         before: UnixMillis,
     ) -> Self {
         let mut suppressions = Self::default();
-        suppressions.add(strike.stable_tokens(), strike.outlines(), times, before);
+        let withheld = Withheld {
+            tokens: strike.stable_tokens(),
+            in_text: strike.text_tokens(),
+            outlines: strike.outlines(),
+            programs: strike.programs(),
+        };
+        suppressions.add(withheld, times, before);
         suppressions.finish()
     }
 
     /// Takes what another erasure withholds, too.
     pub(super) fn add(
         &mut self,
-        identifiers: &[(IdentifierClass, [u8; 16])],
-        outlines: impl IntoIterator<Item = (IdentifierClass, Outline)>,
+        withheld: Withheld<'_>,
         times: impl IntoIterator<Item = RangeInclusive<i64>>,
         before: UnixMillis,
     ) {
-        for (class, token) in identifiers {
+        let Withheld { tokens, in_text, outlines, programs } = withheld;
+        for (class, token) in tokens {
             self.classes.push(*class);
             self.tokens.push((*token, before.0));
             self.latest = self.latest.max(Some(before.0));
+        }
+        self.in_text.extend(in_text.iter().map(|token| (*token, before.0)));
+        if !programs.is_empty() && !self.made_for.iter().any(|known| **known == *programs) {
+            self.made_for.push(programs.into());
         }
         self.outlines.extend(outlines);
         self.times.extend(times);
@@ -70,15 +98,17 @@ impl Suppressions {
         self.outlines.finish();
         self.classes.sort_unstable();
         self.classes.dedup();
-        // The latest time of a token comes last, and is the one that holds.
-        self.tokens.sort_unstable();
-        self.tokens.dedup_by(|later, earlier| {
-            let same = later.0 == earlier.0;
-            if same {
-                earlier.1 = later.1;
-            }
-            same
-        });
+        for tokens in [&mut self.tokens, &mut self.in_text] {
+            // The latest time of a token comes last, and is the one that holds.
+            tokens.sort_unstable();
+            tokens.dedup_by(|later, earlier| {
+                let same = later.0 == earlier.0;
+                if same {
+                    earlier.1 = later.1;
+                }
+                same
+            });
+        }
         self
     }
 
@@ -97,10 +127,28 @@ impl Suppressions {
     pub(super) fn instance_before(
         &self,
         instance: RawText<'_>,
-        keys: &ProgramKeys,
+        keys: &Arc<ProgramKeys>,
         scratch: &mut canonical::Scratch,
     ) -> Option<i64> {
+        let keys = std::slice::from_ref(keys);
         self.erased_before(IdentifierClass::InstanceId, Scalar::text(instance), keys, scratch)
+    }
+
+    /// The keys that an event of a program is looked through by: its own, and of each erasure from before the policy had
+    /// that program those of one that it had.
+    pub(super) fn keys(
+        &self,
+        own: &Arc<ProgramKeys>,
+        of: impl Fn(&ProgramName) -> Arc<ProgramKeys>,
+    ) -> Vec<Arc<ProgramKeys>> {
+        let mut keys = vec![Arc::clone(own)];
+        for programs in &self.made_for {
+            let is_known = programs.iter().any(|program| keys.iter().any(|keys| keys.program() == program));
+            if let Some(first) = programs.first().filter(|_| !is_known) {
+                keys.push(of(first));
+            }
+        }
+        keys
     }
 
     /// Whether an event of this time can be late for an identifier.
@@ -113,21 +161,23 @@ impl Suppressions {
         &self,
         (fields, time_ms): (F, i64),
         names: &NameTable,
-        (plan, keys): (&Plan, &ProgramKeys),
+        (plan, keys): (&Plan, &[Arc<ProgramKeys>]),
         work: &mut Workspace,
     ) -> Result<bool, WireError> {
         Look { suppressions: self, time_ms, plan, keys, work }.fields(fields, names)
     }
 
     /// Whether a text names something that was erased and that an event of this time is late for.
-    fn is_in_text(&self, text: &str, time_ms: i64, keys: &ProgramKeys, work: &mut Workspace) -> bool {
+    fn is_in_text(&self, text: &str, time_ms: i64, keys: &[Arc<ProgramKeys>], work: &mut Workspace) -> bool {
         let is_late = |class: IdentifierClass, form: &[u8]| {
-            self.before(class, form, keys).is_some_and(|before| time_ms <= before)
+            self.before_in_text(class, form, keys).is_some_and(|before| time_ms <= before)
         };
         let in_words = |text: &str, scratch: &mut canonical::Scratch| {
             self.outlines.any_in(text, |class, words| match canonical_str(class, words, scratch) {
                 Canonical::Identifier(form) => is_late(class, form),
-                Canonical::Known(_) | Canonical::Malformed => false,
+                // A part can have another form than its class.
+                Canonical::Malformed => is_late(class, words.as_bytes()),
+                Canonical::Known(_) => false,
             })
         };
         let in_reading = |text: &str, scratch: &mut canonical::Scratch| {
@@ -141,7 +191,7 @@ impl Suppressions {
         &self,
         class: IdentifierClass,
         value: Scalar<'_>,
-        keys: &ProgramKeys,
+        keys: &[Arc<ProgramKeys>],
         scratch: &mut canonical::Scratch,
     ) -> Option<i64> {
         if !self.classes.contains(&class) {
@@ -154,20 +204,37 @@ impl Suppressions {
             Scalar::Double(_) | Scalar::Bool(_) => return None,
         };
         let Canonical::Identifier(form) = form else { return None };
-        self.before(class, form, keys)
+        latest([&self.tokens], (class, form), keys)
     }
 
-    /// Until when an event with this identifier is late; `None` if it was not erased.
-    fn before(&self, class: IdentifierClass, form: &[u8], keys: &ProgramKeys) -> Option<i64> {
+    /// The same of an identifier in text, where its letter case says nothing and a part stands for the whole.
+    fn before_in_text(&self, class: IdentifierClass, form: &[u8], keys: &[Arc<ProgramKeys>]) -> Option<i64> {
         if !self.classes.contains(&class) {
             return None;
         }
+        let look_up = |form: &[u8]| latest([&self.tokens, &self.in_text], (class, form), keys);
+        let plain = spelling::caseless(form);
+        look_up(form).max(if *plain == *form { None } else { look_up(&plain) })
+    }
+}
+
+/// The latest time that any of these pseudonyms of an identifier is late until.
+fn latest<const N: usize>(
+    tokens: [&[([u8; 16], i64)]; N],
+    (class, form): (IdentifierClass, &[u8]),
+    keys: &[Arc<ProgramKeys>],
+) -> Option<i64> {
+    let of = |keys: &Arc<ProgramKeys>| {
         #[cfg(test)]
         tests::HASHED.with(|hashed| hashed.set(hashed.get() + 1));
         let token = keys.token(class, Epoch::Stable, form)?;
-        let at = self.tokens.binary_search_by_key(&token, |(token, _)| *token).ok()?;
-        self.tokens.get(at).map(|(_, before)| *before)
-    }
+        let look_up = |tokens: &&[([u8; 16], i64)]| {
+            let at = tokens.binary_search_by_key(&token, |(token, _)| *token).ok()?;
+            tokens.get(at).map(|(_, before)| *before)
+        };
+        tokens.iter().filter_map(look_up).max()
+    };
+    keys.iter().filter_map(of).max()
 }
 
 /// The look through one event.
@@ -175,7 +242,7 @@ struct Look<'l> {
     suppressions: &'l Suppressions,
     time_ms: i64,
     plan: &'l Plan,
-    keys: &'l ProgramKeys,
+    keys: &'l [Arc<ProgramKeys>],
     work: &'l mut Workspace,
 }
 

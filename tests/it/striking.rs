@@ -63,7 +63,7 @@ fn struck(batch: &SanitizedBatch, what: &Strike) -> Struck {
 }
 
 /// The bytes that are left of a batch, and how many events went.
-fn left(batch: &SanitizedBatch, what: &Strike) -> (Vec<u8>, u32) {
+pub fn left(batch: &SanitizedBatch, what: &Strike) -> (Vec<u8>, u32) {
     match struck(batch, what) {
         Struck::Untouched => (batch.body().to_vec(), 0),
         Struck::All { events_removed } => (Vec::new(), events_removed),
@@ -216,6 +216,11 @@ fn the_instance_takes_its_whole_batch_and_another_one_takes_nothing() {
     }
     let other = identifier((Class::InstanceId, "6f9619ff-8b86-4d01-b42d-00cf4fc96400"), &policy, &secret());
     assert!(batches.iter().all(|batch| matches!(struck(batch, &other), Struck::Untouched)));
+    // Nor does a machine that has the id of the installation, where that is not kept as it is.
+    for class in [Class::BiosUuid, Class::UserId] {
+        let own = identifier((class, INSTANCE), &policy, &secret());
+        assert!(batches.iter().all(|batch| !matches!(struck(batch, &own), Struck::All { .. })), "{class}");
+    }
     let customer = identifier((Class::CustomerId, "acme"), &policy, &secret());
     assert!(batches.iter().all(|batch| matches!(struck(batch, &customer), Struck::All { .. })));
 

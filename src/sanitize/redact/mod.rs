@@ -231,7 +231,7 @@ fn identify<'f>(
 
 /// Whether the form of a class says less of what it is than the class of a field does: any id can be a UUID, and
 /// an object can have the name of a host.
-const fn is_vague(class: IdentifierClass) -> bool {
+pub(super) const fn is_vague(class: IdentifierClass) -> bool {
     matches!(class, IdentifierClass::BiosUuid | IdentifierClass::HostName | IdentifierClass::UserId)
 }
 
