@@ -142,6 +142,13 @@ inside systemctl restart usaged || fail "restart with the new key"
 [ "$(inside usaged health)" = ready ] || fail "it does not open with the new key"
 say "root key changed"
 
+# An upgrade starts the new program: root's check of the configuration is made for the user of the collector.
+before=$(inside systemctl show --property MainPID --value usaged)
+inside dpkg --force-depends --install /root/usaged.deb >"$cache/upgrade.log" 2>&1 || fail "upgrade: $(tail -3 "$cache/upgrade.log")"
+[ "$(inside systemctl show --property MainPID --value usaged)" != "$before" ] || fail "an upgrade did not start the new program: $(tail -3 "$cache/upgrade.log")"
+[ "$(inside usaged health)" = ready ] || fail "it is not ready after an upgrade"
+say "upgraded, and started anew"
+
 # A configuration that is refused is not tried again, and an upgrade leaves the running collector alone.
 before=$(inside systemctl show --property MainPID --value usaged)
 inside sh -c 'echo "nonsense = 1" >>/etc/usaged/usaged.toml'

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::exit::Failure;
 use super::output::Output;
 use crate::config::{self, Config, Override, Problem};
-use crate::daemon::{self, DaemonError};
+use crate::daemon::{self, DaemonError, Runner};
 
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
@@ -62,7 +62,8 @@ pub(super) struct ServeArgs {
     /// one is kept beside it.
     #[arg(long)]
     accept_ledger_break: bool,
-    /// Check the configuration and the policy, and end: 0 if a start would go on, 3 with every mistake if not.
+    /// Check the configuration and the policy, and end: 0 if a start would go on, 3 with every mistake if not. Run by
+    /// root, it judges files as for the user whom the data directory belongs to, and says so.
     #[arg(long)]
     check: bool,
     /// Print the complete commented configuration with its defaults, and end.
@@ -110,7 +111,8 @@ impl ServeArgs {
         let config =
             config::load(self.config.as_deref(), &self.overrides()).map_err(|problems| refused(&problems))?;
         if self.check {
-            return check(&config, out);
+            let runner = Runner::of_start(&config.store.dir);
+            return check(&config, &runner, out).map_err(|failure| judged_for(failure, &runner));
         }
         daemon::run(config).map_err(failure)
     }
@@ -123,16 +125,30 @@ fn refused(problems: &[Problem]) -> Failure {
     }
 }
 
-fn check(config: &Config, out: Output) -> Result<(), Failure> {
-    let policy = daemon::read_policy(config.policy_dir.as_deref(), &config.ingest.level_caps)
+fn check(config: &Config, runner: &Runner, out: Output) -> Result<(), Failure> {
+    let policy = daemon::read_policy(config.policy_dir.as_deref(), &config.ingest.level_caps, runner)
         .map_err(|problems| policy_refused(&problems))?;
-    daemon::check_identities(config).map_err(|problems| identities_refused(&problems))?;
-    daemon::check_files(config).map_err(failure)?;
+    daemon::check_identities(config, runner).map_err(|problems| identities_refused(&problems))?;
+    daemon::check_files(config, runner).map_err(failure)?;
     let (version, dir) = (policy.version(), config.store.dir.display().to_string());
     if out.is_json() {
-        return out.json(&json!({ "ok": true, "policy_version": version, "data_dir": dir }));
+        let user = runner.user();
+        return out.json(&json!({ "ok": true, "policy_version": version, "data_dir": dir, "user": user }));
     }
-    out.line(&format!("configuration and policy are good: policy {version}, data in {dir}"))
+    let by = runner.other().map(|user| format!(", for a collector of the user {user}")).unwrap_or_default();
+    out.line(&format!("configuration and policy are good: policy {version}, data in {dir}{by}"))
+}
+
+/// Says for whom it was judged, if that is not who asked.
+fn judged_for(failure: Failure, runner: &Runner) -> Failure {
+    match (failure, runner.other()) {
+        (Failure::Refused { what, problems }, Some(user)) => {
+            let what =
+                format!("checked for a collector of the user {user}, whose data directory it is: {what}");
+            Failure::Refused { what, problems }
+        }
+        (failure, _) => failure,
+    }
 }
 
 fn identities_refused(problems: &[Problem]) -> Failure {
@@ -152,11 +168,15 @@ fn policy_refused(problems: &[crate::policy::Problem]) -> Failure {
 /// What a daemon that did not start, or did not end well, means to the person who started it.
 fn failure(error: DaemonError) -> Failure {
     let told = super::with_causes(&error);
+    if error.is_of_the_system() {
+        return Failure::Failed(told);
+    }
     match error {
         DaemonError::Policy(problems) => policy_refused(&problems),
         DaemonError::Identities(problems) => identities_refused(&problems),
         DaemonError::Exposed(problems) => Failure::Refused {
-            what: "refused to start, others can change what the collector goes by:".to_owned(),
+            what: "refused to start, others can change what the collector goes by, or read what it keeps:"
+                .to_owned(),
             problems: problems.iter().map(ToString::to_string).collect(),
         },
         DaemonError::RootKey(_) | DaemonError::LedgerKey(_) | DaemonError::NotLoopback(_) => {

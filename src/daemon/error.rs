@@ -21,8 +21,8 @@ pub enum DaemonError {
     /// What says who may call has mistakes.
     #[error("certificates or identities have {} mistakes; `usaged serve --check` names each", .0.len())]
     Identities(Vec<crate::config::Problem>),
-    /// Others can change what the collector goes by.
-    #[error("others can change {} files or directories of the collector; `usaged serve --check` names each", .0.len())]
+    /// Others can change what the collector goes by, or read what it keeps.
+    #[error("others can change or read {} files or directories of the collector; `usaged serve --check` names each", .0.len())]
     Exposed(Vec<crate::config::Problem>),
     /// The root key cannot be had.
     #[error("the root key cannot be used")]
@@ -73,6 +73,52 @@ pub enum DaemonError {
         "a write to the store failed; look at the disk, then start again: what was acknowledged is there"
     )]
     StoreFailed,
+}
+
+impl DaemonError {
+    /// Whether the system did not do what a start asked of it. Nothing is refused then, and a later start goes on by
+    /// itself: when a disk has space again, say.
+    #[must_use]
+    pub fn is_of_the_system(&self) -> bool {
+        match self {
+            Self::Store(fault) => fault.is_of_the_system(),
+            Self::Ledger(fault) => match fault {
+                ledger::OpenError::File(_) | ledger::OpenError::Entropy => true,
+                ledger::OpenError::Locked { .. } | ledger::OpenError::Broken { .. } => false,
+            },
+            Self::RootKey(RootKeyError::File { source, .. })
+            | Self::LedgerKey(LedgerKeyError::File { source, .. }) => is_of_a_device(source),
+            Self::RootKey(fault) => matches!(fault, RootKeyError::Entropy),
+            Self::LedgerKey(fault) => matches!(fault, LedgerKeyError::Entropy),
+            Self::LedgerFailed(_)
+            | Self::Outbox(_)
+            | Self::Drain(_)
+            | Self::Tokens(_)
+            | Self::Amend(_)
+            | Self::Listen { .. }
+            | Self::Metrics(_)
+            | Self::Runtime(_)
+            | Self::StoreFailed => true,
+            Self::Policy(_) | Self::Identities(_) | Self::Exposed(_) | Self::NotLoopback(_) => false,
+        }
+    }
+}
+
+/// Whether a device or the system failed, and not a name or a right, which a person puts right.
+fn is_of_a_device(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let failures = [
+        Errno::IO,
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::ROFS,
+        Errno::STALE,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::AGAIN,
+    ];
+    Errno::from_io_error(error).is_some_and(|found| failures.contains(&found))
 }
 
 /// An error with all that led to it, on one line.

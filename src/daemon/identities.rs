@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::identity_files::{self, Loaded};
 use super::reload::{QUIET, Watch};
+use super::runner::Runner;
 use crate::config::{Config, Identities, KeysFrom, Problem};
 use crate::grpc::{Authority, Gate, Tokens};
 use crate::identity::KeySet;
@@ -50,13 +51,13 @@ struct State {
 /// What was loaded before the store opened.
 pub(super) struct Prepared(Option<(Identities, Loaded, Option<Watch>)>);
 
-/// Checks everything that the configuration says of identities, and starts nothing.
+/// Checks everything that the configuration says of identities, as `runner` would start it, and starts nothing.
 ///
 /// # Errors
 /// Every mistake.
-pub fn check_identities(config: &Config) -> Result<(), Vec<Problem>> {
+pub fn check_identities(config: &Config, runner: &Runner) -> Result<(), Vec<Problem>> {
     let Some(identities) = &config.identities else { return Ok(()) };
-    identity_files::load(identities, Clock::system().now()).map(|_| ())
+    identity_files::load(identities, Clock::system().now(), runner).map(|_| ())
 }
 
 impl Prepared {
@@ -70,7 +71,7 @@ impl Prepared {
         let dirs: BTreeSet<PathBuf> = files.iter().filter_map(|file| directory(file)).collect();
         let dirs: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
         let watch = Watch::begin(&dirs, notify::RecursiveMode::NonRecursive);
-        let loaded = identity_files::load(identities, clock.now())?;
+        let loaded = identity_files::load(identities, clock.now(), &Runner::present())?;
         Ok(Self(Some((identities.clone(), loaded, watch))))
     }
 
@@ -148,7 +149,7 @@ impl IdentitySource {
 impl Inner {
     fn reload(&self) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match identity_files::load(&self.identities, self.clock.now()) {
+        match identity_files::load(&self.identities, self.clock.now(), &Runner::present()) {
             Ok(loaded) if loaded.print == state.print => {
                 Metric::IdentitiesRefused.set(&[], 0.0);
                 Metric::IdentityLoads.add(&[("result", "unchanged")], 1);

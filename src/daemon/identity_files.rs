@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::runner::Runner;
 use crate::config::{Identities, KeysFrom, Problem, TlsFiles};
 use crate::grpc::{Provider, Standing, TlsTexts, build_tls};
 use crate::identity::{Credential, KeySet, Rules, digest, parse_rules};
@@ -30,7 +31,9 @@ pub(super) struct Loaded {
 }
 
 /// The texts of files while they are checked.
-struct Reader {
+struct Reader<'r> {
+    /// Who is to read them.
+    runner: &'r Runner,
     problems: Vec<Problem>,
     /// Everything that was read, hashed one after the other.
     print: [u8; 32],
@@ -58,12 +61,16 @@ pub(super) fn files(identities: &Identities) -> BTreeSet<PathBuf> {
     tls.flatten().chain(identities.file.as_ref()).chain(jwks).cloned().collect()
 }
 
-/// Reads and checks everything, for use from `now` on.
+/// Reads and checks everything, for use by `runner` from `now` on.
 ///
 /// # Errors
 /// Every mistake, by the file and the key of the configuration that names it.
-pub(super) fn load(identities: &Identities, now: UnixMillis) -> Result<Loaded, Vec<Problem>> {
-    let mut reader = Reader { problems: Vec::new(), print: [0; 32] };
+pub(super) fn load(
+    identities: &Identities,
+    now: UnixMillis,
+    runner: &Runner,
+) -> Result<Loaded, Vec<Problem>> {
+    let mut reader = Reader { runner, problems: Vec::new(), print: [0; 32] };
     let rules = identities.file.as_deref().and_then(|path| reader.rules(path));
     let tls = identities.tls.as_ref().and_then(|files| reader.tls(files, now));
     let keys = identities.jwt.as_ref().and_then(|(options, from)| match from {
@@ -100,7 +107,7 @@ pub(super) fn load(identities: &Identities, now: UnixMillis) -> Result<Loaded, V
 }
 
 /// Where keys are fetched from, if they are.
-fn provider(identities: &Identities, reader: &mut Reader) -> Result<Option<Provider>, Problem> {
+fn provider(identities: &Identities, reader: &mut Reader<'_>) -> Result<Option<Provider>, Problem> {
     let Some((options, KeysFrom::Address { url, ca, .. })) = &identities.jwt else { return Ok(None) };
     let ca_text = ca.as_deref().map(|path| reader.text("jwt.ca", path, Holds::Trust));
     let Some(ca_text) = ca_text.map_or(Some(None), |text| text.map(Some)) else { return Ok(None) };
@@ -119,7 +126,8 @@ fn provider(identities: &Identities, reader: &mut Reader) -> Result<Option<Provi
 
 /// The provider whose keys are fetched; the files were checked before.
 pub(super) fn provider_of(identities: &Identities) -> Option<Provider> {
-    let mut reader = Reader { problems: Vec::new(), print: [0; 32] };
+    let runner = Runner::present();
+    let mut reader = Reader { runner: &runner, problems: Vec::new(), print: [0; 32] };
     provider(identities, &mut reader).ok().flatten()
 }
 
@@ -134,7 +142,7 @@ fn problem(
     Problem { place, line, key: key.to_owned(), what: what.into(), remedy: remedy.into() }
 }
 
-impl Reader {
+impl Reader<'_> {
     fn report(&mut self, key: &str, path: &Path, what: impl Into<String>, remedy: impl Into<String>) {
         self.problems.push(problem(key, Some(path), 0, what, remedy));
     }
@@ -158,7 +166,7 @@ impl Reader {
             self.report(key, path, "is no file, or larger than 4 MiB", "name the file that is meant");
             return None;
         }
-        if let Some((what, remedy)) = exposed(&metadata, holds) {
+        if let Some((what, remedy)) = exposed(&metadata, holds, self.runner) {
             self.report(key, path, what, remedy);
             return None;
         }
@@ -248,14 +256,13 @@ impl Reader {
 }
 
 /// What is wrong with who may read or change a file.
-fn exposed(metadata: &Metadata, holds: Holds) -> Option<(String, &'static str)> {
+fn exposed(metadata: &Metadata, holds: Holds, runner: &Runner) -> Option<(String, &'static str)> {
     let (mode, owner) = (metadata.mode() & 0o777, metadata.uid());
-    let me = rustix::process::geteuid().as_raw();
-    if ![0, me].contains(&owner) {
+    if !runner.trusts(owner) {
         let what = format!("belongs to the user with the number {owner}, who can read and replace it");
         return Some((what, "run `chown` on it, so that it belongs to root or to the user of the collector"));
     }
-    if holds == Holds::Secret && super::key_mode::exposed(owner, me, mode) != 0 {
+    if holds == Holds::Secret && super::key_mode::exposed(owner, runner.user(), mode) != 0 {
         let what = format!("can be read by others (mode {mode:03o})");
         return Some((what, "run `chmod 600` on it and, if it is not known who has read it, make a new key"));
     }

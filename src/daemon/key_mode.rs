@@ -1,7 +1,7 @@
 //! Who may be able to read a file that holds a key.
 
 /// The permissions in `mode` that let others at a key in a file of `owner`; 0 if there are none. The user
-/// `me` runs the collector.
+/// `me` runs the collector ([`super::runner::Runner`]).
 ///
 /// A file of its own is for its eyes only. A file that belongs to root may also be read by one group: so an
 /// init system (an access list for the unit's user shows as the group's right) and Kubernetes (the `fsGroup`

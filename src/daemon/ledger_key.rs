@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::key_mode::exposed;
+use super::runner::Runner;
 use crate::ledger::{KeyFault, LedgerKey};
 
 /// A key is 64 digits and a line end; whatever is longer is not a key.
@@ -69,17 +70,18 @@ pub enum LedgerKeyError {
 
 /// Gets the key in `path`. If there is none, and no ledger in `ledger` that it has signed, makes it.
 pub(super) fn get(path: &Path, ledger: &Path, accept_break: bool) -> Result<LedgerKey, LedgerKeyError> {
-    look(path, ledger, accept_break)?.map_or_else(|| make(path), Ok)
+    look(path, ledger, accept_break, &Runner::present())?.map_or_else(|| make(path), Ok)
 }
 
-/// The key in `path`; `None` if there is none and one may be made.
+/// The key in `path`, as `runner` would find it; `None` if there is none and one may be made.
 pub(super) fn look(
     path: &Path,
     ledger: &Path,
     accept_break: bool,
+    runner: &Runner,
 ) -> Result<Option<LedgerKey>, LedgerKeyError> {
     match OpenOptions::new().read(true).open(path) {
-        Ok(file) => read(file, path).map(Some),
+        Ok(file) => read(file, path, runner).map(Some),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if ledger.exists() && !accept_break {
                 return Err(LedgerKeyError::Lost { path: path.to_owned(), ledger: ledger.to_owned() });
@@ -90,12 +92,12 @@ pub(super) fn look(
     }
 }
 
-fn read(file: File, path: &Path) -> Result<LedgerKey, LedgerKeyError> {
+fn read(file: File, path: &Path, runner: &Runner) -> Result<LedgerKey, LedgerKeyError> {
     let failed = |source| LedgerKeyError::File { what: "reading", path: path.to_owned(), source };
     let not_a_key = |cause| LedgerKeyError::NotAKey { path: path.to_owned(), cause };
     let metadata = file.metadata().map_err(failed)?;
     let mode = metadata.mode() & 0o777;
-    if exposed(metadata.uid(), rustix::process::geteuid().as_raw(), mode) != 0 {
+    if exposed(metadata.uid(), runner.user(), mode) != 0 {
         return Err(LedgerKeyError::Exposed { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(String::new());

@@ -21,6 +21,7 @@ mod pulse;
 mod pump;
 mod reload;
 mod root_key;
+mod runner;
 mod runtime;
 mod scraped;
 mod sums;
@@ -45,6 +46,8 @@ pub use ledger_key::LedgerKeyError;
 pub use policy_files::read_dir as read_policy_files;
 pub use reload::read_policy;
 pub use root_key::{RootKeyError, read_root_key};
+pub use runner::Runner;
+pub use runtime::most_threads;
 
 use self::configuration::ConfigurationSource;
 use self::descriptors::Doors;
@@ -75,7 +78,8 @@ const LEFTOVERS: Duration = Duration::from_secs(2);
 /// # Errors
 /// If it cannot start, or the store fails while it runs. What was acknowledged is on disk either way.
 pub fn run(config: Config) -> Result<(), DaemonError> {
-    let runtime = runtime::builder().build().map_err(DaemonError::Runtime)?;
+    process::make_for_its_owner_only();
+    let runtime = runtime::build().map_err(DaemonError::Runtime)?;
     let traces = {
         let _inside = runtime.enter();
         Traces::start(&config.traces).map_err(|error| DaemonError::Runtime(std::io::Error::other(error)))?
@@ -99,7 +103,7 @@ pub fn run(config: Config) -> Result<(), DaemonError> {
 
 async fn serve(config: Config) -> Result<(), DaemonError> {
     let starting = tokio::spawn(systemd::starting());
-    let served = match check_files(&config) {
+    let served = match check_files(&config, &Runner::present()) {
         Ok(()) => serve_until_the_end(config, starting.abort_handle()).await,
         refused @ Err(_) => refused,
     };

@@ -1,5 +1,7 @@
-//! What the process as a whole must not do: leave its memory on disk, or print a payload in a panic.
+//! What the process as a whole must not do: leave its memory on disk, make a file that others can read, or print a
+//! payload in a panic.
 
+use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 
 /// Turns core dumps off: memory holds raw values and keys. The process also becomes invisible to
@@ -12,6 +14,11 @@ pub(super) fn forbid_core_dumps() {
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "core dumps could not be turned off for this process");
     }
+}
+
+/// Makes every file and directory from now on for its owner only: the database asks for files that everybody reads.
+pub(super) fn make_for_its_owner_only() {
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
 }
 
 /// Makes a panic log its place and nothing else: a message could quote what was being worked on.

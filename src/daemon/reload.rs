@@ -9,6 +9,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, watch};
 
 use super::policy_files;
+use super::runner::Runner;
 use crate::grpc::{LastReload, Reload, ReloadOutcome};
 use crate::ledger::{Refusal, Refusals};
 use crate::model::{LevelName, ProgramName};
@@ -60,7 +61,7 @@ impl PolicySource {
     pub fn load(dir: Option<PathBuf>, caps: Caps, refusals: Refusals) -> Result<Self, Vec<Problem>> {
         let dir: Option<Arc<Path>> = dir.map(Into::into);
         let watch = dir.as_deref().and_then(|dir| Watch::begin(&[dir], RecursiveMode::Recursive));
-        let policy = read_policy(dir.as_deref(), &caps)?;
+        let policy = read_policy(dir.as_deref(), &caps, &Runner::present())?;
         tracing::info!(version = policy.version(), dir = place(dir.as_deref()), "policy loaded");
         tell_load("loaded");
         let version = Arc::new(watch::Sender::new(policy.version().into()));
@@ -112,7 +113,7 @@ impl PolicySource {
 
     fn read_again(&self) -> Result<Reloaded, Vec<Problem>> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = read_policy(self.dir.as_deref(), &self.caps);
+        let result = read_policy(self.dir.as_deref(), &self.caps, &Runner::present());
         let before = self.handle.load().version().to_owned();
         match result {
             Ok(policy) if policy.version() == before => {
@@ -220,13 +221,14 @@ fn place(dir: Option<&Path>) -> String {
     dir.map_or_else(|| "shipped".to_owned(), |dir| dir.display().to_string())
 }
 
-/// Reads and compiles a policy directory, or the shipped policy, which must have the levels that
-/// the configuration caps at. The notes of a good policy are for `policy check`, not for the log.
+/// Reads and compiles a policy directory, which nobody but root and `runner` may change, or the shipped policy. It must
+/// have the levels that the configuration caps at. The notes of a good policy are for `policy check`, not for the log.
 ///
 /// # Errors
 /// Every mistake.
-pub fn read_policy(dir: Option<&Path>, caps: &Caps) -> Result<Policy, Vec<Problem>> {
-    let files: Vec<PolicyFile> = dir.map_or_else(|| Ok(policy::shipped()), policy_files::read_dir)?;
+pub fn read_policy(dir: Option<&Path>, caps: &Caps, runner: &Runner) -> Result<Policy, Vec<Problem>> {
+    let files: Vec<PolicyFile> =
+        dir.map_or_else(|| Ok(policy::shipped()), |dir| policy_files::read_guarded(dir, runner))?;
     let (policy, _notes) = policy::compile_with(&files, crate::sanitize::in_listed_value)?;
     policy
         .check_caps(caps)
@@ -257,9 +259,9 @@ mod tests {
         let caps = |program, level| {
             Caps::from([(ProgramName::new(program).unwrap(), LevelName::new(level).unwrap())])
         };
-        assert!(read_policy(None, &caps("ceip", "none")).is_ok());
+        assert!(read_policy(None, &caps("ceip", "none"), &Runner::present()).is_ok());
         for (program, level) in [("ciep", "none"), ("ceip", "nil")] {
-            let problems = read_policy(None, &caps(program, level)).unwrap_err();
+            let problems = read_policy(None, &caps(program, level), &Runner::present()).unwrap_err();
             let text = problems.first().unwrap().to_string();
             assert!(text.contains("ingest.level_caps") && text.contains(program), "{text}");
         }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::key_mode::exposed;
+use super::runner::Runner;
 use crate::config::{ROOT_KEY_VARIABLE, RootKeySource};
 use crate::sanitize::{KeyError, RootKey};
 
@@ -94,11 +95,13 @@ pub(super) fn get(source: &RootKeySource, data_dir: &Path) -> Result<RootKey, Ro
     }
 }
 
-/// Looks whether [`get`] would give a key, and makes none.
-pub(super) fn look(source: &RootKeySource, data_dir: &Path) -> Result<(), RootKeyError> {
+/// Looks whether [`get`] would give a key to `runner`, and makes none.
+pub(super) fn look(source: &RootKeySource, data_dir: &Path, runner: &Runner) -> Result<(), RootKeyError> {
     match source {
         RootKeySource::Given(_) => get(source, data_dir).map(drop),
-        RootKeySource::File(path) => read_file(path)?.map_or_else(|| may_make(path, data_dir), |_| Ok(())),
+        RootKeySource::File(path) => {
+            read_for(path, runner)?.map_or_else(|| may_make(path, data_dir), |_| Ok(()))
+        }
     }
 }
 
@@ -119,10 +122,14 @@ pub fn read_root_key(source: &RootKeySource) -> Result<RootKey, RootKeyError> {
 
 /// Reads the key in a file; `None` if there is no such file.
 pub(super) fn read_file(path: &Path) -> Result<Option<RootKey>, RootKeyError> {
+    read_for(path, &Runner::present())
+}
+
+fn read_for(path: &Path, runner: &Runner) -> Result<Option<RootKey>, RootKeyError> {
     // A pipe without a writer would hold up the start for ever.
     let at_once = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
     match OpenOptions::new().read(true).custom_flags(at_once).open(path) {
-        Ok(file) => read(file, path).map(Some),
+        Ok(file) => read(file, path, runner).map(Some),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(source) => Err(RootKeyError::File { what: "opening", path: path.to_owned(), source }),
     }
@@ -132,19 +139,18 @@ fn parse(text: &str, place: &str) -> Result<RootKey, RootKeyError> {
     RootKey::from_hex(text).map_err(|cause| RootKeyError::NotAKey { place: place.to_owned(), cause })
 }
 
-fn read(file: File, path: &Path) -> Result<RootKey, RootKeyError> {
+fn read(file: File, path: &Path, runner: &Runner) -> Result<RootKey, RootKeyError> {
     let failed = |source| RootKeyError::File { what: "reading", path: path.to_owned(), source };
     let metadata = file.metadata().map_err(failed)?;
     if !metadata.is_file() {
         return Err(RootKeyError::NotAFile { path: path.to_owned() });
     }
     let owner = metadata.uid();
-    let me = rustix::process::geteuid().as_raw();
-    if ![0, me].contains(&owner) {
+    if !runner.trusts(owner) {
         return Err(RootKeyError::Foreign { path: path.to_owned(), owner });
     }
     let mode = metadata.mode() & 0o777;
-    if exposed(owner, me, mode) != 0 {
+    if exposed(owner, runner.user(), mode) != 0 {
         return Err(RootKeyError::Exposed { path: path.to_owned(), mode });
     }
     let mut text = Zeroizing::new(String::new());

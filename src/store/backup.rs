@@ -162,7 +162,7 @@ pub fn backup_personal_closed(
 /// Holds a store that exists.
 fn closed(data: &Path) -> Result<Directory, BackupError> {
     let directory = Directory::claim_to_write(data).map_err(BackupError::Open)?;
-    if directory.has_database() {
+    if directory.has_database().map_err(BackupError::Open)? {
         Ok(directory)
     } else {
         Err(BackupError::Open(OpenError::Absent { path: data.to_owned() }))

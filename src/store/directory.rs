@@ -100,8 +100,8 @@ impl Directory {
     }
 
     /// Whether there is a database.
-    pub(super) fn has_database(&self) -> bool {
-        self.database().join("CURRENT").exists()
+    pub(super) fn has_database(&self) -> Result<bool, OpenError> {
+        is_there(&self.database().join("CURRENT"))
     }
 
     /// Reads the format file.
@@ -110,8 +110,11 @@ impl Directory {
         let text = match fs::read(&path) {
             Ok(bytes) => String::from_utf8(bytes).map_err(|_| OpenError::NotAStore { path: path.clone() })?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let remains = self.database().exists();
-                return if remains { Err(OpenError::NotAStore { path }) } else { Ok(Format::Absent) };
+                return if is_there(&self.database())? {
+                    Err(OpenError::NotAStore { path })
+                } else {
+                    Ok(Format::Absent)
+                };
             }
             Err(source) => return Err(failed("read", &path, source)),
         };
@@ -166,6 +169,11 @@ impl Directory {
         };
         size(&self.path) + size(&self.database())
     }
+}
+
+/// Whether something is there. What cannot be looked at is not taken for absent: a store would be begun in its place.
+fn is_there(path: &Path) -> Result<bool, OpenError> {
+    path.try_exists().map_err(|source| failed("read", path, source))
 }
 
 /// An error of the file system, by name where the remedy is another.

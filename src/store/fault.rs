@@ -61,6 +61,18 @@ impl RecordFault {
 #[error("{0}")]
 pub struct DatabaseFault(pub(super) String);
 
+impl DatabaseFault {
+    /// Whether the system refused a call, such as for want of space or of a right: nothing says that bytes are damaged.
+    pub(super) fn is_of_the_system(&self) -> bool {
+        self.0.starts_with("IO error") && !is_absence(&self.0)
+    }
+}
+
+/// Whether RocksDB says that a file is missing.
+pub(super) fn is_absence(said: &str) -> bool {
+    said.contains("No such file or directory")
+}
+
 impl From<rocksdb::Error> for DatabaseFault {
     fn from(error: rocksdb::Error) -> Self {
         Self(error.into_string())
@@ -155,7 +167,7 @@ pub enum OpenError {
         source: Option<DatabaseFault>,
     },
     /// The database does not open for another reason.
-    #[error("cannot open the database in {path}; see the cause, and free what it names", path = path.display())]
+    #[error("cannot open the database in {path}; see the cause, and put right what it names: space, a disk that cannot be written to, files of another user", path = path.display())]
     Database {
         /// The data directory.
         path: PathBuf,
@@ -180,6 +192,26 @@ pub enum OpenError {
         /// What was asked for.
         what: &'static str,
     },
+}
+
+impl OpenError {
+    /// Whether the system did not do what was asked of it. Then nothing is known to be wrong with the store, and a later
+    /// start goes on by itself once the disk does.
+    #[must_use]
+    pub const fn is_of_the_system(&self) -> bool {
+        match self {
+            Self::File { .. } | Self::ReadOnly { .. } | Self::Database { .. } | Self::System { .. } => true,
+            Self::Locked { .. }
+            | Self::UnknownVersion { .. }
+            | Self::UnknownFamily { .. }
+            | Self::NotAStore { .. }
+            | Self::Absent { .. }
+            | Self::WrongRootKey { .. }
+            | Self::Foreign { .. }
+            | Self::Damaged { .. }
+            | Self::Amnesia { .. } => false,
+        }
+    }
 }
 
 /// Why a store that is open did not answer.

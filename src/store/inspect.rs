@@ -101,7 +101,7 @@ pub fn inspect(dir: &Path) -> Result<Inspection, OpenError> {
         Said::Head(testimony) => Some(CommitNumber(testimony.head.commit)),
         Said::Absent | Said::Damaged => None,
     };
-    if !directory.has_database() {
+    if !directory.has_database()? {
         return Err(OpenError::Absent { path: dir.to_owned() });
     }
     let judge = Judge { path: dir, accept: true, witnessed: Head::default(), accepted: Cell::default() };
@@ -136,7 +136,7 @@ fn view(directory: &Directory, judge: &Judge<'_>) -> Result<Db, OpenError> {
         let descriptors = setup.descriptors(&families(&path)?)?;
         Ok(Db::open_cf_descriptors_read_only(&options, &path, descriptors, false)?)
     };
-    open().map_err(|fault| judge.damaged("the database", Some(fault)))
+    open().map_err(|fault| judge.failed("the database", fault))
 }
 
 fn segments(db: &Db, head: Head, judge: &Judge<'_>) -> Result<Vec<SegmentInspection>, OpenError> {

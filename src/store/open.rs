@@ -77,10 +77,18 @@ impl Judge<'_> {
         OpenError::Damaged { part: part.to_owned(), path: self.path.to_owned(), source }
     }
 
-    /// A read of RocksDB failed.
+    /// RocksDB failed over something: it cannot be read, unless the system refused a call.
+    pub(super) fn failed(&self, part: &str, source: DatabaseFault) -> OpenError {
+        if source.is_of_the_system() {
+            OpenError::Database { path: self.path.to_owned(), source }
+        } else {
+            self.damaged(part, Some(source))
+        }
+    }
+
+    /// A read or write of RocksDB failed.
     pub(super) fn unreadable(&self, part: &'static str) -> impl FnOnce(rocksdb::Error) -> OpenError {
-        let path = self.path.to_owned();
-        move |error| OpenError::Damaged { part: part.to_owned(), path, source: Some(error.into()) }
+        |error| self.failed(part, error.into())
     }
 }
 
@@ -96,7 +104,7 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
     };
     let judge =
         Judge { path: &options.dir, accept: options.accept_data_loss, witnessed, accepted: Cell::new(None) };
-    let fresh = !directory.has_database();
+    let fresh = !directory.has_database()?;
     if fresh && matches!(said, Said::Head(_) | Said::Damaged) {
         judge.lost(Loss::Database, Head::default())?;
     }

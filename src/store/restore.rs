@@ -184,7 +184,7 @@ pub fn put_back(dir: &Path, rows: &Path) -> Result<u64, BackupError> {
 
 /// Opens a copy with every family that a store has.
 fn open_copy(directory: &Directory) -> Result<(Db, Vec<String>), BackupError> {
-    if !directory.has_database() {
+    if !directory.has_database().map_err(BackupError::Open)? {
         return Err(BackupError::Open(OpenError::Absent { path: directory.path().to_owned() }));
     }
     let path = directory.database();

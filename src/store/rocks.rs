@@ -7,7 +7,7 @@ use rocksdb::{
     DBWithThreadMode, LogLevel, LruCacheOptions, MultiThreaded, Options, ReadOptions, WriteOptions,
 };
 
-use super::fault::DatabaseFault;
+use super::fault::{DatabaseFault, is_absence};
 use super::layout::{Family, IDS, SALTS, family};
 
 /// The database; column families come and go while it is open.
@@ -206,5 +206,5 @@ pub(super) fn is_half_made(error: &rocksdb::Error) -> bool {
 
 /// Whether RocksDB says that bytes are damaged or files are missing.
 pub(super) fn is_damage(error: &rocksdb::Error) -> bool {
-    error.kind() == rocksdb::ErrorKind::Corruption || error.as_ref().contains("No such file or directory")
+    error.kind() == rocksdb::ErrorKind::Corruption || is_absence(error.as_ref())
 }

@@ -23,7 +23,7 @@ pub(super) fn open(
     let names = if fresh {
         FIXED.map(str::to_owned).to_vec()
     } else {
-        families(&path).map_err(|fault| judge.damaged("the manifest of the database", Some(fault)))?
+        families(&path).map_err(|fault| judge.failed("the manifest of the database", fault))?
     };
     if let Some(unknown) = names.iter().find(|name| family(name).is_none()) {
         let unknown = unknown.chars().filter(char::is_ascii_graphic).take(32).collect();
@@ -52,7 +52,7 @@ pub(super) fn open(
         Err(_) if judge.accept => attempt(false, Recovery::Anything).map_err(failure)?,
         opened => opened,
     };
-    second.map_err(|error| judge.damaged(PART, Some(error.into())))
+    second.map_err(|error| judge.failed(PART, error.into()))
 }
 
 /// Looks, without changing anything, at what can be recovered. Fine if that is all that was acknowledged.
@@ -68,8 +68,10 @@ fn inspect_damage(
         let descriptors = setup.descriptors(names)?;
         Ok(Db::open_cf_descriptors_read_only(&options, directory.database(), descriptors, false)?)
     };
-    let Ok(view) = look(Recovery::UpToDamage).or_else(|_| look(Recovery::Anything)) else {
-        return Err(judge.damaged(PART, Some(error.into())));
+    let view = match look(Recovery::UpToDamage).or_else(|_| look(Recovery::Anything)) {
+        Ok(view) => view,
+        Err(fault) if fault.is_of_the_system() => return Err(judge.failed(PART, fault)),
+        Err(_) => return Err(judge.damaged(PART, Some(error.into()))),
     };
     let recovered = head_row(&view, judge)?;
     drop(view);

@@ -66,8 +66,7 @@ pub(super) fn take(db: &Db, setup: &Setup, judge: &Judge<'_>, now: UnixMillis) -
 
 /// The families of the database.
 fn present(db: &Db, judge: &Judge<'_>) -> Result<Vec<Family>, OpenError> {
-    let names =
-        families(db.path()).map_err(|fault| judge.damaged("the manifest of the database", Some(fault)))?;
+    let names = families(db.path()).map_err(|fault| judge.failed("the manifest of the database", fault))?;
     Ok(names.iter().filter_map(|name| family(name)).collect())
 }
 

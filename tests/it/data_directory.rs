@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::cli_run::usaged;
-use crate::fault_daemon::{Disk, Place};
+use crate::fault_daemon::Place;
 use crate::fault_load::{Load, drain_all, set_up};
 
 /// A directory whose collector has run, stored a few batches and ended well.
@@ -18,7 +18,7 @@ async fn used() -> (TempDir, Place, Load) {
     (dir, place, load)
 }
 
-async fn fill(place: &Place) -> Load {
+pub async fn fill(place: &Place) -> Load {
     let daemon = place.start();
     set_up(&daemon.grpc, &["acme"], &["verify"]).await;
     let mut load = Load::new();
@@ -31,7 +31,7 @@ async fn fill(place: &Place) -> Load {
 }
 
 /// Starts again in peace; everything is there.
-async fn all_is_there(place: &Place, load: &Load) {
+pub async fn all_is_there(place: &Place, load: &Load) {
     let daemon = place.start();
     load.oracle.compare(&drain_all(&daemon.grpc, "verify", &load.oracle).await);
     assert_eq!(tokio::task::block_in_place(|| daemon.end()), 0);
@@ -69,25 +69,6 @@ async fn a_directory_of_another_version_or_in_use_is_refused_and_left_as_it_was(
     assert!(daemon.page("/readyz").starts_with("HTTP/1.1 200"), "the one that runs is not disturbed");
     assert_eq!(daemon.end(), 0);
     all_is_there(&place, &load).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_read_only_file_system_is_named_with_the_remedy() {
-    let disk = Disk::mount("size=512m");
-    let logs = tempfile::tempdir().unwrap();
-    let mut place = Place::new(disk.path());
-    place.log = logs.path().join("log");
-    fill(&place).await;
-    disk.make_read_only();
-    let data = place.data.display().to_string();
-    refused(&place, 6, &[&data, "read-only file system", "mount it writable"]);
-    // Nor can a first start make anything there.
-    place.data = disk.path().join("new");
-    let (code, said) = place.refused();
-    assert!(
-        matches!(code, 3 | 6) && said.contains("new.key") && said.contains("permissions"),
-        "{code}: {said}"
-    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

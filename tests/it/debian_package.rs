@@ -175,6 +175,25 @@ fn an_installation_is_upgraded_removed_and_purged_and_data_keys_and_changes_stay
     std::fs::write(root.path("etc/usaged/usaged.toml"), &changed).unwrap();
     std::fs::create_dir_all(root.path("var/lib/usaged/data/ledger")).unwrap();
     std::fs::write(root.path("var/lib/usaged/data/CURRENT"), "MANIFEST-000005\n").unwrap();
+    // Data belongs to the user of the collector, and the check that decides on a restart is root's.
+    let passwd = root.read("etc/passwd");
+    let user = passwd.lines().find(|line| line.starts_with("usaged:")).unwrap().split(':').nth(2).unwrap();
+    let data = root.path("var/lib/usaged/data");
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::chown(&data, Some(user.parse().unwrap()), Some(user.parse().unwrap())).unwrap();
+    let (data, key) = (data.display().to_string(), root.path("etc/usaged/keys/root").display().to_string());
+    let ledger_key = format!("ledger_key_file={}", root.path("etc/usaged/keys/ledger").display());
+    let check = ["serve", "--check", "--config", &config, "--policy-dir", &policy];
+    let places = ["--data-dir", &data, "--root-key-file", &key, "--set", &ledger_key];
+    let checked = run(&program, &[&check[..], &places].concat());
+    assert!(checked.contains("are good"), "{checked}");
+    let (_, whom) = checked.split_once(", for a collector of the user ").unwrap();
+    assert!(whom.contains(&format!("number {user}")), "{checked}");
+    let script = std::fs::read_to_string(repository("deploy/debian/postinst")).unwrap();
+    assert!(
+        script.contains("usaged serve --check --config /etc/usaged/usaged.toml"),
+        "it is the one of the script"
+    );
     let said = root.dpkg(&["--install", &package]);
     assert!(!said.contains("back them up"), "{said}");
     assert_eq!(root.read("etc/usaged/usaged.toml"), changed, "an upgrade keeps it");

@@ -216,6 +216,11 @@ impl Disk {
         self.run("mount", &["-o", "remount,ro"]);
     }
 
+    /// Gives it back.
+    pub fn make_writable(&self) {
+        self.run("mount", &["-o", "remount,rw"]);
+    }
+
     fn run(&self, program: &str, args: &[&str]) {
         let output = Command::new(program).args(args).arg(self.path()).output().unwrap();
         assert!(

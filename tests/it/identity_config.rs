@@ -266,7 +266,7 @@ fn every_configuration_that_opens_a_door_is_refused_and_check_says_the_same() {
 }
 
 #[test]
-fn a_data_directory_that_others_can_change_or_that_lost_its_key_is_refused_by_check_and_by_the_start() {
+fn a_data_directory_that_is_open_to_others_or_that_lost_its_key_is_refused_by_check_and_by_the_start() {
     let world = World::new();
     assert_eq!(world.place().start().end(), 0);
     let file = world.path("usaged.toml").display().to_string();
@@ -279,9 +279,9 @@ fn a_data_directory_that_others_can_change_or_that_lost_its_key_is_refused_by_ch
         }
     };
     mode(&world, "data", 0o777);
-    refused("can be changed by others (mode 777)");
+    refused("is open to others (mode 777)");
     mode(&world, "data", 0o702);
-    refused("run `chmod go-w` on it");
+    refused("run `chmod o-rwx` on it");
     mode(&world, "data", 0o700);
     for key in ["data.key", "data.ledger-key"] {
         std::fs::rename(world.path(key), world.path("away")).unwrap();

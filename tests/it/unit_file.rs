@@ -100,6 +100,9 @@ fn the_unit_fits_the_program_that_it_starts() {
             "{help}"
         );
     }
+    // As many threads as there can be, on a machine of any size.
+    let most = usaged::daemon::most_threads();
+    assert_eq!(one("TasksMax"), most.to_string());
     assert_eq!(one("LimitCORE"), "0");
     assert_eq!(one("MemorySwapMax"), "0");
     assert_eq!((one("CapabilityBoundingSet").as_str(), one("AmbientCapabilities").as_str()), ("", ""));
@@ -262,6 +265,11 @@ fn the_program_does_its_whole_job_inside_what_the_unit_allows() {
     // strace has started it: its process is the first in the trace.
     let traced = std::fs::read_to_string(&trace).unwrap();
     let pid: i32 = traced.split_whitespace().next().unwrap().parse().unwrap();
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let names = threads.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")).ok());
+    let (ours, others): (Vec<_>, Vec<_>) = names.partition(|name| name.trim() == "tokio-rt-worker");
+    // What it is made sure of at the start that there is room for.
+    assert!(!ours.is_empty() && others.len() <= 32, "{others:?}");
     let signal = |signal| kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     signal(Signal::HUP);
     until("a reload", || place.said().contains("policy unchanged"));
