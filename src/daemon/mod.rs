@@ -88,7 +88,7 @@ pub fn run(config: Config) -> Result<(), DaemonError> {
     process::quiet_panics();
     process::forbid_core_dumps();
     let result = runtime.block_on(async {
-        let result = serve(config).await;
+        let result = Box::pin(serve(config)).await;
         if let Some(traces) = traces {
             traces.end(LEFTOVERS).await;
         }
