@@ -8,6 +8,7 @@
 
 mod batch;
 mod builder;
+mod compared;
 mod copy;
 mod counts;
 mod detect;
@@ -31,6 +32,7 @@ mod named;
 mod outline;
 mod pass;
 mod permit;
+mod pieces;
 mod ratchet;
 mod redact;
 mod rotation;

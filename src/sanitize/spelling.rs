@@ -4,7 +4,9 @@
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
-use super::detect::fold;
+use super::compared::Compared;
+use super::detect::{self, fold};
+use super::pieces::pieces;
 use crate::model::IdentifierClass as Class;
 
 /// Bytes of the longest value that is looked for: a host's name has 253, the name of an object 80 characters.
@@ -37,6 +39,36 @@ pub(super) fn caseless(value: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(small.as_bytes().to_vec())
 }
 
+/// Shows the spellings of a value that differ when they are compared as [`Compared`] reads them: composed, decomposed, and
+/// what is other letters in capitals (`STRASSE`). What is long is cut first, so that all of them are cut at the same places;
+/// the flag says whether that was within a word.
+pub(super) fn compared(value: &[u8], mut see: impl FnMut(&[u8], bool)) {
+    let Some(text) = std::str::from_utf8(value).ok().filter(|text| !text.is_ascii()) else {
+        return pieces(value, LONGEST, |piece, is_open| {
+            if let Some(core) = value.get(piece).and_then(core) {
+                see(core, is_open);
+            }
+        });
+    };
+    let folded: Zeroizing<String> = Zeroizing::new(text.chars().filter_map(fold).nfc().collect());
+    // Three bytes can be nine when they are decomposed.
+    let most = if folded.len() > LONGEST { LONGEST / 3 } else { LONGEST };
+    pieces(folded.as_bytes(), most, |piece, is_open| {
+        let piece = folded.get(piece).unwrap_or_default();
+        let capitals = Zeroizing::new(piece.to_uppercase());
+        let is_other = !Compared::new(capitals.as_bytes()).eq(Compared::new(piece.as_bytes()));
+        for case in [Some(piece), is_other.then_some(capitals.as_str())].into_iter().flatten() {
+            let composed = Zeroizing::new(case.nfc().collect::<String>());
+            let decomposed = Zeroizing::new(case.nfd().collect::<String>());
+            let other = (decomposed != composed).then_some(&decomposed);
+            for core in [Some(&composed), other].into_iter().flatten().filter_map(|one| core(one.as_bytes()))
+            {
+                see(core, is_open);
+            }
+        }
+    });
+}
+
 /// From the first letter or digit to the last.
 fn core(spelling: &[u8]) -> Option<&[u8]> {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
@@ -45,12 +77,22 @@ fn core(spelling: &[u8]) -> Option<&[u8]> {
     spelling.get(first..=last)
 }
 
-/// Whether a spelling is looked for in the text of a batch that knows it. A short one has to have a letter and a digit,
-/// as `db1`: of others (`vm`, `on`, `10`) text is full.
+/// Whether a spelling is looked for in the text of a batch that knows it. A short one has to have a letter: of numbers of
+/// fewer than four digits, and of single characters, text is full. Of short words (`vm`, `web`) it is, too, but they are
+/// names: that each such word of a text is replaced is the lesser harm.
 pub(super) fn is_telling(spelling: &[u8]) -> bool {
-    let has = |what: fn(&u8) -> bool| spelling.iter().any(what);
-    (SHORT..=LONGEST).contains(&spelling.len())
-        || (2..SHORT).contains(&spelling.len()) && has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
+    let has_letter = || spelling.iter().any(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii());
+    let characters = || spelling.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+    match spelling.len() {
+        SHORT..=LONGEST => true,
+        2..SHORT => has_letter() && characters() > 1,
+        _ => false,
+    }
+}
+
+/// Whether a value is looked for, as a whole or in pieces.
+pub(super) fn is_sought(value: &[u8]) -> bool {
+    is_telling(value) || value.len() > LONGEST
 }
 
 /// Whether a spelling can end where this byte stands beside it. Only a letter or digit of ASCII goes on with one of
@@ -62,15 +104,23 @@ pub(super) fn is_border(edge: u8, beside: Option<&u8>) -> bool {
 }
 
 /// Shows what else text calls an identifier by, beside its canonical form and the value as it was given: the name of a
-/// host without its domain, an account without its domain, a person's e-mail address without its domain and without
-/// what is behind a `+`, a MAC address without separators. Some are shown twice.
+/// host without its domain, and in its own script; an account without its domain, and the name that begins a
+/// distinguished one; a person's e-mail address without its domain and without what is behind a `+`; a MAC address without
+/// separators; any value with its escapes decoded. Some are shown twice.
 pub(super) fn parts(class: Class, canonical: &[u8], given: &[u8], mut see: impl FnMut(&[u8])) {
     // As it was given it may have letters that the canonical form does not: `büro-1` of `xn--bro-1-kva`.
     let both = [canonical, given].into_iter();
     if class == Class::HostName {
-        both.filter_map(without_domain).for_each(see);
+        both.filter_map(without_domain).for_each(&mut see);
+        if let Some(name) = own_script(canonical) {
+            see(name.as_bytes());
+            without_domain(name.as_bytes()).into_iter().for_each(&mut see);
+        }
     } else if class == Class::UserId {
-        both.filter_map(account).for_each(see);
+        match common_name(given) {
+            Some(name) => see(&name),
+            None => both.filter_map(account).for_each(&mut see),
+        }
     } else if class == Class::Email {
         for mailbox in both.filter_map(account).filter(|mailbox| !is_shared(mailbox)) {
             see(mailbox);
@@ -81,6 +131,41 @@ pub(super) fn parts(class: Class, canonical: &[u8], given: &[u8], mut see: impl 
     {
         see(&bare);
     }
+    if let Some(decoded) = std::str::from_utf8(given).ok().and_then(detect::decoded) {
+        see(decoded.as_bytes());
+    }
+}
+
+/// The host of `host:port`, which is no name of a host.
+pub(super) fn without_port(host: &[u8]) -> Option<&[u8]> {
+    let colon = host.iter().rposition(|byte| *byte == b':')?;
+    let (name, port) = (host.get(..colon)?, host.get(colon + 1..)?);
+    let is_port = matches!(port.len(), 1..=5) && port.iter().all(u8::is_ascii_digit);
+    (is_port && !name.is_empty() && !name.contains(&b':')).then_some(name)
+}
+
+/// The name of a host in its own script, if its canonical form is another one.
+fn own_script(canonical: &[u8]) -> Option<String> {
+    let name = std::str::from_utf8(canonical).ok().filter(|name| name.contains("xn--"))?;
+    let (name, result) = idna::domain_to_unicode(name);
+    result.is_ok().then_some(name)
+}
+
+/// The first name of a distinguished one: `Jane Doe` of `CN=Jane Doe,OU=Sales`.
+fn common_name(user: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let equals = user.iter().position(|byte| *byte == b'=')?;
+    let kind = user.get(..equals)?;
+    let is_name = [&b"cn"[..], b"uid"].iter().any(|name| kind.eq_ignore_ascii_case(name));
+    let mut name = Zeroizing::new(Vec::new());
+    let mut bytes = user.get(equals + 1..).filter(|_| is_name)?.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b',' | b'+' | b';' => break,
+            b'\\' => name.extend(bytes.next()),
+            byte => name.push(*byte),
+        }
+    }
+    Some(name)
 }
 
 /// A host's name without its domain, which is the same machine, unless it could be any word.
@@ -150,7 +235,7 @@ fn bare_mac(canonical: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Class, each, is_border, is_telling, parts};
+    use super::{Class, compared, each, is_border, is_telling, parts, without_port};
 
     #[test]
     fn a_value_has_the_spellings_that_text_can_have_of_it() {
@@ -178,13 +263,18 @@ mod tests {
     }
 
     #[test]
-    fn short_values_are_looked_for_if_they_are_no_words_and_names_end_at_what_is_beyond_ascii() {
+    fn short_values_are_looked_for_if_they_are_no_numbers_and_names_end_at_what_is_beyond_ascii() {
         for (value, telling) in [
             ("db1", true),
             ("x1", true),
-            ("vm", false),
+            ("vm", true),
+            ("abc", true),
             ("10", false),
-            ("abc", false),
+            ("404", false),
+            ("8.0", false),
+            ("x", false),
+            ("\u{e9}1", true),
+            ("8080", true),
             ("\u{5e93}", false),
             ("prod", true),
             ("\u{8d22}\u{52a1}", true),
@@ -207,7 +297,13 @@ mod tests {
                 &["esx-04", "ESX-04"][..],
             ),
             (Class::HostName, "db1.lab", "db1.lab", &["db1", "db1"]),
-            (Class::HostName, "xn--bro-1-kva.lab", "b\u{fc}ro-1.lab", &["xn--bro-1-kva", "b\u{fc}ro-1"]),
+            (
+                Class::HostName,
+                "xn--bro-1-kva.lab",
+                "b\u{fc}ro-1.lab",
+                &["xn--bro-1-kva", "b\u{fc}ro-1", "b\u{fc}ro-1.lab", "b\u{fc}ro-1"],
+            ),
+            (Class::HostName, "xn--bro-1-kva", "xn--bro-1-kva", &["b\u{fc}ro-1"]),
             // What could be any word, or a number.
             (Class::HostName, "www.example.com", "www.example.com", &[]),
             (Class::HostName, "10.1.2.3", "10.1.2.3", &[]),
@@ -223,6 +319,9 @@ mod tests {
             ),
             (Class::Email, "jane+x@example.com", "jane+x@example.com", &["jane+x", "jane", "jane+x", "jane"]),
             (Class::Email, "info@example.com", "Info+2026@example.com", &[]),
+            (Class::UserId, "CN=Jane Doe,OU=x", "CN=Jane Doe,OU=x", &["Jane Doe"]),
+            (Class::UserId, "", "cn=Doe\\, Jane+uid=1", &["Doe, Jane"]),
+            (Class::ObjectName, "a%2fb pool", "a%2fb pool", &["a/b pool"]),
             (Class::MacAddress, "00:1b:21:ab:cd:ef", "001b.21ab.cdef", &["001b21abcdef"]),
             (Class::MacAddress, "00:1b:21:ff:fe:ab:cd:ef", "", &["001b21fffeabcdef"]),
             (Class::MacAddress, "d41d8cd98f00b2041", "", &[]),
@@ -232,6 +331,30 @@ mod tests {
             parts(class, canonical.as_bytes(), given.as_bytes(), |part| all.push(part.to_vec()));
             let expected: Vec<_> = expected.iter().map(|part| part.as_bytes()).collect();
             assert_eq!(all, expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_spelling_that_differs_only_in_letter_case_is_none_of_its_own() {
+        let all = |value: &str| {
+            let mut all = Vec::new();
+            compared(value.as_bytes(), |spelling, _| {
+                all.push(String::from_utf8_lossy(spelling).into_owned());
+            });
+            all
+        };
+        assert_eq!(all("Prod VM"), ["Prod VM"]);
+        assert_eq!(all("\u{418}\u{432}\u{430}\u{43d}"), ["\u{418}\u{432}\u{430}\u{43d}"]);
+        assert_eq!(all("\u{dc}ber"), ["\u{dc}ber", "U\u{308}ber"]);
+        assert_eq!(all("Stra\u{df}e"), ["Stra\u{df}e", "STRASSE"]);
+    }
+
+    #[test]
+    fn a_port_is_no_part_of_a_host() {
+        for (value, host) in
+            [("esx01:443", Some("esx01")), ("esx01", None), (":443", None), ("a:b", None), ("fe80::1", None)]
+        {
+            assert_eq!(without_port(value.as_bytes()), host.map(str::as_bytes), "{value}");
         }
     }
 }

@@ -9,6 +9,8 @@
 //! zero       a zero by itself, which is half of a character in UTF-16; whoever decodes drops it
 //! ```
 
+use zeroize::Zeroizing;
+
 /// Backslashes in front of one escape.
 const BACKSLASHES: usize = 8;
 /// Digits of the longest number that HTML and `\u{…}` have for a character, with zeros in front.
@@ -81,6 +83,21 @@ pub(super) fn read(text: &[u8], at: usize) -> Option<(char, usize)> {
         b'\\' => backslash(text, at),
         _ => None,
     }
+}
+
+/// A text with its escapes decoded once; `None` if it has none.
+pub(in crate::sanitize) fn decoded(text: &str) -> Option<Zeroizing<String>> {
+    let mut at = first(text.as_bytes())?;
+    let mut out = Zeroizing::new(String::with_capacity(text.len()));
+    out.push_str(text.get(..at)?);
+    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
+        let (c, end) = read(text.as_bytes(), at).unwrap_or((c, at + c.len_utf8()));
+        if c != '\0' {
+            out.push(c);
+        }
+        at = end;
+    }
+    Some(out)
 }
 
 /// Exactly `count` hexadecimal digits.

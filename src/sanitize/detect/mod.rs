@@ -64,6 +64,7 @@ mod encoded_tests;
 mod hostile_tests;
 
 pub(super) use border::is_alphabet;
+pub(super) use escape::decoded;
 pub(super) use finding::{Finding, What};
 pub(super) use findings::{Findings, Hit};
 pub(super) use fold::{Folded, fold};

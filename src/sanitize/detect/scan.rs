@@ -94,16 +94,24 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
         Some(Finding { start: word.start, end, what: What::Encoded })
     }
 
-    /// The first known identifier that begins inside of a word with characters beyond ASCII: at one, or behind one.
+    /// The first known identifier that begins inside of a word: at a character beyond ASCII or behind one, and behind the
+    /// letter of a line end that is written as `\n`.
     fn known_inside(&self, word: Word) -> Option<Finding> {
-        let begins = |at: &usize| {
-            let (before, byte) = (self.view.before(*at), self.view.at(*at));
-            byte & 0xc0 != 0x80 && view::is(before, HIGH) || byte >= 0xc0
-        };
-        (word.start + 1..word.end).filter(begins).find_map(|start| {
+        let is_line_end =
+            self.view.before(word.start) == b'\\' && matches!(self.view.at(word.start), b'n' | b'r' | b't');
+        let known = |start: usize| {
             let (end, number) = self.known.longest(self.text, start)?;
             Some(Finding { start, end, what: What::Known(number) })
-        })
+        };
+        if word.bits & HIGH == 0 {
+            return if is_line_end { known(word.start + 1) } else { None };
+        }
+        let begins = |at: &usize| {
+            let (before, byte) = (self.view.before(*at), self.view.at(*at));
+            let is_beyond = byte & 0xc0 != 0x80 && view::is(before, HIGH) || byte >= 0xc0;
+            is_beyond || is_line_end && *at == word.start + 1
+        };
+        (word.start + 1..word.end).filter(begins).find_map(known)
     }
 
     /// What is found by a word: the first known identifier inside of it, if nothing else begins before.
@@ -115,7 +123,6 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
                 let inside = self.known_inside(word);
                 inside.filter(|inside| inside.start < found.start).or(Some(found))
             }
-            None if word.bits & HIGH == 0 => None,
             None => self.known_inside(word),
         }
     }

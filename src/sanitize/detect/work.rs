@@ -7,7 +7,7 @@ thread_local! {
     static LOOKED: Cell<u64> = const { Cell::new(0) };
 }
 
-pub(super) fn count(bytes: u64) {
+pub(in crate::sanitize) fn count(bytes: u64) {
     LOOKED.with(|looked| looked.set(looked.get() + bytes));
 }
 

@@ -174,7 +174,7 @@ impl Gather<'_> {
             digits = Zeroizing::new(data_encoding::HEXLOWER.encode(canonical));
             digits.as_bytes()
         };
-        if spelling::is_telling(text) && self.known.takes(class, bytes) {
+        if spelling::is_sought(text) && self.known.takes(class, bytes) {
             self.known.insert(class, canonical, text);
         }
     }

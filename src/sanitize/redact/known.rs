@@ -9,6 +9,7 @@ use std::hash::{BuildHasher as _, Hash};
 use foldhash::fast::FixedState;
 use zeroize::Zeroize as _;
 
+use super::spelt::Spelt;
 use crate::model::IdentifierClass as Class;
 use crate::sanitize::canonical::{self, Canonical};
 use crate::sanitize::detect::Lookup;
@@ -21,22 +22,14 @@ const ENTRIES: usize = 16_384;
 const FORBIDDEN: usize = 4_096;
 /// Different values of fields that can be known, identifiers or not.
 const VALUES: usize = 65_536;
-/// Bytes of all spellings, of what is never stored and of the others each.
+/// Bytes of all spellings and canonical forms, of what is never stored and of the others each.
 const ARENA: usize = 4 * 1_024 * 1_024;
 /// What is kept for the next request of a buffer that a large one made grow.
 const KEPT: usize = 256 * 1_024;
-/// Words of 64 bits in the filter by the first four letters.
-const FILTER: usize = 1_024;
-
-/// A spelling of an identifier, folded to small letters.
-#[derive(Clone, Copy)]
-struct Key {
-    start: u32,
-    len: u32,
-    entry: u32,
-    /// Whether it is a part of its identifier: the whole of another one comes before it.
-    is_part: bool,
-}
+/// The first of the numbers that stand for a class, and no identifier of it.
+const CLASSES: usize = 1 << 24;
+/// Digits of the shortest end of a telephone number that is found without what comes before.
+const SUBSCRIBER: usize = 7;
 
 struct Entry {
     class: Class,
@@ -57,30 +50,17 @@ struct Share {
 pub(in crate::sanitize) struct Known {
     /// The program whose events were gathered, by its position in the policy.
     pub(super) program: Option<usize>,
-    arena: Vec<u8>,
+    spelt: Spelt,
+    /// Canonical forms, one after another.
+    forms: Vec<u8>,
     entries: Vec<Entry>,
-    keys: Vec<Key>,
-    /// How many of the keys are in order.
-    sorted: usize,
     /// Hashes of what was added, so that a value that comes with every event counts once.
     added: HashSet<u64, FixedState>,
     /// Of all this, what is there for values that are never stored.
     forbidden: Share,
     /// Whether there were more than are kept.
     is_over: bool,
-    filter: Filter,
-    /// Whether any spelling is shorter than what the filter looks at.
-    has_short: bool,
     hasher: FixedState,
-}
-
-/// Which first four letters any spelling has: what sorts out nearly every word.
-struct Filter([u64; FILTER]);
-
-impl Default for Filter {
-    fn default() -> Self {
-        Self([0; FILTER])
-    }
 }
 
 fn size(len: usize) -> u32 {
@@ -91,6 +71,13 @@ fn index(at: u32) -> usize {
     usize::try_from(at).unwrap_or(usize::MAX)
 }
 
+/// Whether a value of a class is looked for. The two letters of a country's code are words in text (`in`, `is`, `it`), and
+/// say what millions share.
+fn is_looked_for(class: Class, value: &[u8]) -> bool {
+    let is_short = value.len() < spelling::SHORT;
+    class.is_found_in_text() && spelling::is_sought(value) && !(class == Class::Location && is_short)
+}
+
 impl Known {
     /// Forgets everything.
     pub(in crate::sanitize) fn clear(&mut self) {
@@ -99,18 +86,15 @@ impl Known {
         if self.added.is_empty() {
             return;
         }
-        self.arena.zeroize();
-        if self.arena.capacity() > KEPT {
+        self.forms.zeroize();
+        if self.spelt.bytes() + self.forms.capacity() > KEPT {
             *self = Self::default();
             return;
         }
+        self.spelt.clear(KEPT);
         self.entries.clear();
-        self.keys.clear();
-        self.sorted = 0;
         self.added.clear();
         self.forbidden = Share::default();
-        self.filter = Filter::default();
-        self.has_short = false;
     }
 
     /// Whether there were more identifiers than are kept, so that text may hold some that nobody knows.
@@ -121,14 +105,19 @@ impl Known {
     /// Takes a value of a field of a class, as text.
     pub(super) fn add(&mut self, class: Class, value: &[u8], scratch: &mut canonical::Scratch) {
         let value = value.trim_ascii();
-        if !class.is_found_in_text() || !spelling::is_telling(value) || !self.takes(class, value) {
+        if !is_looked_for(class, value) || !self.takes(class, value) {
             return;
         }
         match canonical::canonical(class, value, scratch) {
             Canonical::Identifier(canonical) => self.insert(class, canonical, value),
             // What has not the form of its class, or has none: a secret goes by what it is.
             Canonical::Malformed if std::str::from_utf8(value).is_ok() => self.insert(class, value, value),
-            Canonical::Known(_) | Canonical::Malformed => {}
+            Canonical::Known(_) | Canonical::Malformed => return,
+        }
+        if class == Class::HostName
+            && let Some(host) = spelling::without_port(value)
+        {
+            self.add(class, host, scratch);
         }
     }
 
@@ -144,125 +133,109 @@ impl Known {
         } else {
             self.entries.len() - entries == ENTRIES
                 || self.added.len() - values > VALUES
-                || self.arena.len() - bytes > ARENA
+                || self.bytes() - bytes > ARENA
         };
         !self.is_over
     }
 
     /// Inserts an identifier by its canonical form and the form in which text has it.
     pub(super) fn insert(&mut self, class: Class, canonical: &[u8], value: &[u8]) {
-        let before = self.arena.len();
+        let before = self.bytes();
         let entry = self.entry(class, canonical);
         self.keys(canonical, entry, false);
         if canonical != value {
             self.keys(value, entry, false);
         }
+        self.loose(class, canonical, entry);
         // A name without its domain is the same machine, an account without its domain the same account: the part has the
         // pseudonym of the whole, so that one erasure takes both.
         spelling::parts(class, canonical, value, |part| self.keys(part, entry, true));
         if class.is_forbidden() {
             self.forbidden.entries += 1;
-            self.forbidden.bytes += self.arena.len() - before;
+            self.forbidden.bytes += self.bytes() - before;
         }
     }
 
     /// Whether a value is known as a whole, by what was there at the latest [`Self::finish`].
     pub(super) fn has(&self, value: &[u8]) -> bool {
-        let sorted = self.keys.get(..self.sorted).unwrap_or_default();
-        self.walk(sorted, value).is_some_and(|(end, _)| end == value.len())
+        self.spelt.has(value)
+    }
+
+    const fn bytes(&self) -> usize {
+        self.spelt.bytes() + self.forms.len()
     }
 
     fn entry(&mut self, class: Class, canonical: &[u8]) -> u32 {
-        let start = size(self.arena.len());
-        self.arena.extend_from_slice(canonical);
-        self.entries.push(Entry { class, start, len: size(canonical.len()) });
+        let start = size(self.forms.len());
+        // No pseudonym is made of what is never stored.
+        let form = if class.is_forbidden() { &[] } else { canonical };
+        self.forms.extend_from_slice(form);
+        self.entries.push(Entry { class, start, len: size(form.len()) });
         size(self.entries.len() - 1)
     }
 
     /// Adds the spellings of an identifier, or of a part of it.
     fn keys(&mut self, value: &[u8], entry: u32, is_part: bool) {
-        let Self { arena, keys, .. } = self;
-        spelling::each(value, |spelling| {
-            if spelling::is_telling(spelling) {
-                let start = size(arena.len());
-                arena.extend(spelling.iter().map(u8::to_ascii_lowercase));
-                keys.push(Key { start, len: size(spelling.len()), entry, is_part });
-            }
-        });
+        // A piece may be one of something else, too.
+        let is_part = is_part || value.len() > spelling::LONGEST;
+        spelling::compared(value, |spelling, is_open| self.spelt.add(spelling, entry, (is_part, is_open)));
     }
 
-    /// Makes what was added ready to be looked for.
-    pub(super) fn finish(&mut self) {
-        let Self { arena, keys, sorted, filter, has_short, .. } = self;
-        let text = |key: &Key| arena.get(index(key.start)..index(key.start + key.len)).unwrap_or_default();
-        // Of equal spellings the one that came first, and that of a whole identifier before that of a part.
-        keys.sort_unstable_by(|a, b| {
-            text(a).cmp(text(b)).then((a.is_part, a.entry).cmp(&(b.is_part, b.entry)))
-        });
-        keys.dedup_by(|a, b| text(a) == text(b));
-        *sorted = keys.len();
-        for key in keys.iter() {
-            let text = text(key);
-            *has_short |= text.len() < spelling::SHORT;
-            let slot = slot(text, spelling::SHORT);
-            if let Some(word) = filter.0.get_mut(slot / 64) {
-                *word |= 1 << (slot % 64);
-            }
+    /// Adds what is the same whatever separates its letters and digits.
+    fn loose(&mut self, class: Class, canonical: &[u8], entry: u32) {
+        if class == Class::LicenceKey || class == Class::MacAddress {
+            self.spelt.add_loose(canonical, None, entry);
+        } else if class == Class::Phone {
+            let digits = canonical.strip_prefix(b"+").unwrap_or(canonical);
+            self.spelt.add_loose(digits, Some(SUBSCRIBER), entry);
         }
     }
 
-    fn text(&self, key: &Key) -> &[u8] {
-        self.arena.get(index(key.start)..index(key.start + key.len)).unwrap_or_default()
+    /// Makes what was added ready to be looked for. A spelling of a whole identifier is of that which came first. One that
+    /// is a part of several is of none of them: nobody can tell which is meant.
+    pub(super) fn finish(&mut self) {
+        let Self { spelt, entries, forms, .. } = self;
+        spelt.finish(|first, other| {
+            let same = form(entries, forms, index(first.number)) == form(entries, forms, index(other.number));
+            if !first.is_part || same {
+                return first.number;
+            }
+            let class = |number: u32| form(entries, forms, index(number)).map(|(class, _)| class.index());
+            let class = class(first.number).into_iter().chain(class(other.number)).min();
+            size(CLASSES + class.unwrap_or_default())
+        });
     }
 
-    /// The class and canonical form of an identifier.
-    pub(super) fn get(&self, number: usize) -> Option<(Class, &[u8])> {
-        let entry = self.entries.get(number)?;
-        Some((entry.class, self.arena.get(index(entry.start)..index(entry.start + entry.len))?))
+    /// The class of what was found, and its canonical form, if it is one identifier that a pseudonym may be made of.
+    pub(super) fn get(&self, number: usize) -> Option<(Class, Option<&[u8]>)> {
+        form(&self.entries, &self.forms, number)
     }
 
     /// The class of a canonical form, if a field has it.
     pub(super) fn class_of(&self, canonical: &[u8]) -> Option<Class> {
-        if self.keys.is_empty() {
+        if self.spelt.is_empty() {
             return None;
         }
-        let of = |key: &Key| {
-            self.get(index(key.entry)).filter(|(_, form)| *form == canonical).map(|(class, _)| class)
-        };
-        let folded =
-            |key: &Key| self.text(key).iter().copied().cmp(canonical.iter().map(u8::to_ascii_lowercase));
-        let at = self.keys.binary_search_by(folded).ok()?;
-        self.keys.get(at).and_then(of)
+        let (class, form) = self.get(index(self.spelt.get(canonical)?))?;
+        (form == Some(canonical)).then_some(class)
     }
 }
 
-/// The place of a spelling in the filter: its first bytes, folded and multiplied (Fibonacci hashing).
-#[inline]
-fn slot(text: &[u8], len: usize) -> usize {
-    let mut first = [0; spelling::SHORT];
-    first.iter_mut().zip(text.iter().take(len)).for_each(|(to, from)| *to = from.to_ascii_lowercase());
-    usize::try_from(u32::from_le_bytes(first).wrapping_mul(0x9E37_79B1) >> 16).unwrap_or(0)
-}
-
-impl Known {
-    /// Whether a spelling has these first bytes, as far as the filter tells.
-    #[inline]
-    fn may_be(&self, text: &[u8], len: usize) -> bool {
-        let slot = slot(text, len);
-        self.filter.0.get(slot / 64).is_some_and(|bits| bits >> (slot % 64) & 1 == 1)
+/// What a number stands for.
+fn form<'f>(entries: &[Entry], forms: &'f [u8], number: usize) -> Option<(Class, Option<&'f [u8]>)> {
+    if let Some(class) = number.checked_sub(CLASSES) {
+        return Some((*Class::ALL.get(class)?, None));
     }
+    let entry = entries.get(number)?;
+    let start = index(entry.start);
+    let form = forms.get(start..start + index(entry.len))?;
+    Some((entry.class, Some(form).filter(|_| !entry.class.is_forbidden())))
 }
 
 impl Lookup for &Known {
     #[inline]
     fn may_begin(&self, text: &[u8], start: usize) -> bool {
-        if self.keys.is_empty() {
-            return false;
-        }
-        let rest = text.get(start..).unwrap_or_default();
-        let ends = |len: &usize| rest.get(*len).is_none_or(|byte| !byte.is_ascii_alphanumeric());
-        self.may_be(rest, spelling::SHORT)
-            || self.has_short && (2..spelling::SHORT).filter(ends).any(|len| self.may_be(rest, len))
+        !self.spelt.is_empty() && self.spelt.may_begin(text.get(start..).unwrap_or_default())
     }
 
     #[inline]
@@ -270,41 +243,13 @@ impl Lookup for &Known {
         if !self.may_begin(text, start) {
             return None;
         }
-        self.walk(&self.keys, text.get(start..)?).map(|(len, number)| (start + len, number))
-    }
-}
-
-impl Known {
-    /// Follows the text through the sorted spellings: at most as many steps as the longest has bytes.
-    fn walk(&self, mut keys: &[Key], rest: &[u8]) -> Option<(usize, usize)> {
-        let mut best = None;
-        for depth in 0..=spelling::LONGEST {
-            // A spelling that ends here comes before those that go on.
-            if let Some((first, others)) = keys.split_first()
-                && index(first.len) == depth
-            {
-                let edge = depth.checked_sub(1).and_then(|last| rest.get(last));
-                if edge.is_some_and(|edge| spelling::is_border(*edge, rest.get(depth))) {
-                    best = Some((depth, index(first.entry)));
-                }
-                keys = others;
-            }
-            let Some(byte) = rest.get(depth).map(u8::to_ascii_lowercase) else { break };
-            let at = |key: &Key| self.text(key).get(depth).copied().unwrap_or(0);
-            let from = keys.partition_point(|key| at(key) < byte);
-            let to = keys.partition_point(|key| at(key) <= byte);
-            keys = keys.get(from..to).unwrap_or_default();
-            if keys.is_empty() {
-                break;
-            }
-        }
-        best
+        self.spelt.longest(text.get(start..)?).map(|(len, number)| (start + len, index(number)))
     }
 }
 
 impl Drop for Known {
     fn drop(&mut self) {
-        self.arena.zeroize();
+        self.forms.zeroize();
     }
 }
 

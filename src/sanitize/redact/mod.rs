@@ -12,6 +12,7 @@ mod known;
 mod listed;
 mod lower;
 mod seen;
+mod spelt;
 mod writer;
 
 #[cfg(test)]
@@ -212,7 +213,7 @@ fn identify<'f>(
         What::Class(class) => class,
         What::Known(number) => {
             let (class, canonical) = known.get(number)?;
-            return Some((What::Class(class), Some((class, canonical))));
+            return Some((What::Class(class), canonical.map(|canonical| (class, canonical))));
         }
         what @ (What::NationalId | What::Iban | What::PaymentCard | What::Encoded | What::Token) => {
             return Some((what, None));

@@ -13,6 +13,8 @@ use crate::sanitize::{CustomerSalt, CustomerSecret, DataRoot, ProgramKeys, Ratch
 
 #[path = "border_tests.rs"]
 mod border_tests;
+#[path = "written_tests.rs"]
+mod written_tests;
 
 fn keys() -> Arc<ProgramKeys> {
     // Derived once: a ratchet goes through every epoch before.
@@ -228,6 +230,12 @@ fn piece() -> impl Strategy<Value = String> {
         "\u{1b}[31m",
         "\u{8d22}\u{52a1}\u{5e93}",
         "db1",
+        "db7",
+        "vm",
+        "Prod  VM\\n1",
+        "\\\"",
+        "030/748359133",
+        "001b21-abcdef",
         "jane%40example.com",
         "jane&#64;example.com",
         "%2540",
@@ -291,6 +299,11 @@ proptest! {
             (Class::HostName, "esx-04.corp.example.com"),
             (Class::ObjectName, "\u{8d22}\u{52a1}\u{5e93}"),
             (Class::ObjectName, "db1"),
+            (Class::ObjectName, "vm"),
+            (Class::HostName, "db7.a.example"),
+            (Class::HostName, "db7.b.example"),
+            (Class::Phone, "+49 30 748359133"),
+            (Class::MacAddress, "00:1b:21:ab:cd:ef"),
         ];
         let text = pieces.concat();
         let at_once = redacted(&low, &text, &known);

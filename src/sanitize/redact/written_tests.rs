@@ -1,0 +1,158 @@
+//! Tests: what a field of the batch holds is found in its text however text writes it.
+
+use proptest::prelude::*;
+
+use super::{Class, Epoch, redacted, rules, token};
+
+// covers: P1, P4
+#[test]
+fn an_identifier_of_a_field_is_found_in_other_spellings_than_the_field_has() {
+    let rules = rules(
+        &[(Class::HostName, Epoch::Stable), (Class::UserId, Epoch::Stable), (Class::Phone, Epoch::Stable)],
+        None,
+    );
+    let host = |name: &str| token(Class::HostName, Epoch::Stable, name);
+    let phone = token(Class::Phone, Epoch::Stable, "+4930748359133");
+    let buero = host("xn--bro-7-kva.corp.example");
+    for (class, value, text, expected) in [
+        (Class::MacAddress, "00:1b:21:ab:cd:ef", "port 001b21abcdef up", "port [mac_address] up"),
+        (Class::MacAddress, "00:1b:21:ab:cd:ef", "port 001B21-ABCDEF up", "port [mac_address] up"),
+        (Class::MacAddress, "00:1b:21:ab:cd:ef", "port 001B21-ABCDEF0 up", "port 001B21-ABCDEF0 up"),
+        (Class::LicenceKey, "JJ2WR25L9PH71A8", "key jj2wr-25l9p-h71a8.", "key [licence_key]."),
+        (Class::LicenceKey, "JJ2WR25L9PH71A8", "key JJ2WR 25L9P H71A8.", "key [licence_key]."),
+        (Class::LicenceKey, "JJ2WR-25L9P-H71A8", "key JJ2WR25L9PH71A8.", "key [licence_key]."),
+        (Class::HostName, "b\u{fc}ro-7.corp.example", "b\u{fc}ro-7 is down", &format!("{buero} is down")),
+        (Class::HostName, "xn--bro-7-kva.corp.example", "B\u{dc}RO-7 is down", &format!("{buero} is down")),
+        (Class::HostName, "esx01:443", "esx01 is down", &format!("{} is down", host("esx01"))),
+        (
+            Class::UserId,
+            "CN=Jane Doe,OU=Sales",
+            "Jane Doe left",
+            &format!("{} left", token(Class::UserId, Epoch::Stable, "CN=Jane Doe,OU=Sales")),
+        ),
+        (Class::ObjectName, "Prod  VM 1", "at Prod VM   1.", "at [object_name]."),
+        (Class::PersonName, "Jane van Doe", "by Jane\nvan Doe", "by [person_name]"),
+        (Class::PersonName, "J\u{fc}rgen van Doe", "by J\u{fc}rgen\\nvan Doe", "by [person_name]"),
+        (Class::ObjectName, "say \"x\" 1", "{\"a\":\"say \\\"x\\\" 1\"}", "{\"a\":\"[object_name]\"}"),
+        (Class::ObjectName, "O'Brien's VM", "'O\\'Brien\\'s VM'", "'[object_name]'"),
+        (Class::ObjectName, "a%2fb pool", "a/b pool, a%2Fb pool", "[object_name], [object_name]"),
+        (Class::Phone, "+49 30 748359133", "ring 030/748359133 now", &format!("ring {phone} now")),
+        (Class::Phone, "+49 30 748359133", "ring 748 359-133 now", &format!("ring {phone} now")),
+        (Class::Phone, "+49 30 748359133", "block 9133 of 5748359133", "block 9133 of 5748359133"),
+        (
+            Class::ObjectName,
+            "\u{441}\u{435}\u{440}\u{432}\u{435}\u{440}-1",
+            "\u{421}\u{435}\u{440}\u{412}\u{435}\u{440}-1 up",
+            "[object_name] up",
+        ),
+        (Class::ObjectName, "Stra\u{df}e 1", "STRASSE 1", "[object_name]"),
+    ] {
+        assert_eq!(redacted(&rules, text, &[(class, value)]), expected, "{value} in {text}");
+    }
+}
+
+// covers: P4
+#[test]
+fn the_short_name_of_two_hosts_is_a_marker_and_no_pseudonym() {
+    let rules = rules(&[(Class::HostName, Epoch::Stable)], None);
+    let known = [(Class::HostName, "db1.a.example"), (Class::HostName, "db1.b.example")];
+    let a = token(Class::HostName, Epoch::Stable, "db1.a.example");
+    assert_eq!(redacted(&rules, "db1 of db1.a.example", &known), format!("[host_name] of {a}"));
+}
+
+const WORDS: [&str; 16] = [
+    "Prod",
+    "VM",
+    "web",
+    "1",
+    "x2",
+    "\"x\"",
+    "O'Brien's",
+    "\u{dc}berpool",
+    "Stra\u{df}e",
+    "\u{418}\u{432}\u{430}\u{43d}\u{43e}\u{432}",
+    "\u{39f}\u{394}\u{39f}\u{3a3}",
+    "\u{8d22}\u{52a1}",
+    "(A)",
+    "naIve",
+    "Finance",
+    "and",
+];
+
+/// The names that objects have: a few words.
+fn name() -> impl Strategy<Value = String> {
+    let joint = || prop::sample::select(&[" ", " ", " ", " ", ".", "-"][..]);
+    let words = |count| prop::collection::vec((prop::sample::select(&WORDS[..]), joint()), count);
+    words(1..5).prop_map(|words| {
+        let text: String = words.into_iter().flat_map(|(word, joint)| [word, joint]).collect();
+        format!("VM {}", text.trim_matches([' ', '.', '-']))
+    })
+}
+
+// covers: P1
+#[test]
+fn what_is_long_is_found_piece_by_piece() {
+    for sentence in
+        ["the quick brown fox and ", "\u{438}\u{432}\u{430}\u{43d} \u{432} \u{434}\u{43e}\u{43c}\u{435} "]
+    {
+        let content = sentence.repeat(20);
+        let text = format!("at <{}> now", content.trim().replace(' ', "\n  "));
+        let once = redacted(&rules(&[], None), &text, &[(Class::CustomerContent, &content)]);
+        assert_eq!(left(&once), "atnow", "{once}");
+        assert!(once.contains("[customer_content]"));
+    }
+}
+
+/// Another way to write a text.
+type Writing = fn(&str) -> String;
+
+const WRITINGS: [(&str, Writing); 9] = [
+    ("as it is", str::to_owned),
+    ("in small letters", |text| text.chars().flat_map(char::to_lowercase).collect()),
+    ("in capitals", str::to_uppercase),
+    ("in mixed case", |text| {
+        let other = |(at, c): (usize, char)| match c.to_uppercase().next() {
+            Some(capital) if at % 2 == 0 && c.to_uppercase().count() == 1 => capital,
+            _ => c,
+        };
+        text.chars().enumerate().map(other).collect()
+    }),
+    ("decomposed", |text| unicode_normalization::UnicodeNormalization::nfd(text).collect()),
+    ("broken into lines", |text| text.replace(' ', "\n    ")),
+    ("as JSON", |text| serde_json::to_string(text).unwrap_or_default()),
+    ("as JSON in JSON", |text| {
+        serde_json::to_string(&serde_json::to_string(text).unwrap_or_default()).unwrap_or_default()
+    }),
+    ("in a URL", |text| {
+        let escape = |byte: u8| {
+            if byte.is_ascii_graphic() { char::from(byte).to_string() } else { format!("%{byte:02x}") }
+        };
+        text.bytes().map(escape).collect()
+    }),
+];
+
+/// The letters and digits of a text that are not of a marker.
+fn left(text: &str) -> String {
+    let mut left = String::new();
+    for (at, piece) in text.replace("%20", " ").replace("\\n", " ").split('[').enumerate() {
+        let rest = if at == 0 { piece } else { piece.split_once(']').map_or(piece, |(_, rest)| rest) };
+        left.extend(rest.chars().filter(|c| c.is_alphanumeric()));
+    }
+    left
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    // covers: P1
+    #[test]
+    fn a_name_is_found_however_text_writes_it(name in name(), class in prop::sample::select(&[
+        Class::ObjectName, Class::CustomerContent, Class::PersonName,
+    ][..])) {
+        for (how, write) in WRITINGS {
+            let text = format!("at <{}> now", write(&name));
+            let once = redacted(&rules(&[], None), &text, &[(class, &name)]);
+            prop_assert_eq!(left(&once), "atnow", "{}: {:?} became {:?}", how, text, once);
+        }
+    }
+}
