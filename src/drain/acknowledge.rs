@@ -76,6 +76,8 @@ impl Drain {
         if ack_ids.iter().any(|id| NoticeId::parse(id).is_some()) {
             self.shared.notices_purge.is_due();
         }
+        // Where the budget is spent, senders wait for just this.
+        self.shared.release();
         drainer.publish();
         drainer.bell.notify_waiters();
         Ok(result)
