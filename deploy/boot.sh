@@ -14,7 +14,7 @@ if [ ! -e "$cache/made" ]; then
   command -v mmdebstrap >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq mmdebstrap >/dev/null
   rm -rf "$base"
   mkdir -p "$cache"
-  mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,init-system-helpers,libstdc++6,openssl bookworm "$base"
+  mmdebstrap --quiet --variant=minbase --include=systemd,systemd-sysv,dbus,init-system-helpers,libstdc++6,openssl,procps bookworm "$base"
   touch "$cache/made"
 fi
 root=$(mktemp -d "$cache/root.XXXXXX")

@@ -21,6 +21,7 @@ mod slots;
 mod socket;
 mod standing;
 mod strangers;
+mod turns;
 mod unread;
 mod watch;
 

@@ -2,27 +2,18 @@
 
 use std::io::{IoSlice, Result};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use super::turns::Turns;
 use crate::grpc::identity::{Gate, Visitor};
-
-/// Handshakes at a time. Each costs about a millisecond of a processor; others wait their turn within their own
-/// deadline.
-const HANDSHAKES: usize = 64;
-
-/// How long a handshake keeps its turn. A client that says nothing costs no processor, and would have others wait
-/// for as long as it is given: it goes on without a turn.
-const TURN: Duration = Duration::from_millis(100);
 
 /// A socket, in clear or under TLS.
 pub(super) enum Socket {
@@ -30,11 +21,11 @@ pub(super) enum Socket {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Where connections become callers. Clones share the bound on handshakes.
+/// Where connections become callers. Clones share the bound on what handshakes take.
 #[derive(Clone)]
 pub(super) struct Entrance {
     gate: Gate,
-    handshakes: Arc<Semaphore>,
+    handshakes: Turns,
 }
 
 /// Why a connection did not become a caller.
@@ -57,7 +48,7 @@ impl NotEntered {
 
 impl Entrance {
     pub(super) fn new(gate: Gate) -> Self {
-        Self { gate, handshakes: Arc::new(Semaphore::new(HANDSHAKES)) }
+        Self { gate, handshakes: Turns::of_half_the_workers() }
     }
 
     /// Lets a connection in that was accepted a moment ago; within `patience`. The certificates are those in force
@@ -73,17 +64,8 @@ impl Entrance {
             let visitor = Visitor::new(self.gate.clone(), None, closing.clone());
             return Ok((Socket::Clear(stream), visitor));
         };
-        let handshake = async {
-            // The semaphore is never closed.
-            let turn = self.handshakes.acquire().await;
-            let mut accept = std::pin::pin!(TlsAcceptor::from(server).accept(stream));
-            let prompt = timeout(TURN, accept.as_mut()).await;
-            drop(turn);
-            match prompt {
-                Ok(accepted) => accepted,
-                Err(_slow) => accept.await,
-            }
-        };
+        // A step of a handshake costs about a millisecond of a processor.
+        let handshake = self.handshakes.take(TlsAcceptor::from(server).accept(stream));
         let accepted = timeout_at(Instant::now() + patience, handshake).await;
         let stream = accepted.map_err(|_| NotEntered::Slow)?.map_err(|_| NotEntered::Tls)?;
         let visitor =
