@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::compiled::Policy;
 use super::decide::Decision;
-use super::dictionary::{Part, Product};
+use super::pair::Holders;
 use super::treatment::Epoch;
 use super::{Action, EventPlan, Field, Form, Plan, Shape};
 use crate::model::{
@@ -202,7 +202,7 @@ impl Policy {
         let plan = |at: usize| decision.plan_key(at, decision.rank(at)).map(|key| self.plan(key));
         let concerned = self.concerned(decision.product);
         let plans: Vec<_> = concerned.iter().map(|at| (*at, plan(*at))).collect();
-        let parents = parents(product);
+        let holders = Holders::new(product);
         let mut events = Vec::with_capacity(product.events().len());
         for (number, event) in product.events().iter().enumerate() {
             let plan =
@@ -214,7 +214,7 @@ impl Policy {
             };
             let mut fields = Vec::new();
             if let Some(plan) = plan {
-                let look = Look { plan, parents: &parents, redacts: redacts(plan), event: withheld };
+                let look = Look { plan, holders: &holders, redacts: redacts(plan), event: withheld };
                 let wish = |(at, field): (u32, &Field)| {
                     let wish = look.wish(at, field);
                     let told = withheld.is_none() || matches!(wish, Wish::Context(_) | Wish::Cut(..));
@@ -260,36 +260,10 @@ fn redacts(plan: &Plan) -> bool {
     plan.events.iter().any(|event| matches!(event, EventPlan::Store { redacts: true, .. }))
 }
 
-/// For each node of a product, the one that holds it.
-fn parents(product: &Product) -> Vec<Option<u32>> {
-    let mut parents = vec![None; product.nodes.len()];
-    for (at, node) in (0_u32..).zip(&product.nodes) {
-        let (record, pair);
-        let held: &[u32] = match &node.part {
-            Part::Field(_) => &[],
-            Part::Record { children, .. } => {
-                record = children;
-                record
-            }
-            Part::List { item } => std::slice::from_ref(item),
-            Part::Map { key, value } => {
-                pair = [*key, *value];
-                &pair
-            }
-        };
-        for inner in held {
-            if let Some(parent) = usize::try_from(*inner).ok().and_then(|inner| parents.get_mut(inner)) {
-                *parent = Some(at);
-            }
-        }
-    }
-    parents
-}
-
 /// The fields of one plan, with what holds them.
 struct Look<'p> {
     plan: &'p Plan,
-    parents: &'p [Option<u32>],
+    holders: &'p Holders,
     /// Whether the plan redacts text.
     redacts: bool,
     /// Why nothing of the event is stored, if nothing is.
@@ -301,9 +275,9 @@ impl Look<'_> {
         let reason = match (self.event, self.shape(number)) {
             (Some(reason), _) => reason,
             (None, Some(Shape::Scalar { action: Action::Withhold(reason), .. })) => *reason,
-            (None, Some(Shape::Scalar { action, .. })) => match self.withheld_around(number) {
+            (None, Some(Shape::Scalar { action, .. })) => match self.holders.hindrance(self.plan, number) {
                 None => return Wish::Stored { treatment: action.treatment(), form: form(action) },
-                Some(reason) => reason,
+                Some(hindrance) => hindrance.reason,
             },
             (None, Some(Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) | None) => {
                 Reason::UnknownField
@@ -323,44 +297,6 @@ impl Look<'_> {
 
     fn shape(&self, number: u32) -> Option<&Shape> {
         self.plan.fields.get(usize::try_from(number).ok()?).map(|field| &field.shape)
-    }
-
-    /// Why a field is not stored that could be: it is in a map whose keys or values are withheld.
-    fn withheld_around(&self, number: u32) -> Option<Reason> {
-        let mut at = number;
-        while let Some(parent) =
-            usize::try_from(at).ok().and_then(|at| self.parents.get(at)).copied().flatten()
-        {
-            let field = self.plan.fields.get(usize::try_from(parent).ok()?)?;
-            if field.spec.purposes.is_empty() {
-                let other = match &field.shape {
-                    Shape::Map { key, value } if *key == at => *value,
-                    Shape::Map { key, .. } => *key,
-                    Shape::Record(_) | Shape::List { .. } | Shape::Scalar { .. } => at,
-                };
-                return Some(self.withheld_in(other));
-            }
-            at = parent;
-        }
-        None
-    }
-
-    /// The first reason for which something is withheld in a node.
-    fn withheld_in(&self, number: u32) -> Reason {
-        let inside = |at: u32| {
-            let mut at = Some(at);
-            std::iter::from_fn(move || {
-                let here = at?;
-                at = usize::try_from(here).ok().and_then(|here| self.parents.get(here)).copied().flatten();
-                Some(here)
-            })
-        };
-        let all = (0_u32..).zip(&self.plan.fields).filter(|(at, _)| inside(*at).any(|one| one == number));
-        let mut reasons = all.filter_map(|(_, field)| match &field.shape {
-            Shape::Scalar { action: Action::Withhold(reason), .. } => Some(*reason),
-            Shape::Scalar { .. } | Shape::Record(_) | Shape::List { .. } | Shape::Map { .. } => None,
-        });
-        reasons.next().unwrap_or(Reason::Level)
     }
 }
 

@@ -16,6 +16,7 @@ use Direction::{Incomparable, Less, More};
 
 const CEIP: &str = "programs/ceip.toml";
 const VCENTER: &str = "products/vcenter.toml";
+const HORIZON: &str = "products/horizon.toml";
 
 const fn edit(path: &'static str, after: &'static str, old: &'static str, new: &'static str) -> Edit {
     Edit { path, after, old, new }
@@ -25,6 +26,15 @@ const fn edit(path: &'static str, after: &'static str, old: &'static str, new: &
 const NEW_FIELD: &str = "version = 3\n\n[events.\"vm.inventory\".fields.nics]\ntype = \"int\"\n\
     category = \"configuration\"\nclass = \"not_identifying\"\npurposes = [\"improve\"]\n\
     description = \"Network adapters.\"\nexample = 2\nsince = 3\n";
+
+/// The parts of a value of a map, from the category of the first to that of the last.
+const SITES: &str = "category = \"configuration\"\nclass = \"location\"\npurposes = [\"improve\"]\ndescription = \"Where it is.\"\n\
+    example = \"DE-HE\"\nsince = 1\n\n[events.\"pod.configuration\".fields.\"sites{}.pods\"]\ntype = \"int\"\n\
+    category = \"configuration\"\n";
+const LOGGED_SITES: &str = "category = \"product_log\"\nclass = \"location\"\npurposes = [\"improve\"]\ndescription = \"Where it is.\"\n\
+    example = \"DE-HE\"\nsince = 1\n\n[events.\"pod.configuration\".fields.\"sites{}.pods\"]\ntype = \"int\"\n\
+    category = \"product_log\"\n";
+const SITES_ROW: &str = "horizon pod.configuration sites{key}, ceip standard: pseudonym, the other half of its pair is not stored";
 
 /// An edit that leaves a good policy good, whatever else is edited; the direction of each change that
 /// it makes; and one of its places, with what is there before and after.
@@ -125,6 +135,8 @@ fn rows() -> Vec<Row> {
             &[More],
             "vcenter vm.power_on from_snapshot, ceip standard: withheld until accepted, keep",
         ),
+        // Of every pair both parts of the value go, and its key with them.
+        (edit(HORIZON, "fields.\"sites{}.place\"]", SITES, LOGGED_SITES), &[Less], SITES_ROW),
         // What is only said otherwise changes nothing that is stored.
         (edit(VCENTER, "fields.vcpus]", "Virtual processors.", "Virtual CPUs."), &[], ""),
         (edit(VCENTER, "fields.uptime_s]", "\"configuration\"", "\"performance\""), &[], ""),

@@ -1,11 +1,15 @@
 //! Says in plain words what a plan does to an event and why, from the judgement that compiled it.
 
 use super::compiled::{PlanKey, Policy};
-use super::dictionary::Field;
+use super::dictionary::{Event, Field};
+use super::pair::{Hindrance, Holders};
 use super::planner::{Judgement, Terms, treat_id};
 use super::treatment::{Rule, Treatment};
 use super::{Action, Form};
 use crate::model::{Category, FieldPath, IdentifierClass, Purpose, Purposes, Reason};
+
+/// The word for a value of which nothing is stored.
+const DROP: &str = "drop";
 
 /// What becomes of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +42,7 @@ impl Action {
     #[must_use]
     pub const fn treatment(&self) -> &'static str {
         match self {
-            Self::Withhold(_) => "drop",
+            Self::Withhold(_) => DROP,
             Self::Pseudonym { .. } => "pseudonym",
             Self::Generalise(_) | Self::Keep(Form::Bucket(_)) => "generalise",
             Self::Vocabulary(_) | Self::Keep(Form::Vocabulary(_)) => "vocabulary",
@@ -55,15 +59,17 @@ impl Policy {
         let terms = Terms::new(self, key)?;
         let event = terms.product.events().get(event)?;
         let withheld = terms.withhold_event(event);
+        let (plan, holders) = (self.plan(key), Holders::new(terms.product));
         let fields = terms.product.fields(event).map(|(number, field)| {
             let judgement = terms.judge(field);
-            FieldExplanation {
-                field: number,
-                path: field.path.clone(),
-                class: field.class,
-                treatment: judgement.action(&terms, field).treatment(),
-                why: self.why(&terms, judgement, field),
+            let mut treatment = judgement.action(&terms, field).treatment();
+            let mut why = self.why(&terms, judgement, field);
+            let hindrance = holders.hindrance(&plan, number).filter(|_| treatment != DROP);
+            if let Some(hindrance) = hindrance {
+                treatment = DROP;
+                why = self.why_of_pair(&terms, event, hindrance);
             }
+            FieldExplanation { field: number, path: field.path.clone(), class: field.class, treatment, why }
         });
         let fields = fields.collect();
         let why = why_event(&terms, withheld, event.since());
@@ -76,6 +82,15 @@ impl Policy {
         let terms = Terms::new(self, key)?;
         let why = self.why_treated(&terms, class, false, terms.treatment(class, false));
         Some((treat_id(&terms, class).treatment(), why))
+    }
+
+    fn why_of_pair(&self, terms: &Terms<'_>, event: &Event, hindrance: Hindrance) -> String {
+        let mut fields = terms.product.fields(event);
+        let other = fields.find(|(number, _)| *number == hindrance.field);
+        let of_other = other.map(|(_, other)| {
+            format!(", and `{}` is not: {}", other.path, self.why(terms, terms.judge(other), other))
+        });
+        format!("a pair of a map is stored whole or not at all{}", of_other.unwrap_or_default())
     }
 
     fn why(&self, terms: &Terms<'_>, judgement: Judgement, field: &Field) -> String {
@@ -247,6 +262,13 @@ mod tests {
                 "`enhanced` of `ceip` has `redact, at most 16384 bytes` for `product_log`",
             ),
             (
+                &standard,
+                "service.health",
+                "services{}",
+                "drop",
+                "a pair of a map is stored whole or not at all, and `services{key}` is not: `operational` of `operational` has `drop` for `object_name`",
+            ),
+            (
                 &first,
                 "client.feature_used",
                 "user_name",
@@ -278,7 +300,8 @@ mod tests {
             let product =
                 policy.products().iter().find(|product| product.name().as_str() == "vcenter").unwrap();
             let at = product.event(RawText::new(event.as_bytes())).unwrap().event;
-            let told = policy.explain(key(&policy, participation, "ceip"), at).unwrap();
+            let program = if event == "service.health" { "operational" } else { "ceip" };
+            let told = policy.explain(key(&policy, participation, program), at).unwrap();
             let field = told.fields.iter().find(|field| field.path.as_str() == path).unwrap();
             assert_eq!((field.treatment, field.why.as_str()), (treatment, why), "{event} {path}");
         }
@@ -299,6 +322,10 @@ mod tests {
                 assert!(!told.why.is_empty());
                 for field in told.fields {
                     match &plan.fields.get(usize::try_from(field.field).unwrap()).unwrap().shape {
+                        // A pair of a map is stored whole or not at all.
+                        Shape::Scalar { .. } if field.why.starts_with("a pair of a map") => {
+                            assert_eq!(field.treatment, "drop");
+                        }
                         Shape::Scalar { action, .. } => assert_eq!(action.treatment(), field.treatment),
                         Shape::Record(_) | Shape::List { .. } | Shape::Map { .. } => panic!("{}", field.path),
                     }

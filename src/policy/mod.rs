@@ -19,6 +19,7 @@ mod fingerprint;
 mod handle;
 mod name_table;
 mod nearest;
+mod pair;
 mod participation_check;
 mod plan;
 mod planner;

@@ -81,17 +81,30 @@ impl<'p> Sight<'p> {
         let fields = terms.product.fields(event);
         let mut sights: BTreeMap<&str, (&Field, Self)> =
             fields.map(|(_, field)| (field.path.as_str(), (field, Self::of_field(terms, field)))).collect();
-        let hidden: BTreeSet<&str> =
-            sights.iter().filter(|(_, (_, sight))| sight.seen.is_none()).map(|(path, _)| *path).collect();
-        // A pair of a map is stored whole or not at all.
+        let is_hidden = |sight: &Self| sight.seen.is_none();
+        let mut hidden: BTreeSet<&str> =
+            sights.iter().filter(|(_, (_, sight))| is_hidden(sight)).map(|(path, _)| *path).collect();
+        // A pair of a map is stored whole or not at all; what hides one may hide the pair that it is in.
+        loop {
+            let without_its_other_half = |path: &str| {
+                let mut keys = path.match_indices("{}").filter_map(|(at, _)| path.get(..at));
+                let key_is_hidden = keys.any(|map| hidden.contains(format!("{map}{{key}}").as_str()));
+                // A value that has parts is stored if one of them is.
+                let value_is_hidden = path.strip_suffix("{key}").is_some_and(|map| {
+                    let value = format!("{map}{{}}");
+                    sights.keys().filter(|part| part.starts_with(&value)).all(|part| hidden.contains(part))
+                });
+                key_is_hidden || value_is_hidden
+            };
+            let more = sights.keys().filter(|path| !hidden.contains(*path) && without_its_other_half(path));
+            let more: Vec<&str> = more.copied().collect();
+            if more.is_empty() {
+                break;
+            }
+            hidden.extend(more);
+        }
         for (path, (_, sight)) in &mut sights {
-            let key_is_hidden = path
-                .match_indices("{}")
-                .filter_map(|(at, _)| path.get(..at))
-                .any(|map| hidden.contains(format!("{map}{{key}}").as_str()));
-            let value_is_hidden =
-                path.strip_suffix("{key}").is_some_and(|map| hidden.contains(format!("{map}{{}}").as_str()));
-            if sight.seen.is_some() && (key_is_hidden || value_is_hidden) {
+            if !is_hidden(sight) && hidden.contains(path) {
                 *sight = Self::hidden("the other half of its pair is not stored");
             }
         }

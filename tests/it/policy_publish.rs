@@ -242,6 +242,8 @@ fn the_three_forms_agree_name_every_field_and_show_what_ingest_stores() {
                         after.map(String::as_str),
                         "{path} at {level} {region:?}"
                     );
+                    // What is said to be stored is, of every example.
+                    assert_eq!(at["treatment"] == "drop", after.is_none(), "{path} at {level} {region:?}");
                     for shown in [&row, &line] {
                         assert!(shown.contains(at["label"].as_str().unwrap()), "{path} at {level}: {shown}");
                         assert!(

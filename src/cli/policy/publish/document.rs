@@ -28,7 +28,7 @@ use super::words::{self, Deed};
 use crate::cli::exit::Failure;
 use crate::ingest::Explain;
 use crate::model::{Category, IdentifierClass, Purpose, Purposes, RegionName};
-use crate::policy::{self, Kind, Plan, PlanKey, Policy, Shape};
+use crate::policy::{self, Kind, Plan, PlanKey, Policy, Shape, Treatment};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Document {
@@ -314,7 +314,9 @@ impl<'p> Views<'p> {
         let plan = self.policy.plan(key);
         let fields = told.fields.into_iter().map(|field| {
             let example = after.and_then(|after| after.get(field.path.as_str())).cloned();
-            (deed(&plan, field.field), example, field.why)
+            let deed =
+                if field.treatment == "drop" { Deed::of(Treatment::Drop) } else { deed(&plan, field.field) };
+            (deed, example, field.why)
         });
         Some(Seen { stored: told.withheld.is_none(), why: told.why, fields: fields.collect() })
     }
@@ -350,9 +352,7 @@ fn deed(plan: &Plan, field: u32) -> Deed {
     let planned = usize::try_from(field).ok().and_then(|at| plan.fields.get(at));
     match planned.map(|field| &field.shape) {
         Some(Shape::Scalar { action, .. }) => Deed::of_action(action),
-        Some(Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) | None => {
-            Deed::of(policy::Treatment::Drop)
-        }
+        Some(Shape::Record(_) | Shape::List { .. } | Shape::Map { .. }) | None => Deed::of(Treatment::Drop),
     }
 }
 
