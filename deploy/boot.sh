@@ -158,6 +158,8 @@ inside systemctl restart usaged >/dev/null 2>&1 || true
 sleep 6
 [ "$(inside systemctl show --property ExecMainStatus --value usaged)" = 3 ] || fail "the exit code is not 3"
 [ "$(inside systemctl is-failed usaged)" = failed ] || fail "it is tried again"
+inside journalctl -u usaged -p err --no-pager -o cat >"$cache/errors.log" || fail "journalctl"
+grep -q nonsense "$cache/errors.log" || fail "the journal does not have the refusal as an error"
 inside sed -i '/^nonsense/d' /etc/usaged/usaged.toml
 inside systemctl start usaged || fail "start after the correction"
 say "a configuration that is refused neither ends what runs nor is tried again"

@@ -5,17 +5,19 @@ use std::io::Write as _;
 
 use serde_json::json;
 
+use crate::daemon::{JOURNAL_ERROR, is_read_by_journal};
+
 /// The exit codes, as `usaged --help` shows them.
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  failed: a file, a device or the program itself
+  1  failed: a file, a device or the program itself; or another process has the store open
   2  the command line is wrong
   3  a configuration or a policy was refused; nothing was started or changed
   4  the collector cannot be reached, or was busy until the time to retry was over
   5  the collector refused the request: wrong input, unknown name, changed revision
-  6  the store or the ledger was refused: locked, of another version or key, damaged, changed,
-     or with acknowledged data missing
+  6  the store or the ledger was refused: of another version or key, damaged, changed, or with
+     acknowledged data missing
   7  done in part: some inputs were refused and are named, the others are in
   8  a check that was asked for found something, such as `policy diff --fail-on-exposure`";
 
@@ -64,6 +66,16 @@ impl Failure {
         move |error| Self::Failed(format!("{what}: {error}"))
     }
 
+    /// A configuration or a policy that was refused for its mistakes. If the system did not give all of it, nothing is
+    /// known to be wrong with it, and it is worth another try.
+    pub(super) fn mistakes(what: impl Into<String>, problems: Vec<String>, is_of_the_system: bool) -> Self {
+        let what = what.into();
+        if is_of_the_system {
+            return Self::Failed(format!("{what}\n{}", problems.join("\n")));
+        }
+        Self::Refused { what, problems }
+    }
+
     /// The code that the process ends with.
     #[must_use]
     pub const fn exit_code(&self) -> u8 {
@@ -104,11 +116,17 @@ impl Failure {
             if let (Self::Server { reason, .. }, Some(object)) = (self, error.as_object_mut()) {
                 object.insert("reason".to_owned(), json!(reason));
             }
-            say(&json!({ "error": error }).to_string());
+            say_error(&json!({ "error": error }).to_string());
         } else {
-            say(&format!("usaged: {self}"));
+            say_error(&format!("usaged: {self}"));
         }
     }
+}
+
+/// Says what went wrong; in systemd's journal each line is an error.
+fn say_error(text: &str) {
+    let before = if is_read_by_journal() { JOURNAL_ERROR } else { "" };
+    text.lines().for_each(|line| say(&format!("{before}{line}")));
 }
 
 /// Writes one line to standard error. When even that fails, nobody is left to tell.

@@ -5,6 +5,7 @@
 mod admin_page;
 mod child;
 mod connect;
+mod counting;
 mod credentials;
 mod demo;
 mod drain;

@@ -119,10 +119,7 @@ impl ServeArgs {
 }
 
 fn refused(problems: &[Problem]) -> Failure {
-    Failure::Refused {
-        what: "refused to start, the configuration has mistakes:".to_owned(),
-        problems: problems.iter().map(ToString::to_string).collect(),
-    }
+    mistakes("refused to start, the configuration has mistakes:", problems)
 }
 
 fn check(config: &Config, runner: &Runner, out: Output) -> Result<(), Failure> {
@@ -152,23 +149,26 @@ fn judged_for(failure: Failure, runner: &Runner) -> Failure {
 }
 
 fn identities_refused(problems: &[Problem]) -> Failure {
-    Failure::Refused {
-        what: "refused to start, certificates or identities have mistakes:".to_owned(),
-        problems: problems.iter().map(ToString::to_string).collect(),
-    }
+    mistakes("refused to start, certificates or identities have mistakes:", problems)
+}
+
+fn mistakes(what: &str, problems: &[Problem]) -> Failure {
+    let lines = problems.iter().map(ToString::to_string).collect();
+    Failure::mistakes(what, lines, problems.iter().any(|problem| problem.is_of_the_system))
 }
 
 fn policy_refused(problems: &[crate::policy::Problem]) -> Failure {
-    Failure::Refused {
-        what: "refused to start, the policy has mistakes:".to_owned(),
-        problems: problems.iter().map(ToString::to_string).collect(),
-    }
+    let lines = problems.iter().map(ToString::to_string).collect();
+    let is_of_the_system = problems.iter().any(|problem| problem.is_of_the_system);
+    Failure::mistakes("refused to start, the policy has mistakes:", lines, is_of_the_system)
 }
 
 /// What a daemon that did not start, or did not end well, means to the person who started it.
 fn failure(error: DaemonError) -> Failure {
     let told = super::with_causes(&error);
-    if error.is_of_the_system() {
+    // Those two name each file themselves.
+    let is_listed = matches!(error, DaemonError::Policy(_) | DaemonError::Identities(_));
+    if error.is_of_the_system() && !is_listed {
         return Failure::Failed(told);
     }
     match error {

@@ -217,7 +217,7 @@ keys! {
         /// "drop-oldest" drops the oldest segment, drained or not.
         when_full: FullChoice = FullChoice::Refuse;
         /// Free space on the disk that ingest leaves alone, so that acknowledging, erasing and compacting
-        /// still work.
+        /// still work. Whoever fills the disk, what every subscription has drained gives way before a batch is refused.
         reserve_bytes: Size = Size::mib(256), Size::mib(1) => Size(1 << 50);
         /// How long a batch id is remembered: a retry within this time is stored once.
         dedup_window: Span = Span::hours(24), Span::secs(60) => Span::days(30);

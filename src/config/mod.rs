@@ -32,7 +32,7 @@ pub use keys::{
     AdminKeys, DrainKeys, GrpcKeys, IdentityKeys, IngestKeys, JwtKeys, LedgerKeys, LogKeys, MetricsKeys,
     PseudonymKeys, RootKeys, Settings, ShutdownKeys, StoreKeys, TlsKeys, TraceKeys,
 };
-pub use problem::Problem;
+pub use problem::{Problem, is_of_the_system};
 pub use resolve::{Config, RootKeySource};
 pub use sample::sample;
 pub use table::Override;
@@ -64,6 +64,7 @@ fn read_text(file: &Path) -> Result<String, Problem> {
         key: String::new(),
         what: format!("cannot be read: {error}"),
         remedy: "name a readable file, or leave --config out for the defaults".to_owned(),
+        is_of_the_system: is_of_the_system(&error),
     })
 }
 

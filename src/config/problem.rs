@@ -17,6 +17,27 @@ pub struct Problem {
     pub what: String,
     /// What to do.
     pub remedy: String,
+    /// Whether a device or the system did not give a file. Then nothing is known to be wrong with what was written.
+    #[serde(skip)]
+    pub is_of_the_system: bool,
+}
+
+/// Whether a device or the system failed, and not a name or a right, which a person puts right.
+#[must_use]
+pub fn is_of_the_system(error: &std::io::Error) -> bool {
+    use rustix::io::Errno;
+    let failures = [
+        Errno::IO,
+        Errno::NOSPC,
+        Errno::DQUOT,
+        Errno::ROFS,
+        Errno::STALE,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::AGAIN,
+    ];
+    Errno::from_io_error(error).is_some_and(|found| failures.contains(&found))
 }
 
 impl Problem {
@@ -65,6 +86,7 @@ impl Place {
             key: key.to_owned(),
             what: what.into(),
             remedy: remedy.into(),
+            is_of_the_system: false,
         }
     }
 }

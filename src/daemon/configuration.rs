@@ -6,7 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
+use super::exposure::{self, Place};
+use super::guarded::LOOKED_EVERY;
 use super::reload::{QUIET, Watch};
+use super::runner::Runner;
 use crate::config::{Again, InForce, Problem};
 use crate::grpc::{LastConfiguration, ReloadOutcome};
 use crate::ingest::fair::Accounts;
@@ -21,11 +24,17 @@ pub(super) struct ConfigurationSource(Arc<Inner>);
 
 struct Inner {
     /// Locked over a whole reload, so that two of them cannot take over in the wrong order.
-    in_force: Mutex<InForce>,
+    state: Mutex<State>,
     accounts: Accounts,
     watch: Option<Watch>,
     /// What the last reload did.
     last: watch::Sender<Option<LastConfiguration>>,
+}
+
+struct State {
+    in_force: InForce,
+    /// Why the file was not even read, when it was to be read last.
+    exposed: Option<Problem>,
 }
 
 impl ConfigurationSource {
@@ -40,8 +49,8 @@ impl ConfigurationSource {
             Metric::ConfigurationLoads.begin(&[("result", result)]);
         }
         Metric::ConfigurationRefused.set(&[], 0.0);
-        let (in_force, last) = (Mutex::new(in_force), watch::Sender::new(None));
-        Self(Arc::new(Inner { in_force, accounts, watch, last }))
+        let (state, last) = (Mutex::new(State { in_force, exposed: None }), watch::Sender::new(None));
+        Self(Arc::new(Inner { state, accounts, watch, last }))
     }
 
     /// What the last reload did; nothing before the first.
@@ -49,15 +58,16 @@ impl ConfigurationSource {
         self.0.last.subscribe()
     }
 
-    /// Reads the file whenever something changes beside it. Never returns; without a file nothing changes.
+    /// Reads the file whenever something changes beside it, and now and then, because not every change is seen: of a file
+    /// elsewhere that a link leads to, or of who may write it. Never returns; without a file nothing changes.
     pub(super) async fn follow(self) {
-        let Some(changed) = self.0.watch.as_ref().map(Watch::changed) else {
-            return std::future::pending().await;
-        };
+        let changed = self.0.watch.as_ref().map(Watch::changed).unwrap_or_default();
         // It may have changed since it was read first, before it was watched.
         loop {
             self.reload_aside(false).await;
-            changed.notified().await;
+            if tokio::time::timeout(LOOKED_EVERY, changed.notified()).await.is_err() {
+                continue;
+            }
             for _ in 0..QUIET_TRIES {
                 if tokio::time::timeout(QUIET, changed.notified()).await.is_err() {
                     break;
@@ -80,8 +90,21 @@ impl ConfigurationSource {
 
 impl Inner {
     fn reload(&self, is_asked: bool) -> bool {
-        let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
-        match in_force.read_again(is_asked) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { in_force, exposed } = &mut *state;
+        let found = in_force.file().map(Place::Configuration);
+        let found = found.and_then(|file| exposure::of(file, &Runner::present()));
+        if let Some(problem) = &found
+            && (is_asked || *exposed != found)
+        {
+            self.refuse(std::slice::from_ref(problem), asked_by(is_asked));
+        }
+        // What somebody else may have written is not read. Once it is known who wrote it, it is, and what it says is told.
+        let was_exposed = std::mem::replace(exposed, found).is_some();
+        if exposed.is_some() {
+            return false;
+        }
+        match in_force.read_again(is_asked || was_exposed) {
             Ok(None) => true,
             Ok(Some(again)) => {
                 self.take_over(again, asked_by(is_asked));

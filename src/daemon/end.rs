@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::configuration::ConfigurationSource;
 use super::error::DaemonError;
+use super::guarded::Guarded;
 use super::identities::IdentitySource;
 use super::ledger::Keeper;
 use super::reload::PolicySource;
@@ -54,17 +55,25 @@ pub(super) struct Sources<'s> {
     pub policy: &'s PolicySource,
     pub identities: &'s IdentitySource,
     pub configuration: &'s ConfigurationSource,
+    pub guarded: &'s Guarded,
+}
+
+/// Takes over what changes in the files of the policy and in the configuration, and looks at who may change files. Never
+/// returns.
+pub(super) async fn follow_files(policy: PolicySource, configuration: ConfigurationSource, guarded: Guarded) {
+    tokio::join!(policy.follow(), configuration.follow(), guarded.follow());
 }
 
 /// Reads everything again whenever it is asked for; once more if that was during a reload. Never returns.
 async fn reload_whenever(asked: &Notify, sources: Sources<'_>) -> Infallible {
-    let Sources { policy, identities, configuration } = sources;
+    let Sources { policy, identities, configuration, guarded } = sources;
     loop {
         asked.notified().await;
         systemd::reloading();
         let taken_over = policy.reload_aside("signal").await;
         let taken_over = identities.reload_aside().await && taken_over;
         let taken_over = configuration.reload_aside(true).await && taken_over;
+        guarded.look_aside().await;
         let policy = policy.handle().load();
         if taken_over {
             systemd::ready(policy.version());

@@ -6,6 +6,7 @@ use super::ledger_key::LedgerKeyError;
 use super::root_key::RootKeyError;
 use crate::admin::InstallError;
 use crate::amend::AmendError;
+use crate::config::is_of_the_system;
 use crate::drain::DrainError;
 use crate::grpc::NotLoopback;
 use crate::ledger::{self, LedgerError};
@@ -83,11 +84,14 @@ impl DaemonError {
         match self {
             Self::Store(fault) => fault.is_of_the_system(),
             Self::Ledger(fault) => match fault {
-                ledger::OpenError::File(_) | ledger::OpenError::Entropy => true,
-                ledger::OpenError::Locked { .. } | ledger::OpenError::Broken { .. } => false,
+                // Whoever has it open may be the collector before, which is just ending.
+                ledger::OpenError::File(_)
+                | ledger::OpenError::Entropy
+                | ledger::OpenError::Locked { .. } => true,
+                ledger::OpenError::Broken { .. } => false,
             },
             Self::RootKey(RootKeyError::File { source, .. })
-            | Self::LedgerKey(LedgerKeyError::File { source, .. }) => is_of_a_device(source),
+            | Self::LedgerKey(LedgerKeyError::File { source, .. }) => is_of_the_system(source),
             Self::RootKey(fault) => matches!(fault, RootKeyError::Entropy),
             Self::LedgerKey(fault) => matches!(fault, LedgerKeyError::Entropy),
             Self::LedgerFailed(_)
@@ -99,26 +103,11 @@ impl DaemonError {
             | Self::Metrics(_)
             | Self::Runtime(_)
             | Self::StoreFailed => true,
-            Self::Policy(_) | Self::Identities(_) | Self::Exposed(_) | Self::NotLoopback(_) => false,
+            Self::Policy(problems) => problems.iter().any(|problem| problem.is_of_the_system),
+            Self::Identities(problems) => problems.iter().any(|problem| problem.is_of_the_system),
+            Self::Exposed(_) | Self::NotLoopback(_) => false,
         }
     }
-}
-
-/// Whether a device or the system failed, and not a name or a right, which a person puts right.
-fn is_of_a_device(error: &std::io::Error) -> bool {
-    use rustix::io::Errno;
-    let failures = [
-        Errno::IO,
-        Errno::NOSPC,
-        Errno::DQUOT,
-        Errno::ROFS,
-        Errno::STALE,
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOMEM,
-        Errno::AGAIN,
-    ];
-    Errno::from_io_error(error).is_some_and(|found| failures.contains(&found))
 }
 
 /// An error with all that led to it, on one line.

@@ -27,14 +27,30 @@ pub fn check_files(config: &Config, runner: &Runner) -> Result<(), DaemonError> 
 }
 
 fn problems(config: &Config, runner: &Runner) -> Vec<Problem> {
-    let of = |key: &str, path: &Path, judge: Judge| {
-        // What is not there is made with the right permissions, or is missed by whoever reads it.
-        let (what, remedy) = judge(&std::fs::metadata(path).ok()?, runner)?;
-        let place = path.display().to_string();
-        Some(Problem { place, line: 0, key: key.to_owned(), what, remedy: remedy.to_owned() })
+    let configuration = config.in_force.file().map(Place::Configuration);
+    let places = configuration.into_iter().chain([Place::Data(&config.store.dir)]);
+    places.filter_map(|place| of(place, runner)).collect()
+}
+
+/// What is looked at.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'p> {
+    /// The file of the configuration: nobody else may change it.
+    Configuration(&'p Path),
+    /// The data directory: nobody else has any right in it.
+    Data(&'p Path),
+}
+
+/// What is wrong with who can change or read something. What is not there is made with the right permissions, or is
+/// missed by whoever reads it.
+pub(super) fn of(place: Place<'_>, runner: &Runner) -> Option<Problem> {
+    let (path, key, judge): (_, _, Judge) = match place {
+        Place::Configuration(path) => (path, "", changeable),
+        Place::Data(path) => (path, "data_dir", open),
     };
-    let file = config.in_force.file().and_then(|file| of("", file, changeable));
-    file.into_iter().chain(of("data_dir", &config.store.dir, open)).collect()
+    let (what, remedy) = judge(&std::fs::metadata(path).ok()?, runner)?;
+    let (place, key, remedy) = (path.display().to_string(), key.to_owned(), remedy.to_owned());
+    Some(Problem { place, line: 0, key, what, remedy, is_of_the_system: false })
 }
 
 /// What is wrong with a file or directory, and what to do.

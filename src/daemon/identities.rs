@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::guarded::LOOKED_EVERY;
 use super::identity_files::{self, Loaded};
 use super::reload::{QUIET, Watch};
 use super::runner::Runner;
@@ -46,6 +47,17 @@ struct Inner {
 struct State {
     print: [u8; 32],
     ends: Vec<(&'static str, UnixMillis)>,
+    /// What the files were refused for when they were read last.
+    refused: Option<Vec<String>>,
+}
+
+/// Why files are read again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// By a signal, or because they have changed.
+    Now,
+    /// They were refused; what is in the way may be gone without a change that is seen.
+    Again,
 }
 
 /// What was loaded before the store opened.
@@ -86,7 +98,7 @@ impl Prepared {
         tracing::info!(tls = identities.tls.is_some(), "callers are asked who they are");
         Metric::IdentityLoads.add(&[("result", "loaded")], 1);
         tell_ends(&ends, clock.now());
-        let state = Mutex::new(State { print, ends });
+        let state = Mutex::new(State { print, ends, refused: None });
         let (tokens, clock) = (tokens.clone(), clock.clone());
         IdentitySource(Some(Arc::new(Inner { identities, authority, tokens, clock, state, watch })))
     }
@@ -105,8 +117,12 @@ impl IdentitySource {
 
     /// Reads the files again on a thread that may block, and takes over what is good; gives whether there was no mistake.
     pub(super) async fn reload_aside(&self) -> bool {
+        self.read_aside(Asked::Now).await
+    }
+
+    async fn read_aside(&self, asked: Asked) -> bool {
         let Some(inner) = self.0.clone() else { return true };
-        let done = tokio::task::spawn_blocking(move || inner.reload()).await;
+        let done = tokio::task::spawn_blocking(move || inner.reload(asked)).await;
         done.unwrap_or_else(|_| {
             Metric::IdentitiesRefused.set(&[], 1.0);
             tracing::error!("the reload of identities panicked, those before stay");
@@ -118,7 +134,7 @@ impl IdentitySource {
     pub(super) async fn follow(self, closing: CancellationToken) {
         let Some(inner) = self.0.clone() else { return };
         let work = async {
-            tokio::join!(self.follow_files(), inner.follow_provider(), inner.tell());
+            tokio::join!(self.follow_files(), self.retry(), inner.follow_provider(), inner.tell());
         };
         tokio::select! {
             () = closing.cancelled() => {}
@@ -126,6 +142,15 @@ impl IdentitySource {
         }
         if let Err(error) = inner.tokens.write_uses().await {
             tracing::warn!(%error, "when tokens were used last was not written");
+        }
+    }
+
+    /// Reads files again that are refused, or would be: a directory that cannot be watched, a disk that was away, a time
+    /// that has come. Never returns.
+    async fn retry(&self) {
+        loop {
+            sleep(LOOKED_EVERY).await;
+            self.read_aside(Asked::Again).await;
         }
     }
 
@@ -147,10 +172,20 @@ impl IdentitySource {
 }
 
 impl Inner {
-    fn reload(&self) -> bool {
+    fn reload(&self, asked: Asked) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_again = asked == Asked::Again;
+        if is_again
+            && state.refused.is_none()
+            && identity_files::exposed_of(&self.identities, &Runner::present()).is_empty()
+        {
+            return true;
+        }
         match identity_files::load(&self.identities, self.clock.now(), &Runner::present()) {
             Ok(loaded) if loaded.print == state.print => {
+                if state.refused.take().is_some() {
+                    tracing::info!("certificates and identities are those in force again");
+                }
                 Metric::IdentitiesRefused.set(&[], 0.0);
                 Metric::IdentityLoads.add(&[("result", "unchanged")], 1);
                 true
@@ -161,23 +196,28 @@ impl Inner {
                     self.authority.replace_keys(keys);
                 }
                 tell_ends(&ends, self.clock.now());
-                *state = State { print, ends };
+                *state = State { print, ends, refused: None };
                 Metric::IdentitiesRefused.set(&[], 0.0);
                 Metric::IdentityLoads.add(&[("result", "loaded")], 1);
                 tracing::info!("certificates and identities taken over");
                 true
             }
             Err(problems) => {
+                let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                if is_again && state.refused.as_ref() == Some(&problems) {
+                    return false;
+                }
                 // A count of refusals stands still after the last, while the files are as wrong as before.
                 Metric::IdentitiesRefused.set(&[], 1.0);
                 Metric::IdentityLoads.add(&[("result", "refused")], 1);
                 for problem in &problems {
-                    tracing::error!(%problem, "identities refused");
+                    tracing::error!(problem, "identities refused");
                 }
                 tracing::error!(
                     mistakes = problems.len(),
                     "certificates and identities refused as a whole, those before stay"
                 );
+                state.refused = Some(problems);
                 false
             }
         }

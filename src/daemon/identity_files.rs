@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::runner::Runner;
-use crate::config::{Identities, KeysFrom, Problem, TlsFiles};
+use crate::config::{Identities, KeysFrom, Problem, TlsFiles, is_of_the_system};
 use crate::grpc::{Provider, Standing, TlsTexts, build_tls};
 use crate::identity::{Credential, KeySet, Rules, digest, parse_rules};
 use crate::model::UnixMillis;
@@ -59,6 +59,17 @@ pub(super) fn files(identities: &Identities) -> BTreeSet<PathBuf> {
         KeysFrom::Address { ca, .. } => ca.as_ref(),
     });
     tls.flatten().chain(identities.file.as_ref()).chain(jwks).cloned().collect()
+}
+
+/// Every file that others than `runner` can read, if it is a secret, or change. Reads none of them.
+pub(super) fn exposed_of(identities: &Identities, runner: &Runner) -> Vec<Problem> {
+    let key = identities.tls.as_ref().map(|tls| &tls.key);
+    let of = |path: &PathBuf| {
+        let holds = if key == Some(path) { Holds::Secret } else { Holds::Trust };
+        let (what, remedy) = exposed(&std::fs::metadata(path).ok()?, holds, runner)?;
+        Some(problem("", Some(path), 0, what, remedy))
+    };
+    files(identities).iter().filter_map(of).collect()
 }
 
 /// Reads and checks everything, for use by `runner` from `now` on.
@@ -139,7 +150,8 @@ fn problem(
     remedy: impl Into<String>,
 ) -> Problem {
     let place = path.map_or_else(|| "configuration".to_owned(), |path| path.display().to_string());
-    Problem { place, line, key: key.to_owned(), what: what.into(), remedy: remedy.into() }
+    let (key, what, remedy) = (key.to_owned(), what.into(), remedy.into());
+    Problem { place, line, key, what, remedy, is_of_the_system: false }
 }
 
 impl Reader<'_> {
@@ -158,7 +170,10 @@ impl Reader<'_> {
         let metadata = match read {
             Ok(metadata) => metadata,
             Err(error) => {
-                self.report(key, path, format!("cannot be read: {error}"), "name a readable file");
+                let found =
+                    problem(key, Some(path), 0, format!("cannot be read: {error}"), "name a readable file");
+                let is_of_the_system = is_of_the_system(&error);
+                self.problems.push(Problem { is_of_the_system, ..found });
                 return None;
             }
         };

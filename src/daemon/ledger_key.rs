@@ -1,7 +1,7 @@
 //! The key that signs the ledger: read from its file, made with the ledger, and never made anew beside
 //! a ledger that another one has signed.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -96,9 +96,8 @@ fn read(file: File, path: &Path, runner: &Runner) -> Result<LedgerKey, LedgerKey
     let failed = |source| LedgerKeyError::File { what: "reading", path: path.to_owned(), source };
     let not_a_key = |cause| LedgerKeyError::NotAKey { path: path.to_owned(), cause };
     let metadata = file.metadata().map_err(failed)?;
-    let mode = metadata.mode() & 0o777;
-    if exposed(metadata.uid(), runner.user(), mode) != 0 {
-        return Err(LedgerKeyError::Exposed { path: path.to_owned(), mode });
+    if let Some(refused) = judge(&metadata, path, runner) {
+        return Err(refused);
     }
     let mut text = Zeroizing::new(String::new());
     match file.take(FILE_BYTES).read_to_string(&mut text) {
@@ -106,6 +105,18 @@ fn read(file: File, path: &Path, runner: &Runner) -> Result<LedgerKey, LedgerKey
         Err(error) if error.kind() == ErrorKind::InvalidData => Err(not_a_key(KeyFault::Form)),
         Err(source) => Err(failed(source)),
     }
+}
+
+/// What is wrong with who can read the file of a key.
+fn judge(metadata: &Metadata, path: &Path, runner: &Runner) -> Option<LedgerKeyError> {
+    let mode = metadata.mode() & 0o777;
+    let is_exposed = exposed(metadata.uid(), runner.user(), mode) != 0;
+    is_exposed.then(|| LedgerKeyError::Exposed { path: path.to_owned(), mode })
+}
+
+/// The same of a file that may not be there. Does not read it.
+pub(super) fn exposed_file(path: &Path, runner: &Runner) -> Option<LedgerKeyError> {
+    judge(&std::fs::metadata(path).ok()?, path, runner)
 }
 
 fn make(path: &Path) -> Result<LedgerKey, LedgerKeyError> {

@@ -2,9 +2,11 @@
 //! below `warn`, because what libraries print at `debug` is not ours to vouch for.
 
 use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::journal::{Journal, is_read_by_journal};
 use super::traces::Traces;
 use crate::config::{LogFormat, LogKeys, LogLevel};
 use crate::observe::trace;
@@ -18,7 +20,9 @@ pub fn start(log: &LogKeys, traces: Option<&Traces>) {
         LogLevel::Debug => "warn,usaged=debug",
         LogLevel::Trace => "warn,usaged=trace",
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let to =
+        if is_read_by_journal() { BoxMakeWriter::new(Journal) } else { BoxMakeWriter::new(std::io::stderr) };
+    let lines = tracing_subscriber::fmt::layer().with_writer(to).with_ansi(false);
     let lines = match log.format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -8,8 +8,10 @@ mod epochs;
 mod error;
 mod exposure;
 mod gone_keys;
+mod guarded;
 mod identities;
 mod identity_files;
+mod journal;
 mod key_mode;
 mod ledger;
 mod ledger_key;
@@ -42,6 +44,7 @@ use tokio_util::sync::CancellationToken;
 pub use error::{DaemonError, with_causes};
 pub use exposure::check_files;
 pub use identities::check_identities;
+pub use journal::{ERROR as JOURNAL_ERROR, is_read_by_journal};
 pub use ledger_key::LedgerKeyError;
 pub use policy_files::read_dir as read_policy_files;
 pub use reload::read_policy;
@@ -155,6 +158,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
 
     let amend = open_amend(&config, &store, &customers, &policy, &drain, &keeper.ledger(), &clock).await?;
 
+    let guarded = guarded::Guarded::of(&config);
     let configuration = ConfigurationSource::begin(config.in_force.clone(), intake.accounts().clone());
     keeper.tell_sums(Sums::of(&store, &intake, &refusals, config.totals_every));
 
@@ -187,7 +191,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     let doors = grpc::serve_guarded(grpc_listener, routes, limits, doors, close_doors.clone());
     let mut doors = tokio::spawn(doors);
     let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
-    let follow = tokio::spawn(follow_files(policy.clone(), configuration.clone()));
+    let follow = tokio::spawn(end::follow_files(policy.clone(), configuration.clone(), guarded.clone()));
     let following = tokio::spawn(identities.clone().follow(close_doors.clone()));
 
     health.set(true).await;
@@ -197,7 +201,8 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     systemd::ready(policy.handle().load().version());
     let watch = tokio::spawn(systemd::watch(store.clone(), heart));
 
-    let sources = end::Sources { policy: &policy, identities: &identities, configuration: &configuration };
+    let (identities, guarded) = (&identities, &guarded);
+    let sources = end::Sources { policy: &policy, identities, configuration: &configuration, guarded };
     let end = end::until_the_end(signals, sources, store.fatal(), &mut keeper).await;
 
     // The end: say so, take nothing new, finish what was accepted, and close what is below last.
@@ -229,11 +234,6 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
 fn load_policy(config: &Config, refusals: &Refusals) -> Result<PolicySource, DaemonError> {
     let caps = config.ingest.level_caps.clone();
     PolicySource::load(config.policy_dir.clone(), caps, refusals.clone()).map_err(DaemonError::Policy)
-}
-
-/// Takes over what changes in the files of the policy and in the configuration. Never returns.
-async fn follow_files(policy: PolicySource, configuration: ConfigurationSource) {
-    tokio::join!(policy.follow(), configuration.follow());
 }
 
 /// Lets each door have as many connections as there are file descriptors for; gives the limits of the admin port.

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags, s
 
 use super::exposure::changeable;
 use super::runner::Runner;
+use crate::config::is_of_the_system;
 use crate::policy::{PolicyFile, Problem, Severity};
 
 /// Files in one policy directory. A policy of a thousand products is not hand-written TOML.
@@ -35,49 +36,64 @@ pub(super) fn read_guarded(dir: &Path, runner: &Runner) -> Result<Vec<PolicyFile
 }
 
 fn read(dir: &Path, guard: Option<&Runner>) -> Result<Vec<PolicyFile>, Vec<Problem>> {
-    let mut reader = Reader { guard, files: Vec::new(), problems: Vec::new() };
+    let mut reader = Reader { guard, ..Reader::default() };
     reader.walk(dir, "", 0);
-    if reader.problems.is_empty() && reader.files.is_empty() {
-        reader.refuse("", "has no policy files", "name a directory with programs/*.toml and products/*.toml");
+    if reader.problems.is_empty() && reader.exposed.is_empty() && reader.files.is_empty() {
+        reader.refuse(
+            dir,
+            "has no policy files",
+            "name a directory with programs/*.toml and products/*.toml",
+        );
     }
+    reader.problems.append(&mut reader.exposed);
     if reader.problems.is_empty() { Ok(reader.files) } else { Err(reader.problems) }
 }
 
+/// Every file and directory of a policy that others than `runner` can change. Reads none of them.
+pub(super) fn exposed(dir: &Path, runner: &Runner) -> Vec<Problem> {
+    let mut reader = Reader { guard: Some(runner), only_looks: true, ..Reader::default() };
+    reader.walk(dir, "", 0);
+    reader.exposed
+}
+
+#[derive(Default)]
 struct Reader<'r> {
     /// Who alone may change what is read; `None` if it does not matter.
     guard: Option<&'r Runner>,
+    /// Whether no text is wanted.
+    only_looks: bool,
     files: Vec<PolicyFile>,
+    /// What cannot be read.
     problems: Vec<Problem>,
+    /// What others can change.
+    exposed: Vec<Problem>,
+}
+
+/// A problem of a file or directory as a whole, which is named as a person finds it.
+fn problem(path: &Path, what: impl Into<String>, remedy: &str) -> Problem {
+    let (file, what, remedy) = (path.display().to_string(), what.into(), remedy.to_owned());
+    let (key, severity) = (String::new(), Severity::Error);
+    Problem { file, line: 0, key, what, remedy, severity, is_of_the_system: false }
 }
 
 impl Reader<'_> {
-    fn refuse(&mut self, file: &str, what: impl Into<String>, remedy: &str) {
-        let file = if file.is_empty() { ".".to_owned() } else { file.to_owned() };
-        let (what, remedy) = (what.into(), remedy.to_owned());
-        self.problems.push(Problem {
-            file,
-            line: 1,
-            key: String::new(),
-            what,
-            remedy,
-            severity: Severity::Error,
-        });
+    fn refuse(&mut self, path: &Path, what: impl Into<String>, remedy: &str) {
+        self.problems.push(problem(path, what, remedy));
+    }
+
+    fn unread(&mut self, path: &Path, error: &std::io::Error, remedy: &str) {
+        let found = problem(path, format!("cannot be read: {error}"), remedy);
+        self.problems.push(Problem { is_of_the_system: is_of_the_system(error), ..found });
     }
 
     fn walk(&mut self, dir: &Path, prefix: &str, depth: u8) {
         let mut names = match names(dir) {
             Ok(names) => names,
-            Err(error) => {
-                return self.refuse(
-                    prefix,
-                    format!("the directory cannot be read: {error}"),
-                    "name a readable one",
-                );
-            }
+            Err(error) => return self.unread(dir, &error, "name a readable directory"),
         };
         match std::fs::metadata(dir) {
-            Ok(metadata) => self.judge(&metadata, prefix, || is_mounted_read_only(dir)),
-            Err(error) => self.refuse(prefix, format!("cannot be read: {error}"), "make it readable"),
+            Ok(metadata) => self.judge(&metadata, dir, || is_mounted_read_only(dir)),
+            Err(error) => self.unread(dir, &error, "make it readable"),
         }
         names.sort();
         for name in names.into_iter().filter(|name| !name.starts_with('.')) {
@@ -94,37 +110,37 @@ impl Reader<'_> {
 
     fn read(&mut self, path: &Path, shown: String) {
         if self.files.len() >= MAX_FILES {
-            return self.refuse(
-                &shown,
-                format!("is beyond the {MAX_FILES} files of a policy"),
-                "merge files",
-            );
+            let what = format!("is beyond the {MAX_FILES} files of a policy");
+            return self.refuse(path, what, "merge files");
+        }
+        if self.only_looks {
+            // Nothing is opened, which a pipe or a disk that does not answer would hold up.
+            let looked_at = std::fs::metadata(path);
+            return looked_at.map_or((), |metadata| self.judge(&metadata, path, || false));
         }
         let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
         let (metadata, file) = match opened {
             Ok((metadata, _)) if metadata.len() > MAX_FILE_BYTES => {
-                return self.refuse(&shown, "is larger than 1 MiB", "split the dictionary");
+                return self.refuse(path, "is larger than 1 MiB", "split the dictionary");
             }
             Ok(opened) => opened,
-            Err(error) => return self.refuse(&shown, format!("cannot be read: {error}"), "make it readable"),
+            Err(error) => return self.unread(path, &error, "make it readable"),
         };
-        self.judge(&metadata, &shown, || false);
+        self.judge(&metadata, path, || false);
         let mut text = String::new();
         match file.take(MAX_FILE_BYTES).read_to_string(&mut text) {
             Ok(_) => self.files.push(PolicyFile { path: shown, text }),
-            Err(error) => {
-                self.refuse(&shown, format!("cannot be read: {error}"), "make it readable UTF-8 text");
-            }
+            Err(error) => self.unread(path, &error, "make it readable UTF-8 text"),
         }
     }
 
     /// Refuses what somebody else can change; its permissions do not matter if it `is_fixed`.
-    fn judge(&mut self, metadata: &Metadata, shown: &str, is_fixed: impl FnOnce() -> bool) {
+    fn judge(&mut self, metadata: &Metadata, path: &Path, is_fixed: impl FnOnce() -> bool) {
         let Some(guard) = self.guard else { return };
         if let Some((what, remedy)) = changeable(metadata, guard)
             && !(guard.trusts(metadata.uid()) && is_fixed())
         {
-            self.refuse(shown, what, remedy);
+            self.exposed.push(problem(path, what, remedy));
         }
     }
 }
@@ -174,8 +190,9 @@ mod tests {
         std::fs::write(dir.path().join("a.toml"), b"\xff\xfe").unwrap();
         std::fs::write(dir.path().join("b.toml"), "x".repeat(1 << 21)).unwrap();
         let problems = read_dir(dir.path()).unwrap_err();
-        let files: Vec<_> = problems.iter().map(|problem| problem.file.as_str()).collect();
-        assert_eq!(files, ["a.toml", "b.toml"]);
+        let files: Vec<_> = problems.iter().map(|problem| problem.file.clone()).collect();
+        let named = |name| dir.path().join(name).display().to_string();
+        assert_eq!(files, [named("a.toml"), named("b.toml")]);
         assert_eq!(read_dir(&dir.path().join("none")).unwrap_err().len(), 1);
     }
 
@@ -196,19 +213,29 @@ mod tests {
         };
         mode("notes.md", 0o666);
         assert_eq!(refused(), Vec::<String>::new());
-        for (name, wrong, right, shown) in [
-            ("", 0o777, 0o700, ".:1"),
-            ("programs", 0o702, 0o755, "programs/:1"),
-            ("programs/ceip.toml", 0o646, 0o644, "programs/ceip.toml:1"),
-            ("a.toml", 0o666, 0o600, "a.toml:1"),
+        let looked_at = || {
+            let problems = exposed(dir.path(), &runner);
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        for (name, wrong, right) in [
+            ("", 0o777, 0o700),
+            ("programs", 0o702, 0o755),
+            ("programs/ceip.toml", 0o646, 0o644),
+            ("a.toml", 0o666, 0o600),
         ] {
             mode(name, wrong);
             let told = refused();
-            let words = [shown, &format!("mode {wrong:03o}"), "chmod go-w"];
-            assert!(told.len() == 1 && words.iter().all(|word| told[0].contains(word)), "{name}: {told:?}");
+            // The place as a person finds it, also of the directory that was named.
+            let place = dir.path().join(name).display().to_string();
+            let begins = format!("{}: can be changed by others", place.trim_end_matches('/'));
+            let words = [&format!("mode {wrong:03o}"), "chmod go-w"];
+            assert!(told.len() == 1 && told[0].starts_with(&begins), "{name}: {told:?}");
+            assert!(words.iter().all(|word| told[0].contains(word)), "{name}: {told:?}");
+            assert_eq!(told, looked_at(), "{name}");
             assert!(read_dir(dir.path()).is_ok(), "whoever looks at somebody's files may");
             mode(name, right);
         }
+        assert_eq!(looked_at(), Vec::<String>::new());
         let other = Runner::with(runner.user() + 1, 7);
         let told = read_guarded(dir.path(), &other).err().map_or(0, |problems| problems.len());
         assert_eq!(told, if runner.user() == 0 { 0 } else { 4 }, "what is root's is trusted");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{Notify, watch};
 
+use super::guarded::LOOKED_EVERY;
 use super::policy_files;
 use super::runner::Runner;
 use crate::grpc::{LastReload, Reload, ReloadOutcome};
@@ -158,14 +159,29 @@ impl PolicySource {
         })
     }
 
-    /// Reloads whenever a file of the directory changes. Never returns; a shipped policy never changes.
+    /// Reloads whenever a file of the directory changes, and when one that was refused is good, because not every change
+    /// is seen. Never returns; a shipped policy never changes.
     pub async fn follow(self) {
-        let Some(Watch { changed, .. }) = self.watch.clone() else { return std::future::pending().await };
+        let changed = self.watch.as_ref().map(Watch::changed).unwrap_or_default();
         loop {
-            changed.notified().await;
-            while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
+            if tokio::time::timeout(LOOKED_EVERY, changed.notified()).await.is_ok() {
+                while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
+            } else if !self.is_good_again().await {
+                continue;
+            }
             self.reload_aside("change of a file").await;
         }
+    }
+
+    /// Whether the files were refused and would not be now. A try in vain says nothing.
+    async fn is_good_again(&self) -> bool {
+        let is_refused = |last: &LastReload| last.outcome == ReloadOutcome::Refused;
+        if !self.last.borrow().as_ref().is_some_and(is_refused) {
+            return false;
+        }
+        let source = self.clone();
+        let read = move || read_policy(source.dir.as_deref(), &source.caps, &Runner::present()).is_ok();
+        tokio::task::spawn_blocking(read).await.unwrap_or_default()
     }
 
     /// Reloads on a thread that may block; gives whether there was no mistake.
@@ -246,6 +262,7 @@ fn missing_cap(fault: &str) -> Problem {
         what: what.to_owned(),
         remedy: remedy.to_owned(),
         severity: Severity::Error,
+        is_of_the_system: false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The root key: read from the environment or its file, made at the first start, and never in the
 //! store. Without it nothing that is stored can be read, so it is never made anew beside old data.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -145,13 +145,8 @@ fn read(file: File, path: &Path, runner: &Runner) -> Result<RootKey, RootKeyErro
     if !metadata.is_file() {
         return Err(RootKeyError::NotAFile { path: path.to_owned() });
     }
-    let owner = metadata.uid();
-    if !runner.trusts(owner) {
-        return Err(RootKeyError::Foreign { path: path.to_owned(), owner });
-    }
-    let mode = metadata.mode() & 0o777;
-    if exposed(owner, runner.user(), mode) != 0 {
-        return Err(RootKeyError::Exposed { path: path.to_owned(), mode });
+    if let Some(refused) = judge(&metadata, path, runner) {
+        return Err(refused);
     }
     let mut text = Zeroizing::new(String::new());
     match file.take(FILE_BYTES).read_to_string(&mut text) {
@@ -161,6 +156,20 @@ fn read(file: File, path: &Path, runner: &Runner) -> Result<RootKey, RootKeyErro
         }
         Err(source) => Err(failed(source)),
     }
+}
+
+/// What is wrong with who can read the file of a key, or replace it.
+fn judge(metadata: &Metadata, path: &Path, runner: &Runner) -> Option<RootKeyError> {
+    let (owner, mode, path) = (metadata.uid(), metadata.mode() & 0o777, path.to_owned());
+    if !runner.trusts(owner) {
+        return Some(RootKeyError::Foreign { path, owner });
+    }
+    (exposed(owner, runner.user(), mode) != 0).then_some(RootKeyError::Exposed { path, mode })
+}
+
+/// The same of a file that may not be there. Does not read it.
+pub(super) fn exposed_file(path: &Path, runner: &Runner) -> Option<RootKeyError> {
+    judge(&std::fs::metadata(path).ok()?, path, runner)
 }
 
 /// No key is made beside data that needs another.

@@ -94,6 +94,7 @@ metrics! {
     EventsReceived = Counter "usaged_events_received_total" [] "Events in well-formed requests, duplicates not counted.";
     EventsStored = Counter "usaged_events_stored_total" [] "Events in records that the store has committed.";
     EventsWithheld = Counter "usaged_events_withheld_total" ["reason"] "Events not stored, by reason.";
+    ExposedFiles = Gauge "usaged_exposed_files" [] "Files and directories of the collector that others can change or read, of those that only it may.";
     FieldsStored = Counter "usaged_fields_stored_total" ["fate"] "Fields stored, by the form they were stored in.";
     FieldsWithheld = Counter "usaged_fields_withheld_total" ["reason"] "Fields of accepted events not stored, by reason.";
     GoneKeysOldest = Gauge "usaged_gone_keys_oldest_seconds" [] "Seconds since the oldest keys were destroyed or wrapped anew that files may still hold, or since the start; 0 if none does.";
@@ -122,12 +123,12 @@ metrics! {
     RequestsInFlight = Gauge "usaged_requests_in_flight" [] "Calls in progress.";
     RequestsRefused = Counter "usaged_requests_refused_total" ["reason"] "Requests and batches of streams that were refused, by the reason that the sender was told.";
     Requests = Counter "usaged_requests_total" ["method", "code"] "gRPC requests, by method and status code.";
-    SegmentsDropped = Counter "usaged_segments_dropped_total" ["reason"] "Segments dropped by retention: age; drained, to make room, after every subscription; or size, to make room though not drained.";
+    SegmentsDropped = Counter "usaged_segments_dropped_total" ["reason"] "Segments dropped by retention: age; drained, to make room in the budget or on the disk, after every subscription; or size, to make room in the budget though not drained.";
     StoreBudget = Gauge "usaged_store_budget_bytes" [] "Bytes of stored records that there may be: the disk budget.";
     StoreBytes = Gauge "usaged_store_bytes" [] "Bytes that the store takes on disk.";
     StoreFree = Gauge "usaged_store_free_bytes" [] "Free bytes of the file system of the store.";
-    StoreFull = Gauge "usaged_store_full_in_seconds" [] "Seconds until the disk budget is spent by what is not drained or the disk is full, at the growth of the last hour; at most 366 days.";
-    StoreGrowth = Gauge "usaged_store_growth_bytes_per_second" [] "Growth over the last hour of the stored records that are not drained, in bytes a second; 0 if they shrink.";
+    StoreFull = Gauge "usaged_store_full_in_seconds" [] "Seconds until the disk budget is spent by what is not drained or the disk is full, at the growth of the last hour; at most 366 days. NaN within the first hour after a start, unless it is full already.";
+    StoreGrowth = Gauge "usaged_store_growth_bytes_per_second" [] "Growth over the last hour of the stored records that are not drained, in bytes a second; 0 if they shrink. NaN within the first hour after a start.";
     StoreQueuedBytes = Gauge "usaged_store_queued_bytes" [] "Bytes of stored records, as the disk budget counts them.";
     StoreReserve = Gauge "usaged_store_reserve_bytes" [] "Free bytes that ingest leaves alone.";
     StoreSegments = Gauge "usaged_store_segments" [] "Live segments.";
@@ -162,6 +163,7 @@ impl Metric {
             }
             match metric.kind() {
                 Kind::Counter if has_no_labels => counter!(metric.name()).increment(0),
+                Kind::Gauge if metric.is_known_late() => gauge!(metric.name()).set(f64::NAN),
                 Kind::Gauge if has_no_labels => gauge!(metric.name()).increment(0.0),
                 Kind::Histogram if has_no_labels => drop(histogram!(metric.name())),
                 Kind::Counter | Kind::Gauge | Kind::Histogram => {}
@@ -183,6 +185,12 @@ impl Metric {
                 | Self::ProcessVirtual
                 | Self::TopCustomers
         )
+    }
+
+    /// Whether it is not a number until it is known: zero would say something else.
+    #[must_use]
+    pub const fn is_known_late(self) -> bool {
+        matches!(self, Self::StoreFull | Self::StoreGrowth)
     }
 
     /// Whether it is told of each subscription, and goes with it.

@@ -25,9 +25,10 @@ impl Severity {
 /// One mistake in a policy, or one thing worth knowing about it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// The file, relative to the policy directory, such as `programs/ceip.toml`.
+    /// The file, relative to the policy directory, such as `programs/ceip.toml`; with the directory as it was named, of
+    /// what could not be read or may not be believed.
     pub file: String,
-    /// The line, from 1.
+    /// The line, from 1; 0 of a file or directory as a whole.
     pub line: usize,
     /// The key in the file, such as `levels[0].treatments.host_name`; empty for the file as a whole.
     pub key: String,
@@ -37,15 +38,20 @@ pub struct Problem {
     pub remedy: String,
     /// How bad it is.
     pub severity: Severity,
+    /// Whether a device or the system did not give a file. Then nothing is known to be wrong with what was written.
+    pub is_of_the_system: bool,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file, self.line)?;
-        if !self.key.is_empty() {
-            write!(f, "{}: ", self.key)?;
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
         }
-        write!(f, "{}; {}", self.what, self.remedy)
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        write!(f, ": {}; {}", self.what, self.remedy)
     }
 }
 
@@ -69,7 +75,8 @@ impl Place {
     }
 
     fn problem(&self, severity: Severity, what: String, remedy: String) -> Problem {
-        Problem { file: self.file.clone(), line: self.line, key: self.key.clone(), what, remedy, severity }
+        let (file, key) = (self.file.clone(), self.key.clone());
+        Problem { file, line: self.line, key, what, remedy, severity, is_of_the_system: false }
     }
 }
 

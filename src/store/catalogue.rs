@@ -126,6 +126,8 @@ pub(super) struct Held {
     pub(super) bytes: u64,
     /// Bytes of the segments that these are in: those do not give way where what is not drained is kept.
     pub(super) kept: u64,
+    /// Bytes of closed segments that all of them are past: these give way to whatever needs the room.
+    pub(super) spare: u64,
 }
 
 /// All live segments, oldest first; the last is the one written to.
@@ -171,8 +173,9 @@ impl Catalogue {
     /// What subscriptions still hold, of which every one is past what is below `released`.
     pub(super) fn held(&self, released: u64) -> Held {
         let mut held = Held::default();
-        for Segment { first, content, .. } in &self.segments {
+        for Segment { first, content, closed, .. } in &self.segments {
             if content.records == 0 || content.last < released {
+                held.spare = held.spare.saturating_add(if *closed { content.bytes } else { 0 });
                 continue;
             }
             held.kept = held.kept.saturating_add(content.bytes);
@@ -219,20 +222,20 @@ mod tests {
 
     #[test]
     fn what_every_subscription_is_past_is_not_held_and_its_segments_give_way_whole() {
-        let catalogue =
-            Catalogue { segments: vec![segment(3, 1, 20), segment(4, 21, 30), segment(5, 31, 30)] };
+        let closed = Segment { closed: true, ..segment(3, 1, 20) };
+        let catalogue = Catalogue { segments: vec![closed, segment(4, 21, 30), segment(5, 31, 30)] };
         let table = [
-            (0, 300, 300),
-            (1, 300, 300),
-            (11, 200, 300),
-            (20, 110, 300),
-            (21, 100, 100),
-            (30, 10, 100),
-            (31, 0, 0),
-            (99, 0, 0),
+            (0, 300, 300, 0),
+            (1, 300, 300, 0),
+            (11, 200, 300, 0),
+            (20, 110, 300, 0),
+            (21, 100, 100, 200),
+            (30, 10, 100, 200),
+            (31, 0, 0, 200),
+            (99, 0, 0, 200),
         ];
-        for (released, bytes, kept) in table {
-            assert_eq!(catalogue.held(released), Held { bytes, kept }, "{released}");
+        for (released, bytes, kept, spare) in table {
+            assert_eq!(catalogue.held(released), Held { bytes, kept, spare }, "{released}");
         }
     }
 

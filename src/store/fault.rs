@@ -200,9 +200,13 @@ impl OpenError {
     #[must_use]
     pub const fn is_of_the_system(&self) -> bool {
         match self {
-            Self::File { .. } | Self::ReadOnly { .. } | Self::Database { .. } | Self::System { .. } => true,
-            Self::Locked { .. }
-            | Self::UnknownVersion { .. }
+            // Whoever has it open may be the collector before, which is just ending.
+            Self::File { .. }
+            | Self::ReadOnly { .. }
+            | Self::Locked { .. }
+            | Self::Database { .. }
+            | Self::System { .. } => true,
+            Self::UnknownVersion { .. }
             | Self::UnknownFamily { .. }
             | Self::NotAStore { .. }
             | Self::Absent { .. }

@@ -9,6 +9,11 @@ use super::catalogue::Held;
 const SPAN_MS: i64 = 3_600_000;
 /// How far samples are apart.
 const APART_MS: i64 = 60_000;
+/// What comes so soon after a start was waiting for it: senders bring what they kept, and drainers come later. It tells
+/// nothing of what is to come.
+const SETTLING_MS: i64 = 900_000;
+/// How far back is looked at least. Together with the time before, a forecast is made an hour after a start.
+const ENOUGH_MS: i64 = SPAN_MS - SETTLING_MS;
 /// Beyond this nobody plans, and a forecast says no more.
 const FARTHEST: Duration = Duration::from_hours(366 * 24);
 
@@ -39,41 +44,59 @@ pub(super) struct Room {
 /// What is to be expected.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Outlook {
-    /// Growth of what subscriptions hold, in bytes a second; 0 if it shrinks.
-    pub(super) growth: f64,
-    /// When the first of the two is used up. What every subscription has drained is room in the budget.
-    pub(super) full_in: Duration,
+    /// Growth of what subscriptions hold, in bytes a second; 0 if it shrinks. `None` as long as it is not known.
+    pub(super) growth: Option<f64>,
+    /// When the first of the two is used up. What every subscription has drained is room in both. `None` as long as it is
+    /// not known; what is used up already is known at once.
+    pub(super) full_in: Option<Duration>,
 }
 
 /// Samples of the last hour, one for each minute.
 #[derive(Debug, Default)]
-pub(super) struct Forecast(VecDeque<Sample>);
+pub(super) struct Forecast {
+    /// When it was asked first.
+    begun: Option<i64>,
+    samples: VecDeque<Sample>,
+}
+
+impl Sample {
+    /// Bytes that are free, or would be without what is drained.
+    const fn open(&self) -> u64 {
+        self.free.saturating_add(self.queued.saturating_sub(self.held.bytes))
+    }
+}
 
 impl Forecast {
     /// Takes note of what is used now, and says what is to be expected.
     pub(super) fn note(&mut self, now: Sample, room: Room) -> Outlook {
-        let samples = &mut self.0;
         // A clock that went back: what is in the future was measured by another time.
+        let begun = self.begun.map_or(now.at, |begun| begun.min(now.at));
+        self.begun = Some(begun);
+        let samples = &mut self.samples;
         samples.retain(|sample| (0..=SPAN_MS).contains(&now.at.saturating_sub(sample.at)));
-        if samples.back().is_none_or(|last| now.at.saturating_sub(last.at) >= APART_MS) {
+        if now.at.saturating_sub(begun) >= SETTLING_MS
+            && samples.back().is_none_or(|last| now.at.saturating_sub(last.at) >= APART_MS)
+        {
             samples.push_back(now);
         }
-        let first = samples.front().copied().unwrap_or(now);
-        let since = Duration::from_millis(u64::try_from(now.at.saturating_sub(first.at)).unwrap_or(0));
-        let per_second = |grown: u64| {
-            // A minute at least, or one write would look like a flood.
-            if since.as_secs() < 60 { 0.0 } else { float(grown) / since.as_secs_f64() }
+        let budget_left = if room.refuses { room.budget.saturating_sub(now.held.kept) } else { u64::MAX };
+        let disk_left = now.free.saturating_add(now.held.spare).saturating_sub(room.reserve);
+        let is_full = budget_left == 0 || disk_left == 0;
+        let first = samples.front().filter(|first| now.at.saturating_sub(first.at) >= ENOUGH_MS);
+        let Some(first) = first else {
+            return Outlook { growth: None, full_in: is_full.then_some(Duration::ZERO) };
         };
+        let since = Duration::from_millis(u64::try_from(now.at.saturating_sub(first.at)).unwrap_or(0));
+        let per_second = |grown: u64| float(grown) / since.as_secs_f64();
         let growth = per_second(now.held.bytes.saturating_sub(first.held.bytes));
         let disk = Disk {
-            left: now.free.saturating_sub(room.reserve),
-            shrinking: per_second(first.free.saturating_sub(now.free)),
-            queue_left: room.budget.saturating_sub(now.queued),
-            queue_growth: per_second(now.queued.saturating_sub(first.queued)),
+            left: disk_left,
+            shrinking: per_second(first.open().saturating_sub(now.open())),
+            queue_left: room.budget.saturating_sub(now.held.kept),
+            queue_growth: growth,
         };
-        let of_budget =
-            if room.refuses { until(room.budget.saturating_sub(now.held.kept), growth) } else { FARTHEST };
-        Outlook { growth, full_in: of_budget.min(disk.full_in()) }
+        let of_budget = if room.refuses { until(budget_left, growth) } else { FARTHEST };
+        Outlook { growth: Some(growth), full_in: Some(of_budget.min(disk.full_in())) }
     }
 }
 
@@ -83,9 +106,9 @@ struct Disk {
     left: u64,
     /// By how much they become less, in bytes a second.
     shrinking: f64,
-    /// Bytes until the queue is at its budget.
+    /// Bytes until what is not drained is at the budget.
     queue_left: u64,
-    /// Growth of the queue, in bytes a second.
+    /// Growth of that, in bytes a second.
     queue_growth: f64,
 }
 
@@ -124,66 +147,93 @@ mod tests {
 
     /// Nobody drains.
     fn sample(second: i64, queued: u64, free: u64) -> Sample {
-        Sample { at: second * 1_000, queued, held: Held { bytes: queued, kept: queued }, free }
+        let held = Held { bytes: queued, kept: queued, spare: 0 };
+        Sample { at: second * 1_000, queued, held, free }
+    }
+
+    /// One that has settled long ago.
+    fn settled() -> Forecast {
+        Forecast { begun: Some(-SPAN_MS), ..Forecast::default() }
     }
 
     #[test]
     fn what_grows_steadily_is_full_when_the_rest_is_used_up_at_that_rate() {
         let mut forecast = Forecast::default();
         let mut outlook = forecast.note(sample(0, 0, u64::MAX), ROOM);
-        assert_eq!((outlook.growth, outlook.full_in), (0.0, FARTHEST), "nothing is known yet");
         for second in 1..=7_200 {
+            assert_eq!(outlook.growth.is_some(), second > 3_600, "after {second} seconds: {outlook:?}");
+            assert_eq!(outlook.full_in.is_some(), second > 3_600, "after {second} seconds: {outlook:?}");
             let queued = u64::try_from(second).unwrap_or(0) * 1_000;
             outlook = forecast.note(sample(second, queued, u64::MAX), ROOM);
-            assert!(forecast.0.len() <= 62);
+            assert!(forecast.samples.len() <= 62);
         }
-        assert!((outlook.growth - 1_000.0).abs() < 1.0, "{outlook:?}");
-        assert_eq!(outlook.full_in.as_secs(), 2_800);
+        assert!(outlook.growth.is_some_and(|growth| (growth - 1_000.0).abs() < 1.0), "{outlook:?}");
+        assert_eq!(outlook.full_in.map(|time| time.as_secs()), Some(2_800));
+    }
+
+    #[test]
+    fn what_senders_bring_after_a_start_because_they_had_kept_it_is_no_growth() {
+        let mut forecast = Forecast::default();
+        for second in 0..=7_200_u32 {
+            // Half of the budget within ten minutes, and the disk is that of the queue alone; then nothing.
+            let queued = u64::from(second.min(600)) * 8_333;
+            let outlook = forecast.note(sample(second.into(), queued, 12_000_000 - queued), ROOM);
+            let is_calm = outlook.growth.is_none_or(|growth| growth == 0.0);
+            assert!(is_calm && outlook.full_in.is_none_or(|time| time == FARTHEST), "{second}: {outlook:?}");
+        }
     }
 
     #[test]
     fn the_first_of_budget_and_disk_counts() {
-        let mut forecast = Forecast::default();
+        let mut forecast = settled();
         forecast.note(sample(0, 0, 9_000_000), ROOM);
-        // 10 kB a second of the budget, 50 kB a second of the disk: others write there too.
-        let outlook = forecast.note(sample(100, 1_000_000, 4_000_000), ROOM);
-        assert_eq!(outlook.full_in.as_secs(), 60);
+        // 300 bytes a second of the budget, 2 kB a second of the disk: others write there too.
+        let outlook = forecast.note(sample(3_000, 900_000, 3_000_000), ROOM);
+        assert_eq!(outlook.full_in.map(|time| time.as_secs()), Some(1_000));
         let drops = Room { refuses: false, ..ROOM };
-        let outlook = forecast.note(sample(160, 9_999_999, 9_000_000), drops);
-        assert_eq!(outlook.full_in, FARTHEST, "the oldest give way, and the disk has room again");
+        let outlook = forecast.note(sample(3_060, 9_999_999, 9_000_000), drops);
+        assert_eq!(outlook.full_in, Some(FARTHEST), "the oldest give way, and the disk has room again");
+    }
+
+    #[test]
+    fn what_is_drained_is_room_on_the_disk_too() {
+        let mut forecast = settled();
+        let now = |second: i64, free| {
+            let held = Held { bytes: 0, kept: 0, spare: 5_000_000 };
+            Sample { at: second * 1_000, queued: 5_000_000, held, free }
+        };
+        forecast.note(now(0, 4_500_000), ROOM);
+        let outlook = forecast.note(now(3_000, 1_500_000), ROOM);
+        assert_eq!(outlook.full_in.map(|time| time.as_secs()), Some(5_500), "1 kB a second by others");
+        let outlook = forecast.note(now(3_060, 900_000), ROOM);
+        assert!(outlook.full_in > Some(Duration::from_secs(4_000)), "it gives way: {outlook:?}");
     }
 
     #[test]
     fn a_queue_that_is_drained_as_fast_as_it_grows_is_never_full() {
-        let (mut forecast, mut lowest) = (Forecast::default(), FARTHEST);
+        let (mut forecast, mut lowest) = (settled(), FARTHEST);
         // Segments of 1 MB; 20 kB a second come, and are drained within five seconds. The disk is that of the queue alone.
         for second in 0..=20_000_u32 {
             let all = 100_000 + u64::from(second) * 20_000;
             let queued = if all < 10_000_000 { all } else { 9_000_000 + all % 1_000_000 };
-            let held = Held { bytes: 100_000, kept: (all % 1_000_000).max(100_000) };
+            let kept = (all % 1_000_000).max(100_000);
+            let held = Held { bytes: 100_000, kept, spare: queued - kept };
             let now = Sample { at: i64::from(second) * 1_000, queued, held, free: 40_000_000 - queued };
-            lowest = lowest.min(forecast.note(now, ROOM).full_in);
+            lowest = lowest.min(forecast.note(now, ROOM).full_in.unwrap_or(FARTHEST));
         }
         assert_eq!(lowest, FARTHEST);
         // The drainer ends: what is left of the budget is used up at the rate at which it is sent.
         let mut outlook = None;
         for second in 1..=120_u32 {
-            let held = Held {
-                bytes: 100_000 + u64::from(second) * 20_000,
-                kept: 1_000_000 + u64::from(second) * 20_000,
-            };
-            let now = Sample {
-                at: 20_000_000 + i64::from(second) * 1_000,
-                queued: 9_500_000,
-                held,
-                free: 30_000_000,
-            };
-            outlook = Some(forecast.note(now, ROOM));
+            let kept = 1_000_000 + u64::from(second) * 20_000;
+            let held = Held { bytes: 100_000 + u64::from(second) * 20_000, kept, spare: 9_500_000 - kept };
+            let at = 20_000_000 + i64::from(second) * 1_000;
+            outlook = Some(forecast.note(Sample { at, queued: 9_500_000, held, free: 30_000_000 }, ROOM));
         }
-        assert!(
-            outlook.is_some_and(|outlook| outlook.growth > 0.0 && outlook.full_in < FARTHEST),
-            "{outlook:?}"
-        );
+        let is_told = |outlook: Outlook| {
+            outlook.growth.is_some_and(|growth| growth > 0.0) && outlook.full_in < Some(FARTHEST)
+        };
+        assert!(outlook.is_some_and(is_told), "{outlook:?}");
     }
 
     #[test]
@@ -200,10 +250,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_full_is_full_and_a_clock_that_goes_back_makes_no_flood() {
+    fn what_is_full_is_full_at_once_and_a_clock_that_goes_back_makes_no_flood() {
         let mut forecast = Forecast::default();
-        assert_eq!(forecast.note(sample(9_000, 10_000_000, u64::MAX), ROOM).full_in, Duration::ZERO);
-        let outlook = forecast.note(sample(100, 5_000_000, u64::MAX), ROOM);
-        assert_eq!((outlook.growth, outlook.full_in), (0.0, FARTHEST));
+        let full = forecast.note(sample(9_000, 10_000_000, u64::MAX), ROOM);
+        assert_eq!(full, Outlook { growth: None, full_in: Some(Duration::ZERO) });
+        assert_eq!(forecast.note(sample(9_001, 1, 1_000_000), ROOM), full, "the disk is");
+        let mut forecast = settled();
+        forecast.note(sample(9_000, 5_000_000, u64::MAX), ROOM);
+        assert!(forecast.note(sample(12_000, 5_000_000, u64::MAX), ROOM).growth.is_some());
+        let unknown = Outlook { growth: None, full_in: None };
+        assert_eq!(forecast.note(sample(100, 5_000_000, u64::MAX), ROOM), unknown);
     }
 }

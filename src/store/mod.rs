@@ -160,7 +160,7 @@
 //! | a row, the manifest or a needed file is damaged | refused by name |
 //! | the write-ahead log ends in damaged bytes | what comes before counts; refused as amnesia if that is less than the witness, or a later group in the log, proves |
 //! | commits are missing, differ, or the witness file is gone | amnesia: refused with what is missing, unless `accept_data_loss`; then numbers go on behind the lost ones |
-//! | the disk is full | appends refused with a hint, before that at `reserve_bytes`; metadata and amendments as long as they fit; goes on by itself when space is freed; a purge that it would interrupt is refused |
+//! | the disk is full | at `reserve_bytes` closed segments that are drained go, then appends are refused with a hint; metadata and amendments as long as they fit; goes on by itself when space is freed; a purge that it would interrupt is refused |
 //! | a block of a segment is damaged | purging that segment is refused by name: a compaction would stop on it, and the whole database with it |
 //! | 100,000 entries wait in the outbox | what would add one is refused as busy, and does not happen; so is a batch that would begin a sum of what came in, if 8,192 of them wait |
 //! | a sync or write fails otherwise | the store has failed ([`Store::fatal`]); nothing more is written or acknowledged |

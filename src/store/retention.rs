@@ -1,4 +1,4 @@
-//! Which segments give way to age, to the disk budget and to what is new. Pure.
+//! Which segments give way to age, to the disk budget, to a disk that others fill, and to what is new. Pure.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) struct Terms {
 pub(super) enum Cause {
     /// It is too old.
     Age,
-    /// The budget is spent, and every subscription is past it.
+    /// The budget is spent or the disk is short, and every subscription is past it.
     Drained,
     /// The budget is spent, and it gives way though it is not drained.
     Size,
@@ -90,6 +90,20 @@ pub(super) fn make_room(closed: &[Closed], used: u64, wanted: u64, terms: &Terms
         gone.push(segment.number);
     }
     Room { drained, drop, bytes: terms.bytes.saturating_sub(left) }
+}
+
+/// The oldest segments that every subscription has drained, so many that `short` bytes of the disk come free; all of them
+/// if that is not enough. Whoever else fills the disk, what is not drained does not give way to that.
+pub(super) fn spare(closed: &[Closed], short: u64, terms: &Terms) -> Vec<u32> {
+    let (mut freed, mut gone) = (0_u64, Vec::new());
+    for segment in closed.iter().take_while(|segment| segment.last < terms.released) {
+        if freed >= short {
+            break;
+        }
+        freed = freed.saturating_add(segment.bytes);
+        gone.push(segment.number);
+    }
+    gone
 }
 
 /// When a sender may try again: when the oldest segment will be too old, between 1 s and 60 s.
@@ -147,6 +161,27 @@ mod tests {
             let room = make_room(&segments, used, wanted, &Terms { when_full, released, ..TERMS });
             let expected = Room { drained: drained.to_vec(), drop: drop.to_vec(), bytes };
             assert_eq!(room, expected, "{used} + {wanted} {when_full:?}");
+        }
+    }
+
+    #[test]
+    fn a_short_disk_takes_what_is_drained_as_far_as_it_goes_and_nothing_else() {
+        let segments = closed(&[(0, 10, 0, 40), (1, 20, 0, 40), (2, 30, 0, 40)]);
+        let table: [(u64, u64, &[u32]); 8] = [
+            (0, 99, &[]),
+            (1, 99, &[0]),
+            (40, 99, &[0]),
+            (41, 99, &[0, 1]),
+            (u64::MAX, 99, &[0, 1, 2]),
+            (u64::MAX, 21, &[0, 1]),
+            (u64::MAX, 20, &[0]),
+            (u64::MAX, 0, &[]),
+        ];
+        for (short, released, gone) in table {
+            for when_full in [WhenFull::Refuse, WhenFull::DropOldest] {
+                let terms = Terms { when_full, released, ..TERMS };
+                assert_eq!(spare(&segments, short, &terms), gone, "{short} {released}");
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use super::catalogue::Segment;
 use super::dedup::{DedupTerms, Generation};
 use super::layout::{META, dedup_family, dedup_key, segment_family};
 use super::options::{Options, millis};
-use super::retention::{Cause, Terms, expired, make_room};
+use super::retention::{Cause, Terms, expired, make_room, spare};
 use super::rocks::{is_half_made, is_no_space, write_options};
 use super::roll::{Active, RollBounds, is_due};
 use super::segments::{Begin, begin, drop_families, unlist};
@@ -32,6 +32,9 @@ static NO_SPACE: Seldom = Seldom::new();
 
 /// Families that may be half made at a time; each is a full disk that the reserve did not foresee.
 const HALF_MADE: usize = 16;
+
+/// Rounds of making room on the disk for one group. What is drained and still there makes room for the next.
+const ROUNDS: usize = 8;
 
 /// When a segment of these options is closed.
 pub(super) fn roll_bounds(options: &Options) -> RollBounds {
@@ -83,8 +86,7 @@ impl Writer {
             segment.cloned()
         };
         let Some(mut closed) = due else { return };
-        let free = self.shared.directory.free_bytes().unwrap_or(u64::MAX);
-        if free < self.shared.options.reserve_bytes {
+        if self.free_bytes() < self.shared.options.reserve_bytes {
             // Nothing is appended either. Beginning a segment takes space, and half-made ones stay until a restart.
             return;
         }
@@ -126,22 +128,48 @@ impl Writer {
 
     /// Makes room for `wanted` bytes of records, and says how many may be taken in.
     pub(super) fn room(&mut self, wanted: u64, now: UnixMillis) -> u64 {
-        let shared = &self.shared;
-        // If the file system does not say, RocksDB will, when it is full.
-        let free = shared.directory.free_bytes().unwrap_or(u64::MAX);
-        let free = free.saturating_sub(shared.options.reserve_bytes);
+        let of_budget = self.room_of_budget(wanted, now);
+        of_budget.min(self.room_on_disk(wanted, now))
+    }
+
+    fn room_of_budget(&mut self, wanted: u64, now: UnixMillis) -> u64 {
         let (used, closed) = {
-            let catalogue = shared.catalogue();
+            let catalogue = self.shared.catalogue();
             let used = catalogue.bytes();
-            if used.saturating_add(wanted) <= shared.options.retention_bytes {
-                return free;
+            if used.saturating_add(wanted) <= self.shared.options.retention_bytes {
+                return u64::MAX;
             }
             (used, catalogue.closed())
         };
         let room = make_room(&closed, used, wanted, &self.terms(now));
         self.drop_segments(&room.drained, Cause::Drained);
         self.drop_segments(&room.drop, Cause::Size);
-        room.bytes.min(free)
+        room.bytes
+    }
+
+    /// Whoever fills the disk: what is kept though every subscription has drained it goes before anything is refused.
+    fn room_on_disk(&mut self, wanted: u64, now: UnixMillis) -> u64 {
+        let needed = self.shared.options.reserve_bytes.saturating_add(wanted);
+        let mut free = self.free_bytes();
+        // A file can hold less than its records: each round takes what is missing then, and there are few segments.
+        for _ in 0..ROUNDS {
+            if free >= needed {
+                break;
+            }
+            let closed = self.shared.catalogue().closed();
+            let spare = spare(&closed, needed - free, &self.terms(now));
+            if spare.is_empty() {
+                break;
+            }
+            self.drop_segments(&spare, Cause::Drained);
+            free = self.free_bytes();
+        }
+        free.saturating_sub(self.shared.options.reserve_bytes)
+    }
+
+    /// If the file system does not say, RocksDB will, when it is full.
+    fn free_bytes(&self) -> u64 {
+        self.shared.directory.free_bytes().unwrap_or(u64::MAX)
     }
 
     /// Drops whole segments, the oldest ones.

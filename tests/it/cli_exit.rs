@@ -138,7 +138,7 @@ fn what_the_collector_refuses_ends_with_5_and_its_reason() {
 }
 
 #[test]
-fn a_store_that_is_absent_ends_with_2_and_one_that_is_in_use_with_6() {
+fn a_store_that_is_absent_ends_with_2_and_one_that_is_in_use_with_1() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data").display().to_string();
     let absent = usaged(["store", "inspect", &data]);
@@ -153,11 +153,13 @@ fn a_store_that_is_absent_ends_with_2_and_one_that_is_in_use_with_6() {
     );
     let collector = Collector::start(dir.path(), &[]);
     let locked = usaged(["store", "inspect", &data]);
-    assert_eq!(locked.code, 6, "{}", locked.err);
+    assert_eq!(locked.code, 1, "{}", locked.err);
     assert!(locked.err.contains("in use by another process"), "{}", locked.err);
+    let checked = usaged(["store", "check", &data]);
+    assert!(checked.code == 1 && checked.err.contains("in use by another process"), "{}", checked.err);
     let second =
         usaged(["serve", "--data-dir", &data, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-    assert_eq!(second.code, 6, "{}", second.err);
+    assert_eq!(second.code, 1, "{}", second.err);
     assert_eq!(collector.end(), 0);
     let inspected = usaged(["store", "inspect", &data, "--json"]);
     assert_eq!(inspected.json()["head"], 0);

@@ -10,7 +10,9 @@ use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::model::CommitNumber;
 use usaged::observe::Clock;
-use usaged::store::{Amended, Amendment, Entry, Options, Place as Where, PurgeError, ReadLimits};
+use usaged::store::{
+    Amended, Amendment, AppendError, Entry, Options, Place as Where, PurgeError, ReadLimits, WhenFull,
+};
 
 use crate::cli_run::usaged;
 use crate::fault_daemon::{Daemon, Disk, Place, until};
@@ -18,6 +20,9 @@ use crate::fault_load::{Load, drain_all, set_up, standing};
 use crate::fault_oracle::{batch, survived};
 use crate::grpc_collector::{from, participation, set};
 use crate::store_samples::{START, append, root_key};
+
+/// Free bytes that a store leaves alone, as far as a test needs some.
+const RESERVE: u64 = 16 << 20;
 
 /// The file that something else fills the disk with.
 pub struct Ballast<'a> {
@@ -28,8 +33,16 @@ pub struct Ballast<'a> {
 impl<'a> Ballast<'a> {
     /// Fills the disk so that `left` bytes stay free.
     pub fn fill(disk: &'a Disk, left: u64) -> Self {
-        let path = disk.path().join("ballast");
-        let ballast = Self { disk, path };
+        Self::file(disk, "ballast", left)
+    }
+
+    /// The same beside another.
+    fn beside(disk: &'a Disk, left: u64) -> Self {
+        Self::file(disk, "more", left)
+    }
+
+    fn file(disk: &'a Disk, name: &str, left: u64) -> Self {
+        let ballast = Self { disk, path: disk.path().join(name) };
         let mut file = File::create(&ballast.path).unwrap();
         let block = vec![0xA5; 64 * 1024];
         while ballast.free() >= left + 64 * 1024 {
@@ -238,4 +251,50 @@ async fn on_a_full_disk_records_are_still_reduced_to_nothing_and_purging_waits_f
     assert!(purged.files > 0 && purged.logs > 0, "{purged:?}");
     assert!(matches!(store.read_one(CommitNumber(3)).unwrap(), Some(Entry::Gone { .. })));
     assert_eq!(store.head(), head);
+}
+
+/// Whoever fills the disk: what is kept though it is drained makes room first, as if the budget were spent.
+///
+/// covers: B2
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_something_else_fills_the_disk_what_is_drained_goes_before_anything_is_refused() {
+    let disk = Disk::mount("size=64m");
+    let clock = Clock::manual(START);
+    let mut options = Options::new(&disk.path().join("data"));
+    (options.reserve_bytes, options.segment_bytes) = (RESERVE, 64 << 10);
+    // Far from spent.
+    (options.retention_bytes, options.when_full) = (3 << 20, WhenFull::DropOldest);
+    let store = crate::store_samples::reopen(&options, &root_key(), &clock).unwrap();
+    let mut n = 0;
+    let mut fill = async |segments: usize| {
+        while store.status().segments < segments {
+            n += 1;
+            store.append(append(n, START)).await.unwrap();
+        }
+        n
+    };
+    fill(12).await;
+    store.release(store.head().next());
+    let drained = store.head();
+    let n = fill(16).await;
+    let queued = store.status().queued_bytes;
+    assert!(queued < options.retention_bytes / 2, "{queued}");
+
+    let short = 256 << 10;
+    let ballast = Ballast::fill(&disk, RESERVE - short);
+    store.append(append(n + 1, START)).await.expect("there is room, if what is drained gives way");
+    let oldest = store.oldest();
+    assert!(oldest > CommitNumber(1) && oldest <= drained, "no more goes than is needed: {oldest}");
+
+    // It is filled further, and nothing is left that is drained: now it is refused, and nothing else goes.
+    let more = Ballast::beside(&disk, RESERVE - 8 * short);
+    for _ in 0..3 {
+        assert!(matches!(store.append(append(n + 2, START)).await, Err(AppendError::Full { .. })));
+        store.maintain().await.unwrap();
+    }
+    let left = store.oldest();
+    assert!(left > oldest && left <= drained.next(), "{left} of {drained}");
+    drop((ballast, more));
+    store.append(append(n + 2, START)).await.unwrap();
+    assert_eq!((store.oldest(), store.fatal().borrow().clone()), (left, None));
 }

@@ -69,6 +69,7 @@ mod erasure_whole;
 mod explain_equals_ingest;
 mod explain_http;
 mod exposure;
+mod exposure_live;
 mod fair_neighbour;
 mod fault_daemon;
 mod fault_load;

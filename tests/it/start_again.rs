@@ -4,10 +4,14 @@
 
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
+use std::process::Command;
 
 use crate::data_directory::{all_is_there, fill};
 use crate::fault_daemon::{Disk, Place};
 use crate::full_disk::Ballast;
+use crate::identity_world::World;
+use crate::sync_error::need_strace;
+use crate::term::write_policy;
 
 /// Other users of the test's daemons: nobody's on any machine, and no other test's.
 const USER: u32 = 64_062;
@@ -134,4 +138,41 @@ fn threads_that_are_not_to_be_had_end_a_start_with_the_reason_and_what_to_raise(
     let enough = format!("--nproc={}", usaged::daemon::most_threads());
     let (_dir, place) = run_by(FEW, &["prlimit", &enough]);
     assert_eq!(place.start().end(), 0);
+}
+
+/// Nothing is known to be wrong with what cannot be read.
+#[test]
+fn a_disk_that_does_not_give_a_configuration_identities_keys_or_a_policy_is_tried_again_and_no_mistake() {
+    need_strace();
+    let world = World::new();
+    let policy = world.path("policy");
+    write_policy(&policy, |file| file.text.clone());
+    let named = policy.display().to_string();
+    let with_policy = ["--policy-dir", named.as_str()];
+    assert_eq!(world.place().with(&with_policy).start().end(), 0);
+    for file in [
+        "usaged.toml",
+        "pki/identities.toml",
+        "pki/server.pem",
+        "pki/server.key",
+        "pki/ca.crl",
+        "data.key",
+        "data.ledger-key",
+        "policy/programs/ceip.toml",
+    ] {
+        let path = world.path(file).display().to_string();
+        let tracer = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", &path];
+        let fault = ["-e", "trace=read", "-e", "inject=read:error=EIO"];
+        let wrapper = [&tracer[..], &fault[..]].concat();
+        fails(&world.place().with(&with_policy).under(&wrapper), &[&path, "Input/output error"]);
+        let (config, data) = (world.path("usaged.toml"), world.path("data"));
+        let check = ["serve", "--check", "--config", config.to_str().unwrap()];
+        let check = [&check[..], &["--data-dir", data.to_str().unwrap()], &with_policy[..]].concat();
+        let program = [&wrapper[..], &[env!("CARGO_BIN_EXE_usaged")], &check[..]].concat();
+        let checked = Command::new(program[0]).args(&program[1..]).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr);
+        assert_eq!(checked.status.code(), Some(1), "{file}: {said}");
+        assert!(said.contains(&path) && said.contains("Input/output error"), "{file}: {said}");
+    }
+    assert_eq!(world.place().with(&with_policy).start().end(), 0);
 }

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::architecture::without_tests;
+use crate::fault_daemon::{Place, until};
 use crate::watch_rules::{repository, text_of};
 
 /// A line that the program can log.
@@ -148,5 +149,37 @@ fn rooms_that_see_payloads_do_not_log() {
     for room in ["/src/sanitize/", "/src/model/", "/src/policy/"] {
         let logs: Vec<_> = lines().into_iter().filter(|line| line.place.contains(room)).collect();
         assert!(logs.is_empty(), "{logs:?}");
+    }
+}
+
+/// As under systemd, which says of standard error what file it is, and reads the priority of each line.
+#[test]
+fn in_the_journal_each_line_has_its_priority_and_elsewhere_none() {
+    let names_the_log = r#"export JOURNAL_STREAM="$(stat -Lc %d:%i /proc/self/fd/2)"; exec "$@""#;
+    let another = r#"export JOURNAL_STREAM=1:1; exec "$@""#;
+    for (script, is_journal) in [(names_the_log, true), (another, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("usaged.toml");
+        fs::write(&file, "[ingest]\ncustomer_events_per_second = 10\n").unwrap();
+        let named = file.display().to_string();
+        let place = Place::new(dir.path()).with(&["--config", &named]).under(&["sh", "-c", script, "sh"]);
+        let daemon = place.start();
+        fs::write(&file, "nonsense = 1\n").unwrap();
+        until("a refusal", || place.said().contains("configuration refused as a whole"));
+        assert_eq!(daemon.end(), 0);
+        let (code, refused) = place.refused();
+        assert_eq!(code, 3, "{refused}");
+        let said = place.said();
+        for line in said.lines() {
+            let (priority, rest) = line.split_at(line.len().min(3));
+            let expected =
+                [(" INFO ", "<6>"), (" WARN ", "<4>"), (" ERROR ", "<3>"), ("usaged.toml:1", "<3>")];
+            let expected = expected.iter().find(|(word, _)| rest.contains(word)).map_or("<3>", |(_, is)| is);
+            assert_eq!(priority == expected, is_journal, "{line}");
+            assert_eq!(line.starts_with('<'), is_journal, "{line}");
+        }
+        for word in [" INFO ", " ERROR ", "nonsense"] {
+            assert!(said.contains(word), "{word} is not in {said}");
+        }
     }
 }

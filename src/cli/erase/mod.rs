@@ -9,6 +9,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use uuid::Uuid;
 
 use super::connect::{ErasureClient, Server, refused};
+use super::counting;
 use super::exit::Failure;
 use super::output::Output;
 use super::participation::who;
@@ -17,7 +18,8 @@ use crate::grpc::proto::admin::count_erasure_response::Told;
 use crate::grpc::proto::admin::erase_request::Scope;
 use crate::grpc::proto::admin::erasure::State;
 use crate::grpc::proto::admin::{
-    EraseRequest, Erasure, GetErasureRequest, ListErasuresRequest, OriginalIdentifier, TimeRange,
+    CountErasureResponse, EraseRequest, Erasure, GetErasureRequest, ListErasuresRequest, OriginalIdentifier,
+    TimeRange,
 };
 use crate::model::{CustomerId, IdentifierClass};
 
@@ -144,26 +146,16 @@ async fn erase(
     text::show(&erasure, out)
 }
 
-/// Has it counted, with a bar over the queue.
+/// Has it counted.
 async fn count(erasures: &mut ErasureClient, request: EraseRequest, out: Output) -> Result<Erasure, Failure> {
-    let bar = out.progress(Some(0), "counting");
-    let mut answers = erasures.count_erasure(request).await.map_err(|status| refused(&status))?.into_inner();
-    while let Some(answer) = answers.message().await.map_err(|status| refused(&status))? {
-        match answer.told {
-            Some(Told::Progress(at)) => {
-                bar.set_length(at.total);
-                bar.set_position(at.done);
-            }
-            Some(Told::Counted(counted)) => {
-                bar.finish_and_clear();
-                return Ok(counted);
-            }
-            None => {}
-        }
-    }
-    Err(Failure::Unreachable(
-        "the collector ended before everything was counted; nothing was changed".to_owned(),
-    ))
+    let answers = erasures.count_erasure(request).await.map_err(|status| refused(&status))?.into_inner();
+    let read = |answer: CountErasureResponse| {
+        answer.told.map(|told| match told {
+            Told::Progress(at) => counting::Told::Progress(at),
+            Told::Counted(counted) => counting::Told::Counted(counted),
+        })
+    };
+    counting::counted(answers, out, read).await
 }
 
 impl What {

@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 use super::changes::{self, Change};
 use crate::cli::batch_text::time_text;
 use crate::cli::connect::{BindingClient, refused};
+use crate::cli::counting;
 use crate::cli::exit::Failure;
 use crate::cli::output::{Output, grouped, pairs, right, table};
 use crate::grpc::proto::admin::binding_report::State;
 use crate::grpc::proto::admin::count_binding_response::Told;
-use crate::grpc::proto::admin::{BindingReport, GetBindingRequest, Participation, PreviewBindingRequest};
+use crate::grpc::proto::admin::{
+    BindingReport, CountBindingResponse, GetBindingRequest, Participation, PreviewBindingRequest,
+};
 use crate::model::CustomerId;
 
 /// How often a binding is asked how far it is.
@@ -51,30 +54,20 @@ pub(super) async fn preview(
     show(&report, out)
 }
 
-/// Has it counted, with a bar over the queue.
+/// Has it counted.
 async fn count(
     bindings: &mut BindingClient,
     request: PreviewBindingRequest,
     out: Output,
 ) -> Result<BindingReport, Failure> {
-    let bar = out.progress(Some(0), "counting");
-    let mut answers = bindings.count_binding(request).await.map_err(|status| refused(&status))?.into_inner();
-    while let Some(answer) = answers.message().await.map_err(|status| refused(&status))? {
-        match answer.told {
-            Some(Told::Progress(at)) => {
-                bar.set_length(at.total);
-                bar.set_position(at.done);
-            }
-            Some(Told::Counted(counted)) => {
-                bar.finish_and_clear();
-                return Ok(counted);
-            }
-            None => {}
-        }
-    }
-    Err(Failure::Unreachable(
-        "the collector ended before everything was counted; nothing was changed".to_owned(),
-    ))
+    let answers = bindings.count_binding(request).await.map_err(|status| refused(&status))?.into_inner();
+    let read = |answer: CountBindingResponse| {
+        answer.told.map(|told| match told {
+            Told::Progress(at) => counting::Told::Progress(at),
+            Told::Counted(counted) => counting::Told::Counted(counted),
+        })
+    };
+    counting::counted(answers, out, read).await
 }
 
 /// Shows how far the latest change has reached what is stored.
@@ -83,10 +76,11 @@ pub(super) async fn binding(
     args: BindingArgs,
     out: Output,
 ) -> Result<(), Failure> {
-    let bar = out.progress(None, "rewriting what is queued");
+    let bar = out.progress(None, "rewriting what is queued, batches looked at");
     loop {
         let request = GetBindingRequest { customer: args.customer.to_string() };
         let report = bindings.get_binding(request).await.map_err(|status| refused(&status))?.into_inner();
+        bar.set_position(report.batches);
         if !args.wait || report.state() == State::Done {
             bar.finish_and_clear();
             return show(&report, out);

@@ -91,7 +91,8 @@ fn compiled(dir: Option<&Path>) -> Result<Policy, Failure> {
 /// A policy that was refused.
 fn mistakes(what: &str, problems: &[Problem]) -> Failure {
     let errors = problems.iter().filter(|problem| problem.severity == policy::Severity::Error);
-    Failure::Refused { what: what.to_owned(), problems: errors.map(ToString::to_string).collect() }
+    let is_of_the_system = problems.iter().any(|problem| problem.is_of_the_system);
+    Failure::mistakes(what, errors.map(ToString::to_string).collect(), is_of_the_system)
 }
 
 fn problem_json(problem: &Problem) -> Json {
@@ -122,7 +123,8 @@ fn check(dir: Option<&Path>, out: Output) -> Result<(), Failure> {
             let place = dir.map_or_else(|| "shipped".to_owned(), |dir| dir.display().to_string());
             let mistakes = if errors == 1 { "1 mistake".to_owned() } else { format!("{errors} mistakes") };
             let what = format!("the policy {place} would be refused: {mistakes}");
-            Err(Failure::Refused { what, problems: Vec::new() })
+            let is_of_the_system = problems.iter().any(|problem| problem.is_of_the_system);
+            Err(Failure::mistakes(what, Vec::new(), is_of_the_system))
         }
     }
 }

@@ -32,7 +32,7 @@ impl InspectArgs {
                 self.dir.display()
             )));
         }
-        let found = store::inspect(&self.dir).map_err(|error| Failure::Store(with_causes(&error)))?;
+        let found = store::inspect(&self.dir).map_err(|error| super::refused(&error, with_causes(&error)))?;
         if out.is_json() { out.json(&found) } else { show(&found, out) }
     }
 }

@@ -14,9 +14,10 @@ use super::exit::Failure;
 use super::output::Output;
 use super::with_causes;
 use crate::backup::BackupFault;
+use crate::config;
+use crate::daemon::{self, DaemonError};
 use crate::sanitize::RootKey;
-use crate::store::BackupError;
-use crate::{config, daemon};
+use crate::store::{BackupError, OpenError};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -67,9 +68,9 @@ struct KeyPlace {
 impl KeyPlace {
     fn read(&self) -> Result<Option<RootKey>, Failure> {
         let Some(source) = config::root_key_source(self.root_key_file.as_deref()) else { return Ok(None) };
-        daemon::read_root_key(&source).map(Some).map_err(|error| Failure::Refused {
-            what: "the root key:".to_owned(),
-            problems: vec![with_causes(&error)],
+        daemon::read_root_key(&source).map(Some).map_err(|error| {
+            let told = vec![with_causes(&error)];
+            Failure::mistakes("the root key:", told, DaemonError::from(error).is_of_the_system())
         })
     }
 }
@@ -80,15 +81,11 @@ fn failure(fault: &BackupFault) -> Failure {
     match fault {
         // What was asked for makes no sense, whatever is on the disk.
         BackupFault::Store(BackupError::Inside) => Failure::Usage(text),
+        BackupFault::Store(BackupError::Open(error)) | BackupFault::Open(error) => refused(error, text),
         BackupFault::Store(
-            BackupError::Open(_)
-            | BackupError::Damaged
-            | BackupError::Foreign
-            | BackupError::Changed { .. }
-            | BackupError::Present,
+            BackupError::Damaged | BackupError::Foreign | BackupError::Changed { .. } | BackupError::Present,
         )
         | BackupFault::NotABackup { .. }
-        | BackupFault::Open(_)
         | BackupFault::LedgerBroken { .. }
         | BackupFault::OtherLedger { .. }
         | BackupFault::Version { .. }
@@ -105,6 +102,11 @@ fn failure(fault: &BackupFault) -> Failure {
         | BackupFault::Ledger(_)
         | BackupFault::File { .. } => Failure::Failed(text),
     }
+}
+
+/// A store that does not open: it was refused, or the system did not do its part, or another process has it.
+fn refused(error: &OpenError, text: String) -> Failure {
+    if error.is_of_the_system() { Failure::Failed(text) } else { Failure::Store(text) }
 }
 
 /// A path that a collector on this host finds too.
