@@ -41,8 +41,7 @@ const SITES_ROW: &str = "horizon pod.configuration sites{key}, ceip standard: ps
 type Row = (Edit, &'static [Direction], &'static str);
 
 fn rows() -> Vec<Row> {
-    let standard = "name = \"standard\"";
-    let enhanced = "name = \"enhanced\"";
+    let (standard, enhanced) = ("name = \"standard\"", "name = \"enhanced\"");
     vec![
         (
             edit(CEIP, standard, "host_name = \"pseudonym\"", "host_name = \"drop\""),
@@ -367,20 +366,16 @@ proptest! {
             for (program, of) in new.programs().iter().enumerate() {
                 for (rank, level) in (1_u8..).zip(of.levels()) {
                     for region in [None, Some(0)] {
-                        let accepted = None;
-                        let key =
-                            PlanKey { product: at, program, rank, region, accepted, purposes_off: Purposes::NONE };
+                        let (accepted, purposes_off) = (None, Purposes::NONE);
+                        let key = PlanKey { product: at, program, rank, region, accepted, purposes_off };
                         let before = deeds(&old, key, old.products().get(at).unwrap());
                         let after = deeds(&new, key, product);
                         let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
                         let otherwise: BTreeSet<_> = names
                             .into_iter()
-                            .filter(|name| before.get(*name) != after.get(*name))
-                            .cloned()
-                            .collect();
+                            .filter(|name| before.get(*name) != after.get(*name)).cloned().collect();
                         let region = region.and_then(|at: usize| new.regions().get(at));
-                        let told: BTreeSet<_> = changes
-                            .iter()
+                        let told: BTreeSet<_> = changes.iter()
                             .filter(|change| {
                                 let spot = &change.spot;
                                 &spot.product == product.name()
