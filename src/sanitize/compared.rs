@@ -1,5 +1,6 @@
 //! Text as spellings are compared: in small letters, a run of white space as one blank, and what stands behind
-//! backslashes as what it is written for: a line end (`\n`), a quote (`\"`), a backslash.
+//! backslashes as what it is written for: a line end (`\n`), a quote (`\"`), a backslash. A `+` between words is the blank
+//! that forms write as one (`Prod+VM+1`).
 //!
 //! A letter becomes one letter, by itself: what several letters stand for in capitals (`STRASSE`) is a spelling of its
 //! own. Nothing is allocated.
@@ -71,11 +72,18 @@ impl<'t> Compared<'t> {
         byte
     }
 
+    /// Whether the sign here has letters or digits on both sides.
+    fn is_between_words(&self) -> bool {
+        let beside = [self.at.checked_sub(1), self.at.checked_add(1)];
+        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
+        beside.into_iter().all(|at| at.and_then(|at| self.text.get(at)).is_some_and(is_word))
+    }
+
     fn backslashes(&mut self) -> u8 {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let len = backslashes(rest);
         match rest.get(len) {
-            Some(b'n' | b'r' | b't') => self.blank(b'\\'),
+            Some(b'n' | b'r' | b't' | b'N' | b'R' | b'T') => self.blank(b'\\'),
             Some(quote @ (b'"' | b'\'')) => {
                 self.at += len + 1;
                 *quote
@@ -128,6 +136,10 @@ impl Iterator for Compared<'_> {
         if byte == b'\\' {
             return Some(self.backslashes());
         }
+        if byte == b'+' && self.is_between_words() {
+            self.at += 1;
+            return Some(b' ');
+        }
         let is_blank = byte.is_ascii() || blank_len(self.text.get(self.at..)?) > 0;
         Some(if is_blank { self.blank(byte) } else { self.beyond_ascii(byte) })
     }
@@ -139,7 +151,8 @@ fn blank_len(text: &[u8]) -> usize {
         [b' ' | b'\t'..=b'\r', ..] => 1,
         [b'\\', ..] => {
             let len = backslashes(text);
-            if matches!(text.get(len), Some(b'n' | b'r' | b't')) { len + 1 } else { 0 }
+            let is_end = matches!(text.get(len), Some(b'n' | b'r' | b't' | b'N' | b'R' | b'T'));
+            if is_end { len + 1 } else { 0 }
         }
         [0xc2, 0x85, ..] => 2,
         [0xe2, 0x80, 0xa8 | 0xa9, ..] => 3,
@@ -154,7 +167,7 @@ fn backslashes(text: &[u8]) -> usize {
 /// Whether a byte is compared by itself, in any letter case.
 #[inline]
 pub(super) const fn is_itself(byte: u8) -> bool {
-    byte.is_ascii_graphic() && byte != b'\\'
+    byte.is_ascii_graphic() && byte != b'\\' && byte != b'+'
 }
 
 /// What people put between the letters and digits of keys, addresses and telephone numbers.
@@ -191,6 +204,9 @@ mod tests {
             ("Prod \t\r\n  VM\u{2028}1\\n\\\\tx", "prod vm 1 x"),
             ("say \\\"x\\\" and O\\'Brien", "say \"x\" and o'brien"),
             ("CORP\\\\jdoe\\", "corp\\jdoe\\"),
+            // In capitals a name with a backslash in it (`CORP\nancy`) has another letter behind it.
+            ("CORP\\nancy CORP\\NANCY", "corp ancy corp ancy"),
+            ("Prod+VM+1 C++ +49 a+", "prod vm 1 c++ +49 a+"),
             ("\u{418}\u{412}\u{410}\u{41d}\u{41e}\u{412}", "\u{438}\u{432}\u{430}\u{43d}\u{43e}\u{432}"),
             ("\u{dc}BER U\u{308}", "\u{fc}ber u\u{308}"),
             ("\u{39f}\u{394}\u{39f}\u{3a3} \u{3c3}\u{3c2}", "\u{3bf}\u{3b4}\u{3bf}\u{3c3} \u{3c3}\u{3c3}"),

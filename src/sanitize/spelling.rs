@@ -40,19 +40,22 @@ pub(super) fn caseless(value: &[u8]) -> Zeroizing<Vec<u8>> {
 }
 
 /// Shows the spellings of a value that differ when they are compared as [`Compared`] reads them: composed, decomposed, and
-/// what is other letters in capitals (`STRASSE`). What is long is cut first, so that all of them are cut at the same places;
-/// the flag says whether that was within a word.
-pub(super) fn compared(value: &[u8], mut see: impl FnMut(&[u8], bool)) {
+/// what is other letters in capitals (`STRASSE`). What is long is cut first, so that all of them are cut at the same places,
+/// and what is long only when it is decomposed is cut then. The flags say whether it is a piece, and whether that was cut
+/// within a word.
+pub(super) fn compared(value: &[u8], mut see: impl FnMut(&[u8], (bool, bool))) {
     let Some(text) = std::str::from_utf8(value).ok().filter(|text| !text.is_ascii()) else {
+        let is_piece = value.len() > LONGEST;
         return pieces(value, LONGEST, |piece, is_open| {
             if let Some(core) = value.get(piece).and_then(core) {
-                see(core, is_open);
+                see(core, (is_piece, is_open));
             }
         });
     };
     let folded: Zeroizing<String> = Zeroizing::new(text.chars().filter_map(fold).nfc().collect());
+    let is_piece = folded.len() > LONGEST;
     // Three bytes can be nine when they are decomposed.
-    let most = if folded.len() > LONGEST { LONGEST / 3 } else { LONGEST };
+    let most = if is_piece { LONGEST / 3 } else { LONGEST };
     pieces(folded.as_bytes(), most, |piece, is_open| {
         let piece = folded.get(piece).unwrap_or_default();
         let capitals = Zeroizing::new(piece.to_uppercase());
@@ -61,9 +64,13 @@ pub(super) fn compared(value: &[u8], mut see: impl FnMut(&[u8], bool)) {
             let composed = Zeroizing::new(case.nfc().collect::<String>());
             let decomposed = Zeroizing::new(case.nfd().collect::<String>());
             let other = (decomposed != composed).then_some(&decomposed);
-            for core in [Some(&composed), other].into_iter().flatten().filter_map(|one| core(one.as_bytes()))
-            {
-                see(core, is_open);
+            for form in [Some(&composed), other].into_iter().flatten() {
+                let is_long = form.len() > LONGEST;
+                pieces(form.as_bytes(), LONGEST, |part, is_cut| {
+                    if let Some(core) = form.as_bytes().get(part).and_then(core) {
+                        see(core, (is_piece || is_long, is_open || is_cut));
+                    }
+                });
             }
         }
     });
@@ -235,6 +242,8 @@ fn bare_mac(canonical: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use unicode_normalization::UnicodeNormalization as _;
+
     use super::{Class, compared, each, is_border, is_telling, parts, without_port};
 
     #[test]
@@ -347,6 +356,12 @@ mod tests {
         assert_eq!(all("\u{418}\u{432}\u{430}\u{43d}"), ["\u{418}\u{432}\u{430}\u{43d}"]);
         assert_eq!(all("\u{dc}ber"), ["\u{dc}ber", "U\u{308}ber"]);
         assert_eq!(all("Stra\u{df}e"), ["Stra\u{df}e", "STRASSE"]);
+        // What is long only when it is decomposed is cut, and whole as it is.
+        let long = "\u{ac01}".repeat(40);
+        let spelt = all(&long);
+        assert!(spelt.len() > 2 && spelt.iter().all(|one| one.len() <= super::LONGEST));
+        assert_eq!(spelt.first(), Some(&long));
+        assert_eq!(spelt.get(1..).unwrap_or_default().concat(), long.nfd().collect::<String>());
     }
 
     #[test]

@@ -54,7 +54,10 @@ pub(crate) fn measure(criterion: &mut Criterion) {
         bench.iter(|| text.iter().map(|line| line.split_ascii_whitespace().count()).sum::<usize>());
     });
     group.finish();
+    measure_requests(criterion);
+}
 
+fn measure_requests(criterion: &mut Criterion) {
     let line = |n: usize| LINES.iter().cycle().nth(n % LINES.len()).copied().unwrap_or_default();
     let request = requests::request(0, EVENTS, |n| requests::log_line(line(n)));
     let desk = Desk::new("enhanced");
@@ -67,5 +70,21 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     group.bench_function("log lines at enhanced, permit and all", |bench| {
         bench.iter(|| black_box(desk.sanitise(black_box(&request), &mut scratch)));
     });
+    // Each event has a URL or a path; the one time a few that come again, the other time another one each.
+    for (name, others) in
+        [("the same URL and path in each event", 1), ("another URL or path in each event", EVENTS)]
+    {
+        let request = requests::request_of("tanzu-cli", 0, EVENTS, |n| {
+            let one = n % others;
+            let endpoint = format!("https://k8s-{one:04}.prod.corp.example.com:6443/api/v1?tenant=a{one:04}");
+            let file = format!("/home/user{one:04}/.config/tanzu/clusters/prod/config.yaml");
+            requests::command(n, &endpoint, &file, line(n))
+        });
+        assert_eq!(usize::try_from(desk.batch(&request).events()).unwrap(), EVENTS);
+        group.throughput(Throughput::Elements(u64::try_from(EVENTS).unwrap()));
+        group.bench_function(name, |bench| {
+            bench.iter(|| black_box(desk.sanitise(black_box(&request), &mut scratch)));
+        });
+    }
     group.finish();
 }

@@ -109,6 +109,18 @@ pub(crate) fn log_line(message: &str) -> Event {
     event("support.log_line", [("message", text(message))])
 }
 
+/// A command and its failure by turns: the one with a URL, the other with a path and a line of text.
+pub(crate) fn command(n: usize, endpoint: &str, file: &str, message: &str) -> Event {
+    if n.is_multiple_of(2) {
+        event("command.run", [("command", text("apps create")), ("endpoint", text(endpoint))])
+    } else {
+        event(
+            "command.failed",
+            [("error", text(message)), ("config_file", text(file)), ("retries", int(n % 4))],
+        )
+    }
+}
+
 /// An event of which a part may be used to recommend too.
 pub(crate) fn feature(n: usize) -> Event {
     let uses = n % 50 + 1;
@@ -117,10 +129,20 @@ pub(crate) fn feature(n: usize) -> Event {
 
 /// A request of `events` events, the bytes of which differ with `number`.
 pub(crate) fn request(number: usize, events: usize, event: impl Fn(usize) -> Event) -> Vec<u8> {
+    request_of("vcenter", number, events, event)
+}
+
+/// The same of another product.
+pub(crate) fn request_of(
+    product: &str,
+    number: usize,
+    events: usize,
+    event: impl Fn(usize) -> Event,
+) -> Vec<u8> {
     let first = number * events;
     let request = SubmitRequest {
         batch_id: format!("00000000-0000-4000-8000-{number:012x}"),
-        product: "vcenter".to_owned(),
+        product: product.to_owned(),
         instance: "vc-01".to_owned(),
         events: (first..first + events).map(event).collect(),
         ..SubmitRequest::default()

@@ -297,3 +297,31 @@ fn what_is_never_stored_is_kept_out_of_text_by_who_sends_it_and_by_who_does_not(
     // The exception: who leaves out the fields, and does nothing about the text.
     assert!(has(&stored(&obedient.strip_fields(&request)), "tried Hunter2-Blue, then 80175300"));
 }
+
+// covers: B1, P1
+#[test]
+fn with_more_values_that_are_never_stored_than_are_looked_for_text_is_cut_by_who_sends_them_and_by_who_does_not()
+ {
+    let mut desk = Desk::new();
+    for (values, is_cut) in [(4_096, false), (4_097, true)] {
+        let (mut request, participation) = nested();
+        // Of the first event, `hunter2-blue` and 80175300 are two.
+        request.events.extend((2..values).map(|number| Event {
+            name: "all".into(),
+            // The last comes twice; it counts once.
+            fields: vec![field("secret", text(format!("never stored {number}"))), field("note", text("8"))],
+            ..Event::default()
+        }));
+        request.events.extend(request.events.last().cloned());
+        let plan = desk.plan(&participation, &request);
+        let mut stored = |request: &SubmitRequest| {
+            let sanitized = desk.sanitize(&participation, request).unwrap();
+            sanitized.batches.iter().map(|batch| batch.body().to_vec()).collect::<Vec<_>>()
+        };
+        let full = stored(&request);
+        let has =
+            |text: &str| full.iter().any(|body| body.windows(text.len()).any(|part| part == text.as_bytes()));
+        assert_eq!((has("tried [secret]"), has("[cut]")), (!is_cut, is_cut), "{values}");
+        assert_eq!(stored(&Obedient::new(&plan, true).strip(&request).unwrap()), full, "{values}");
+    }
+}

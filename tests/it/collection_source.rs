@@ -7,6 +7,9 @@ use usaged::grpc::proto::ingest::{
 };
 use usaged::policy::{Collection, Wish};
 
+/// Different values that are never stored, of a program in one batch; of one with more no text is kept.
+const NEVER_STORED: usize = 4_096;
+
 /// What a source does that knows the plan and nothing else.
 pub struct Obedient {
     /// For each event that is wanted, the paths that are.
@@ -91,7 +94,8 @@ impl Obedient {
             let (Some(found), Some(paths)) = (found, self.texts.get(&event.name)) else { continue };
             for one in event.fields.iter_mut().filter(|one| paths.contains(&one.name)) {
                 if let Some(Value { kind: Some(Wire::StringValue(text)) }) = &mut one.value {
-                    *text = without(text, found);
+                    let is_over = found.len() > NEVER_STORED && different(found) > NEVER_STORED;
+                    *text = if is_over { "[cut]".to_owned() } else { without(text, found) };
                 }
             }
         }
@@ -139,6 +143,11 @@ fn value(sent: &Value, path: &str, wanted: &BTreeSet<String>) -> Value {
         other => other.clone(),
     };
     Value { kind }
+}
+
+/// How many different values there are.
+fn different(found: &[(String, &String)]) -> usize {
+    found.iter().collect::<BTreeSet<_>>().len()
 }
 
 /// How a value stands in text.

@@ -297,6 +297,8 @@ class Sender:
             self.keep_out(event, fields)
             if sum(map(len, self.words.values())) > BATCH_WORDS:
                 self.flush()
+                # Those of this event, which is of the next batch, went with the others.
+                self.keep_out(event, fields)
         if not is_wanted:
             return False
         paths = self.plan.of_interest(event)

@@ -8,6 +8,10 @@
 //! A URL or a path is no identifier that text would repeat, but the hosts and accounts in it are: what the detectors find
 //! of these is known, too, unless a field names it.
 
+use std::collections::HashSet;
+use std::hash::BuildHasher as _;
+
+use foldhash::fast::FixedState;
 use zeroize::Zeroizing;
 
 use super::known::Known;
@@ -18,7 +22,33 @@ use crate::sanitize::detect::{Folded, Nothing, What};
 use crate::sanitize::{Permit, spelling};
 
 /// The least number that is looked for, of five digits: text is full of smaller ones, such as ports, counts and years.
-const LEAST: u64 = 10_000;
+const LEAST: u32 = 10_000;
+/// Different URLs and paths of a request that are remembered, so that each is looked through once. Of a request with more
+/// those that come after are looked through as often as they come.
+const REMEMBERED: usize = 16_384;
+
+/// Hashes that there is room for in the set that is kept for the next request.
+const KEPT: usize = 2_048;
+
+/// The URLs and paths of a request that were seen, as hashes. The set is used again.
+#[derive(Default)]
+pub(in crate::sanitize) struct Visited {
+    hashes: HashSet<u64, FixedState>,
+    hasher: FixedState,
+}
+
+impl Visited {
+    fn clear(&mut self) {
+        if self.hashes.capacity() > KEPT {
+            self.hashes = HashSet::default();
+        }
+        self.hashes.clear();
+    }
+
+    fn hash(&self, text: &[u8]) -> u64 {
+        self.hasher.hash_one(text)
+    }
+}
 
 /// Takes every classed value of every event of the program of `plan` in a request, and the ids of its customer and
 /// instance.
@@ -30,19 +60,34 @@ pub(in crate::sanitize) fn gather<'a, R: WireReader<'a> + Clone>(
     plan: &Plan,
     instance: &[u8],
     reader: &R,
-    (known, folded, scratch): (&mut Known, &mut Folded, &mut canonical::Scratch),
+    (known, folded, scratch, visited): (&mut Known, &mut Folded, &mut canonical::Scratch, &mut Visited),
 ) -> Result<(), WireError> {
     use IdentifierClass::{CustomerId, InstanceId};
     known.clear();
+    visited.clear();
     known.add(CustomerId, permit.customer().as_str().as_bytes(), scratch);
     known.add(InstanceId, instance, scratch);
-    let mut gather = Gather { plan, known, folded, scratch, step: Step::Values, has_names: false };
+    let mut gather = Gather {
+        plan,
+        known,
+        folded,
+        scratch,
+        visited,
+        named: Vec::new(),
+        step: Step::Values,
+        has_more: false,
+    };
     gather.events(permit, reader.clone())?;
     gather.known.finish();
-    if gather.has_names {
-        // A second look, so that a name has the class and the pseudonym that a field says it has, wherever it comes.
-        gather.step = Step::Names;
-        gather.events(permit, reader.clone())?;
+    // Names come after all values, so that one has the class and the pseudonym that a field says it has, wherever it comes.
+    if !gather.named.is_empty() {
+        for text in std::mem::take(&mut gather.named) {
+            gather.names(text);
+        }
+        if gather.has_more {
+            gather.step = Step::Names;
+            gather.events(permit, reader.clone())?;
+        }
         gather.known.finish();
     }
     gather.known.program = Some(plan.program_index);
@@ -54,22 +99,25 @@ pub(in crate::sanitize) fn gather<'a, R: WireReader<'a> + Clone>(
 enum Step {
     /// The values of fields.
     Values,
-    /// Names inside of them that no field has.
+    /// Names inside of those that were too many to be remembered.
     Names,
 }
 
-struct Gather<'g> {
+struct Gather<'g, 'a> {
     plan: &'g Plan,
     known: &'g mut Known,
     folded: &'g mut Folded,
     scratch: &'g mut canonical::Scratch,
+    visited: &'g mut Visited,
+    /// The values that names are looked for in, each once.
+    named: Vec<&'a [u8]>,
     step: Step,
-    /// Whether there are values that names are looked for in.
-    has_names: bool,
+    /// Whether there are more of them than are remembered.
+    has_more: bool,
 }
 
-impl Gather<'_> {
-    fn events<'a, R: WireReader<'a>>(&mut self, permit: &Permit, mut reader: R) -> Result<(), WireError> {
+impl<'a> Gather<'_, 'a> {
+    fn events<R: WireReader<'a>>(&mut self, permit: &Permit, mut reader: R) -> Result<(), WireError> {
         while let Some(event) = reader.next_event()? {
             let is_own =
                 permit.event(event.name).is_some_and(|known| known.program == self.plan.program_index);
@@ -80,7 +128,7 @@ impl Gather<'_> {
         Ok(())
     }
 
-    fn fields<'a, F: RawFields<'a>>(&mut self, mut fields: F, names: &NameTable) -> Result<(), WireError> {
+    fn fields<F: RawFields<'a>>(&mut self, mut fields: F, names: &NameTable) -> Result<(), WireError> {
         while let Some((name, value)) = fields.next_field()? {
             if let Some(field) = names.get(name.expose()) {
                 self.value(field, value)?;
@@ -89,7 +137,7 @@ impl Gather<'_> {
         Ok(())
     }
 
-    fn value<'a, F: RawFields<'a>>(&mut self, field: u32, value: RawValue<'a, F>) -> Result<(), WireError> {
+    fn value<F: RawFields<'a>>(&mut self, field: u32, value: RawValue<'a, F>) -> Result<(), WireError> {
         let plan = self.plan;
         let Some(field) = usize::try_from(field).ok().and_then(|at| plan.fields.get(at)) else {
             return Ok(());
@@ -115,11 +163,10 @@ impl Gather<'_> {
 
     /// A value of a class, of the type that it came with: one of the wrong type is not stored and may be in text all
     /// the same.
-    fn scalar<'a, F: RawFields<'a>>(&mut self, class: IdentifierClass, value: &RawValue<'a, F>) {
+    fn scalar<F: RawFields<'a>>(&mut self, class: IdentifierClass, value: &RawValue<'a, F>) {
         if class.has_names_in_it() {
-            self.has_names = true;
-            if let (Step::Names, RawValue::Text(text)) = (self.step, value) {
-                self.names(text.expose());
+            if let RawValue::Text(text) = value {
+                self.visit(text.expose());
             }
             return;
         }
@@ -131,7 +178,7 @@ impl Gather<'_> {
             RawValue::Int(number) => self.number(class, *number),
             RawValue::Bytes(bytes) => self.bytes(class, bytes.expose()),
             // Only what is never stored can be declared with such a type: a number that was sent as one with a fraction.
-            RawValue::Double(number) if number.fract() == 0.0 && number.abs() >= 10_000.0 => {
+            RawValue::Double(number) if number.fract() == 0.0 && number.abs() >= f64::from(LEAST) => {
                 self.known.add(class, Zeroizing::new(number.to_string()).as_bytes(), self.scratch);
             }
             RawValue::Empty
@@ -144,7 +191,7 @@ impl Gather<'_> {
 
     /// A number stands in text as its decimal digits.
     fn number(&mut self, class: IdentifierClass, number: i64) {
-        if number.unsigned_abs() < LEAST || !self.known.takes(class, number) {
+        if number.unsigned_abs() < u64::from(LEAST) || !self.known.takes(class, number) {
             return;
         }
         match canonical_int(class, number, self.scratch) {
@@ -179,6 +226,22 @@ impl Gather<'_> {
         }
     }
 
+    /// Takes a URL or a path that names are looked for in, if it is a new one.
+    fn visit(&mut self, text: &'a [u8]) {
+        let hash = self.visited.hash(text);
+        if self.visited.hashes.contains(&hash) {
+            return;
+        }
+        match self.step {
+            Step::Values if self.named.len() < REMEMBERED => {
+                self.visited.hashes.insert(hash);
+                self.named.push(text);
+            }
+            Step::Values => self.has_more = true,
+            Step::Names => self.names(text),
+        }
+    }
+
     /// The hosts and accounts that detectors find in a URL or a path: in its own field they are replaced as these.
     fn names(&mut self, text: &[u8]) {
         let Ok(text) = std::str::from_utf8(text) else { return };
@@ -197,3 +260,7 @@ impl Gather<'_> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "gather_tests.rs"]
+mod tests;

@@ -54,6 +54,8 @@ pub(in crate::sanitize) struct Known {
     /// Canonical forms, one after another.
     forms: Vec<u8>,
     entries: Vec<Entry>,
+    /// Identifiers with a spelling of one that came before, which is found for both.
+    twins: Vec<(u32, u32)>,
     /// Hashes of what was added, so that a value that comes with every event counts once.
     added: HashSet<u64, FixedState>,
     /// Of all this, what is there for values that are never stored.
@@ -93,8 +95,13 @@ impl Known {
         }
         self.spelt.clear(KEPT);
         self.entries.clear();
+        self.twins.clear();
         self.added.clear();
         self.forbidden = Share::default();
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.spelt.is_empty()
     }
 
     /// Whether there were more identifiers than are kept, so that text may hold some that nobody knows.
@@ -176,9 +183,10 @@ impl Known {
 
     /// Adds the spellings of an identifier, or of a part of it.
     fn keys(&mut self, value: &[u8], entry: u32, is_part: bool) {
-        // A piece may be one of something else, too.
-        let is_part = is_part || value.len() > spelling::LONGEST;
-        spelling::compared(value, |spelling, is_open| self.spelt.add(spelling, entry, (is_part, is_open)));
+        spelling::compared(value, |spelling, (is_piece, is_open)| {
+            // A piece may be one of something else, too.
+            self.spelt.add(spelling, entry, (is_part || is_piece, is_open));
+        });
     }
 
     /// Adds what is the same whatever separates its letters and digits.
@@ -194,9 +202,12 @@ impl Known {
     /// Makes what was added ready to be looked for. A spelling of a whole identifier is of that which came first. One that
     /// is a part of several is of none of them: nobody can tell which is meant.
     pub(super) fn finish(&mut self) {
-        let Self { spelt, entries, forms, .. } = self;
+        let Self { spelt, entries, forms, twins, .. } = self;
         spelt.finish(|first, other| {
             let same = form(entries, forms, index(first.number)) == form(entries, forms, index(other.number));
+            if !first.is_part && !other.is_part && !same {
+                twins.push((first.number, other.number));
+            }
             if !first.is_part || same {
                 return first.number;
             }
@@ -204,6 +215,25 @@ impl Known {
             let class = class(first.number).into_iter().chain(class(other.number)).min();
             size(CLASSES + class.unwrap_or_default())
         });
+        let text = |number: u32| form(entries, forms, index(number)).and_then(|(_, form)| form);
+        twins.sort_unstable_by(|(a, one), (b, other)| a.cmp(b).then_with(|| text(*one).cmp(&text(*other))));
+    }
+
+    /// Which of the identifiers with one spelling has this form, letter by letter: as text writes `db-1`, so does one of the
+    /// fields with `DB-1` and `db-1`.
+    pub(super) fn exactly(&self, number: usize, text: &[u8]) -> usize {
+        if self.twins.is_empty() {
+            return number;
+        }
+        let form = |number: usize| self.get(number).and_then(|(_, form)| form);
+        if form(number) == Some(text) {
+            return number;
+        }
+        let compared = |(first, other): &(u32, u32)| {
+            index(*first).cmp(&number).then_with(|| form(index(*other)).cmp(&Some(text)))
+        };
+        let twin = self.twins.binary_search_by(compared).ok().and_then(|at| self.twins.get(at));
+        twin.map_or(number, |(_, other)| index(*other))
     }
 
     /// The class of what was found, and its canonical form, if it is one identifier that a pseudonym may be made of.
@@ -235,7 +265,7 @@ fn form<'f>(entries: &[Entry], forms: &'f [u8], number: usize) -> Option<(Class,
 impl Lookup for &Known {
     #[inline]
     fn may_begin(&self, text: &[u8], start: usize) -> bool {
-        !self.spelt.is_empty() && self.spelt.may_begin(text.get(start..).unwrap_or_default())
+        !self.is_empty() && self.spelt.may_begin(text.get(start..).unwrap_or_default())
     }
 
     #[inline]

@@ -204,3 +204,20 @@ fn a_value_is_added_once_and_too_many_are_told() {
     }
     assert!(!known.is_over() && known.entries.len() == FORBIDDEN);
 }
+
+// covers: P4, P8
+#[test]
+fn of_identifiers_that_differ_in_letter_case_text_names_the_one_that_it_writes() {
+    let mut names = ["Prod-VM", "prod-vm", "PROD-VM", "other"].map(|name| (Class::ObjectName, name));
+    for _ in 0..2 {
+        let known = known(&names);
+        for (text, form) in
+            [("prod-vm", "prod-vm"), ("PROD-VM", "PROD-VM"), ("Prod-VM", "Prod-VM"), ("OTHER", "other")]
+        {
+            let (_, number) = (&known).longest(text.as_bytes(), 0).unwrap_or_default();
+            let found = known.get(known.exactly(number, text.as_bytes()));
+            assert_eq!(found, Some((Class::ObjectName, Some(form.as_bytes()))), "{text}");
+        }
+        names.reverse();
+    }
+}

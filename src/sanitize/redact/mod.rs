@@ -11,6 +11,8 @@ pub(super) mod item;
 mod known;
 mod listed;
 mod lower;
+mod reach;
+mod rewriting;
 mod seen;
 mod spelt;
 mod writer;
@@ -33,7 +35,8 @@ use super::{Permit, ProgramKeys};
 use crate::model::{IdentifierClass, Reason, WireError, WireReader};
 use crate::policy::{Epoch, Plan, Redaction};
 use known::Known;
-use writer::Writer;
+use reach::{Reach, Readings};
+use rewriting::Rewriting;
 
 /// Buffers that values are treated in, one after another, and what is known of the request at hand.
 #[derive(Default)]
@@ -41,6 +44,8 @@ pub(super) struct Workspace {
     pub(super) canonical: canonical::Scratch,
     folded: Folded,
     out: Vec<u8>,
+    readings: Readings,
+    visited: gather::Visited,
     /// What is known of the program at hand.
     known: Known,
     /// The same of other programs of the request, or of none.
@@ -72,8 +77,8 @@ impl Workspace {
             }
         }
         if self.known.program != Some(plan.program_index) {
-            let Self { known, folded, canonical, .. } = self;
-            gather::gather(permit, plan, instance, request, (known, folded, canonical))?;
+            let Self { known, folded, canonical, visited, .. } = self;
+            gather::gather(permit, plan, instance, request, (known, folded, canonical, visited))?;
         }
         Ok(())
     }
@@ -81,8 +86,9 @@ impl Workspace {
     /// Whether any identifier that redaction finds in a text passes. It is asked for with the class that its pseudonym
     /// is of, and with that of its form.
     pub(super) fn any_identifier(&mut self, text: &str, is: impl Fn(IdentifierClass, &[u8]) -> bool) -> bool {
-        let Self { canonical, folded, known, .. } = self;
-        folded.findings(text, &*known).any(|found| {
+        let Self { canonical, folded, known, readings, .. } = self;
+        readings.clear();
+        folded.findings(text, Reach { known, readings }).any(|found| {
             let identifier = identify(&found, known, canonical).and_then(|(_, identifier)| identifier);
             let of_form = match found.what {
                 What::Class(class) => Some(class),
@@ -140,7 +146,7 @@ pub(super) fn redact<'t>(
     }
     let within = u32::try_from(raw.len()).is_ok_and(|len| len <= rules.max_bytes);
     let text = std::str::from_utf8(raw).ok().filter(|_| within).ok_or(Reason::Malformed)?;
-    let Workspace { canonical, folded, out, known, seen, hits, .. } = work;
+    let Workspace { canonical, folded, out, readings, known, seen, hits, .. } = work;
     if known.is_over() {
         // Beyond the bound of what is looked for, any text may have a name in it that a field has: it is cut to nothing,
         // as it would be at every other level that redacts it.
@@ -149,30 +155,22 @@ pub(super) fn redact<'t>(
         item::write_marker(item::CUT, out);
         return Ok(out.as_slice());
     }
-    let mut findings = folded.findings(text, &*known);
+    readings.clear();
+    let reach = Reach { known, readings };
+    let mut findings = folded.findings(text, reach);
     let mut next = findings.next();
     // What looks like a token of ours is found like anything else; that none gets past is not left to that.
     if next.is_none() && rules.cut.is_none() && memchr::memmem::find(raw, b"p1-").is_none() {
         return Ok(raw);
     }
-    out.clear();
-    let mut writer = Writer::new(out, rules.cut);
-    let mut at = 0;
+    let mut rewriting = Rewriting::new((rules, keys), reach, text, (out, seen, hits));
     while let Some(found) = next {
         if let Some((what, token)) = replacement(rules, keys, &found, known, canonical) {
-            writer.literal(raw.get(at..found.start).unwrap_or_default());
-            writer.item(|out| match token {
-                Some((class, epoch, bits)) => item::write_token(class, epoch, keys.epoch(), bits, out),
-                None => item::write_marker(what.word(), out),
-            });
-            seen.count(what, token.is_some());
-            hits.count(what);
-            at = found.end;
+            rewriting.replace(found.start, found.end, (what, token));
         }
         next = findings.next();
     }
-    writer.literal(raw.get(at..).unwrap_or_default());
-    seen.is_cut = writer.is_cut();
+    rewriting.finish();
     Ok(out.as_slice())
 }
 
@@ -181,23 +179,27 @@ fn is_listed(rules: &Redaction, text: &[u8]) -> bool {
     rules.vocabulary.as_ref().is_some_and(|words| words.get(text).is_some())
 }
 
-/// What was found, and the token that replaces it, or none for a marker; `None` if it is nobody's and stays.
-type Replacement = (What, Option<(IdentifierClass, Epoch, [u8; 16])>);
-
+/// What was found, and what replaces it; `None` if it is nobody's and stays.
 fn replacement(
     rules: &Redaction,
     keys: &ProgramKeys,
     found: &Hit<'_>,
     known: &Known,
     scratch: &mut canonical::Scratch,
-) -> Option<Replacement> {
+) -> Option<(What, Option<Token>)> {
     let (what, identifier) = identify(found, known, scratch)?;
-    let token = identifier.and_then(|(class, canonical)| {
-        let epoch = rules.found.get(class.index()).copied().flatten()?;
-        // Without a key there is a marker, and no pseudonym.
-        keys.token(class, epoch, canonical).map(|bits| (class, epoch, bits))
-    });
-    Some((what, token))
+    Some((what, token(rules, keys, identifier)))
+}
+
+/// A pseudonym, with its class and epoch.
+type Token = (IdentifierClass, Epoch, [u8; 16]);
+
+/// The pseudonym of an identifier, if there is one; else it has a marker.
+fn token(rules: &Redaction, keys: &ProgramKeys, identifier: Option<Identifier<'_>>) -> Option<Token> {
+    let (class, canonical) = identifier?;
+    let epoch = rules.found.get(class.index()).copied().flatten()?;
+    // Without a key there is a marker, and no pseudonym.
+    keys.token(class, epoch, canonical).map(|bits| (class, epoch, bits))
 }
 
 /// An identifier in its canonical form, with its class.
@@ -212,7 +214,7 @@ fn identify<'f>(
     let class = match found.what {
         What::Class(class) => class,
         What::Known(number) => {
-            let (class, canonical) = known.get(number)?;
+            let (class, canonical) = known.get(known.exactly(number, found.text))?;
             return Some((What::Class(class), canonical.map(|canonical| (class, canonical))));
         }
         what @ (What::NationalId | What::Iban | What::PaymentCard | What::Encoded | What::Token) => {

@@ -13,6 +13,10 @@ use crate::sanitize::{CustomerSalt, CustomerSecret, DataRoot, ProgramKeys, Ratch
 
 #[path = "border_tests.rs"]
 mod border_tests;
+#[path = "context_tests.rs"]
+mod context_tests;
+#[path = "overlap_tests.rs"]
+mod overlap_tests;
 #[path = "written_tests.rs"]
 mod written_tests;
 

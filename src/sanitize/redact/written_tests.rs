@@ -35,6 +35,10 @@ fn an_identifier_of_a_field_is_found_in_other_spellings_than_the_field_has() {
         (Class::PersonName, "J\u{fc}rgen van Doe", "by J\u{fc}rgen\\nvan Doe", "by [person_name]"),
         (Class::ObjectName, "say \"x\" 1", "{\"a\":\"say \\\"x\\\" 1\"}", "{\"a\":\"[object_name]\"}"),
         (Class::ObjectName, "O'Brien's VM", "'O\\'Brien\\'s VM'", "'[object_name]'"),
+        (Class::ObjectName, "Prod VM 1", "name=Prod+VM+1&x=1", "name=[object_name]&x=1"),
+        (Class::UserId, "CORP\\nancy", "for CORP\\NANCY now", &{
+            format!("for {} now", token(Class::UserId, Epoch::Stable, "corp\\nancy"))
+        }),
         (Class::ObjectName, "a%2fb pool", "a/b pool, a%2Fb pool", "[object_name], [object_name]"),
         (Class::Phone, "+49 30 748359133", "ring 030/748359133 now", &format!("ring {phone} now")),
         (Class::Phone, "+49 30 748359133", "ring 748 359-133 now", &format!("ring {phone} now")),
@@ -79,11 +83,11 @@ const WORDS: [&str; 16] = [
     "and",
 ];
 
-/// The names that objects have: a few words.
+/// The names that objects have: a few words. And what is longer than is looked for as a whole.
 fn name() -> impl Strategy<Value = String> {
     let joint = || prop::sample::select(&[" ", " ", " ", " ", ".", "-"][..]);
     let words = |count| prop::collection::vec((prop::sample::select(&WORDS[..]), joint()), count);
-    words(1..5).prop_map(|words| {
+    prop_oneof![4 => words(1..5), 1 => words(50..120)].prop_map(|words| {
         let text: String = words.into_iter().flat_map(|(word, joint)| [word, joint]).collect();
         format!("VM {}", text.trim_matches([' ', '.', '-']))
     })

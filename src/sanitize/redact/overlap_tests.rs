@@ -1,0 +1,185 @@
+//! Tests: nothing of a known identifier stays in text, whatever overlaps it: a finding of a detector, another known
+//! identifier, a piece of a long one.
+
+use proptest::prelude::*;
+
+use super::{Class, Epoch, Redaction, redacted, rules, token};
+
+/// What is left of a text when what was found is gone.
+fn left(text: &str) -> String {
+    let mut left = String::new();
+    let text = text.replace("\u{1b}[", "");
+    let mut rest = text.as_str();
+    while let Some(open) = rest.find('[') {
+        let (before, marker) = rest.split_at(open);
+        left.push_str(before);
+        left.push('|');
+        rest = marker.find(']').map_or("", |close| &marker[close + 1..]);
+    }
+    left + rest
+}
+
+fn none() -> Redaction {
+    rules(&[], None)
+}
+
+// covers: P1
+#[test]
+fn what_a_finding_takes_of_a_known_identifier_takes_the_rest_with_it() {
+    let content = "esx01.corp.example.com and a great many other words that make it long, ".repeat(5);
+    let broken = content.replace(' ', "\\n");
+    let lines = "line7 one7\\nline7 two7 ".repeat(20);
+    for (class, value, text) in [
+        // Behind a written line end, which is read as a part of the word.
+        (Class::CustomerContent, content.as_str(), format!("see\\n{content}")),
+        (Class::CustomerContent, content.as_str(), format!("see\\n{broken}")),
+        (Class::ObjectName, "esx7.corp.example.com Finance 7", "at\\nesx7.corp.example.com Finance 7".into()),
+        // An account, an address, a query, a home that ends within it.
+        (Class::ObjectName, "Prod7 VM7 7", "CORP\\Prod7 VM7 7".into()),
+        (Class::ObjectName, "Prod7 VM7 7", "https://h.example.com/x?a=Prod7 VM7 7".into()),
+        (Class::PersonName, "Jane7 Roe7", "/home/Jane7 Roe7".into()),
+        (Class::PersonName, "Jane7 Roe7", "https://x:Jane7 Roe7@h.example.com".into()),
+        (Class::ObjectName, "a7@example.com pool7 7", "x.a7@example.com pool7 7".into()),
+        (Class::ObjectName, "10.1.2.7 pool7 7", "::ffff:10.1.2.7 pool7 7".into()),
+        (Class::ObjectName, "127.0.0.1 pool7 7", "::ffff:127.0.0.1 pool7 7".into()),
+        (Class::PersonName, "Jane7 Roe7", "password=x,Jane7 Roe7".into()),
+        // A word that says what follows.
+        (Class::ObjectName, "user7", "user7 user7:x user7=longer.than.this".into()),
+        (Class::ObjectName, "token", "token=abcdefghij0123 seven".into()),
+        (Class::ObjectName, "token: is7", "token: is7-a-longer-value-7".into()),
+        (Class::ObjectName, "user jane7", "user jane7.longer.than.this".into()),
+        // Behind the colour of a terminal, over line ends.
+        (Class::ObjectName, "Prod7 VM7", "\u{1b}[1;31mProd7\\nVM7\u{1b}[0m".into()),
+        (Class::CustomerContent, lines.as_str(), format!("\u{1b}[m{lines}")),
+        // A marker in the text of a sender.
+        (Class::ObjectName, "[email] pool7 7", "to [email] pool7 7".into()),
+    ] {
+        let text = format!("x {text}; y");
+        let once = redacted(&none(), &text, &[(class, value)]);
+        let stays = left(&once);
+        let gone = ["7", "token", "jane", "user", "great", "other", "words", "make", "long"];
+        let gone = gone.iter().filter(|word| value.contains(**word));
+        let wrong: Vec<_> = gone.filter(|word| stays.contains(**word)).collect();
+        assert!(wrong.is_empty(), "{wrong:?} of {value:?} in {text:?}: {once:?}");
+        assert!(stays.starts_with("x ") && stays.ends_with('y'), "{text:?}: {once:?}");
+    }
+}
+
+// covers: P1, P4
+#[test]
+fn of_two_known_identifiers_that_overlap_each_has_its_token() {
+    let rules = rules(&[(Class::ObjectName, Epoch::Stable)], None);
+    let vm = |name: &str| token(Class::ObjectName, Epoch::Stable, name);
+    let known =
+        [(Class::ObjectName, "Prod VM"), (Class::ObjectName, "VM 1 Secret"), (Class::ObjectName, "1 Se")];
+    for (text, expected) in [
+        ("at Prod VM 1 Secret.", format!("at {} {}.", vm("Prod VM"), vm("VM 1 Secret"))),
+        ("at VM 1 Secret, Prod VM", format!("at {}, {}", vm("VM 1 Secret"), vm("Prod VM"))),
+        ("at Prod%20VM%201%20Secret.", format!("at {}%20{}.", vm("Prod VM"), vm("VM 1 Secret"))),
+        ("at Prod VM 1 Secrets.", format!("at {} 1 Secrets.", vm("Prod VM"))),
+    ] {
+        assert_eq!(redacted(&rules, text, &known), expected, "{text}");
+    }
+}
+
+// covers: B1
+#[test]
+fn looking_for_what_a_finding_overlaps_is_linear() {
+    let long = format!("{}b", "a-".repeat(120));
+    let known =
+        [(Class::ObjectName, long.as_str()), (Class::ObjectName, "a-a-a b"), (Class::ObjectName, "x")];
+    for (before, unit) in [
+        ("https://h.example.com/?", "a-"),
+        ("password=", "a-a-a "),
+        ("", "a-a-a b@"),
+        ("", "\\na-"),
+        ("", "CORP\\a-a-a b "),
+        ("", "a-%61-"),
+        ("", "\u{8d22}a-"),
+    ] {
+        let cost = |bytes: usize| {
+            let text = format!("{before}{}", unit.repeat(bytes / unit.len()));
+            crate::sanitize::detect::work::of(|| _ = redacted(&none(), &text, &known))
+        };
+        let (once, often) = (cost(4_000), cost(16_000));
+        assert!(often < once * 5, "{unit:?}: {once} for 4,000 bytes, {often} for 16,000");
+    }
+}
+
+/// Words of names; each has a seven, so that what is left of one can be told.
+const WORDS: [&str; 14] = [
+    "Prod7",
+    "7",
+    "7vm",
+    "esx7.corp.example.com",
+    "jane7@example.com",
+    "10.1.2.7",
+    "00:50:56:ab:cd:e7",
+    "/home/j7",
+    "B7\\j7",
+    "password=x7",
+    "\u{8d22}7\u{52a1}",
+    "\u{fc}ber7",
+    "\"7\"",
+    "n7",
+];
+
+/// What can stand before a name and take a part of it.
+const BEFORE: [&str; 19] = [
+    "",
+    "user=",
+    "user ",
+    "password=",
+    "token: ",
+    "CORP\\",
+    "\\n",
+    "\\\\t",
+    "jane@",
+    "https://",
+    "https://h.example.com/?q=",
+    "https://x:",
+    "/home/",
+    "\\\\",
+    "::ffff:",
+    "host: ",
+    "for ",
+    "Bearer ",
+    "x.",
+];
+
+/// What can stand behind one.
+const AFTER: [&str; 10] =
+    ["", "@example.com", ".example.com", ":443", "=abcdefghij012345", "\\n", "/", " ", "-", "://h"];
+
+/// How a text can be written; names are found in all of these.
+const WRITINGS: [fn(&str) -> String; 4] = [
+    str::to_owned,
+    |text| text.replace(' ', "\\n"),
+    |text| text.replace(' ', "%20"),
+    |text| text.to_uppercase(),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_500))]
+
+    // covers: P1
+    #[test]
+    fn nothing_of_a_known_identifier_stays_whatever_overlaps_it(
+        words in prop::collection::vec(prop::sample::select(&WORDS[..]), 1..7),
+        many in prop_oneof![3 => Just(1_usize), 1 => 8..20_usize],
+        cuts in (any::<prop::sample::Index>(), any::<prop::sample::Index>()),
+        before in prop::sample::select(&BEFORE[..]),
+        after in prop::sample::select(&AFTER[..]),
+        write in prop::sample::select(&WRITINGS[..]),
+        class in prop::sample::select(&[Class::ObjectName, Class::CustomerContent, Class::PersonName][..]),
+    ) {
+        let words: Vec<&str> = words.iter().copied().cycle().take(words.len() * many).collect();
+        // Two names, each of which is of the words from or up to somewhere.
+        let (from, to) = (cuts.0.index(words.len()), cuts.1.index(words.len()) + 1);
+        let (first, second) = if from < to { (&words[..to], &words[from..]) } else { (&words[..], &words[..]) };
+        let (first, second) = (format!("7a {}", first.join(" ")), format!("{} a7", second.join(" ")));
+        let text = format!("x {before}{}{after} y", write(&format!("7a {} a7", words.join(" "))));
+        let once = redacted(&none(), &text, &[(class, &first), (class, &second)]);
+        prop_assert!(!left(&once).contains('7'), "{:?} {:?} in {:?}: {:?}", first, second, text, once);
+    }
+}
