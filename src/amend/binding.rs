@@ -9,7 +9,7 @@ use std::collections::btree_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use super::bound::{Bound, Span};
-use super::due::{Due, Judge};
+use super::due::{Change, Due, Judge};
 use super::pass::{Changed, Looked, Pass, Seen};
 use super::report::{BindingReport, BindingStage, Tally};
 use super::sweep::{Piece, Sweep, purge};
@@ -30,10 +30,15 @@ impl Amend {
         self.shared.bell.notify_one();
     }
 
-    /// Looks at all records soon: the policy was changed.
+    /// Looks at all records when it is time: another policy is in force. Said again, without another policy: soon, if
+    /// what is stored follows that one already.
     pub fn policy_changed(&self) {
-        self.shared.waiting.everybody(self.shared.clock.now());
-        self.shared.bell.notify_one();
+        let (shared, now) = (&self.shared, self.shared.clock.now());
+        shared.policy_in_force();
+        if shared.settling.waits(now).is_none() {
+            shared.waiting.everybody(now);
+        }
+        shared.bell.notify_one();
     }
 
     /// How far the latest change of a customer has reached what is stored.
@@ -57,16 +62,16 @@ impl Shared {
         changed.plus_ms(i64::try_from(self.options.bind_within.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Leases of what was delivered of a customer before a revision.
-    pub(super) fn withdrawn(&self, customer: CustomerKey, revision: u64) -> u64 {
-        u64::try_from(self.drain.leased_before(customer, revision)).unwrap_or(u64::MAX)
+    /// Leases that are refused because of a change: of what is more than it leaves.
+    pub(super) fn withdrawn(&self, Change { amendment, plan, .. }: &Change) -> u64 {
+        u64::try_from(self.drain.leased_unlike(amendment.commit, *plan)).unwrap_or(u64::MAX)
     }
 
     fn binding(&self, id: &CustomerId) -> Result<BindingReport, AmendError> {
         let entry = self.customers.get(id)?.ok_or(AmendError::NoCustomer)?;
         let changed = entry.change.at;
         // In this order: what is done meanwhile is then not taken for what was never to be done.
-        let is_waiting = self.waiting.has(entry.key);
+        let is_waiting = self.waiting.has(entry.key) || self.settling.holds(entry.key);
         let bound = Bound::read(&self.store, entry.key)?;
         let of_this = bound.filter(|bound| bound.revision == entry.change.revision);
         let is_waiting = is_waiting || (of_this.is_none() && !self.waiting.has_looked_since(changed));
@@ -200,8 +205,9 @@ impl Shared {
     }
 
     fn judge(&self, scanned: &Scanned, who: &Who) -> Result<Piece<Looked, Changed>, AmendError> {
-        let policy = self.policy.load();
+        let policy = self.policy_in_force();
         let mut judge = self.judge_by(&policy);
+        judge.before = self.settling.before();
         let (mut amendments, mut told) = (Vec::new(), Looked::default());
         for at in &scanned.found {
             let customer = at.header.customer;
@@ -216,17 +222,25 @@ impl Shared {
             match judge.due(at)? {
                 Due::Same => {}
                 Due::Unreadable => continue,
-                Due::Change(amendment, key, line) => amendments.push((amendment, (customer, key, line))),
+                Due::Waits => {
+                    self.settling.hold(customer);
+                    continue;
+                }
+                Due::Change(change) => {
+                    let leases = self.withdrawn(&change);
+                    let Change { amendment, key, line, plan: _ } = change;
+                    amendments.push((amendment, Changed { customer, key, line, leases }));
+                }
             }
             seen.batches += 1;
         }
         Ok(Piece { amendments, told })
     }
 
-    /// What the pass that is under way has counted of a customer.
-    pub(super) fn counted(&self, customer: CustomerKey) -> Result<Tally, AmendError> {
+    /// What the pass that is under way has counted of a customer: of its batches, and how many leases are refused.
+    pub(super) fn counted(&self, customer: CustomerKey) -> Result<(Tally, u64), AmendError> {
         let open = Bound::read(&self.store, customer)?.filter(|bound| bound.stage != BindingStage::Done);
-        Ok(open.map(|bound| bound.tally).unwrap_or_default())
+        Ok(open.map(|bound| (bound.tally, bound.withdrawn)).unwrap_or_default())
     }
 
     /// What is written of a customer: its row, and when it is done an entry for the ledger.
@@ -234,7 +248,7 @@ impl Shared {
         &self,
         customer: CustomerKey,
         judged: Option<(u64, UnixMillis)>,
-        tally: Tally,
+        (tally, withdrawn): (Tally, u64),
         stage: BindingStage,
     ) -> Result<Vec<MetaOp>, AmendError> {
         let Some(entry) = self.customers.get_by_key(customer)? else {
@@ -244,7 +258,6 @@ impl Shared {
         let (revision, changed) = judged.unwrap_or((entry.change.revision, entry.change.at));
         let done = (stage == BindingStage::Done).then(|| self.clock.now());
         let told = done.map(|now| record::bound(customer, revision, (changed, now), &tally));
-        let withdrawn = self.withdrawn(customer, revision);
         let bound = Bound { revision, stage, tally, withdrawn, done };
         Ok([bound.row(customer)?].into_iter().chain(told).collect())
     }
@@ -262,7 +275,8 @@ impl Shared {
                     tally.settle(pass.looked.get(customer).map_or(0, |seen| seen.batches));
                 }
                 changed = changed.saturating_add(tally.batches.saturating_sub(tally.unchanged));
-                ops.extend(self.noted(*customer, pass.judged(*customer), tally, stage)?);
+                let counted = (tally, bound.withdrawn);
+                ops.extend(self.noted(*customer, pass.judged(*customer), counted, stage)?);
             }
             if !ops.is_empty() {
                 self.store.write_meta(ops, true).await?;

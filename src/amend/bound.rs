@@ -26,13 +26,13 @@ pub(super) struct Bound {
     pub(super) done: Option<UnixMillis>,
 }
 
-fn put<T: Serialize>(key: Vec<u8>, row: &T) -> Result<MetaOp, AmendError> {
+pub(super) fn put<T: Serialize>(key: Vec<u8>, row: &T) -> Result<MetaOp, AmendError> {
     let mut value = vec![VERSION];
     serde_json::to_writer(&mut value, row).map_err(|_| AmendError::Damaged { what: "a binding" })?;
     Ok(MetaOp::Put { table: MetaTable::Bindings, key, value })
 }
 
-fn decode<T: for<'de> Deserialize<'de>>(row: &[u8]) -> Result<T, AmendError> {
+pub(super) fn decode<T: for<'de> Deserialize<'de>>(row: &[u8]) -> Result<T, AmendError> {
     let row = row.strip_prefix(&[VERSION]).and_then(|row| serde_json::from_slice(row).ok());
     row.ok_or(AmendError::Damaged { what: "a binding" })
 }

@@ -140,14 +140,17 @@ impl Shared {
         }
         let mut judge = self.judge_by(&policy);
         judge.proposed = Some(&proposed);
-        let (mut tally, mut looked) = (Tally::default(), 0);
+        let (mut tally, mut looked, mut withdrawn) = (Tally::default(), 0, 0_u64);
         self.walk(entry.key, self.store.head(), heed, &mut |scanned| {
             for at in &scanned.found {
                 looked += 1;
                 match judge.due(at)? {
                     Due::Same => {}
-                    Due::Unreadable => looked -= 1,
-                    Due::Change(_, key, line) => tally.count(key, &line),
+                    Due::Unreadable | Due::Waits => looked -= 1,
+                    Due::Change(change) => {
+                        withdrawn = withdrawn.saturating_add(self.withdrawn(&change));
+                        tally.count(change.key, &change.line);
+                    }
                 }
             }
             Ok(())
@@ -161,7 +164,7 @@ impl Shared {
             changed: now,
             due: self.due_of(now),
             done: None,
-            withdrawn: self.withdrawn(entry.key, entry.change.revision.saturating_add(1)),
+            withdrawn,
         })
     }
 }

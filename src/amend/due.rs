@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::AmendError;
 use super::report::{Line, LineKey};
+use super::settling::Before;
 use crate::drain::Histories;
-use crate::model::{ClassCounts, CommitNumber, LevelName, Participation, ProgramName};
+use crate::model::{ClassCounts, CommitNumber, LevelName, Participation, ProgramName, Reason};
 use crate::policy::{Binding, Plan, Policy, StoredUnder};
 use crate::sanitize::{LowerCounts, LowerTo, Lowered, Rotation, Scratch, count_fields, lower};
 use crate::store::{
@@ -19,9 +20,20 @@ pub(super) enum Due {
     /// Nothing: it holds what it should.
     Same,
     /// It is rewritten, or nothing is left of it.
-    Change(Amendment, LineKey, Line),
+    Change(Change),
+    /// Nothing yet: the policy in force does not know it, and is too new to take anything from the disk.
+    Waits,
     /// It cannot be read, or is gone: drainers and the store look after that.
     Unreadable,
+}
+
+/// What becomes of a record that changes.
+pub(super) struct Change {
+    pub(super) amendment: Amendment,
+    pub(super) key: LineKey,
+    pub(super) line: Line,
+    /// The print of the plan that what is left is as; `None` if that is nothing.
+    pub(super) plan: Option<[u8; 8]>,
 }
 
 /// Judges records under one policy.
@@ -32,6 +44,8 @@ pub(super) struct Judge<'j> {
     pub(super) rotation: Rotation,
     /// A participation that is not set, and is asked about.
     pub(super) proposed: Option<&'j Participation>,
+    /// What is judged by besides the policy, while that is too new.
+    pub(super) before: Option<Before>,
     histories: &'j Histories,
     scratch: Scratch,
 }
@@ -40,6 +54,14 @@ pub(super) struct Judge<'j> {
 enum Left {
     Plan(Arc<Plan>, u32),
     Nothing,
+    /// It is not known (any more) what it was stored under.
+    Unknown,
+}
+
+impl Left {
+    fn is_as_stored(&self, header: &RecordHeader) -> bool {
+        matches!(self, Self::Plan(plan, _) if plan.fingerprint == header.plan)
+    }
 }
 
 impl<'j> Judge<'j> {
@@ -51,7 +73,7 @@ impl<'j> Judge<'j> {
         histories: &'j Histories,
     ) -> Self {
         let scratch = Scratch::default();
-        Self { customers, policy, caps, rotation, proposed: None, histories, scratch }
+        Self { customers, policy, caps, rotation, proposed: None, before: None, histories, scratch }
     }
 
     /// Judges one record. Most are done with their header.
@@ -59,16 +81,25 @@ impl<'j> Judge<'j> {
         let header = &at.header;
         let Some((entry, left)) = self.left(header)? else {
             // The registry does not know the customer: it was erased, and so is this.
-            return Ok(Due::Change(removal(at), key(header, None), removed(header)));
+            return Ok(gone(at, removed(header)));
         };
         match left {
-            Left::Nothing => {
+            Left::Unknown if self.before.is_some() => Ok(Due::Waits),
+            Left::Nothing | Left::Unknown => {
                 let fields = self.fields_of(at, &entry);
-                Ok(Due::Change(removal(at), key(header, None), Line { fields, ..removed(header) }))
+                Ok(gone(at, Line { fields, ..removed(header) }))
             }
             Left::Plan(plan, _) if plan.fingerprint == header.plan => Ok(Due::Same),
             Left::Plan(plan, accepted_version) => self.lowered(at, &entry, &plan, accepted_version),
         }
+    }
+
+    /// Whether a record will be removed, or lowered as far as that can be told from its header; `None` if it stays.
+    pub(super) fn comes_to_less(&mut self, header: &RecordHeader) -> Result<Option<bool>, AmendError> {
+        Ok(match self.left(header)? {
+            Some((_, left @ Left::Plan(..))) => (!left.is_as_stored(header)).then_some(false),
+            Some((_, Left::Nothing | Left::Unknown)) | None => Some(true),
+        })
     }
 
     fn lowered(
@@ -84,6 +115,7 @@ impl<'j> Judge<'j> {
         let to = LowerTo { plan, accepted_version, secret: &entry.secret, epoch };
         let Ok(lowered) = lower(&body, &to, &mut self.scratch) else { return Ok(Due::Unreadable) };
         let (with, line) = match lowered {
+            // Another plan, and the same bytes.
             Lowered::Same => return Ok(Due::Same),
             Lowered::Less { batch, counts } => {
                 let key = entry.secret.seal_key(batch.program(), batch.received());
@@ -96,9 +128,10 @@ impl<'j> Judge<'j> {
                 (None, Line { fields: self.fields(&body, None), ..line(&counts, false) })
             }
         };
-        let to = with.is_some().then_some(&plan.level);
-        let key = key(header, to);
-        Ok(Due::Change(Amendment { commit: at.commit, with, expect: tag }, key, line))
+        let is_left = with.is_some();
+        let key = key(header, is_left.then_some(&plan.level));
+        let amendment = Amendment { commit: at.commit, with, expect: tag };
+        Ok(Due::Change(Change { amendment, key, line, plan: is_left.then_some(plan.fingerprint) }))
     }
 
     /// A record and what is in it, if it can be read.
@@ -144,11 +177,45 @@ impl<'j> Judge<'j> {
         };
         let mut participations = since.choices();
         participations.extend(self.proposed);
-        let left = match self.policy.bind(&stored, &participations, self.caps).left {
-            Binding::Nothing(_) => Left::Nothing,
-            Binding::Plan { key, accepted_version } => Left::Plan(self.policy.plan(key), accepted_version),
+        let left = self.left_by(self.policy, &stored, &participations);
+        let left = match &self.before {
+            Some(before) if !left.is_as_stored(header) => {
+                self.meanwhile(before, header, &stored, &participations)
+            }
+            Some(_) | None => left,
         };
         Ok(Some((entry, left)))
+    }
+
+    fn left_by(&self, policy: &Policy, stored: &StoredUnder<'_>, participations: &[&Participation]) -> Left {
+        match policy.bind(stored, participations, self.caps).left {
+            Binding::Nothing(Reason::NotParticipating) => Left::Nothing,
+            Binding::Nothing(_) => Left::Unknown,
+            Binding::Plan { key, accepted_version } => Left::Plan(policy.plan(key), accepted_version),
+        }
+    }
+
+    /// What may be left of a record by what its customer has chosen, while the policy is too new to take anything.
+    fn meanwhile(
+        &self,
+        before: &Before,
+        header: &RecordHeader,
+        stored: &StoredUnder<'_>,
+        participations: &[&Participation],
+    ) -> Left {
+        let by = |policy: &Policy, chosen: &[&Participation]| self.left_by(policy, stored, chosen);
+        let earlier = || before.recent.iter().chain(&before.follows).map(Arc::as_ref);
+        // As one of those before wants it: it is the policy that changed.
+        if let Some(left) =
+            earlier().map(|policy| by(policy, participations)).find(|left| left.is_as_stored(header))
+        {
+            return left;
+        }
+        // The customer has changed something: it goes by the policy that it was stored under.
+        let first = participations.get(..1).unwrap_or_default();
+        let mut all = std::iter::once(self.policy).chain(earlier());
+        let own = all.find(|policy| by(policy, first).is_as_stored(header));
+        own.or(before.follows.as_deref()).map_or(Left::Unknown, |policy| by(policy, participations))
     }
 }
 
@@ -163,6 +230,11 @@ pub(super) fn read(customers: &Customers, commit: CommitNumber) -> Result<Option
 /// The amendment that leaves nothing of a record.
 pub(super) const fn removal(at: &HeaderAt) -> Amendment {
     Amendment { commit: at.commit, with: None, expect: at.tag }
+}
+
+/// Nothing is left of a record.
+fn gone(at: &HeaderAt, line: Line) -> Due {
+    Due::Change(Change { amendment: removal(at), key: key(&at.header, None), line, plan: None })
 }
 
 fn key(header: &RecordHeader, to: Option<&LevelName>) -> LineKey {

@@ -8,6 +8,7 @@
 mod again;
 mod binding;
 mod bound;
+mod coming;
 mod counting;
 mod due;
 mod erase;
@@ -24,6 +25,7 @@ mod record;
 mod remembered;
 mod report;
 mod request;
+mod settling;
 mod sweep;
 mod telling;
 mod touched;
@@ -45,6 +47,7 @@ pub use report::{BindingReport, BindingStage, Line, LineKey, Tally};
 pub use request::{NewErasure, Target};
 
 use remembered::Remembered;
+use settling::{Row, Settling};
 use waiting::Waiting;
 
 use crate::drain::{Drain, Histories};
@@ -64,12 +67,14 @@ const ROUND: Duration = Duration::from_hours(1);
 const LOOK: Duration = Duration::from_secs(1);
 /// How long to wait after a failure before the next attempt.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// The shortest sleep until it is time for a policy.
+const SHORTEST: Duration = Duration::from_millis(10);
 
 /// The bounds of this room.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// By when the disk follows a lowered level or a stricter policy. The work begins at once; what is late is told in
-    /// the log and in a metric.
+    /// By when the disk follows a lowered level or a stricter policy. The work begins at once for a level, and for a
+    /// policy when that has been in force for half of this time; what is late is told in the log and in a metric.
     /// Default 10 min.
     pub bind_within: Duration,
     /// Erasures that may be under way at a time. Those that are done do not count.
@@ -123,6 +128,7 @@ struct Shared {
     options: Options,
     histories: Histories,
     waiting: Waiting,
+    settling: Settling,
     erasures: Mutex<Remembered>,
     /// When it was last looked what need not be remembered any more.
     forgotten: Mutex<Option<UnixMillis>>,
@@ -161,8 +167,13 @@ impl Amend {
     pub async fn open(parts: Parts, options: Options) -> Result<Self, AmendError> {
         let Parts { store, customers, policy, drain, ledger, clock } = parts;
         let reader = store.clone();
-        let erasures = blocking(move || Remembered::load(&reader)).await??;
-        let waiting = Waiting::everybody_since(clock.now());
+        let loaded = blocking(move || Ok::<_, AmendError>((Remembered::load(&reader)?, Row::read(&reader)?)));
+        let ((erasures, row), now) = (loaded.await??, clock.now());
+        let waiting = Waiting::everybody_since(now);
+        let settling = Settling::begin(row, policy.load(), now, options.bind_within);
+        if let Some((since, _)) = settling.waits(now) {
+            waiting.later(since);
+        }
         let shared = Shared {
             store,
             customers,
@@ -173,6 +184,7 @@ impl Amend {
             options,
             histories: Histories::new(),
             waiting,
+            settling,
             erasures: Mutex::new(erasures),
             forgotten: Mutex::default(),
             beginning: tokio::sync::Mutex::default(),
@@ -226,10 +238,13 @@ impl Amend {
                     }
                 },
             };
+            let policy = self.shared.settling.waits(self.shared.clock.now());
+            // Not so short that a clock that stands still keeps a processor busy.
+            let sleep = policy.map_or(pause, |(_, left)| pause.min(left.max(SHORTEST)));
             tokio::select! {
                 () = &mut shutdown => return,
                 () = self.shared.bell.notified() => {}
-                () = tokio::time::sleep(pause) => if pause == ROUND {
+                () = tokio::time::sleep(sleep) => if sleep == ROUND {
                     self.shared.waiting.look();
                 },
             }
@@ -247,6 +262,7 @@ impl Amend {
             tried.insert(erasure.id);
             result = result.and(shared.go_on(erasure).await);
         }
+        result = result.and(shared.follow_policy().await);
         while let Some(who) = shared.waiting.take(shared.clock.now()) {
             if let Err(error) = shared.bind(&who).await {
                 shared.waiting.put_back();

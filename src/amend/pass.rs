@@ -12,7 +12,13 @@ use crate::store::MetaOp;
 /// What a pass, or a piece of it, saw of each customer.
 pub(super) type Looked = BTreeMap<CustomerKey, Seen>;
 /// What an amendment of a pass is for.
-pub(super) type Changed = (CustomerKey, LineKey, Line);
+pub(super) struct Changed {
+    pub(super) customer: CustomerKey,
+    pub(super) key: LineKey,
+    pub(super) line: Line,
+    /// Leases of more than is left, which are out: they will be refused.
+    pub(super) leases: u64,
+}
 
 /// What was seen of a customer.
 #[derive(Debug, Clone, Copy)]
@@ -42,22 +48,23 @@ impl Pass {
         shared: &Shared,
         changes: &[(CommitNumber, &Changed)],
     ) -> Result<Vec<MetaOp>, AmendError> {
-        let (mut ops, mut span, mut tallies) = (Vec::new(), self.span, BTreeMap::new());
-        for (commit, (customer, key, line)) in changes {
+        let (mut ops, mut span, mut counts) = (Vec::new(), self.span, BTreeMap::new());
+        for (commit, Changed { customer, key, line, leases }) in changes {
             span = Some(Span::with(span, Span { first: *commit, last: *commit }));
-            let tally = match tallies.entry(*customer) {
+            let (tally, withdrawn) = match counts.entry(*customer) {
                 MapEntry::Vacant(new) => new.insert(shared.counted(*customer)?),
                 MapEntry::Occupied(old) => old.into_mut(),
             };
             tally.count(key.clone(), line);
+            *withdrawn = withdrawn.saturating_add(*leases);
         }
         if let Some(span) = span.filter(|_| span != self.span) {
             ops.push(span.row()?);
             self.span = Some(span);
         }
-        for (customer, tally) in tallies {
+        for (customer, counted) in counts {
             self.changed.insert(customer);
-            ops.extend(shared.noted(customer, self.judged(customer), tally, BindingStage::Rewriting)?);
+            ops.extend(shared.noted(customer, self.judged(customer), counted, BindingStage::Rewriting)?);
         }
         Ok(ops)
     }

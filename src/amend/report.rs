@@ -157,6 +157,6 @@ pub struct BindingReport {
     pub due: UnixMillis,
     /// When it was done.
     pub done: Option<UnixMillis>,
-    /// Leases that were out for batches that change.
+    /// Leases that are out for more of a batch than is left of it: they are refused at their acknowledgement.
     pub withdrawn: u64,
 }

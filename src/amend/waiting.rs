@@ -56,6 +56,16 @@ struct State {
     looked: Option<UnixMillis>,
     /// How many changes were overdue when that was looked at last.
     overdue: usize,
+    /// Since when a policy is in force that everybody will wait for when it is time.
+    later: Option<UnixMillis>,
+}
+
+impl State {
+    /// When each change was made that the disk does not follow yet.
+    fn since(&self) -> impl Iterator<Item = &UnixMillis> {
+        let busy = self.busy.iter().flat_map(|(busy, _)| busy.since.values());
+        self.waiting.since.values().chain(busy).chain(&self.later)
+    }
 }
 
 /// What is new about what is overdue.
@@ -73,7 +83,7 @@ impl Waiting {
     /// Everybody waits from `now` on: nobody knows what was left to do when the collector ended.
     pub(super) fn everybody_since(now: UnixMillis) -> Self {
         let waiting = Wanted { who: Who::Everybody, since: Since::from([(None, now)]) };
-        Self(Mutex::new(State { waiting, busy: None, looked: None, overdue: 0 }))
+        Self(Mutex::new(State { waiting, busy: None, looked: None, overdue: 0, later: None }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -95,6 +105,19 @@ impl Waiting {
         let waiting = &mut self.state().waiting;
         waiting.who = Who::Everybody;
         waiting.since.entry(None).or_insert(now);
+    }
+
+    /// A policy came into force that is not brought to the disk yet.
+    pub(super) fn later(&self, since: UnixMillis) {
+        self.state().later = Some(since);
+    }
+
+    /// It is time for that.
+    pub(super) fn now(&self) {
+        let later = self.state().later.take();
+        if let Some(since) = later {
+            self.everybody(since);
+        }
     }
 
     /// Has everything looked at although nothing was changed.
@@ -154,9 +177,7 @@ impl Waiting {
     /// counts as one.
     pub(super) fn due(&self, now: UnixMillis) -> (usize, Duration) {
         let state = self.state();
-        let busy = state.busy.iter().flat_map(|(busy, _)| busy.since.values());
-        let due = state.waiting.since.values().chain(busy);
-        let (count, first) = due.fold((0, now), |(count, first), at| (count + 1, first.min(*at)));
+        let (count, first) = state.since().fold((0, now), |(count, first), at| (count + 1, first.min(*at)));
         (count, Duration::from_millis(u64::try_from(now.ms_since(first)).unwrap_or(0)))
     }
 
@@ -166,8 +187,7 @@ impl Waiting {
         let mut state = self.state();
         let within = i64::try_from(within.as_millis()).unwrap_or(i64::MAX);
         let is_late = |at: &&UnixMillis| now > at.plus_ms(within);
-        let busy = state.busy.iter().flat_map(|(busy, _)| busy.since.values());
-        let overdue = state.waiting.since.values().chain(busy).filter(is_late).count();
+        let overdue = state.since().filter(is_late).count();
         let news = match (std::mem::replace(&mut state.overdue, overdue), overdue) {
             (0, 1..) => News::Overdue,
             (1.., 0) => News::CaughtUp,
@@ -227,6 +247,15 @@ mod tests {
             (waiting.take(UnixMillis(0)), waiting.overdue(UnixMillis(999), WITHIN)),
             (None, (0, News::CaughtUp))
         );
+        // A policy that waits for its time is counted like any other change.
+        waiting.later(UnixMillis(1_000));
+        assert_eq!(waiting.take(UnixMillis(1_010)), None);
+        assert_eq!(waiting.due(UnixMillis(1_050)), (1, Duration::from_millis(50)));
+        waiting.now();
+        assert_eq!(waiting.take(UnixMillis(1_050)), Some(Who::Everybody));
+        assert_eq!(waiting.overdue(UnixMillis(1_101), WITHIN), (1, News::Overdue), "from its beginning on");
+        waiting.done();
+        assert_eq!(waiting.overdue(UnixMillis(1_102), WITHIN), (0, News::CaughtUp));
         // A look without a change has no time by which it is to be done.
         waiting.look();
         assert_eq!(waiting.take(UnixMillis(0)), Some(Who::Everybody));

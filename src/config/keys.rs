@@ -252,9 +252,10 @@ keys! {
 keys! {
     /// What changes stored data: lowered levels and stricter policies brought to the disk.
     AmendKeys "amend" {
-        /// By when what is queued on disk follows a lowered level or a stricter policy. What leaves follows at once,
-        /// and the work on disk begins at once; what is not done by then is said in the log and in the metric
-        /// `usaged_bindings_overdue`.
+        /// By when what is queued on disk follows a lowered level or a stricter policy. What leaves follows at once.
+        /// The work on disk begins at once for a level; for a policy when that has been in force for half of this
+        /// time, so that a policy which is put back before has taken nothing from the disk. What is not done in
+        /// time is said in the log and in the metric `usaged_bindings_overdue`.
         bind_within: Span = Span::secs(10 * 60), Span::secs(1) => Span::days(7);
     }
 }

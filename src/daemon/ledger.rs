@@ -1,6 +1,7 @@
 //! The ledger of a running collector: opened behind the store whose outbox fills it, and what the
 //! composition root itself has to tell.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +19,16 @@ use crate::config::Config;
 use crate::ledger::{
     Entry, Fact, Ledger, LedgerError, OpenError, Period, Refusal, Refusals, Report, Source, Terms,
 };
+use crate::model::{LevelName, ProgramName};
 use crate::observe::{Clock, Metric, Seldom};
 use crate::policy::{Handle, Policy};
 use crate::store::{AcceptedLoss, Collected, CollectedKey, MetaOp, Notary, Store, StoreError};
 
 /// It is tried again every few seconds.
 static NOT_TOLD: Seldom = Seldom::new();
+
+/// Levels that the configuration caps all customers at.
+type Caps = BTreeMap<ProgramName, LevelName>;
 
 /// How long to wait before telling again what could not be told.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -70,7 +75,8 @@ impl Keeper {
         let ledger = open(config, store, clock, refusals).await?;
         let (close, last_sums) = (CancellationToken::new(), watch::Sender::new(None));
         let pump = tokio::spawn(Pump::new(store.clone(), ledger.clone()).run(close.clone()));
-        let teller = tell_all(store.clone(), clock.clone(), policy.handle(), policy.watch_version());
+        let in_force = (policy.handle(), config.ingest.level_caps.clone());
+        let teller = tell_all(store.clone(), clock.clone(), in_force, policy.watch_version());
         Ok(Self { ledger, pump, teller: tokio::spawn(teller), sums: None, last_sums, close })
     }
 
@@ -193,18 +199,23 @@ async fn tell_end(store: &Store, clock: &Clock) {
     }
 }
 
-fn in_force(policy: &Policy) -> Fact {
+fn in_force(policy: &Policy, caps: &Caps) -> Fact {
     let dictionaries =
         policy.products().iter().map(|product| (product.name().clone(), product.version())).collect();
-    Fact::PolicyInForce { version: policy.version().to_owned(), dictionaries }
+    Fact::PolicyInForce { version: policy.version().to_owned(), dictionaries, level_caps: caps.clone() }
 }
 
 /// Tells of the start and of every policy that comes into force, until the source of `changed` is
 /// gone. What cannot be told now, because the disk is full, is told later.
-async fn tell_all(store: Store, clock: Clock, policy: Handle, mut changed: watch::Receiver<Arc<str>>) {
+async fn tell_all(
+    store: Store,
+    clock: Clock,
+    (policy, caps): (Handle, Caps),
+    mut changed: watch::Receiver<Arc<str>>,
+) {
     changed.borrow_and_update();
     let started = Fact::CollectorStarted { version: env!("CARGO_PKG_VERSION").to_owned() };
-    let mut facts = vec![started, in_force(&policy.load())];
+    let mut facts = vec![started, in_force(&policy.load(), &caps)];
     loop {
         while let Err(error) = note(&store, &clock, facts.clone()).await {
             if let Some(unsaid) = NOT_TOLD.due() {
@@ -216,7 +227,7 @@ async fn tell_all(store: Store, clock: Clock, policy: Handle, mut changed: watch
             return;
         }
         changed.borrow_and_update();
-        facts = vec![in_force(&policy.load())];
+        facts = vec![in_force(&policy.load(), &caps)];
     }
 }
 

@@ -9,6 +9,7 @@ mod error;
 mod exposure;
 mod gone_keys;
 mod guarded;
+mod heed;
 mod identities;
 mod identity_files;
 mod journal;
@@ -184,7 +185,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     // Where callers are authenticated, nobody asks about a customer over HTTP, which does not know who they are.
     explaining.open(Arc::clone(&services.admin), config.identities.is_none());
     let (routes, health) = grpc::routes(services);
-    let heed = tokio::spawn(heed(policy.watch_version(), amend.clone(), config.grpc.request_deadline));
+    let heed = tokio::spawn(heed::heed(policy.watch_version(), amend.clone(), config.grpc.request_deadline));
     let amending = tokio::spawn(amend.run(close_doors.clone().cancelled_owned()));
     let (limits, gate, heart) = (config.grpc.clone(), identities.gate(), Heart::default());
     let doors = (gate, heart.clone());
@@ -325,21 +326,6 @@ async fn open_amend(
     Ok(amend)
 }
 
-/// Has what is stored follow a policy that became stricter: at once, and once more when every request that was decided
-/// under the one before has been stored.
-async fn heed(mut version: watch::Receiver<Arc<str>>, amend: Amend, request_deadline: Duration) {
-    while version.changed().await.is_ok() {
-        amend.policy_changed();
-        while let Ok(changed) = tokio::time::timeout(2 * request_deadline, version.changed()).await {
-            if changed.is_err() {
-                return;
-            }
-            amend.policy_changed();
-        }
-        amend.policy_changed();
-    }
-}
-
 fn tell_readiness(told: &watch::Sender<Readiness>, now: Readiness) {
     told.send_replace(now);
     Metric::Ready.set(&[], if now == Readiness::Ready { 1.0 } else { 0.0 });
@@ -394,6 +380,8 @@ mod erasures_tests;
 mod finished_calls;
 #[cfg(test)]
 mod finished_tests;
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod restore_tests;
 #[cfg(test)]

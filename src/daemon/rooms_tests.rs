@@ -18,7 +18,7 @@ use crate::model::{
     SubscriptionName, UnixMillis,
 };
 use crate::observe::Clock;
-use crate::policy::{Handle, compile, shipped};
+use crate::policy::{Handle, Policy, compile, shipped};
 use crate::sanitize::RootKey;
 use crate::store::{self, Customers, Entry, NewChange, Store};
 
@@ -78,8 +78,18 @@ impl Rooms {
     pub(super) async fn open_under(
         dir: &Path,
         time: UnixMillis,
-        (bounds, options_of): (amend::Options, impl FnOnce(&mut store::Options)),
+        bounds: (amend::Options, impl FnOnce(&mut store::Options)),
         root: &RootKey,
+    ) -> Self {
+        Self::open_by(dir, time, bounds, (root, Arc::new(compile(&shipped()).unwrap().0))).await
+    }
+
+    /// The same, by another policy.
+    pub(super) async fn open_by(
+        dir: &Path,
+        time: UnixMillis,
+        (bounds, options_of): (amend::Options, impl FnOnce(&mut store::Options)),
+        (root, policy): (&RootKey, Arc<Policy>),
     ) -> Self {
         let clock = Clock::manual(time);
         let mut options = store::Options::new(&dir.join("data"));
@@ -99,7 +109,7 @@ impl Rooms {
             }
         };
         let customers = Customers::new(store.clone(), 16);
-        let policy = Handle::new(Arc::new(compile(&shipped()).unwrap().0));
+        let policy = Handle::new(policy);
         let rotation = store.rotation();
         let options = ingest::Options { rotation, ..ingest::Options::default() };
         let intake = Intake::new(store.clone(), customers.clone(), policy.clone(), clock.clone(), options);

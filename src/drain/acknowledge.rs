@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ack_id::AckId;
-use super::choice::policy_number;
 use super::counts::SkipReason;
 use super::drainer::{Drainer, Ticket};
 use super::lease::{Cargo, Lease};
@@ -26,7 +25,7 @@ pub enum AckFailure {
     Expired,
     /// Not the name of a lease of this subscription.
     Unknown,
-    /// The customer's level was lowered, or the data was erased, since: what was received of this batch under the
+    /// The customer's level was lowered, the policy or a cap became stricter, or the data was erased, since: what was received of this batch under the
     /// lease is to be deleted. What is left of it is delivered again.
     Withdrawn(CommitNumber),
 }
@@ -217,7 +216,7 @@ impl Shared {
 
     /// Whether nothing that a re-check would look at has changed since the delivery.
     fn is_unchanged(&self, cargo: &Cargo) -> Result<bool, DrainError> {
-        if policy_number(&self.policy.load()) != cargo.policy {
+        if self.policy_number(&self.policy.load()) != cargo.policy {
             return Ok(false);
         }
         let customer = self.customers.get_by_key(cargo.customer)?;

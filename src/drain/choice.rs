@@ -85,6 +85,12 @@ impl Shared {
         Ok(Choice { chosen: chooser.chosen, more, ticket })
     }
 
+    /// The version of a policy as a number (it is 16 hexadecimal digits), and in it what the collector caps levels at:
+    /// another one tells that what is left of a batch may be another, whatever its customer has chosen.
+    pub(super) fn policy_number(&self, policy: &Policy) -> u64 {
+        u64::from_str_radix(policy.version(), 16).unwrap_or(0) ^ self.caps
+    }
+
     /// Looks at a record, and at what its customer has chosen since.
     fn judge(&self, drainer: &Drainer, policy: &Policy, entry: Entry) -> Result<Judged, DrainError> {
         let record = match entry {
@@ -106,18 +112,13 @@ impl Shared {
                     events: header.events,
                     customer: header.customer,
                     revision: customer.change.revision,
-                    policy: policy_number(policy),
+                    policy: self.policy_number(policy),
                     plan: header.plan,
                 };
                 Judged::Deliver(Box::new(record), customer, left, cargo)
             }
         })
     }
-}
-
-/// The version of a policy as a number: it is 16 hexadecimal digits.
-pub(super) fn policy_number(policy: &Policy) -> u64 {
-    u64::from_str_radix(policy.version(), 16).unwrap_or(0)
 }
 
 /// One choosing under way.

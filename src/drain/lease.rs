@@ -22,7 +22,7 @@ pub struct Cargo {
     pub customer: CustomerKey,
     /// The revision of the customer's participation under which it was delivered.
     pub revision: u64,
-    /// The policy under which it was delivered (its version as a number).
+    /// The policy and the caps under which it was delivered, as a number.
     pub policy: u64,
     /// The print of the plan that what was delivered is as.
     pub plan: [u8; 8],

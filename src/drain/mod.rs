@@ -143,6 +143,8 @@ struct Shared {
     store: Store,
     customers: Customers,
     policy: policy::Handle,
+    /// A print of what the collector caps levels at.
+    caps: u64,
     clock: Clock,
     options: Options,
     drainers: RwLock<BTreeMap<SubscriptionName, Arc<Drainer>>>,
@@ -175,10 +177,12 @@ impl Drain {
         let has_ended = |drainer: &Arc<Drainer>| drainer.look_books(|books| books.notices.have_ended());
         let notices_purge = NoticesPurge::new(drainers.values().any(has_ended));
         let drainers = RwLock::new(drainers);
+        let caps = policy::caps_print(&options.global_caps);
         let shared = Shared {
             store,
             customers,
             policy,
+            caps,
             clock,
             options,
             drainers,

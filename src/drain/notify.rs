@@ -77,11 +77,11 @@ impl Drain {
         leased
     }
 
-    /// How many leases there are of what was delivered of a customer before `revision` of its participation. Those
-    /// of them that the revision lowers are refused at their acknowledgement.
+    /// How many subscriptions hold a lease of what was delivered of a batch in another form than the plan of this print
+    /// leaves it in (`None`: it leaves nothing). Where that is less, they are refused at their acknowledgement.
     #[must_use]
-    pub fn leased_before(&self, customer: CustomerKey, revision: u64) -> usize {
+    pub fn leased_unlike(&self, commit: CommitNumber, plan: Option<[u8; 8]>) -> usize {
         let drainers = self.shared.all_drainers();
-        drainers.iter().map(|drainer| drainer.look(|queue| queue.leased_before(customer, revision))).sum()
+        drainers.iter().filter(|drainer| drainer.look(|queue| queue.is_leased_unlike(commit, plan))).count()
     }
 }

@@ -51,6 +51,8 @@ pub struct Delivery {
     customer: CustomerKey,
     /// What its customer had chosen, and had had erased, when it was opened.
     basis: Basis,
+    /// The policy that it was opened under, as a number.
+    policy: u64,
     /// What the ledger is to be told of it, and in which sums that is.
     delivered: (Arc<Delivered>, Counted),
 }
@@ -151,8 +153,8 @@ impl Drain {
 }
 
 impl Drain {
-    /// Takes out what may not go out any more, because its customer changed its participation, or had
-    /// something erased, since the pull: to be asked right before the batches leave. It is given back, and comes again as far as it may.
+    /// Takes out what may not go out any more, because its customer changed its participation or had something erased, or
+    /// because another policy is in force, since the pull: to be asked right before the batches leave. It is given back, and comes again as far as it may.
     pub fn keep_fresh(&self, name: &SubscriptionName, deliveries: &mut Vec<Delivery>) {
         let (fresh, stale) = self.shared.sort_out(std::mem::take(deliveries));
         *deliveries = fresh;
@@ -219,11 +221,15 @@ impl Shared {
     }
 
     /// Tells what may go out from what was opened before its customer changed its participation or had something
-    /// erased. A customer of whom nothing is known any more has changed too, and so, now and then, has one who shares
+    /// erased, or before another policy came into force. A customer of whom nothing is known any more has changed too, and so, now and then, has one who shares
     /// a stamp with another: its batches come with the next pull. Mostly without a look into the store.
     fn sort_out(&self, deliveries: Vec<Delivery>) -> (Vec<Delivery>, Vec<Delivery>) {
         let mut known: BTreeMap<CustomerKey, Option<Basis>> = BTreeMap::new();
+        let policy = self.policy_number(&self.policy.load());
         deliveries.into_iter().partition(|delivery| {
+            if delivery.policy != policy {
+                return false;
+            }
             let now = *known.entry(delivery.customer).or_insert_with(|| {
                 let entry = self.customers.get_by_key(delivery.customer).ok().flatten();
                 entry.map(|entry| entry.basis())
@@ -284,7 +290,7 @@ impl Shared {
                 let delivered = Arc::new(Delivered { key, events, fields, again: lease.attempts > 1 });
                 all.push(Arc::clone(&delivered));
                 let ack_id = AckId { subscription: drainer.nonce, commit, nonce }.text();
-                let (attempt, basis) = (lease.attempts, customer.basis());
+                let (attempt, basis, policy) = (lease.attempts, customer.basis(), lease.cargo.policy);
                 let (customer, delivered) = (customer.key, (delivered, counted));
                 deliveries.push(Delivery {
                     ack_id,
@@ -294,6 +300,7 @@ impl Shared {
                     nonce,
                     customer,
                     basis,
+                    policy,
                     delivered,
                 });
             }

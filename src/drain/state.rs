@@ -264,11 +264,11 @@ impl Queue {
         mine.map(|(commit, _)| CommitNumber(*commit))
     }
 
-    /// How many leases there are of what was delivered of a customer before `revision`.
+    /// Whether a batch is out in another form than the plan of this print leaves it in.
     #[must_use]
-    pub fn leased_before(&self, customer: CustomerKey, revision: u64) -> usize {
-        let is_older = |lease: &&Lease| lease.cargo.customer == customer && lease.cargo.revision < revision;
-        self.leases.values().filter(is_older).count()
+    pub fn is_leased_unlike(&self, commit: CommitNumber, plan: Option<[u8; 8]>) -> bool {
+        let lease = self.leases.get(&commit.0);
+        lease.is_some_and(|lease| lease.handed && plan != Some(lease.cargo.plan))
     }
 
     /// Ends a lease whose batch turned out to be damaged, and gives the batch up. The delivery

@@ -264,7 +264,8 @@ fn a_lease_of_what_was_erased_is_revoked_also_after_a_restart() {
     let back = Queue::recover(&rows_of(&queue), TERMS, 5_000, commit(9)).expect("its own rows");
     assert_eq!(back.lease_of(commit(1), 100).map(|lease| lease.revoked), Ok(true));
     assert_eq!(back.lease_of(commit(2), 101).map(|lease| lease.revoked), Ok(false));
-    assert_eq!(back.leased_before(CustomerKey(9), 3), 2);
-    assert_eq!(back.leased_before(CustomerKey(9), 2), 0);
-    assert_eq!(back.leased_before(CustomerKey(8), 3), 0);
+    let plan = back.lease_of(commit(1), 100).map(|lease| lease.cargo.plan).ok();
+    assert!(back.is_leased_unlike(commit(1), None), "nothing is left");
+    assert!(!back.is_leased_unlike(commit(1), plan) && back.is_leased_unlike(commit(1), Some([9; 8])));
+    assert!(!back.is_leased_unlike(commit(3), None), "nobody has it");
 }

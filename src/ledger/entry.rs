@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::number;
 use super::parts::{ErasureScope, ErasureStep, OldLedger, Period, Refusal, Terms, TokenRole, Under};
 use crate::model::{
-    ClassCounts, CustomerKey, IdentifierClass, ProductName, ProgramName, Purpose, Reason, SubscriptionName,
-    UnixMillis,
+    ClassCounts, CustomerKey, IdentifierClass, LevelName, ProductName, ProgramName, Purpose, Reason,
+    SubscriptionName, UnixMillis,
 };
 
 /// One entry as its maker writes it. The number in the outbox comes to it in the ledger.
@@ -54,6 +54,9 @@ pub enum Fact {
         version: String,
         /// The version of each product's dictionary.
         dictionaries: BTreeMap<ProductName, u32>,
+        /// The levels that the configuration caps all customers at, if there are any.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        level_caps: BTreeMap<ProgramName, LevelName>,
     },
     /// A customer's participation changed.
     ParticipationChanged {
@@ -351,50 +354,5 @@ impl Entry {
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes).ok()
-    }
-}
-
-impl Fact {
-    /// Whether it is about this customer, alone or with others.
-    #[must_use]
-    pub fn is_about(&self, customer: CustomerKey) -> bool {
-        if let Self::RatchetsMoved { first, last, .. } = self {
-            return (*first..=*last).contains(&customer);
-        }
-        self.customer() == Some(customer)
-    }
-
-    /// The one customer that it is about.
-    #[must_use]
-    pub const fn customer(&self) -> Option<CustomerKey> {
-        match self {
-            Self::ParticipationChanged { customer, .. }
-            | Self::CustomerErased { customer, .. }
-            | Self::Collected { customer, .. }
-            | Self::Pulled { customer, .. }
-            | Self::LevelBound { customer, .. }
-            | Self::PseudonymLookedUp { customer, .. }
-            | Self::EventsExplained { customer, .. }
-            | Self::KeysRatcheted { customer, .. }
-            | Self::BridgeMade { customer, .. }
-            | Self::BridgeErased { customer, .. }
-            | Self::Exported { customer } => Some(*customer),
-            Self::ErasureStepped { customer, .. }
-            | Self::ErasureDone { customer, .. }
-            | Self::Refused { customer, .. } => *customer,
-            Self::LedgerBegun { .. }
-            | Self::CollectorStarted { .. }
-            | Self::CollectorStopped { .. }
-            | Self::PolicyInForce { .. }
-            | Self::SubscriptionCreated { .. }
-            | Self::SubscriptionDeleted { .. }
-            | Self::RootKeyRotated { .. }
-            | Self::RatchetsMoved { .. }
-            | Self::DataLossAccepted { .. }
-            | Self::BackupMade { .. }
-            | Self::StoreRestored { .. }
-            | Self::TokenIssued { .. }
-            | Self::TokenRevoked { .. } => None,
-        }
     }
 }

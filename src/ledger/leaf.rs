@@ -164,6 +164,21 @@ mod tests {
     }
 
     #[test]
+    fn caps_are_told_with_the_policy_and_what_was_told_without_them_stays_as_it_was_written() {
+        let old = br#"{"at":7,"fact":{"kind":"policy_in_force","version":"a","dictionaries":{}}}"#;
+        let entry = Entry::from_bytes(old).unwrap();
+        assert_eq!(entry.to_bytes(), old);
+        let Fact::PolicyInForce { version, dictionaries, level_caps } = entry.fact else { return };
+        assert_eq!(level_caps.len(), 0);
+        let level_caps = [("ceip".parse().unwrap(), "none".parse().unwrap())].into();
+        let fact = Fact::PolicyInForce { version, dictionaries, level_caps };
+        let entry = Entry { at: UnixMillis(7), fact };
+        let told = String::from_utf8(entry.to_bytes()).unwrap();
+        assert!(told.contains(r#""level_caps":{"ceip":"none"}"#), "{told}");
+        assert_eq!(Entry::from_bytes(told.as_bytes()), Some(entry));
+    }
+
+    #[test]
     fn the_leaf_of_a_later_version_is_shown_as_it_is() {
         let bytes = br#"{"at":7,"fact":{"kind":"teleported","customer":"c3","where":"mars"}}"#;
         let leaf = Leaf::read(1, make(1, bytes).unwrap()).unwrap();

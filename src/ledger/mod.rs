@@ -76,6 +76,7 @@
 //! checkpoints over them were cut off together. The store notices that at the next start, and anybody does who
 //! has kept a later checkpoint.
 
+mod about;
 mod checkpoint;
 mod copy;
 mod entry;

@@ -1,8 +1,11 @@
 //! Tells whether two plans do the same, so that what was stored under one needs no second look under the other.
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 
 use super::{Action, EventPlan, FieldPlan, Form, Generalise, Kind, NameTable, Plan, Redaction, Shape};
+use crate::model::{LevelName, ProgramName};
 
 /// The digest of everything in a plan that the bytes of a stored batch depend on, but the version of the policy that
 /// it was compiled from. Why something is not stored is not part of it.
@@ -20,6 +23,21 @@ pub(super) fn of(plan: &Plan) -> [u8; 8] {
     print.length(plan.fields.len());
     plan.fields.iter().for_each(|field| print.field(field));
     print.0.finalize().first_chunk().copied().unwrap_or_default()
+}
+
+/// A digest of the levels that the collector caps all customers at; 0 if it caps none. Together with the version of a
+/// policy it tells whether what a batch is allowed can have changed.
+#[must_use]
+pub fn caps_print(caps: &BTreeMap<ProgramName, LevelName>) -> u64 {
+    if caps.is_empty() {
+        return 0;
+    }
+    let mut print = Print(Sha256::new());
+    for (program, level) in caps {
+        print.text(program.as_str());
+        print.text(level.as_str());
+    }
+    u64::from_be_bytes(print.0.finalize().first_chunk().copied().unwrap_or_default())
 }
 
 /// A digest that grows. Every part has a length or a tag before it, so that no two plans give the same bytes.

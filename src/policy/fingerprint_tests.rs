@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::sample::{Edit, customer, edited, name};
-use super::super::{Ask, Plan, Policy, PolicyFile, compile, shipped};
+use super::super::{Ask, Plan, Policy, PolicyFile, caps_print, compile, shipped};
 use crate::model::{Participation, Purpose, RawText};
 
 const CEIP: &str = "programs/ceip.toml";
@@ -23,6 +23,17 @@ fn plan(policy: &Policy, participation: &Participation) -> Arc<Plan> {
     });
     let program = policy.program_index("ceip").unwrap();
     policy.plan(decision.plan_key(program, decision.rank(program)).unwrap())
+}
+
+#[test]
+fn the_print_of_caps_is_another_for_other_caps_and_nothing_for_none() {
+    let of = |caps: &[(&str, &str)]| {
+        let pair = |(program, level): &(&str, &str)| (program.parse().unwrap(), level.parse().unwrap());
+        caps_print(&caps.iter().map(pair).collect())
+    };
+    let some = [of(&[]), of(&[("ceip", "none")]), of(&[("ceip", "basic")]), of(&[("ceipn", "one")])];
+    assert_eq!(some.iter().collect::<std::collections::BTreeSet<_>>().len(), some.len());
+    assert_eq!((some[0], of(&[("ceip", "none")])), (0, some[1]));
 }
 
 /// The fingerprint of the enhanced plan of vcenter.

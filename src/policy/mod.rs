@@ -60,6 +60,7 @@ pub use dictionary::{Event, EventIndex, EventRef, Field, Product};
 pub use dictionary_diff::{DictionaryChange, Part as PolicyPart, StructureChange, dictionaries, structure};
 pub use diff::{Change, Chosen, Direction, Spot, Subject, between, diff, since};
 pub use explain::{EventExplanation, FieldExplanation};
+pub use fingerprint::caps_print;
 pub use handle::Handle;
 pub use name_table::NameTable;
 pub use plan::{Action, EventPlan, FieldPlan, FieldSpec, Form, Kind, Plan, Redaction, Shape};

@@ -117,8 +117,9 @@ async fn a_lease_of_what_was_lowered_since_is_withdrawn_and_what_is_left_comes_a
     let leased = pull(&world, 3).await;
     assert_eq!(world.drain().acknowledge(&jobs(), &ids(&leased[..1])).await.unwrap().done, 1);
     world.participate(at_level("standard")).await;
-    let revision = world.live.store.customer(&crate::drain_world::acme()).unwrap().unwrap();
-    assert_eq!(world.drain().leased_before(revision.key, revision.change.revision), 2);
+    let out: Vec<usize> =
+        (1..=3).map(|commit| world.drain().leased_unlike(CommitNumber(commit), None)).collect();
+    assert_eq!(out, [0, 1, 1]);
     let world = world.restart().await;
     let result = world.drain().acknowledge(&jobs(), &ids(&leased)).await.unwrap();
     let withdrawn = |one: &Delivery| (one.ack_id.clone(), AckFailure::Withdrawn(one.commit));
@@ -130,6 +131,36 @@ async fn a_lease_of_what_was_lowered_since_is_withdrawn_and_what_is_left_comes_a
     assert_eq!((commits(&again), levels(&again)), (vec![2, 3], vec!["standard"; 2]));
     assert_eq!(again[0].attempt, 1, "with a fresh count of attempts");
     assert_eq!(world.drain().acknowledge(&jobs(), &ids(&again)).await.unwrap().done, 2);
+}
+
+// covers: P6
+#[tokio::test]
+async fn a_cap_of_the_collector_that_was_lowered_withdraws_leases_that_are_out() {
+    let mut world = world().await;
+    store(&mut world, 4).await;
+    let leased = pull(&world, 2).await;
+    let capped = |level: &str| Options {
+        global_caps: [("ceip".parse().unwrap(), level.parse().unwrap())].into(),
+        ..Options::default()
+    };
+    let refused = async |world: &World, leased: &[Delivery]| {
+        let result = world.drain().acknowledge(&jobs(), &ids(leased)).await.unwrap();
+        result.failures.into_iter().map(|(_, why)| why).collect::<Vec<_>>()
+    };
+    let withdrawn = |commits: [u64; 2]| commits.map(|commit| AckFailure::Withdrawn(CommitNumber(commit)));
+    let world = world.restart_with(capped("standard")).await;
+    assert_eq!(refused(&world, &leased).await, withdrawn([1, 2]));
+    let leased = pull(&world, 2).await;
+    assert_eq!((commits(&leased), levels(&leased)), (vec![1, 2], vec!["standard"; 2]));
+    let world = world.restart_with(capped("none")).await;
+    assert_eq!(refused(&world, &leased).await, withdrawn([1, 2]));
+    assert_eq!(pull(&world, 9).await, []);
+    // Under the same caps, a lease is what it was.
+    let world = world.restart_with(capped("standard")).await;
+    world.drain().seek(&jobs(), SeekTarget::Oldest).await.unwrap();
+    let leased = pull(&world, 2).await;
+    let world = world.restart_with(capped("standard")).await;
+    assert_eq!(refused(&world, &leased).await, []);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use usaged::grpc::client::{Message as _, Streaming};
 use usaged::grpc::proto::drain as pb;
 use usaged::grpc::proto::drain::ack_failure::Reason;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
+use usaged::policy::{compile, shipped};
 
 use crate::door_raw::SOON;
 use crate::grpc_collector::{Collector, batch, from};
@@ -213,6 +214,34 @@ async fn state_of(collector: &Collector, name: &str) -> pb::Subscription {
 // covers: P6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_waits_for_a_client_that_does_not_read_is_bound_by_a_lowered_level_too() {
+    bind_what_waits(is_enhanced, async |collector| {
+        collector.participate("acme", "standard").await;
+    })
+    .await;
+}
+
+fn names_vcpus(received: &pb::ReceivedBatch) -> bool {
+    let batch = pb::Batch::decode(&*received.batch).unwrap();
+    assert_eq!(batch.level, "enhanced");
+    batch.fields.iter().any(|field| field.path.contains("vcpus"))
+}
+
+// covers: P6
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_client_that_does_not_read_is_bound_by_a_stricter_policy_too() {
+    bind_what_waits(names_vcpus, async |collector| {
+        let mut files = shipped();
+        for file in &mut files {
+            file.text = file.text.replace("\"vm.inventory\".fields.vcpus]", "\"vm.inventory\".fields.cores]");
+        }
+        collector.policy.swap(Arc::new(compile(&files).unwrap().0));
+    })
+    .await;
+}
+
+/// Fills a stream that nobody reads, makes a change, and looks at what comes: nothing that `is_above` comes behind what
+/// is not, no more of it than can be on its way, and none of it can be acknowledged.
+async fn bind_what_waits(is_above: fn(&pb::ReceivedBatch) -> bool, change: impl AsyncFn(&Collector)) {
     let collector = Collector::open().await;
     collector.participate("acme", "enhanced").await;
     collector.subscribe("slow").await;
@@ -233,13 +262,13 @@ async fn what_waits_for_a_client_that_does_not_read_is_bound_by_a_lowered_level_
         leased = now;
     }
     assert!(leased < LARGE.1, "a part still waits in the queue");
-    collector.participate("acme", "standard").await;
+    change(&collector).await;
 
     let (mut above, mut bytes, mut at) = (Vec::new(), 0, 0);
     while at == 0 {
         let answer = tokio::time::timeout(SOON, answers.next()).await.unwrap().unwrap().unwrap();
         for received in answer.batches {
-            if is_enhanced(&received) {
+            if is_above(&received) {
                 assert_eq!(at, 0, "what is above the level comes behind what is not");
                 bytes += received.batch.len();
                 above.push(received.ack_id);

@@ -2,15 +2,17 @@
 //! The process ends without a shutdown now and then; nothing of what was answered may be forgotten.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use usaged::drain::{AckFailure, Options, SeekTarget};
 use usaged::ingest::State;
 use usaged::model::{CommitNumber, Delivery as Mode, Participation, Purpose};
+use usaged::policy::{Policy, compile, shipped};
 use usaged::store::{Amended, Amendment, Entry};
 
-use crate::drain_world::{LEASE, MAX_ATTEMPTS, World, at_level, event, jobs, subscription};
+use crate::drain_world::{LEASE, MAX_ATTEMPTS, World, at_level, event_of_both, jobs, subscription};
 
 const MAX_OUTSTANDING: usize = 5;
 
@@ -49,6 +51,8 @@ enum Step {
     /// The customer takes part at this level: 0 is `none`.
     Level(u8),
     Mode(Mode),
+    /// A policy comes into force: the strict one does not know a field of every batch.
+    Policy(bool),
     /// A batch is erased on disk.
     Erase(u64),
     Crash,
@@ -57,9 +61,26 @@ enum Step {
 /// Levels by their number.
 const LEVELS: [&str; 3] = ["none", "standard", "enhanced"];
 
+/// The field that the strict policy does not know.
+const DROPPED: &str = "vcpus";
+
+/// The policy that knows everything, and the strict one.
+static POLICIES: LazyLock<[Arc<Policy>; 2]> = LazyLock::new(|| {
+    let mut files = shipped();
+    let whole = Arc::new(compile(&files).unwrap().0);
+    for file in &mut files {
+        file.text = file.text.replace("\"vm.inventory\".fields.vcpus]", "\"vm.inventory\".fields.cores]");
+    }
+    [whole, Arc::new(compile(&files).unwrap().0)]
+});
+
+/// What a batch was made by: the strict policy or not, and a level.
+type MadeBy = (bool, u8);
+
 /// What is true of a stored batch, whatever becomes of it.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
+    stored: MadeBy,
     /// The lowest level since it was stored.
     level: u8,
     /// It was for looking at only at some time since.
@@ -82,6 +103,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => prop_oneof![1 => Just(0), 3 => Just(1), 4 => Just(2_u8)].prop_map(Step::Level),
         2 => prop_oneof![6 => Just(Mode::Deliver), 1 => Just(Mode::Audit), 2 => Just(Mode::Paused)]
             .prop_map(Step::Mode),
+        2 => any::<bool>().prop_map(Step::Policy),
         1 => (1..30u64).prop_map(Step::Erase),
         2 => Just(Step::Crash),
     ]
@@ -95,8 +117,9 @@ struct Pair {
     bounds: Vec<Bound>,
     level: u8,
     mode: Mode,
-    /// Every lease ever given: batch, name, and the level that it was delivered at.
-    given: Vec<(u64, String, u8)>,
+    is_strict: bool,
+    /// Every lease ever given: batch, name, and what it was delivered as.
+    given: Vec<(u64, String, MadeBy)>,
     /// Leases of what was erased since.
     revoked: BTreeSet<usize>,
 }
@@ -111,8 +134,8 @@ impl Pair {
             .await;
         world.drain().create(subscription(&jobs(), Purpose::Improve), true).await.unwrap();
         let (fates, bounds, given, revoked) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
-        let (last, oldest, level, mode) = (None, 1, 2, Mode::Deliver);
-        Self { world, fates, last, oldest, bounds, level, mode, given, revoked }
+        let (last, oldest, level, mode, is_strict) = (None, 1, 2, Mode::Deliver, false);
+        Self { world, fates, last, oldest, bounds, level, mode, is_strict, given, revoked }
     }
 
     fn fate(&mut self, commit: u64) -> &mut Fate {
@@ -153,12 +176,14 @@ impl Pair {
 
     async fn store(&mut self, batches: u8) {
         for number in 0..batches {
-            let receipt = self.world.send(&[event("vm.inventory", "vcpus", number)]).await;
+            let event = event_of_both("vm.inventory", [DROPPED, "memory_mb"], number);
+            let receipt = self.world.send(&[event]).await;
             self.last = self.stores().then_some(number);
             if self.stores() {
                 self.fates.push(Fate::New);
                 let (level, audited) = (self.level, self.mode == Mode::Audit);
-                self.bounds.push(Bound { level, audited, erased: false });
+                let stored = (self.is_strict, level);
+                self.bounds.push(Bound { stored, level, audited, erased: false });
                 assert_eq!(receipt.commit.0, self.head());
             }
         }
@@ -166,7 +191,8 @@ impl Pair {
 
     async fn duplicate(&mut self) {
         if let (Some(number), true) = (self.last, self.stores()) {
-            let receipt = self.world.send_again(&[event("vm.inventory", "vcpus", number)]).await;
+            let event = event_of_both("vm.inventory", [DROPPED, "memory_mb"], number);
+            let receipt = self.world.send_again(&[event]).await;
             assert_eq!((receipt.state, receipt.commit.0), (State::Duplicate, self.head()));
         }
     }
@@ -203,10 +229,20 @@ impl Pair {
         self.bounds[usize::try_from(commit - 1).unwrap()]
     }
 
-    /// The level at which a batch can be delivered now, if it can.
-    fn deliverable(&self, commit: u64) -> Option<u8> {
-        let Bound { level, audited, erased } = self.bound(commit);
-        (level > 0 && !audited && !erased && self.mode == Mode::Deliver).then_some(level)
+    /// Whether a batch can be delivered now.
+    fn is_deliverable(&self, commit: u64) -> bool {
+        let Bound { level, audited, erased, .. } = self.bound(commit);
+        level > 0 && !audited && !erased && self.mode == Mode::Deliver
+    }
+
+    /// What a batch is brought down to now, and whether that leaves it as it was stored.
+    fn brought_to(&self, commit: u64) -> (MadeBy, bool) {
+        let Bound { stored, level, .. } = self.bound(commit);
+        ((self.is_strict, level), level == stored.1 && (stored.0 || !self.is_strict))
+    }
+
+    fn put_policy(&self) {
+        self.world.live.policy.swap(Arc::clone(&POLICIES[usize::from(self.is_strict)]));
     }
 
     fn out(&self) -> usize {
@@ -215,7 +251,7 @@ impl Pair {
 
     /// Passes over a candidate or gives it to the pull; `false` when the pull can take no more.
     fn settle(&mut self, commit: u64, max: usize, expected: &mut Vec<u64>) -> bool {
-        if self.deliverable(commit).is_none() {
+        if !self.is_deliverable(commit) {
             *self.fate(commit) = Fate::Skipped;
             return true;
         }
@@ -270,13 +306,13 @@ impl Pair {
             let commit = delivery.commit.0;
             let Fate::Leased(attempts, ..) = *self.fate(commit) else { panic!("{commit} is leased") };
             assert_eq!(delivery.attempt, attempts);
-            let level = self.bound(commit).level;
+            let Bound { stored, level, .. } = self.bound(commit);
             let named = format!("\u{1a}\u{8}{}", LEVELS[usize::from(level)]);
-            assert!(
-                delivery.body.windows(10).any(|bytes| bytes == named.as_bytes()),
-                "{commit} is at {level}"
-            );
-            self.given.push((commit, delivery.ack_id, level));
+            let holds = |text: &str| delivery.body.windows(text.len()).any(|some| some == text.as_bytes());
+            assert!(holds(&named), "{commit} is at {level}");
+            assert_eq!(holds(DROPPED), !stored.0 && !self.is_strict, "{commit} is by the policy in force");
+            let (target, is_as_stored) = self.brought_to(commit);
+            self.given.push((commit, delivery.ack_id, if is_as_stored { stored } else { target }));
         }
     }
 
@@ -298,13 +334,16 @@ impl Pair {
         let Some((number, commit, id, live)) = self.pick(pick) else { return };
         let result = self.world.drain().acknowledge(&jobs(), std::slice::from_ref(&id)).await.unwrap();
         let (bound, given) = (self.bound(commit), self.given[number].2);
+        let (target, is_as_stored) = self.brought_to(commit);
         let withdrawn = Some(AckFailure::Withdrawn(CommitNumber(commit)));
         let (fate, failure) = match live {
             None => (*self.fate(commit), Some(AckFailure::Expired)),
             Some(_) if self.revoked.contains(&number) => (Fate::Returned(0), withdrawn),
             Some(_) if bound.level == 0 => (Fate::Skipped, withdrawn),
-            Some(_) if bound.level < given => (Fate::Returned(0), withdrawn),
-            Some(_) => (Fate::Acknowledged, None),
+            Some(_) if target == given || (is_as_stored && bound.stored == given) => {
+                (Fate::Acknowledged, None)
+            }
+            Some(_) => (Fate::Returned(0), withdrawn),
         };
         *self.fate(commit) = fate;
         assert_eq!(result.failures, failure.map(|why| (id, why)).into_iter().collect::<Vec<_>>());
@@ -390,8 +429,15 @@ impl Pair {
                 self.mode = mode;
                 self.participate().await;
             }
+            Step::Policy(is_strict) => {
+                self.is_strict = is_strict;
+                self.put_policy();
+            }
             Step::Erase(commit) => self.erase(commit).await,
-            Step::Crash => self.world = self.world.restart().await,
+            Step::Crash => {
+                self.world = self.world.restart().await;
+                self.put_policy();
+            }
         }
         self
     }
@@ -425,7 +471,7 @@ async fn run(steps: Vec<Step>) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    // covers: D4, D3
+    // covers: D4, D3, P6
     #[test]
     fn a_subscription_agrees_with_the_model_through_crashes(steps in prop::collection::vec(step(), 1..80)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

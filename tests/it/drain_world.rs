@@ -130,7 +130,13 @@ impl World {
 
     /// Ends the process without any shutdown, and starts it again.
     pub async fn restart(self) -> Self {
-        let Self { clock, live: old, dir, options, tune, batches } = self;
+        let options = self.options.clone();
+        self.restart_with(options).await
+    }
+
+    /// The same, with other options.
+    pub async fn restart_with(self, options: Options) -> Self {
+        let Self { clock, live: old, dir, options: _, tune, batches } = self;
         drop(old);
         let live = live(&dir, &clock, &options, tune).await;
         Self { clock, live, dir, options, tune, batches }
@@ -158,6 +164,16 @@ impl World {
 /// `client.feature_used` with `uses` also to recommend.
 pub fn event(name: &str, number_field: &str, number: u8) -> Vec<u8> {
     event_of(name, number_field, &[2 << 3, number])
+}
+
+/// An event of two whole numbers that are the same.
+pub fn event_of_both(name: &str, fields: [&str; 2], number: u8) -> Vec<u8> {
+    let mut both = event(name, fields[0], number);
+    let mut pair = Vec::new();
+    field(&mut pair, 1, fields[1].as_bytes());
+    field(&mut pair, 2, &[2 << 3, number]);
+    field(&mut both, 4, &pair);
+    both
 }
 
 /// An event of one text.

@@ -43,6 +43,8 @@ impl RootKeyPlace for NoPlace {
 }
 
 pub struct Collector {
+    /// The policy in force.
+    pub policy: Handle,
     /// What is under everything. Nobody takes entries out of its outbox.
     pub store: Store,
     /// The room behind the drainers' door.
@@ -106,6 +108,7 @@ impl Collector {
             ledger_dir: &dir.path().join("ledger"),
             takes_tokens: true,
         };
+        let in_force = policy.clone();
         let behind =
             Behind { store: store.clone(), customers, policy, intake, drain, amend, ledger, tokens, clock };
         let (routes, health) = routes(Services::open(behind, opening));
@@ -115,7 +118,18 @@ impl Collector {
         let ended = tokio::spawn(serve(listener, routes, options, shutdown.clone()));
         health.set(true).await;
         let channel = connect(&address.to_string()).await.unwrap();
-        Self { store, room, address, channel, health, policy_is_bad, shutdown, ended, _dir: dir }
+        Self {
+            policy: in_force,
+            store,
+            room,
+            address,
+            channel,
+            health,
+            policy_is_bad,
+            shutdown,
+            ended,
+            _dir: dir,
+        }
     }
 
     pub fn admin(&self) -> AdminServiceClient<Channel> {

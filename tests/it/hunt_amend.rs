@@ -83,7 +83,7 @@ fn look_but_for(hunt: &mut Hunt, place: Place, asked: &[usize], of: &str, bytes:
 }
 
 /// What is stored: of every commit two pieces of its ciphertext, which as a whole is cut up in the log.
-fn ciphertexts(dir: &Path, key: &Path) -> BTreeMap<u64, [Vec<u8>; 2]> {
+pub fn ciphertexts(dir: &Path, key: &Path) -> BTreeMap<u64, [Vec<u8>; 2]> {
     let root = RootKey::from_hex(std::fs::read_to_string(key).unwrap().trim()).unwrap();
     let store = crate::store_samples::reopen(&store::Options::new(dir), &root, &Clock::system()).unwrap();
     let mut all = BTreeMap::new();
@@ -97,7 +97,7 @@ fn ciphertexts(dir: &Path, key: &Path) -> BTreeMap<u64, [Vec<u8>; 2]> {
     all
 }
 
-fn copy(from: &Path, to: &Path) {
+pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for path in files(from) {
         let to = to.join(path.strip_prefix(from).unwrap());
@@ -106,7 +106,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn holds(dir: &Path, needle: &[u8]) -> bool {
+pub fn holds(dir: &Path, needle: &[u8]) -> bool {
     files(dir).iter().any(|path| {
         let bytes = std::fs::read(path).unwrap_or_default();
         memchr::memmem::find(&bytes, needle).is_some()

@@ -118,6 +118,7 @@ mod ledger_tamper;
 mod ledger_world;
 mod made_up;
 mod notice_texts;
+mod policy_binds;
 mod policy_diff;
 mod policy_in_flight;
 mod policy_publish;

@@ -71,9 +71,13 @@ pub(super) fn fact(fact: &Fact) -> String {
         }
         Fact::CollectorStarted { version } => format!("collector {version} started"),
         Fact::CollectorStopped { version } => format!("collector {version} stopped"),
-        Fact::PolicyInForce { version, dictionaries } => {
+        Fact::PolicyInForce { version, dictionaries, level_caps } => {
             let all = dictionaries.iter().map(|(product, version)| format!("{product} {version}"));
-            format!("policy {version} in force; dictionaries: {}", all.collect::<Vec<_>>().join(", "))
+            let all = all.collect::<Vec<_>>().join(", ");
+            let caps = level_caps.iter().map(|(program, level)| format!("{program} {level}"));
+            let caps = caps.collect::<Vec<_>>().join(", ");
+            let caps = if caps.is_empty() { caps } else { format!("; levels are capped at: {caps}") };
+            format!("policy {version} in force; dictionaries: {all}{caps}")
         }
         Fact::SubscriptionCreated { subscription, purpose, recipient, programs, products } => {
             let only: Vec<_> =
