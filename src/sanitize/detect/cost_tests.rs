@@ -117,6 +117,7 @@ const UNITS: &[&str] = &[
     "amFuZUBleGFtcGxl",
     "%25::&#x40;",
     "d8OOOOOOOOOOOO_OO6d06c0020006a0l\u{fffd}://0",
+    "s://token=\u{fffd}?\u{fffd}b;",
 ];
 
 /// How many bytes the detectors look at for each byte of `text`.

@@ -237,6 +237,8 @@ fn secrets_are_found_by_their_mark_their_name_and_their_look() {
         ("Cookie: sid=1; theme=dark", "Cookie: [cookie]"),
         ("https://bob:pw@db.example.com/x", "https://[secret]@[host_name]/x"),
         ("https://db.example.com/x?token=1#y z", "https://[host_name]/x?[query] z"),
+        // What is left of a query that begins inside of a value.
+        ("https://db.example.com/password=a?b;jane z", "https://[host_name]/password=[secret][query] z"),
         ("GET /search?q=bob HTTP/1.1", "GET /search?[query] HTTP/1.1"),
         ("jdbc:mysql://db01:3306/x?user=a&password=b", "jdbc:mysql://[host_name]:3306/x?[query]"),
         ("https://hooks.slack.com/x/T0/B0/xyz", "https://hooks.slack.com/[secret]"),

@@ -155,8 +155,7 @@ impl<L: Lookup + Copy> Iterator for Scan<'_, L> {
                 && url.query <= start
             {
                 self.url = None;
-                if let Some(query) = url.query()
-                    && query.start >= self.at
+                if let Some(query) = url.query(self.at)
                     && !join::is_marker(self.text, query)
                 {
                     let query = self.beyond(query.start, query);

@@ -70,9 +70,11 @@ pub(super) fn read(view: View<'_>, word: Word, outer: Option<Url>) -> Option<(Ur
 }
 
 impl Url {
-    /// The query, with the fragment, if there is more to it than the `?`.
-    pub(super) fn query(&self) -> Option<Finding> {
-        if self.query < self.end { Finding::of(self.query, self.end, Class::Query) } else { None }
+    /// The query, with the fragment, if there is more to it than the `?`. Where it begins inside of a finding that ends
+    /// at `free`, it is what is left of it: else each URL in it would be read to its end once more.
+    pub(super) fn query(&self, free: usize) -> Option<Finding> {
+        let start = self.query.max(free);
+        if start < self.end { Finding::of(start, self.end, Class::Query) } else { None }
     }
 }
 
