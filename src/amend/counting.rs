@@ -18,6 +18,9 @@ use crate::store::{Scan, Scanned};
 /// ends soon.
 const PIECE: (u64, usize) = if cfg!(test) { (16, 4) } else { (16_384, 16) };
 
+/// The same of a count by headers alone, which opens nothing.
+const HEADERS: (u64, usize) = if cfg!(test) { (16, 4) } else { (16_384, 4_096) };
+
 /// How far a count is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counting {
@@ -83,6 +86,18 @@ impl Amend {
     }
 }
 
+#[cfg(test)]
+impl Amend {
+    /// What an erasure of everything of a customer counts before it begins: what is told, piece by piece.
+    pub(crate) async fn counted(&self, customer: CustomerKey) -> Result<Vec<u64>, AmendError> {
+        let mut all = Vec::new();
+        let upto = self.shared.store.head();
+        let total = self.shared.count_batches((customer, upto), |so_far| all.push(so_far)).await?;
+        all.push(total);
+        Ok(all)
+    }
+}
+
 impl Shared {
     /// Counts what is found of an erasure, as long as `heed` wants it. Blocks.
     pub(super) fn count(
@@ -92,6 +107,7 @@ impl Shared {
         heed: &mut Heed,
     ) -> Result<(), AmendError> {
         let (customer, upto) = (erasure.customer, erasure.upto);
+        erasure.counts.short_names = wanted.short_name().map(|_| 0);
         self.walk(customer, upto, heed, &mut |scanned| self.count_piece(erasure, scanned, wanted))?;
         erasure.counts.total = erasure.counts.scanned;
         Ok(())
@@ -125,6 +141,32 @@ impl Shared {
             from = scanned.next;
         }
         Ok(())
+    }
+
+    /// How many batches of a customer there are up to a commit, by their headers: piece by piece, so that other work has its
+    /// turn on the threads that block, and so that it ends with the collector. `told` is told after each piece how many
+    /// there are so far.
+    pub(super) async fn count_batches(
+        self: &Arc<Self>,
+        (customer, upto): (CustomerKey, CommitNumber),
+        mut told: impl FnMut(u64) + Send,
+    ) -> Result<u64, AmendError> {
+        let (mut from, mut total) = (self.store.oldest(), 0_u64);
+        while from <= upto {
+            if self.closing.load(Ordering::Acquire) {
+                return Err(AmendError::Stopped);
+            }
+            let ((places, headers), store) = (HEADERS, self.store.clone());
+            let scan = Scan { customer: Some(customer), from, to: upto, places, headers };
+            let scanned = blocking(move || store.scan(scan)).await??;
+            total = total.saturating_add(u64::try_from(scanned.found.len()).unwrap_or(u64::MAX));
+            told(total);
+            if scanned.next <= from {
+                break;
+            }
+            from = scanned.next;
+        }
+        Ok(total)
     }
 
     fn preview(&self, proposed: &Participation, heed: &mut Heed) -> Result<BindingReport, AmendError> {

@@ -181,14 +181,20 @@ impl Shared {
             reader.has_room(&erasure)?;
             Ok::<_, AmendError>(Planned::New(erasure, erased))
         });
-        let (erasure, erased) = match planned.await?? {
+        let mut plan = match planned.await?? {
             Planned::Known(report) => return Ok(Ok(report)),
             Planned::New(erasure, erased) => (erasure, erased),
         };
         if let Err(failed) = first.await {
             return Ok(Err(failed));
         }
-        let erasure = shared.fence(&new, erasure, erased).await?;
+        let erasure = loop {
+            if let Some(fenced) = shared.fence(&new, plan).await? {
+                break fenced;
+            }
+            let (reader, asked) = (Arc::clone(shared), Arc::clone(&new));
+            plan = blocking(move || reader.plan(&asked)).await??;
+        };
         let reader = Arc::clone(shared);
         Ok(Ok(blocking(move || reader.report(erasure)).await?))
     }

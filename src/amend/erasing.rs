@@ -46,8 +46,16 @@ pub(super) struct Taken {
     events: u32,
 }
 
+/// What was looked at in a piece.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Looked {
+    batches: u64,
+    /// Events that stay and have only the short name, if that is counted.
+    short_names: u64,
+}
+
 /// What is looked for in a piece, and what of it is there.
-type Judged = Piece<u64, Taken>;
+type Judged = Piece<Looked, Taken>;
 
 impl Counts {
     fn take_in(&mut self, taken: &Taken) {
@@ -69,6 +77,14 @@ impl Wanted {
         let strike =
             erased.strike(&entry.secret).map_err(|_| AmendError::Damaged { what: "what was erased" })?;
         Ok(Self::Some(Arc::clone(entry), strike))
+    }
+
+    /// What fields can say for short, which stays.
+    pub(super) fn short_name(&self) -> Option<&Strike> {
+        match self {
+            Self::Everything => None,
+            Self::Some(_, strike) => strike.short_name(),
+        }
     }
 }
 
@@ -122,7 +138,12 @@ impl Shared {
 
     async fn rewrite(self: &Arc<Self>, erasure: &mut Erasure) -> Result<(), AmendError> {
         if erasure.next == CommitNumber(1) {
-            erasure.counts.total = self.count_batches(erasure.customer, erasure.upto).await?;
+            let (mut so_far, of) = (erasure.clone(), (erasure.customer, erasure.upto));
+            let told = |total| {
+                so_far.counts.total = total;
+                self.remember(so_far.clone());
+            };
+            erasure.counts.total = self.count_batches(of, told).await?;
         }
         let wanted = self.wanted(erasure)?;
         let shared = Arc::clone(self);
@@ -131,7 +152,7 @@ impl Shared {
             customer: Some(erasure.customer),
             from: erasure.next,
             upto: erasure.upto,
-            judging: Arc::new(move |scanned| shared.judge_erasure(scanned, &wanted)),
+            judging: Arc::new(move |scanned| shared.judge_erasure(scanned, &wanted, None)),
             touched: Touched::default(),
         };
         while let Some(piece) = sweep.next().await? {
@@ -153,7 +174,7 @@ impl Shared {
                 self.recall(erasure.id)?;
                 return Err(error);
             }
-            erasure.counts.scanned = scanned.saturating_add(piece.told).min(erasure.counts.total);
+            erasure.counts.scanned = scanned.saturating_add(piece.told.batches).min(erasure.counts.total);
             erasure.next = sweep.from;
             self.keep(erasure).await?;
             step::reached("erase: piece");
@@ -180,26 +201,36 @@ impl Shared {
         scanned: &Scanned,
         wanted: &Wanted,
     ) -> Result<(), AmendError> {
-        let Judged { amendments, told } = self.judge_erasure(scanned, wanted)?;
-        erasure.counts.scanned = erasure.counts.scanned.saturating_add(told);
+        let Judged { amendments, told } = self.judge_erasure(scanned, wanted, wanted.short_name())?;
+        let counts = &mut erasure.counts;
+        counts.scanned = counts.scanned.saturating_add(told.batches);
+        counts.short_names = counts.short_names.map(|before| before.saturating_add(told.short_names));
         for (_, taken) in &amendments {
             erasure.counts.take_in(taken);
         }
         Ok(())
     }
 
-    fn judge_erasure(&self, scanned: &Scanned, wanted: &Wanted) -> Result<Judged, AmendError> {
-        let (mut amendments, mut nth, mut scratch) = (Vec::new(), 0_u64, Scratch::default());
+    /// Judges a piece; of a `short` name counts the events that have it and stay.
+    fn judge_erasure(
+        &self,
+        scanned: &Scanned,
+        wanted: &Wanted,
+        short: Option<&Strike>,
+    ) -> Result<Judged, AmendError> {
+        let (mut amendments, mut told, mut scratch) = (Vec::new(), Looked::default(), Scratch::default());
         for at in &scanned.found {
-            nth = nth.saturating_add(1);
-            let (amendment, events, all) = match self.find(at, wanted, &mut scratch)? {
+            told.batches = told.batches.saturating_add(1);
+            let nth = told.batches;
+            let found = self.find(at, wanted, (&mut scratch, short, &mut told.short_names))?;
+            let (amendment, events, all) = match found {
                 Found::Nothing => continue,
                 Found::Part(amendment, events) => (amendment, events, false),
                 Found::All(amendment, events) => (amendment, events, true),
             };
             amendments.push((amendment, Taken { nth, all, events }));
         }
-        Ok(Piece { amendments, told: nth })
+        Ok(Piece { amendments, told })
     }
 
     /// Has every lease of a batch that holds something of it refused at its acknowledgement: it was delivered before
@@ -220,7 +251,7 @@ impl Shared {
                     headers: 1,
                 };
                 for at in &shared.store.scan(scan)?.found {
-                    if !matches!(shared.find(at, &wanted, &mut scratch)?, Found::Nothing) {
+                    if !matches!(shared.find(at, &wanted, (&mut scratch, None, &mut 0))?, Found::Nothing) {
                         holding.insert(commit);
                     }
                 }
@@ -234,7 +265,12 @@ impl Shared {
         Ok(())
     }
 
-    fn find(&self, at: &HeaderAt, wanted: &Wanted, scratch: &mut Scratch) -> Result<Found, AmendError> {
+    fn find(
+        &self,
+        at: &HeaderAt,
+        wanted: &Wanted,
+        (scratch, short, short_names): (&mut Scratch, Option<&Strike>, &mut u64),
+    ) -> Result<Found, AmendError> {
         let header = &at.header;
         let Wanted::Some(entry, wanted) = wanted else {
             return Ok(Found::All(removal(at), header.events));
@@ -250,8 +286,22 @@ impl Shared {
             accepted_version: header.accepted_version,
             fingerprint: header.plan,
         };
-        let struck = strike(&body, wanted, &from, scratch);
-        Ok(match struck.map_err(|_| AmendError::Damaged { what: "a batch" })? {
+        let damaged = |_| AmendError::Damaged { what: "a batch" };
+        let struck = strike(&body, wanted, &from, scratch).map_err(damaged)?;
+        let left = match &struck {
+            Struck::Untouched => Some(body.as_slice()),
+            Struck::Part { batch, .. } => Some(batch.body()),
+            Struck::All { .. } => None,
+        };
+        if let (Some(left), Some(short)) = (left, short) {
+            match strike(left, short, &from, scratch).map_err(damaged)? {
+                Struck::Untouched => {}
+                Struck::Part { events_removed, .. } | Struck::All { events_removed } => {
+                    *short_names = short_names.saturating_add(u64::from(events_removed));
+                }
+            }
+        }
+        Ok(match struck {
             Struck::Untouched => Found::Nothing,
             Struck::All { events_removed } => Found::All(removal(at), events_removed),
             Struck::Part { batch, events_removed } => {

@@ -92,6 +92,10 @@ pub struct Counts {
     pub events: u64,
     /// Subscriptions that are told.
     pub notified: u32,
+    /// Events that stay and have only the short name of the host or account in a field. `None` if it has no other name, if
+    /// they were not counted yet, and in rows of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_names: Option<u64>,
 }
 
 /// An erasure.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::erase::{row, suppression};
 use super::erasure::{Erasure, Scope};
-use super::request::NewErasure;
+use super::request::{NewErasure, looked_at};
 use super::{AmendError, Shared, record};
 use crate::ledger::ErasureStep;
 use crate::model::{CommitNumber, UnixMillis};
@@ -50,28 +50,41 @@ fn rows(erasure: &Erasure, withheld: Option<Withheld>, fenced: Fenced) -> Result
 }
 
 impl Shared {
-    /// Fences an erasure that is accepted. It was asked for, as everybody is told, when it was fenced.
+    /// Fences an erasure that is accepted. It was asked for, as everybody is told, when it was fenced. Nothing is done, and
+    /// there is none, if a key epoch began since it was planned: what was stored in that has pseudonyms that the plan does
+    /// not know.
     pub(super) async fn fence(
         self: &Arc<Self>,
         new: &NewErasure,
-        planned: Erasure,
-        erased: Option<Erased>,
-    ) -> Result<Erasure, AmendError> {
+        (planned, erased): (Erasure, Option<Erased>),
+    ) -> Result<Option<Erasure>, AmendError> {
         let (customer, is_whole) = (planned.customer, planned.scope == Scope::Customer);
         let withheld = if is_whole {
             Some(Withheld::Whole(self.customers.mark(&new.customer)))
         } else {
             erased.map(|erased| Withheld::Part(Box::new(erased)))
         };
-        let beginning = planned.clone();
-        let rows = move |fenced: Fenced| rows(&beginning.fenced_at(fenced.at), withheld, fenced);
+        let (beginning, rotation) = (planned.clone(), self.store.rotation());
+        let known = rotation.epoch(looked_at(planned.requested));
+        let rows = move |fenced: Fenced| {
+            if rotation.epoch(fenced.at) > known {
+                return Err(StoreError::Stale);
+            }
+            rows(&beginning.fenced_at(fenced.at), withheld, fenced)
+        };
         let fenced = if is_whole {
             // The keys go in the write that begins it: there is no moment in which the one is there without the other.
-            let (_, fenced) = self.store.destroy_customer(customer, rows).await?;
-            self.customers.forget(&new.customer, customer);
-            fenced
+            let destroyed = self.store.destroy_customer(customer, rows).await;
+            destroyed.map(|(_, fenced)| {
+                self.customers.forget(&new.customer, customer);
+                fenced
+            })
         } else {
-            self.store.fence(customer, rows).await?
+            self.store.fence(customer, rows).await
+        };
+        let fenced = match fenced {
+            Err(StoreError::Stale) => return Ok(None),
+            fenced => fenced?,
         };
         step::reached("erase: fenced");
         let mut erasure = planned.fenced_at(fenced.at);
@@ -83,7 +96,7 @@ impl Shared {
         }
         self.bell.notify_one();
         tracing::info!(erasure = %erasure.id, scope = erasure.scope.as_str(), "erasure begun");
-        Ok(erasure)
+        Ok(Some(erasure))
     }
 
     /// Says up to where there can be something of it, and has leases of that refused.

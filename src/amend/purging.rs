@@ -55,13 +55,14 @@ impl Shared {
 
     /// Reads back: nothing of it may be found. Then the identifier is forgotten too, and the erasure is done.
     pub(super) async fn verify(self: &Arc<Self>, erasure: &mut Erasure) -> Result<(), AmendError> {
-        let left = self.left(erasure).await?;
+        let (left, short_names) = self.left(erasure).await?;
         if left > 0 {
             erasure.stage = Stage::Fenced;
             erasure.next = CommitNumber(1);
             self.keep(erasure).await?;
             return Err(AmendError::NotGone { records: left });
         }
+        erasure.counts.short_names = short_names;
         step::reached("erase: verified");
         let mut places = Vec::new();
         if let Some(mut erased) = self.erased(erasure)? {
@@ -95,15 +96,16 @@ impl Shared {
         Ok(())
     }
 
-    /// How many records still hold something.
-    async fn left(self: &Arc<Self>, erasure: &Erasure) -> Result<u64, AmendError> {
+    /// How many records still hold something, and how many events have only its short name.
+    async fn left(self: &Arc<Self>, erasure: &Erasure) -> Result<(u64, Option<u64>), AmendError> {
         let (shared, mut again) = (Arc::clone(self), erasure.clone());
         blocking(move || {
             again.counts = Counts::default();
             let wanted = shared.wanted(&again)?;
             let mut heed: Heed = Box::new(|_| true);
             shared.count(&mut again, &wanted, &mut heed)?;
-            Ok(again.counts.removed.saturating_add(again.counts.rewritten))
+            let Counts { removed, rewritten, short_names, .. } = again.counts;
+            Ok((removed.saturating_add(rewritten), short_names))
         })
         .await?
     }

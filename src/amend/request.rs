@@ -57,8 +57,14 @@ pub struct NewErasure {
     pub by: String,
 }
 
-/// What is stored between the plan and the fence can be of the epoch that begins meanwhile.
-const UNTIL_FENCED_MS: i64 = 60_000;
+/// A clock that is set back by less does not hide what was stored in an epoch that it says has not begun yet. An epoch that
+/// begins between the plan and the fence is no matter for this: then it is planned again ([`Shared::fence`]).
+const SET_BACK_MS: i64 = 60_000;
+
+/// Until which time the epochs are looked for that begin: of an erasure that is planned `now`.
+pub(super) const fn looked_at(now: UnixMillis) -> UnixMillis {
+    now.plus_ms(SET_BACK_MS)
+}
 
 impl Shared {
     /// What is to be done, and what is to be looked for. Blocks.
@@ -76,7 +82,7 @@ impl Shared {
         let mut programs = chosen.programs.clone();
         programs.extend(self.policy.load().programs().iter().map(|program| program.name().clone()));
         let programs = Vec::from_iter(programs);
-        let epochs = self.store.live_epochs(&entry, now.plus_ms(UNTIL_FENCED_MS))?;
+        let epochs = self.store.live_epochs(&entry, looked_at(now))?;
         let seek = |field: &'static str, class, value: &str| {
             if value.len() > VALUE_BYTES {
                 return Err(AmendError::Invalid { field, rule: "at most 4,096 bytes".to_owned() });

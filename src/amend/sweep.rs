@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tracing::Instrument as _;
 
 use super::touched::Touched;
-use super::{AmendError, Shared, blocking};
+use super::{AmendError, blocking};
 use crate::model::{CommitNumber, CustomerKey};
 use crate::observe::trace;
 use crate::store::{Amended, Amendment, MetaOp, Place, Scan, Scanned, Store};
@@ -104,30 +104,4 @@ pub(super) async fn purge(store: &Store, places: Vec<Place>) -> Result<(), Amend
         "took old bytes off the disk"
     );
     Ok(())
-}
-
-impl Shared {
-    /// How many batches of a customer there are up to `upto`.
-    pub(super) async fn count_batches(
-        self: &Arc<Self>,
-        customer: CustomerKey,
-        upto: CommitNumber,
-    ) -> Result<u64, AmendError> {
-        let shared = Arc::clone(self);
-        super::blocking(move || {
-            let (mut from, mut total) = (shared.store.oldest(), 0_u64);
-            while from <= upto {
-                let scan =
-                    Scan { customer: Some(customer), from, to: upto, places: u64::MAX, headers: 4_096 };
-                let scanned = shared.store.scan(scan)?;
-                total = total.saturating_add(u64::try_from(scanned.found.len()).unwrap_or(u64::MAX));
-                if scanned.next <= from {
-                    break;
-                }
-                from = scanned.next;
-            }
-            Ok(total)
-        })
-        .await?
-    }
 }

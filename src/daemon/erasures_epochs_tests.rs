@@ -107,3 +107,37 @@ async fn what_was_stored_in_any_epoch_that_has_keys_is_erased_and_told_also_if_t
     }
     rooms.close().await;
 }
+
+// covers: P4 P8
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_that_begins_while_an_erasure_is_begun_does_not_escape_it() {
+    let home = tempfile::tempdir().unwrap();
+    let hourly = |options: &mut crate::store::Options| options.rotation = Duration::from_hours(1);
+    let rooms = Rooms::open_with(home.path(), START, Options::default(), hourly).await;
+    for customer in [acme(), CustomerId::new("globex").unwrap()] {
+        rooms.participate(customer, "standard").await;
+    }
+    rooms.subscribe().await;
+    rooms.fill_with(1..=1).await;
+    let target = Target::Instance("instance-1".to_owned().into());
+    let (reference, by) = (String::new(), String::new());
+    let new = NewErasure { id: id(1), customer: acme(), target, reference, by };
+    let before = rooms.store.rotation().epoch(START);
+    let rooms = std::sync::Arc::new(rooms);
+    let meanwhile = std::sync::Arc::clone(&rooms);
+    // It was planned, and is not fenced yet.
+    let first = async move {
+        meanwhile.clock.advance_ms(HOUR);
+        meanwhile.name_host(2, 1, "esx-1.example.org").await;
+        Ok::<_, std::convert::Infallible>(())
+    };
+    let Ok(begun) = rooms.amend.erase_after(new, first).await.unwrap();
+    assert_eq!(begun.erasure.requested, START.plus_ms(HOUR));
+    let new_one = looked_up(&rooms, "instance-1").into_iter().find(|(epoch, _)| *epoch == Some(before + 1));
+    rooms.amend.tick().await.unwrap();
+    let done = rooms.amend.erasure(id(1)).await.unwrap().erasure;
+    assert_eq!((done.stage, done.counts.removed), (Stage::Done, 2));
+    let rooms = std::sync::Arc::into_inner(rooms).unwrap();
+    assert!(new_one.is_some());
+    rooms.close().await;
+}

@@ -283,3 +283,57 @@ async fn a_notice_says_what_was_delivered_of_a_customer_who_changed_its_mind_mor
     assert!(matches!(&notices[0].notice.scope, Scope::Instance { tokens } if !tokens.is_empty()));
     rooms.close().await;
 }
+
+// covers: P8
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_and_a_receipt_tell_how_many_events_have_only_the_short_name() {
+    let home = tempfile::tempdir().unwrap();
+    let rooms = Rooms::open(home.path()).await;
+    rooms.participate(acme(), "standard").await;
+    for (batch, host) in
+        (1..).zip(["db7.example.com", "db7", "DB7", "db7.example.org", "db8", "db7.example.com."])
+    {
+        rooms.name_host(batch, batch, host).await;
+    }
+    let new = |number, value: &str| {
+        let target = Target::Identifier { class: IdentifierClass::HostName, value: value.to_owned().into() };
+        let (reference, by) = (String::new(), String::new());
+        NewErasure { id: id(number), customer: acme(), target, reference, by }
+    };
+    let full = "db7.example.com";
+    let counted = rooms.amend.preview_erasure(new(1, full), Box::new(|_| true)).await.unwrap().erasure.counts;
+    assert_eq!((counted.events, counted.short_names), (2, Some(2)));
+    let begun = rooms.amend.erase(new(1, full)).await.unwrap();
+    assert_eq!(begun.erasure.counts.short_names, None, "not counted yet");
+    rooms.amend.tick().await.unwrap();
+    let done = rooms.amend.erasure(id(1)).await.unwrap().erasure.counts;
+    assert_eq!((done.events, done.short_names), (2, Some(2)));
+    // By the short name they are taken, and then there are none.
+    rooms.amend.erase(new(2, "db7")).await.unwrap();
+    rooms.amend.erase(new(3, full)).await.unwrap();
+    rooms.amend.tick().await.unwrap();
+    let short = rooms.amend.erasure(id(2)).await.unwrap().erasure.counts;
+    let again = rooms.amend.erasure(id(3)).await.unwrap().erasure.counts;
+    assert_eq!((short.events, short.short_names), (2, None));
+    assert_eq!((again.events, again.short_names), (0, Some(0)));
+    rooms.close().await;
+}
+
+// covers: B1
+#[tokio::test(flavor = "multi_thread")]
+async fn what_there_is_to_look_at_is_counted_in_pieces_and_no_more_once_the_collector_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let rooms = Rooms::open(home.path()).await;
+    rooms.participate(acme(), "standard").await;
+    for batch in 1..=20 {
+        rooms.name_host(batch, batch, "esx-1.example.org").await;
+    }
+    let key = rooms.customers.get(&acme()).unwrap().unwrap().key;
+    let told = rooms.amend.counted(key).await.unwrap();
+    assert!(told.len() > 5 && told.is_sorted(), "{told:?}");
+    assert!(told.first().is_some_and(|first| *first <= 4), "{told:?}");
+    assert_eq!(told.last(), Some(&20));
+    rooms.amend.clone().run(std::future::ready(())).await;
+    assert!(matches!(rooms.amend.counted(key).await, Err(AmendError::Stopped)));
+    rooms.close().await;
+}

@@ -211,6 +211,7 @@ fn erasure(report: &ErasureReport) -> pb::Erasure {
         suppress_until: report.suppress_until.map(timestamp),
         checkpoint: report.checkpoint.clone(),
         requested_by: erasure.by.clone(),
+        short_name_events: counts.short_names,
     }
 }
 

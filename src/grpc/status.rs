@@ -307,7 +307,7 @@ impl From<StoreError> for Fault {
             }
             StoreError::Full => Self::of(Cause::StoreFull, error.to_string()).retry_after(soon),
             StoreError::Busy => Self::of(Cause::Unavailable, error.to_string()).retry_after(soon),
-            StoreError::Failed | StoreError::Closed | StoreError::Entropy => {
+            StoreError::Failed | StoreError::Closed | StoreError::Entropy | StoreError::Stale => {
                 Self::of(Cause::Unavailable, "the store cannot be written now; try again").retry_after(soon)
             }
         }

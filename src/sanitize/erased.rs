@@ -13,17 +13,13 @@ use super::suppress::Withheld;
 use super::{CustomerSecret, LiveEpochs, NONCE_BYTES, SealKey, Suppressions, pseudonym_text};
 use crate::model::{CommitNumber, IdentifierClass, ProgramName, RawText, UnixMillis};
 
-/// The version of the form.
-const VERSION: u8 = 2;
-/// The version before: JSON alone, which had [`Erased::upto`], too.
-const ALL_JSON: u8 = 1;
-
 /// An erasure of an identifier or of a time, of a customer who is still there.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Erased {
-    /// Stable pseudonyms with their classes: of each class one for each of [`Self::programs`], and the class that was
-    /// asked for first.
+    /// Stable pseudonyms with their classes: of each form one for each of [`Self::programs`], and that which was asked for
+    /// first. In rows of before as JSON.
+    #[serde(default, skip_serializing)]
     tokens: Vec<(IdentifierClass, [u8; 16])>,
     /// The programs that they are made for; in rows of before only [`Original`] has them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -35,7 +31,7 @@ pub struct Erased {
     /// to tell it, nor when an older copy of the data is put back and the identifier is forgotten. Sealed: together they tell which rotating pseudonyms of several epochs are of one
     /// value, and nobody may read that from the disk. With them what it is found by in text ([`Found`]); of that, rows of
     /// before have less or nothing, and what they lack is not looked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing)]
     marks: Option<Sealed>,
     /// The first and the last time of a range, in Unix milliseconds.
     times: Option<(i64, i64)>,
@@ -205,9 +201,15 @@ impl Erased {
     /// Whether both are of the same identifier, whatever programs there were when it was asked for.
     #[must_use]
     pub fn is_of_same(&self, other: &Self) -> bool {
-        // What has the same letters as another class is not what was asked for.
-        let asked = self.tokens.iter().filter(|(class, _)| Some(*class) == self.class());
-        self.class() == other.class() && asked.into_iter().any(|token| other.tokens.contains(token))
+        self.class() == other.class()
+            && self.asked().any(|token| other.asked().any(|of_other| of_other == token))
+    }
+
+    /// The pseudonyms of what was asked for: what has the same letters as another class is not it, and neither is what has
+    /// the same in other letters. In rows of before there is none of the latter.
+    fn asked(&self) -> impl Iterator<Item = &(IdentifierClass, [u8; 16])> {
+        let of_form = if self.programs.is_empty() { self.tokens.len() } else { self.programs.len() };
+        self.tokens.iter().take(of_form).filter(|(class, _)| Some(*class) == self.class())
     }
 
     /// The same, fenced: `upto` is the last commit before the fence, and events that happened until `before` are late
@@ -253,33 +255,13 @@ impl Erased {
         }
         (!suppressions.is_empty()).then(|| suppressions.finish())
     }
-
-    /// The form in which it is kept: version 2 (1), the last commit that can hold some of it (8), then JSON.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let mut row = vec![VERSION];
-        row.extend_from_slice(&self.upto.0.to_be_bytes());
-        // Every part has a JSON form and a vector takes every byte, so this does not fail.
-        if serde_json::to_writer(&mut row, self).is_err() {
-            unreachable!("an erasure has a JSON form");
-        }
-        row
-    }
-
-    /// Reads that form; `None` if it is something else.
-    #[must_use]
-    pub fn decode(row: &[u8]) -> Option<Self> {
-        if let Some(json) = row.strip_prefix(&[ALL_JSON]) {
-            return serde_json::from_slice(json).ok();
-        }
-        let (upto, json) = row.strip_prefix(&[VERSION])?.split_first_chunk()?;
-        let erased: Self = serde_json::from_slice(json).ok()?;
-        Some(Self { upto: CommitNumber(u64::from_be_bytes(*upto)), ..erased })
-    }
 }
 
 /// What the identifier is sealed with.
 const AAD: &[u8] = b"usaged/erased/v1";
+
+#[path = "erased_row.rs"]
+mod row;
 
 #[cfg(test)]
 #[path = "erased_tests.rs"]

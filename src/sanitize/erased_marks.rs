@@ -10,7 +10,7 @@ const AAD: &[u8] = b"usaged/erased/marks/v2";
 /// The same of rows of before: pseudonyms, and behind them at most two outlines, which are shorter together than one.
 const BEFORE_AAD: &[u8] = b"usaged/erased/marks/v1";
 /// Outlines of one identifier that are kept.
-const OUTLINES: usize = 16;
+const OUTLINES: usize = 48;
 
 /// What an identifier is found by when it is forgotten.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

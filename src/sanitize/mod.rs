@@ -6,6 +6,7 @@
 //!          who, what              policy, level            one pass
 //! ```
 
+mod addresses;
 mod batch;
 mod builder;
 mod compared;
@@ -28,6 +29,7 @@ mod lower_counts;
 mod lower_fields;
 mod lower_step;
 mod lower_walk;
+mod meant;
 mod named;
 mod outline;
 mod pass;

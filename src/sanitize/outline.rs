@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use unicode_normalization::char::decompose_canonical;
 
+use super::addresses;
 use super::detect::is_alphabet;
 use crate::model::IdentifierClass;
 
@@ -79,6 +80,8 @@ pub(super) struct Outlines {
     marks: Vec<u64>,
     /// The most letters of one.
     longest: usize,
+    /// Whether any can be an address.
+    has_addresses: bool,
 }
 
 impl Outlines {
@@ -92,6 +95,7 @@ impl Outlines {
                 *bits |= 1 << (outline.mark % 64);
             }
             self.longest = self.longest.max(usize::from(outline.letters));
+            self.has_addresses |= is_address(class);
             self.all.push((outline, class));
         }
     }
@@ -116,17 +120,41 @@ impl Outlines {
             return false;
         }
         any_words(text, self.longest, |words, mark| {
-            self.has(mark) && {
-                let from = self.all.partition_point(|(outline, _)| outline.mark < mark);
-                let alike = self.all.iter().skip(from).take_while(|(outline, _)| outline.mark == mark);
-                let alike = alike.filter(|(outline, _)| usize::from(outline.letters) == words.letters);
-                alike.into_iter().any(|(outline, class)| {
-                    let spelling = words.with(usize::from(outline.before), usize::from(outline.after));
-                    spelling.and_then(|place| text.get(place)).is_some_and(|spelling| is(*class, spelling))
-                })
-            }
+            self.alike(mark, words.letters).any(|(outline, class)| {
+                let spelling = words.with(usize::from(outline.before), usize::from(outline.after));
+                spelling.and_then(|place| text.get(place)).is_some_and(|spelling| is(class, spelling))
+            })
         })
     }
+
+    /// Whether any address in a text, in whatever spelling, that is like one of these in its canonical form is it, as `is`
+    /// says of that form.
+    pub(super) fn any_address_in(
+        &self,
+        text: &str,
+        mut is: impl FnMut(IdentifierClass, &[u8]) -> bool,
+    ) -> bool {
+        self.has_addresses
+            && addresses::any(text, |form| {
+                Outline::of(form).is_some_and(|own| {
+                    let alike = self.alike(own.mark, usize::from(own.letters));
+                    alike.into_iter().any(|(_, class)| is_address(class) && is(class, form))
+                })
+            })
+    }
+
+    /// Those of a mark, and of so many letters.
+    fn alike(&self, mark: u32, letters: usize) -> impl Iterator<Item = (Outline, IdentifierClass)> {
+        let all = if self.has(mark) { self.all.as_slice() } else { &[] };
+        let from = all.partition_point(|(outline, _)| outline.mark < mark);
+        let alike = all.iter().skip(from).take_while(move |(outline, _)| outline.mark == mark);
+        alike.filter(move |(outline, _)| usize::from(outline.letters) == letters).copied()
+    }
+}
+
+/// Whether a class has addresses: a host can be named by one.
+const fn is_address(class: IdentifierClass) -> bool {
+    matches!(class, IdentifierClass::IpAddress | IdentifierClass::HostName)
 }
 
 /// A word, or several that follow each other.

@@ -19,7 +19,7 @@ use crate::model::{
     ClassCounts, CustomerKey, IdentifierClass, LevelName, ProductName, ProgramName, Purposes, RegionName,
     WireFault,
 };
-use derive::is_party;
+pub(super) use derive::is_party;
 
 /// A value that cannot be looked for. Never holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +51,8 @@ pub struct Strike {
     times: Vec<RangeInclusive<i64>>,
     /// Identifiers that are known by their pseudonyms only.
     marks: Option<Box<Marks>>,
+    /// What a field may say for short, which is not looked for.
+    short: Option<Box<Strike>>,
 }
 
 impl std::fmt::Debug for Strike {
@@ -112,7 +114,16 @@ impl Strike {
         self.times.extend(other.times);
         // One erasure has one identifier.
         self.marks = self.marks.or(other.marks);
+        self.short = self.short.or(other.short);
         self
+    }
+
+    /// What fields can say for short, if the identifier is a host with its domain or an account with one (`db7` of
+    /// `db7.example.com`): another domain can have one of the same name, so these fields are not looked for, and what
+    /// this finds is only told. `None` also when the identifier is forgotten.
+    #[must_use]
+    pub fn short_name(&self) -> Option<&Self> {
+        self.short.as_deref()
     }
 
     /// The stable pseudonyms that it looks for, with their classes: what [`super::Suppressions`] are made of. They can

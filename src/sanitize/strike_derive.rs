@@ -6,10 +6,10 @@ use zeroize::Zeroizing;
 use super::{Strike, StrikeError};
 use crate::model::{IdentifierClass as Class, ProgramName, RawText};
 use crate::policy::Epoch;
-use crate::sanitize::canonical::{Canonical, Scratch, canonical_str};
+use crate::sanitize::canonical::{Canonical, Scratch, canonical, canonical_str};
 use crate::sanitize::redact::is_vague;
 use crate::sanitize::strike_find::Original;
-use crate::sanitize::{CustomerSecret, LiveEpochs, spelling};
+use crate::sanitize::{CustomerSecret, LiveEpochs, detect, meant, spelling};
 
 /// A value in the canonical form of a class.
 type Form = (Class, Zeroizing<Vec<u8>>);
@@ -20,7 +20,10 @@ impl Strike {
     /// a whole.
     ///
     /// Text says of a host, a UUID and an account less of what it is than a field does, and redaction goes by the field
-    /// that has the same value: so it is looked for as every class that it can have been taken for.
+    /// that has the same value: so it is looked for as every class that it can have been taken for. Where letter case and
+    /// white space are of the value, redaction goes by a field that has it otherwise, too: so it is looked for in small
+    /// letters, in capitals and with single blanks as well. Of a field that has it in yet another way (`Prod VM 1`, when
+    /// `prod vm 1` is erased) no pseudonym can be told.
     ///
     /// # Errors
     /// If the value is no identifier of the class.
@@ -43,8 +46,10 @@ impl Strike {
         };
         let original = Original::new(class, canonical, text.trim().as_bytes());
         let (forms, others) = (forms(&original, text), text_forms(&original, text));
-        let mut strike =
-            Self { programs: programs.to_vec(), takes_parties: is_party(class), ..Self::default() };
+        let short = short_name(&original)
+            .map(|name| Box::new(Self::of_field((class, name), secret, programs, epochs)));
+        let takes_parties = is_party(class);
+        let mut strike = Self { programs: programs.to_vec(), takes_parties, short, ..Self::default() };
         let mut stable = Vec::with_capacity(forms.len().saturating_mul(programs.len()));
         for program in programs {
             // The stable pseudonym is of no epoch.
@@ -70,10 +75,56 @@ impl Strike {
         strike.wanted.originals.push(original);
         Ok(strike)
     }
+
+    /// What fields of a class say, by its pseudonyms or as it is, and no other text.
+    fn of_field(
+        (class, form): Form,
+        secret: &CustomerSecret,
+        programs: &[ProgramName],
+        epochs: &LiveEpochs,
+    ) -> Self {
+        let mut strike = Self::default();
+        for program in programs {
+            let keys = secret.keys_apart(program, None);
+            let Some(token) = keys.token(class, Epoch::Stable, &form) else { continue };
+            strike.wanted.tokens.push(token);
+            let rotated = epochs.keys(secret, program).filter_map(|(keys, _)| keys.rotate(class, &token));
+            strike.wanted.tokens.extend(rotated);
+        }
+        strike.wanted.tokens.sort_unstable();
+        strike.wanted.originals.push(Original::of_field(class, form));
+        strike
+    }
+}
+
+/// What a field may say for short: the name of a host without its domain, an account without one. Of which domain it is,
+/// such a field does not say.
+fn short_name(original: &Original) -> Option<Zeroizing<Vec<u8>>> {
+    let (class, whole) = (original.class, original.canonical.as_slice());
+    let name = if class == Class::HostName {
+        whole.split(|byte| *byte == b'.').next()
+    } else if class == Class::UserId {
+        match whole.iter().position(|byte| *byte == b'\\') {
+            Some(at) => whole.get(at + 1..),
+            None => whole.iter().rposition(|byte| *byte == b'@').and_then(|at| whole.get(..at)),
+        }
+    } else {
+        None
+    };
+    let mut scratch = Scratch::default();
+    if !matches!(canonical(Class::IpAddress, whole, &mut scratch), Canonical::Malformed) {
+        // The first part of an address is no name.
+        return None;
+    }
+    let name = std::str::from_utf8(name.filter(|name| name.len() < whole.len())?).ok()?;
+    match canonical_str(class, name, &mut scratch) {
+        Canonical::Identifier(form) => Some(Zeroizing::new(form.to_vec())),
+        Canonical::Known(_) | Canonical::Malformed => None,
+    }
 }
 
 /// Whether the head of a batch says who is of this class.
-pub(super) const fn is_party(class: Class) -> bool {
+pub(in crate::sanitize) const fn is_party(class: Class) -> bool {
     matches!(class, Class::InstanceId | Class::CustomerId)
 }
 
@@ -82,6 +133,7 @@ pub(super) const fn is_party(class: Class) -> bool {
 fn forms(original: &Original, given: &str) -> Vec<Form> {
     let mut forms = vec![(original.class, original.canonical.clone())];
     let canonical = std::str::from_utf8(&original.canonical).unwrap_or_default();
+    own_forms(original, given, &mut forms);
     let plain = spelling::caseless(&original.canonical);
     let mut scratch = Scratch::default();
     let others = Class::ALL.iter().copied().filter(|other| {
@@ -107,15 +159,50 @@ fn forms(original: &Original, given: &str) -> Vec<Form> {
     forms
 }
 
-/// What words of a text are compared with, when the identifier is forgotten: itself and its parts, in small letters. Only
-/// what is not compared with anyhow.
+/// The same class, as fields can have the value that text has in other letters or with more white space.
+fn own_forms(original: &Original, given: &str, forms: &mut Vec<Form>) {
+    let class = original.class;
+    // What an installation or a customer sends is taken whole: another one with nearly the same id is not meant.
+    if !class.is_found_in_text() || is_party(class) {
+        return;
+    }
+    let given = given.trim();
+    // Separators that its canonical form has, and text does not compare.
+    let bare = meant::bare(class, given.as_bytes()).as_deref().and_then(|bare| owned(bare));
+    let decoded = detect::decoded(given);
+    let written = [Some(given), decoded.as_deref().map(String::as_str), bare.as_deref().map(String::as_str)];
+    let mut others: Vec<Zeroizing<String>> = Vec::new();
+    for one in written.into_iter().flatten() {
+        let single = Zeroizing::new(one.split_whitespace().collect::<Vec<_>>().join(" "));
+        let plain = owned(&meant::plain(one.as_bytes())).unwrap_or_default();
+        let small = Zeroizing::new(one.to_lowercase());
+        let capitals = [one, &single, &plain].map(|one| Zeroizing::new(one.to_uppercase()));
+        others.extend([Zeroizing::new(one.to_owned()), single, small, plain].into_iter().chain(capitals));
+    }
+    let mut scratch = Scratch::default();
+    for spelling in others {
+        let Canonical::Identifier(form) = canonical_str(class, &spelling, &mut scratch) else { continue };
+        if !forms.iter().any(|(_, known)| known.as_slice() == form) {
+            forms.push((class, Zeroizing::new(form.to_vec())));
+        }
+    }
+}
+
+/// Bytes as text.
+fn owned(bytes: &[u8]) -> Option<Zeroizing<String>> {
+    std::str::from_utf8(bytes).ok().map(|text| Zeroizing::new(text.to_owned()))
+}
+
+/// What words of a text are compared with, when the identifier is forgotten: itself and its parts, in small letters and as
+/// text is compared. Only what is not compared with anyhow.
 fn text_forms(original: &Original, given: &str) -> Vec<Form> {
     let class = original.class;
     let mut forms: Vec<Form> = Vec::new();
     let mut add = |form: &[u8]| {
-        let plain = spelling::caseless(form);
-        if *plain != *original.canonical && !forms.iter().any(|(_, known)| *known == plain) {
-            forms.push((class, plain));
+        for plain in [spelling::caseless(form), meant::plain(form)] {
+            if *plain != *original.canonical && !forms.iter().any(|(_, known)| *known == plain) {
+                forms.push((class, plain));
+            }
         }
     };
     add(&original.canonical);
@@ -129,5 +216,6 @@ fn text_forms(original: &Original, given: &str) -> Vec<Form> {
             Some((_, Canonical::Known(_))) | None => {}
         }
     });
+    meant::tails(class, &original.canonical, add);
     forms
 }

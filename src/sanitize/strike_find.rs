@@ -1,6 +1,7 @@
 //! Finds one original identifier in stored values: as a pseudonym, as the text of one inside other text, as a value that
-//! was kept, and as a word of text that is there in any spelling and reading. What redaction would replace is found, and
-//! more: an event too many is the lesser harm.
+//! was kept, and as a word of text that is there in any spelling and reading. What redaction would replace if a field of
+//! the request had the identifier is found, by redaction's own look ([`Alone`]), and more: inside of longer words, and
+//! addresses that no detector takes for one. An event too many is the lesser harm.
 
 use data_encoding::BASE32HEX_NOPAD;
 use memchr::memmem;
@@ -8,9 +9,11 @@ use zeroize::Zeroizing;
 
 use super::canonical::{Canonical, Scratch, canonical, canonical_bytes, canonical_int};
 use super::detect::Folded;
+use super::redact::Alone;
 use super::redact::item::{self, Item};
-use super::spelling;
 use super::stored::{StoredSpec, StoredValue};
+use super::strike::is_party;
+use super::{addresses, meant, spelling};
 use crate::model::IdentifierClass;
 
 /// Spellings as long as this are found inside of any word: hardly another has them in it.
@@ -24,6 +27,8 @@ pub(super) struct Original {
     pub(super) canonical: Zeroizing<Vec<u8>>,
     /// How it can be spelt in text.
     pub(super) spellings: Vec<Zeroizing<Vec<u8>>>,
+    /// As redaction looks for it.
+    alone: Alone,
 }
 
 impl Original {
@@ -43,8 +48,34 @@ impl Original {
         };
         add(&canonical);
         add(given);
-        spelling::parts(class, &canonical, given, add);
-        Self { class, canonical, spellings }
+        // Without the backslash that a text has before a quote or as a line end.
+        add(&meant::plain(given));
+        spelling::parts(class, &canonical, given, &mut add);
+        meant::tails(class, &canonical, add);
+        let alone = Alone::new(class, &[&canonical, given]);
+        Self { class, canonical, spellings, alone }
+    }
+
+    /// One that is looked for in fields of its class only.
+    pub(super) fn of_field(class: IdentifierClass, canonical: Zeroizing<Vec<u8>>) -> Self {
+        Self { class, canonical, spellings: Vec::new(), alone: Alone::default() }
+    }
+
+    /// Whether it stands in what is read of a text.
+    fn is_in(&self, reading: &[u8]) -> bool {
+        let has_word = || self.spellings.iter().any(|spelling| contains_word(reading, spelling));
+        let is_known = |at: usize| self.alone.is_at(reading, at) && !is_ours(reading, at);
+        let has_address = || {
+            let text = std::str::from_utf8(reading).unwrap_or_default();
+            addresses::any(text, |form| *form == **self.canonical)
+        };
+        has_word() || (0..reading.len()).any(is_known) || has_address()
+    }
+
+    /// Whether redaction would find it in a text.
+    fn is_found_in(&self, text: &str, folded: &mut Folded, scratch: &mut Scratch) -> bool {
+        let is = |_, form: &[u8]| meant::are_same(form, &self.canonical);
+        self.alone.is_found_in(text, folded, (scratch, is))
     }
 }
 
@@ -85,15 +116,17 @@ impl Told {
 impl Wanted {
     /// Whether a value without parts is what is looked for, or holds it.
     pub(super) fn is_in(&self, value: &StoredValue<'_>, told: Told, scratch: &mut Scratch) -> bool {
-        let same = |form: Canonical<'_>, original: &Original| {
-            form == Canonical::Identifier(original.canonical.as_slice())
+        let same = |form: Canonical<'_>, original: &Original| match form {
+            Canonical::Identifier(form) if is_party(original.class) => *form == **original.canonical,
+            Canonical::Identifier(form) => meant::are_same(form, &original.canonical),
+            Canonical::Known(_) | Canonical::Malformed => false,
         };
         match value {
             StoredValue::Token(token) => self.has(token),
             StoredValue::Text(text) => {
                 self.kept(told, |one| same(canonical(one.class, text, scratch), one))
                     || self.has_token_text(text)
-                    || self.has_word(text, told)
+                    || told.is_free() && self.has_word(text, scratch)
             }
             StoredValue::Bytes(bytes) => {
                 self.kept(told, |one| same(canonical_bytes(one.class, bytes, scratch), one))
@@ -127,15 +160,17 @@ impl Wanted {
     }
 
     /// Whether an original stands in a text that identifies and was not replaced, in any letter case and reading.
-    fn has_word(&self, text: &[u8], told: Told) -> bool {
-        let spellings = self.originals.iter().flat_map(|original| &original.spellings);
-        let stands_in = |text: &[u8]| spellings.clone().any(|spelling| contains_word(text, spelling));
-        told.is_free()
-            && spellings.clone().next().is_some()
-            && match std::str::from_utf8(text) {
-                Ok(text) => Folded::default().any(text, stands_in),
-                Err(_) => stands_in(text),
-            }
+    fn has_word(&self, text: &[u8], scratch: &mut Scratch) -> bool {
+        let mut sought = self.originals.iter().filter(|original| !original.spellings.is_empty()).peekable();
+        if sought.peek().is_none() {
+            return false;
+        }
+        let Ok(text) = std::str::from_utf8(text) else { return sought.any(|original| original.is_in(text)) };
+        let mut folded = Folded::default();
+        sought.any(|original| {
+            folded.any(text, |reading| original.is_in(reading))
+                || original.is_found_in(text, &mut folded, scratch)
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use super::erased_marks::Found;
 use super::outline::Outlines;
 use super::stored::StoredValue;
 use super::strike_find::Told;
-use super::{CustomerSecret, ProgramKeys, spelling};
+use super::{CustomerSecret, ProgramKeys, meant};
 use crate::model::{IdentifierClass, ProgramName};
 use crate::policy::Epoch;
 
@@ -57,30 +57,26 @@ impl ProgramMarks<'_> {
         token.is_some_and(|token| self.marks.tokens.contains(&(class, token)))
     }
 
-    /// Whether words of a text are the identifier or a part of it, in any letter case.
+    /// Whether words of a text are the identifier or a part of it, as text is compared.
     fn are(&self, words: &[u8], scratch: &mut Scratch) -> bool {
         let Some((class, _)) = self.marks.tokens.first() else { return false };
-        let form = match canonical(*class, words, scratch) {
-            Canonical::Identifier(form) => form,
-            // A part can have another form than its class.
-            Canonical::Malformed => words,
-            Canonical::Known(_) => return false,
-        };
-        let is = |form: &[u8]| {
+        meant::any_form(*class, words, scratch, |form| {
             self.keys.token(*class, Epoch::Stable, form).is_some_and(|token| {
                 self.marks.tokens.contains(&(*class, token)) || self.marks.in_text.contains(&token)
             })
-        };
-        let plain = spelling::caseless(form);
-        is(form) || *plain != *form && is(&plain)
+        })
     }
 
     /// Whether a text has words that look like the identifier and are it, or any words that are.
     fn are_in_text(&self, text: &[u8], scratch: &mut Scratch) -> bool {
+        let mut in_words = |text: &str| {
+            self.marks.outlines.any_in(text, |_, words| self.are(words.as_bytes(), scratch))
+                || self.marks.outlines.any_address_in(text, |_, form| self.are(form, scratch))
+        };
         let looks_so = std::str::from_utf8(text).is_ok_and(|text| {
             Folded::default().any(text, |reading| {
                 let reading = std::str::from_utf8(reading).unwrap_or_default();
-                self.marks.outlines.any_in(reading, |_, words| self.are(words.as_bytes(), scratch))
+                in_words(reading) || meant::broken(reading).is_some_and(|text| in_words(&text))
             })
         });
         looks_so || any_words(text, |words| self.are(words, scratch))

@@ -322,3 +322,6 @@ fn a_time_is_in_its_range_with_both_ends() {
     assert!(is_struck(&body, &host().or(Strike::times(7..=7))));
     assert!(!is_struck(&body, &Strike::default()));
 }
+
+#[path = "strike_spelt_tests.rs"]
+mod spelt;

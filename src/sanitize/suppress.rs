@@ -4,21 +4,20 @@
 //! **An event is late if it names an erased identifier in any way in which the pass would see it**: as the value of a
 //! field of its class, whatever the level makes of the field; and in text of which the level stores anything, as what
 //! redaction finds and replaces there, by a pseudonym or by a marker ([`Workspace::any_identifier`], the same findings),
-//! or as words that no detector knows ([`Outlines`]), in any letter case, and a host or an account without its domain. Of
-//! a text there is an HMAC for each finding of an erased class and for each few words that look like an erased identifier,
-//! one more if they have capitals, and for nothing else. A program that the policy did not have when something was erased
+//! or as words that no detector knows ([`Outlines`]), as redaction compares them ([`meant`]): in any letter case, a host or
+//! an account without its domain, the end of a telephone number, an address in any spelling. Of a text there is an HMAC for
+//! each finding of an erased class and for each few words that look like an erased identifier, one more if they have
+//! capitals or much white space, and for nothing else. A program that the policy did not have when something was erased
 //! is looked through by the keys of one that it had.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
-use super::canonical::{self, Canonical, canonical, canonical_bytes, canonical_int, canonical_str};
+use super::canonical::{self, Canonical, canonical, canonical_bytes, canonical_int};
 use super::outline::{Outline, Outlines};
 use super::redact::Workspace;
 use super::treat::Scalar;
-use super::{ProgramKeys, Strike, spelling};
+use super::{ProgramKeys, Strike, meant};
 use crate::model::{
     IdentifierClass, ProgramName, RawFields, RawItems, RawText, RawValue, UnixMillis, WireError,
 };
@@ -134,6 +133,18 @@ impl Suppressions {
         self.erased_before(IdentifierClass::InstanceId, Scalar::text(instance), keys, scratch)
     }
 
+    /// Whether a field with this value of a class makes an event late.
+    #[cfg(test)]
+    pub(super) fn is_withheld(
+        &self,
+        class: IdentifierClass,
+        value: RawText<'_>,
+        keys: &Arc<ProgramKeys>,
+        scratch: &mut canonical::Scratch,
+    ) -> bool {
+        self.erased_before(class, Scalar::text(value), std::slice::from_ref(keys), scratch).is_some()
+    }
+
     /// The keys that an event of a program is looked through by: its own, and of each erasure from before the policy had
     /// that program those of one that it had.
     pub(super) fn keys(
@@ -173,17 +184,17 @@ impl Suppressions {
             self.before_in_text(class, form, keys).is_some_and(|before| time_ms <= before)
         };
         let in_words = |text: &str, scratch: &mut canonical::Scratch| {
-            self.outlines.any_in(text, |class, words| match canonical_str(class, words, scratch) {
-                Canonical::Identifier(form) => is_late(class, form),
-                // A part can have another form than its class.
-                Canonical::Malformed => is_late(class, words.as_bytes()),
-                Canonical::Known(_) => false,
-            })
+            let is_it = |class, words: &str| {
+                meant::any_form(class, words.as_bytes(), scratch, |form| is_late(class, form))
+            };
+            self.outlines.any_in(text, is_it) || self.outlines.any_address_in(text, is_late)
         };
         let in_reading = |text: &str, scratch: &mut canonical::Scratch| {
-            in_words(text, scratch) || broken(text).is_some_and(|text| in_words(&text, scratch))
+            in_words(text, scratch) || meant::broken(text).is_some_and(|text| in_words(&text, scratch))
         };
-        work.any_reading(text, in_reading) || work.any_identifier(text, is_late)
+        let in_any_case =
+            |class: IdentifierClass, form: &[u8]| meant::any_case(form, &mut |form| is_late(class, form));
+        work.any_reading(text, in_reading) || work.any_identifier(text, in_any_case)
     }
 
     /// Until when an event with this value of a class is late; `None` if it was not erased.
@@ -207,14 +218,12 @@ impl Suppressions {
         latest([&self.tokens], (class, form), keys)
     }
 
-    /// The same of an identifier in text, where its letter case says nothing and a part stands for the whole.
+    /// The same of a form that an identifier in text has, where a part stands for the whole.
     fn before_in_text(&self, class: IdentifierClass, form: &[u8], keys: &[Arc<ProgramKeys>]) -> Option<i64> {
         if !self.classes.contains(&class) {
             return None;
         }
-        let look_up = |form: &[u8]| latest([&self.tokens, &self.in_text], (class, form), keys);
-        let plain = spelling::caseless(form);
-        look_up(form).max(if *plain == *form { None } else { look_up(&plain) })
+        latest([&self.tokens, &self.in_text], (class, form), keys)
     }
 }
 
@@ -304,19 +313,6 @@ impl Look<'_> {
             (_, _) => false,
         }
     }
-}
-
-/// A text with the escapes of white space and of backslashes decoded (`up\n10.1.2.3`, `corp\\bob`), if there are any:
-/// redaction does not read the former, because that is also how an account stands behind its domain.
-fn broken(text: &str) -> Option<Zeroizing<String>> {
-    text.contains('\\').then_some(())?;
-    let mut out = Zeroizing::new(String::with_capacity(text.len()));
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let escaped = chars.next_if(|next| c == '\\' && matches!(next, 'n' | 'r' | 't' | '\\'));
-        out.push(if escaped.is_some_and(|escaped| escaped != '\\') { ' ' } else { c });
-    }
-    (out.len() < text.len()).then_some(out)
 }
 
 /// What is of this class has no identifiers in it.

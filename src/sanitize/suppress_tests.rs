@@ -118,6 +118,27 @@ fn a_part_of_what_was_erased_is_found_in_text_and_in_no_field() {
 
 // covers: P8
 #[test]
+fn what_was_erased_is_compared_in_late_text_as_redaction_compares_it() {
+    for (class, value, said, found) in [
+        (Class::ObjectName, "Prod  VM one", "at PROD VM \t one.", true),
+        (Class::PersonName, "Jane van Doe", "by Jane\\nvan Doe", true),
+        (Class::ObjectName, "say \"x\" 1", "{\"a\":\"say \\\"x\\\" 1\"}", true),
+        (Class::MacAddress, "00:1b:21:ab:cd:ef", "port 001B21-AB.CD ef up", true),
+        (Class::LicenceKey, "JJ2WR-25L9P-H71A8", "key jj2wr.25l9p/h71a8.", true),
+        (Class::Phone, "+49 30 748359133", "ring 030/748359133 now", true),
+        (Class::Phone, "+49 30 748359133", "ring 748 359-133 now", true),
+        (Class::IpAddress, "2001:db8::5", "id=x2001:0DB8:0:0:0:0:0:5y", true),
+        (Class::IpAddress, "2001:db8::5", "id=x2001:0DB8:0:0:0:0:0:6y", false),
+        (Class::HostName, "2001:db8::5", "at_2001:db8:0::0:5", true),
+    ] {
+        let one = suppressions(&[(class, value)]);
+        assert_eq!(looked(&one, said, 1_000).0, found, "{value} in {said}");
+        assert!(!looked(&one, said, 1_001).0, "{said}");
+    }
+}
+
+// covers: P8
+#[test]
 fn a_name_in_a_script_without_spaces_is_found_inside_of_a_run() {
     for (name, said) in [
         (

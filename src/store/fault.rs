@@ -254,6 +254,9 @@ pub enum StoreError {
     /// The operating system gave no randomness for a salt.
     #[error("the operating system gave no randomness; try again")]
     Entropy,
+    /// What was to be written was decided before something that it depends on changed.
+    #[error("something that this depends on changed meanwhile; try again")]
+    Stale,
 }
 
 impl StoreError {

@@ -121,27 +121,35 @@ fn disguised(spelling: &str, dice: &mut Dice) -> String {
 }
 
 /// The shipped policy, under which text is redacted at the highest level.
-struct World {
-    policy: Arc<Policy>,
-    terms: Terms,
-    secret: Arc<CustomerSecret>,
+pub struct World {
+    pub policy: Arc<Policy>,
+    pub terms: Terms,
+    pub secret: Arc<CustomerSecret>,
 }
 
 impl World {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let policy = Arc::new(compile(&shipped()).unwrap().0);
         Self { policy, terms: Terms::full(&["ceip=enhanced"]), secret: secret() }
     }
 
-    fn erased(&self, class: Class, value: &str) -> (Strike, Arc<Suppressions>) {
+    pub fn erased(&self, class: Class, value: &str) -> (Strike, Arc<Suppressions>) {
         let what = identifier((class, value), &self.policy, &self.secret);
         let suppressed = Arc::new(Suppressions::new(&what, [], composition::NOW));
         (what, suppressed)
     }
 
+    /// The same, of what may be none of its class.
+    pub fn asked(&self, class: Class, value: &str) -> Option<(Strike, Arc<Suppressions>)> {
+        let programs = [ProgramName::new("ceip").unwrap()];
+        let (raw, epochs) = (RawText::new(value.as_bytes()), LiveEpochs::default());
+        let asked = Strike::identifier(class, raw, &self.secret, &programs, &epochs);
+        asked.is_ok().then(|| self.erased(class, value))
+    }
+
     /// Whether a pseudonym of it is stored of events, and how many are withheld when it was erased. Nothing of it is
     /// stored then, as a pseudonym or as it is spelt in them.
-    fn look(
+    pub fn look(
         &self,
         events: Vec<Event>,
         spelling: &str,
@@ -168,7 +176,7 @@ impl World {
     }
 
     /// An event that has a value in a field of a class.
-    fn naming(&self, class: Class, value: &str) -> Option<Event> {
+    pub fn naming(&self, class: Class, value: &str) -> Option<Event> {
         let product = self.policy.product(&"horizon".parse().unwrap()).unwrap();
         let ceip = self.policy.program_index(&ProgramName::new("ceip").unwrap()).unwrap();
         let events = product.events().iter().filter(|event| event.program() == ceip);
@@ -179,7 +187,7 @@ impl World {
     }
 }
 
-fn line(line: &str) -> Event {
+pub fn line(line: &str) -> Event {
     let fields = vec![field("component", text("wsnm")), field("last_log", text(line))];
     Event { name: "agent.crash".into(), fields, ..Event::default() }
 }

@@ -65,6 +65,7 @@ mod erase_newer;
 mod erase_receipt;
 mod erase_tokens;
 mod erasure_pressed;
+mod erasure_spellings;
 mod erasure_whole;
 mod explain_equals_ingest;
 mod explain_http;

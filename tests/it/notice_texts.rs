@@ -1,6 +1,6 @@
 //! What a notice of an erasure says to whom, over real sockets: a subscription learns no name and no pseudonym of a program
 //! that it may not have, so that it cannot join what it received with what it must not have; and a value that a level keeps
-//! it is told as it is, for it has nothing else to find it by.
+//! it is told as it is, for it has nothing else to find it by. Where the policy does not keep it any more, the notice says so.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -183,6 +183,10 @@ async fn each_is_told_what_it_received(before: &Edit, after: &Edit) {
         assert!(own.is_subset(&said), "what it received is named as it was: {own:?} {said:?}");
         for notice in told {
             assert!(own.iter().any(|name| notice.customers.contains(name)), "{notice:?}");
+            if !notice.tokens.is_empty() {
+                let has_value = notice.tokens.iter().any(|text| values.contains(text));
+                assert_eq!(notice.pseudonyms_only, !has_value, "{notice:?}");
+            }
             let not_told = other.iter().chain(&values).filter(|text| !own.contains(*text));
             for text in not_told.filter(|text| !(is_unsaid(own) && values.contains(text))) {
                 assert!(!holds(notice, text), "{text}: {notice:?}");

@@ -113,6 +113,9 @@ fn as_json(notice: &Notice) -> Json {
         "request_time": time(notice.request_time.as_ref()),
     });
     if let Some(json) = json.as_object_mut() {
+        if matches!(notice.scope(), Scope::Instance | Scope::Identifier) {
+            json.insert("pseudonyms_only".to_owned(), notice.pseudonyms_only.into());
+        }
         let more = [
             ("class", notice.class.clone()),
             ("from", time(notice.from.as_ref())),
@@ -148,7 +151,9 @@ fn as_text(notice: &Notice) -> String {
         names if names.is_empty() => String::new(),
         names => format!(", of the customer {names}"),
     };
-    format!("notice: delete {what}{of_whom} (erasure {}, asked for {asked})", notice.erasure_id)
+    // Whoever was given the value itself under another policy has to ask for it.
+    let by_what = if notice.pseudonyms_only { " (named by pseudonyms only)" } else { "" };
+    format!("notice: delete {what}{by_what}{of_whom} (erasure {}, asked for {asked})", notice.erasure_id)
 }
 
 #[cfg(test)]
@@ -187,6 +192,9 @@ mod tests {
         let everything = Notice { customers: vec![], ..notice(Scope::Everything) };
         assert!(as_text(&everything).contains("received until 1970-01-01T00:01:00Z (erasure"));
         assert_eq!(as_json(&times).get("from"), Some(&json!("1970-01-01T00:00:00Z")));
+        let unnamed = Notice { pseudonyms_only: true, ..identifier.clone() };
+        assert!(as_text(&unnamed).contains("more (see --json) (named by pseudonyms only), of the customer"));
+        assert_eq!(as_json(&unnamed).get("pseudonyms_only"), Some(&json!(true)));
         assert_eq!(as_json(&identifier).get("tokens").and_then(Json::as_array).map(Vec::len), Some(14));
         assert!(as_json(&everything).get("class").is_none());
     }

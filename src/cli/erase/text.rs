@@ -19,6 +19,10 @@ fn state_word(state: State) -> &'static str {
     }
 }
 
+/// What stays, and how to have it erased.
+const SHORT: &str = "Fields that say only the short name stay: another domain can have one of the same name. If it is \
+                     this one, erase the short name as well.";
+
 /// Shows one erasure: in the end, its receipt.
 pub(super) fn show(erasure: &Erasure, out: Output) -> Result<(), Failure> {
     if out.is_json() {
@@ -42,6 +46,10 @@ pub(super) fn show(erasure: &Erasure, out: Output) -> Result<(), Failure> {
     rows.push(("batches removed", format!("{} {would}removed", grouped(erasure.removed_batches))));
     rows.push(("batches rewritten", format!("{} {would}rewritten", grouped(erasure.rewritten_batches))));
     rows.push(("events removed", format!("{} {would}removed", grouped(erasure.removed_events))));
+    if let Some(short) = erasure.short_name_events {
+        let stay = if dry { "would stay" } else { "stay" };
+        rows.push(("events that say its short name", format!("{} {stay}", grouped(short))));
+    }
     if !dry {
         let (told, done) = (erasure.notified_subscriptions, erasure.acknowledged_notices);
         rows.push(("subscriptions told", format!("{told}, of which {done} have acknowledged")));
@@ -53,6 +61,9 @@ pub(super) fn show(erasure: &Erasure, out: Output) -> Result<(), Failure> {
     ];
     rows.extend(times.into_iter().filter_map(|(name, time)| Some((name, time_text(time.as_ref()?)))));
     out.table(&pairs(rows))?;
+    if erasure.short_name_events.is_some_and(|short| short > 0) {
+        out.line(&format!("\n{SHORT}"))?;
+    }
     match (erasure.checkpoint.trim_end(), erasure.state()) {
         ("", State::Done) => out.line(
             "\nThe ledger does not hold the entry that says so yet, so no checkpoint does: ask again with `usaged erase status`.",
@@ -110,6 +121,7 @@ fn json_of(erasure: &Erasure) -> Value {
         "removed_batches": erasure.removed_batches,
         "rewritten_batches": erasure.rewritten_batches,
         "removed_events": erasure.removed_events,
+        "short_name_events": erasure.short_name_events,
         "notified_subscriptions": erasure.notified_subscriptions,
         "acknowledged_notices": erasure.acknowledged_notices,
         "request_time": time(&erasure.request_time),

@@ -131,9 +131,14 @@ pub(super) fn notice(delivery: NoticeDelivery) -> pb::Notice {
     };
     match scope {
         Scope::Customer => pb::Notice { scope: Api::Customer.into(), ..told },
-        Scope::Instance { tokens } => pb::Notice { scope: Api::Instance.into(), tokens, ..told },
+        Scope::Instance { tokens } => {
+            let pseudonyms_only = tokens.iter().all(|text| is_pseudonym(text));
+            pb::Notice { scope: Api::Instance.into(), tokens, pseudonyms_only, ..told }
+        }
         Scope::Identifier { class, tokens } => {
-            pb::Notice { scope: Api::Identifier.into(), class: class.to_string(), tokens, ..told }
+            let pseudonyms_only = tokens.iter().all(|text| is_pseudonym(text));
+            let class = class.to_string();
+            pb::Notice { scope: Api::Identifier.into(), class, tokens, pseudonyms_only, ..told }
         }
         Scope::Times { from, until } => {
             let (from, until) = (Some(timestamp(from)), Some(timestamp(until)));
@@ -141,6 +146,11 @@ pub(super) fn notice(delivery: NoticeDelivery) -> pb::Notice {
         }
         Scope::Everything => pb::Notice { scope: Api::Everything.into(), ..told },
     }
+}
+
+/// Whether a text of a notice is a pseudonym, and no value that was kept.
+fn is_pseudonym(text: &str) -> bool {
+    text.starts_with("p1-")
 }
 
 /// A batch that was given up.

@@ -5,6 +5,7 @@
 //! only what replaces it does. So text that was redacted at one level can be brought down to a stricter one
 //! without the raw text, with the same bytes ([`lower()`]).
 
+mod alone;
 mod find;
 mod gather;
 pub(super) mod item;
@@ -20,6 +21,7 @@ mod writer;
 #[cfg(test)]
 mod redact_tests;
 
+pub(super) use alone::Alone;
 pub use find::{Finder, Found, find};
 pub use listed::in_listed_value;
 #[allow(unused_imports, reason = "called by whoever brings stored batches down")]
