@@ -122,18 +122,63 @@ fn refused(problems: &[Problem]) -> Failure {
     mistakes("refused to start, the configuration has mistakes:", problems)
 }
 
+/// What a check that found no mistake has to tell.
+struct Good {
+    policy_version: String,
+    /// Keys that the user of the collector cannot read, and that belong to root.
+    handed_over: Vec<PathBuf>,
+}
+
 fn check(config: &Config, runner: &Runner, out: Output) -> Result<(), Failure> {
-    let policy = daemon::read_policy(config.policy_dir.as_deref(), &config.ingest.level_caps, runner)
-        .map_err(|problems| policy_refused(&problems))?;
-    daemon::check_identities(config, runner).map_err(|problems| identities_refused(&problems))?;
-    daemon::check_files(config, runner).map_err(failure)?;
-    let (version, dir) = (policy.version(), config.store.dir.display().to_string());
+    // Root reads everything; whether the collector could is seen with its user's rights.
+    let as_runner = || {
+        daemon::check_reach(config, runner).map_err(|problems| out_of_reach(&problems))?;
+        let policy = daemon::read_policy(config.policy_dir.as_deref(), &config.ingest.level_caps, runner)
+            .map_err(|problems| policy_refused(&problems))?;
+        daemon::check_identities(config, runner).map_err(|problems| identities_refused(&problems))?;
+        daemon::check_places(config, runner).map_err(failure)?;
+        Ok((policy.version().to_owned(), daemon::keys_out_of_reach(config, runner)))
+    };
+    let (policy_version, keys) = runner.act(as_runner).map_err(|error| cannot_act(runner, &error))??;
+    // Those may be handed over by the service manager, which reads them as root.
+    daemon::check_keys(config, runner).map_err(failure)?;
+    let handed_over = keys
+        .into_iter()
+        .map(|(path, error)| if daemon::is_handed_over(&path) { Ok(path) } else { Err(failure(error)) });
+    let handed_over = handed_over.collect::<Result<_, _>>()?;
+    tell(config, runner, &Good { policy_version, handed_over }, out)
+}
+
+fn tell(config: &Config, runner: &Runner, good: &Good, out: Output) -> Result<(), Failure> {
+    let Good { policy_version, handed_over } = good;
+    let dir = config.store.dir.display().to_string();
     if out.is_json() {
         let user = runner.user();
-        return out.json(&json!({ "ok": true, "policy_version": version, "data_dir": dir, "user": user }));
+        return out.json(&json!({
+            "ok": true, "policy_version": policy_version, "data_dir": dir, "user": user,
+            "keys_to_hand_over": handed_over,
+        }));
     }
     let by = runner.other().map(|user| format!(", for a collector of the user {user}")).unwrap_or_default();
-    out.line(&format!("configuration and policy are good: policy {version}, data in {dir}{by}"))
+    out.line(&format!("configuration and policy are good: policy {policy_version}, data in {dir}{by}"))?;
+    for key in handed_over {
+        let key = key.display();
+        out.line(&format!(
+            "{key} is for root only: good if the service manager hands it over (LoadCredential=), as the shipped unit does"
+        ))?;
+    }
+    Ok(())
+}
+
+fn out_of_reach(problems: &[Problem]) -> Failure {
+    mistakes("refused to start, the collector cannot read what it goes by:", problems)
+}
+
+fn cannot_act(runner: &Runner, error: &std::io::Error) -> Failure {
+    let user = runner.other().unwrap_or_default();
+    Failure::Failed(format!(
+        "cannot look at files with the rights of the user {user}, whose data directory it is: {error}; run the check as that user"
+    ))
 }
 
 /// Says for whom it was judged, if that is not who asked.

@@ -17,6 +17,7 @@ use crate::observe::Top;
 use crate::{amend, drain, grpc, ingest, ledger, store};
 
 /// Where the root key comes from.
+#[derive(Clone)]
 pub enum RootKeySource {
     /// The environment: 64 hexadecimal digits.
     Given(Zeroizing<String>),

@@ -1,22 +1,17 @@
 //! Taking over changed rates of customers from the configuration: the file is read again as a whole, and is good or
 //! changes nothing. What else differs in it takes a restart, which the log says.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
 use super::exposure::{self, Place};
-use super::guarded::LOOKED_EVERY;
-use super::reload::{QUIET, Watch};
 use super::runner::Runner;
+use super::watched::Watch;
 use crate::config::{Again, InForce, Problem};
 use crate::grpc::{LastConfiguration, ReloadOutcome};
 use crate::ingest::fair::Accounts;
 use crate::observe::{Clock, Metric};
-
-/// How often it is waited for the file to be quiet: something else may be written beside it all the time.
-const QUIET_TRIES: u32 = 10;
 
 /// The configuration in force and its file. Clones share both.
 #[derive(Clone)]
@@ -40,11 +35,7 @@ struct State {
 impl ConfigurationSource {
     /// Watches the file of what is in force.
     pub(super) fn begin(in_force: InForce, accounts: Accounts) -> Self {
-        let dir = in_force
-            .file()
-            .and_then(Path::parent)
-            .map(|dir| if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() });
-        let watch = dir.and_then(|dir| Watch::begin(&[&dir], notify::RecursiveMode::NonRecursive));
+        let watch = in_force.file().map(|file| Watch::files([file.to_owned()]));
         for result in ["loaded", "unchanged", "refused"] {
             Metric::ConfigurationLoads.begin(&[("result", result)]);
         }
@@ -61,18 +52,11 @@ impl ConfigurationSource {
     /// Reads the file whenever something changes beside it, and now and then, because not every change is seen: of a file
     /// elsewhere that a link leads to, or of who may write it. Never returns; without a file nothing changes.
     pub(super) async fn follow(self) {
-        let changed = self.0.watch.as_ref().map(Watch::changed).unwrap_or_default();
+        let Some(watch) = &self.0.watch else { return std::future::pending().await };
         // It may have changed since it was read first, before it was watched.
         loop {
             self.reload_aside(false).await;
-            if tokio::time::timeout(LOOKED_EVERY, changed.notified()).await.is_err() {
-                continue;
-            }
-            for _ in 0..QUIET_TRIES {
-                if tokio::time::timeout(QUIET, changed.notified()).await.is_err() {
-                    break;
-                }
-            }
+            watch.changed().await;
         }
     }
 
@@ -91,6 +75,9 @@ impl ConfigurationSource {
 impl Inner {
     fn reload(&self, is_asked: bool) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watch) = &self.watch {
+            watch.renew();
+        }
         let State { in_force, exposed } = &mut *state;
         let found = in_force.file().map(Place::Configuration);
         let found = found.and_then(|file| exposure::of(file, &Runner::present()));

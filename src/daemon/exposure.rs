@@ -17,10 +17,24 @@ use crate::config::{Config, Problem};
 /// Every file or directory that others can change or look into; or a key that others can read, that is none, or is
 /// missing beside data that needs it.
 pub fn check_files(config: &Config, runner: &Runner) -> Result<(), DaemonError> {
+    check_places(config, runner)?;
+    check_keys(config, runner)
+}
+
+/// Looks at the configuration and the data directory.
+///
+/// # Errors
+/// If others can change or look into them.
+pub fn check_places(config: &Config, runner: &Runner) -> Result<(), DaemonError> {
     let problems = problems(config, runner);
-    if !problems.is_empty() {
-        return Err(DaemonError::Exposed(problems));
-    }
+    if problems.is_empty() { Ok(()) } else { Err(DaemonError::Exposed(problems)) }
+}
+
+/// Looks at the keys, and makes none.
+///
+/// # Errors
+/// If others can read a key, it is none, or it is missing beside data that needs it.
+pub fn check_keys(config: &Config, runner: &Runner) -> Result<(), DaemonError> {
     root_key::look(&config.root_key, &config.store.dir, runner)?;
     ledger_key::look(&config.ledger_key, &config.ledger.dir, config.ledger.accept_break, runner)?;
     Ok(())

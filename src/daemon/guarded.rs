@@ -3,17 +3,14 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use super::error::with_causes;
 use super::exposure::{self, Place};
 use super::runner::Runner;
+use super::watched::LOOKED_EVERY;
 use super::{identity_files, ledger_key, policy_files, root_key};
 use crate::config::{Config, Identities, RootKeySource};
 use crate::observe::Metric;
-
-/// How often it is looked at. Nothing but the rights of some files is read.
-pub(super) const LOOKED_EVERY: Duration = Duration::from_secs(15);
 
 /// What only the collector may change or read. Clones share it.
 #[derive(Clone)]

@@ -1,8 +1,6 @@
 //! Taking over changed certificates, revocation lists, identities and provider keys: whole and at once, or not at
 //! all. Connections and streams go on; each is asked again by what is in force then.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,10 +8,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::guarded::LOOKED_EVERY;
 use super::identity_files::{self, Loaded};
-use super::reload::{QUIET, Watch};
 use super::runner::Runner;
+use super::watched::Watch;
 use crate::config::{Config, Identities, KeysFrom, Problem};
 use crate::grpc::{Authority, Gate, Tokens};
 use crate::identity::KeySet;
@@ -23,8 +20,6 @@ use crate::observe::{Clock, Metric};
 
 /// How often it is told how long certificates still hold, and when tokens were used last.
 const TOLD_EVERY: Duration = Duration::from_secs(15);
-/// How often it is waited for the files to be quiet.
-const QUIET_TRIES: u32 = 10;
 /// Fetches of keys lie so far apart at least, also when tokens name keys that are not there.
 const FETCH_GAP: Duration = Duration::from_secs(10);
 /// The first pause after a fetch that failed; it doubles up to the time between two fetches.
@@ -40,7 +35,7 @@ struct Inner {
     tokens: Tokens,
     clock: Clock,
     state: Mutex<State>,
-    watch: Option<Watch>,
+    watch: Watch,
 }
 
 /// What was loaded last. Locked over a whole reload, so that two of them cannot take over in the wrong order.
@@ -61,7 +56,7 @@ enum Asked {
 }
 
 /// What was loaded before the store opened.
-pub(super) struct Prepared(Option<(Identities, Loaded, Option<Watch>)>);
+pub(super) struct Prepared(Option<(Identities, Loaded, Watch)>);
 
 /// Checks everything that the configuration says of identities, as `runner` would start it, and starts nothing.
 ///
@@ -79,10 +74,7 @@ impl Prepared {
     /// Every mistake.
     pub(super) fn load(identities: Option<&Identities>, clock: &Clock) -> Result<Self, Vec<Problem>> {
         let Some(identities) = identities else { return Ok(Self(None)) };
-        let files = identity_files::files(identities);
-        let dirs: BTreeSet<PathBuf> = files.iter().filter_map(|file| directory(file)).collect();
-        let dirs: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
-        let watch = Watch::begin(&dirs, notify::RecursiveMode::NonRecursive);
+        let watch = Watch::files(identity_files::files(identities));
         let loaded = identity_files::load(identities, clock.now(), &Runner::present())?;
         Ok(Self(Some((identities.clone(), loaded, watch))))
     }
@@ -134,7 +126,7 @@ impl IdentitySource {
     pub(super) async fn follow(self, closing: CancellationToken) {
         let Some(inner) = self.0.clone() else { return };
         let work = async {
-            tokio::join!(self.follow_files(), self.retry(), inner.follow_provider(), inner.tell());
+            tokio::join!(self.follow_files(), inner.follow_provider(), inner.tell());
         };
         tokio::select! {
             () = closing.cancelled() => {}
@@ -145,28 +137,13 @@ impl IdentitySource {
         }
     }
 
-    /// Reads files again that are refused, or would be: a directory that cannot be watched, a disk that was away, a time
-    /// that has come. Never returns.
-    async fn retry(&self) {
-        loop {
-            sleep(LOOKED_EVERY).await;
-            self.read_aside(Asked::Again).await;
-        }
-    }
-
+    /// Reads the files again when they are others, and now and then while they are refused, or would be: a directory that
+    /// cannot be watched, a disk that was away, a time that has come. Never returns.
     async fn follow_files(&self) {
-        let Some(changed) = self.0.as_ref().and_then(|inner| inner.watch.as_ref()).map(Watch::changed) else {
-            return std::future::pending().await;
-        };
+        let Some(inner) = &self.0 else { return std::future::pending().await };
         loop {
-            changed.notified().await;
-            // Something else may be written there all the time.
-            for _ in 0..QUIET_TRIES {
-                if tokio::time::timeout(QUIET, changed.notified()).await.is_err() {
-                    break;
-                }
-            }
-            self.reload_aside().await;
+            let asked = if inner.watch.changed().await { Asked::Now } else { Asked::Again };
+            self.read_aside(asked).await;
         }
     }
 }
@@ -181,6 +158,7 @@ impl Inner {
         {
             return true;
         }
+        self.watch.renew();
         match identity_files::load(&self.identities, self.clock.now(), &Runner::present()) {
             Ok(loaded) if loaded.print == state.print => {
                 if state.refused.take().is_some() {
@@ -296,10 +274,4 @@ fn tell_ends(ends: &[(&'static str, UnixMillis)], now: UnixMillis) {
         let seconds = i32::try_from(until.ms_since(now).div_euclid(1000)).unwrap_or(i32::MAX);
         Metric::CertificateExpiry.set(&[("file", file)], seconds.into());
     }
-}
-
-/// The directory in which a file is replaced.
-fn directory(file: &Path) -> Option<PathBuf> {
-    let parent = file.parent()?;
-    Some(if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() })
 }

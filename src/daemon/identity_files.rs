@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::reach::let_in;
 use super::runner::Runner;
 use crate::config::{Identities, KeysFrom, Problem, TlsFiles, is_of_the_system};
 use crate::grpc::{Provider, Standing, TlsTexts, build_tls};
@@ -170,8 +171,18 @@ impl Reader<'_> {
         let metadata = match read {
             Ok(metadata) => metadata,
             Err(error) => {
-                let found =
-                    problem(key, Some(path), 0, format!("cannot be read: {error}"), "name a readable file");
+                // What is somebody else's is not let in to.
+                let found = std::fs::metadata(path).ok();
+                if let Some((what, remedy)) = found.and_then(|found| exposed(&found, holds, self.runner)) {
+                    self.report(key, path, what, remedy);
+                    return None;
+                }
+                let remedy = if error.kind() == ErrorKind::PermissionDenied {
+                    let_in(path, self.runner)
+                } else {
+                    "name a readable file".to_owned()
+                };
+                let found = problem(key, Some(path), 0, format!("cannot be read: {error}"), remedy);
                 let is_of_the_system = is_of_the_system(&error);
                 self.problems.push(Problem { is_of_the_system, ..found });
                 return None;
@@ -279,7 +290,13 @@ fn exposed(metadata: &Metadata, holds: Holds, runner: &Runner) -> Option<(String
     }
     if holds == Holds::Secret && super::key_mode::exposed(owner, runner.user(), mode) != 0 {
         let what = format!("can be read by others (mode {mode:03o})");
-        return Some((what, "run `chmod 600` on it and, if it is not known who has read it, make a new key"));
+        // What is root's and read by nobody else could not be read by another user either.
+        let remedy = if owner == 0 && runner.user() != 0 {
+            "run `chmod 640` on it and, if it is not known who has read it, make a new key"
+        } else {
+            "run `chmod 600` on it and, if it is not known who has read it, make a new key"
+        };
+        return Some((what, remedy));
     }
     if mode & 0o022 != 0 {
         let what = format!("can be changed by others (mode {mode:03o}), who could let themselves in");

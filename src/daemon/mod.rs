@@ -22,14 +22,17 @@ mod policy_files;
 mod process;
 mod pulse;
 mod pump;
+mod reach;
 mod reload;
 mod root_key;
 mod runner;
 mod runtime;
 mod scraped;
+mod start;
 mod sums;
 mod systemd;
 mod traces;
+mod watched;
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -38,16 +41,17 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use error::{DaemonError, with_causes};
-pub use exposure::check_files;
+pub use exposure::{check_files, check_keys, check_places};
 pub use identities::check_identities;
 pub use journal::{ERROR as JOURNAL_ERROR, is_read_by_journal};
 pub use ledger_key::LedgerKeyError;
 pub use policy_files::read_dir as read_policy_files;
+pub use reach::{check_reach, is_handed_over, keys_out_of_reach};
 pub use reload::read_policy;
 pub use root_key::{RootKeyError, read_root_key};
 pub use runner::Runner;
@@ -62,6 +66,7 @@ use self::next_key::KeyFiles;
 use self::pulse::Pulse;
 use self::reload::PolicySource;
 use self::scraped::Scraped;
+use self::start::Start;
 use self::sums::Sums;
 use self::traces::Traces;
 use crate::admin::{self, Exposition, Readiness};
@@ -92,7 +97,7 @@ pub fn run(config: Config) -> Result<(), DaemonError> {
     process::quiet_panics();
     process::forbid_core_dumps();
     let result = runtime.block_on(async {
-        let result = Box::pin(serve(config)).await;
+        let result = Box::pin(start::serve(config)).await;
         if let Some(traces) = traces {
             traces.end(LEFTOVERS).await;
         }
@@ -105,20 +110,7 @@ pub fn run(config: Config) -> Result<(), DaemonError> {
     result
 }
 
-async fn serve(config: Config) -> Result<(), DaemonError> {
-    let starting = tokio::spawn(systemd::starting());
-    let served = match check_files(&config, &Runner::present()) {
-        Ok(()) => serve_until_the_end(config, starting.abort_handle()).await,
-        refused @ Err(_) => refused,
-    };
-    starting.abort();
-    if served.is_err() {
-        systemd::stopping("it cannot go on; the log says why");
-    }
-    served
-}
-
-async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Result<(), DaemonError> {
+async fn serve_until_the_end(mut config: Config, start: Start) -> Result<(), DaemonError> {
     // What can be wrong without touching the store comes first.
     let signals = Signals::listen().map_err(DaemonError::Runtime)?;
     let exposition = Exposition::install(config.ingest.watched.top.clone())?;
@@ -198,7 +190,7 @@ async fn serve_until_the_end(mut config: Config, starting: AbortHandle) -> Resul
     health.set(true).await;
     tell_readiness(&readiness, Readiness::Ready);
     announce(&addresses);
-    starting.abort();
+    start.is_over();
     systemd::ready(policy.handle().load().version());
     let watch = tokio::spawn(systemd::watch(store.clone(), heart));
 
@@ -342,14 +334,16 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, DaemonError> {
     listener.local_addr().map_err(DaemonError::Runtime)
 }
 
-/// Opening replays the write-ahead log: that is disk work.
+/// Opening makes a key at the first start, and replays the write-ahead log: that is disk work.
 async fn open_store(config: &Config, key_files: KeyFiles, clock: &Clock) -> Result<Store, DaemonError> {
-    let root_key = root_key::get(&config.root_key, &config.store.dir)?;
-    let (options, clock) = (config.store.clone(), clock.clone());
-    let opened = tokio::task::spawn_blocking(move || key_files.open(&options, &root_key, &clock)).await;
+    let (source, options, clock) = (config.root_key.clone(), config.store.clone(), clock.clone());
+    let opened = tokio::task::spawn_blocking(move || {
+        let root_key = root_key::get(&source, &options.dir)?;
+        Ok::<_, DaemonError>(key_files.open(&options, &root_key, &clock)?)
+    });
     // The text of a panic could hold anything and goes nowhere.
     let failed = |_| std::io::Error::other("opening the store panicked: a mistake in the collector");
-    Ok(opened.map_err(|panic| DaemonError::Runtime(failed(panic)))??)
+    opened.await.map_err(|panic| DaemonError::Runtime(failed(panic)))?
 }
 
 /// Says where it listens: to the log, and in one line to the program that started it.

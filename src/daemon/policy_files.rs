@@ -2,13 +2,14 @@
 //! `policy` itself never touches a file.
 
 use std::fs::{File, Metadata};
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags, statvfs, statx};
 
 use super::exposure::changeable;
+use super::reach::let_in;
 use super::runner::Runner;
 use crate::config::is_of_the_system;
 use crate::policy::{PolicyFile, Problem, Severity};
@@ -82,7 +83,8 @@ impl Reader<'_> {
     }
 
     fn unread(&mut self, path: &Path, error: &std::io::Error, remedy: &str) {
-        let found = problem(path, format!("cannot be read: {error}"), remedy);
+        let remedy = self.remedy(path, error, remedy);
+        let found = problem(path, format!("cannot be read: {error}"), &remedy);
         self.problems.push(Problem { is_of_the_system: is_of_the_system(error), ..found });
     }
 
@@ -132,6 +134,13 @@ impl Reader<'_> {
             Ok(_) => self.files.push(PolicyFile { path: shown, text }),
             Err(error) => self.unread(path, &error, "make it readable UTF-8 text"),
         }
+    }
+
+    /// What to do about a file or directory that was not read: the commands that let the collector in, if that is what is
+    /// wanting.
+    fn remedy(&self, path: &Path, error: &std::io::Error, else_: &str) -> String {
+        let guard = self.guard.filter(|_| error.kind() == ErrorKind::PermissionDenied);
+        guard.map_or_else(|| else_.to_owned(), |runner| let_in(path, runner))
     }
 
     /// Refuses what somebody else can change; its permissions do not matter if it `is_fixed`.

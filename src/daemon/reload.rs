@@ -3,23 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
-use super::guarded::LOOKED_EVERY;
 use super::policy_files;
 use super::runner::Runner;
+use super::watched::Watch;
 use crate::grpc::{LastReload, Reload, ReloadOutcome};
 use crate::ledger::{Refusal, Refusals};
 use crate::model::{LevelName, ProgramName};
 use crate::observe::{Clock, Metric};
 use crate::policy::{self, Handle, Policy, PolicyFile, Problem, Severity};
-
-/// Editors write a file in several steps, and a checkout writes many: wait until it has been quiet
-/// for so long.
-pub(super) const QUIET: Duration = Duration::from_millis(300);
 
 /// Levels that all customers are capped at: `ingest.level_caps`.
 type Caps = BTreeMap<ProgramName, LevelName>;
@@ -37,16 +31,9 @@ pub(super) struct PolicySource {
     version: Arc<watch::Sender<Arc<str>>>,
     /// What the last reload did.
     last: Arc<watch::Sender<Option<LastReload>>>,
+    /// Begun before the files were read first, so that no change falls in between.
     watch: Option<Watch>,
     refusals: Refusals,
-}
-
-/// Directories that are watched from before they were read first, so that no change falls in between.
-#[derive(Clone)]
-pub(super) struct Watch {
-    changed: Arc<Notify>,
-    /// Watches as long as it lives.
-    _watcher: Arc<RecommendedWatcher>,
 }
 
 /// What a reload did.
@@ -61,7 +48,7 @@ impl PolicySource {
     /// Loads the policy for the first time.
     pub fn load(dir: Option<PathBuf>, caps: Caps, refusals: Refusals) -> Result<Self, Vec<Problem>> {
         let dir: Option<Arc<Path>> = dir.map(Into::into);
-        let watch = dir.as_deref().and_then(|dir| Watch::begin(&[dir], RecursiveMode::Recursive));
+        let watch = dir.as_deref().map(Watch::directory);
         let policy = read_policy(dir.as_deref(), &caps, &Runner::present())?;
         tracing::info!(version = policy.version(), dir = place(dir.as_deref()), "policy loaded");
         tell_load("loaded");
@@ -114,6 +101,9 @@ impl PolicySource {
 
     fn read_again(&self) -> Result<Reloaded, Vec<Problem>> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(watch) = &self.watch {
+            watch.renew();
+        }
         let result = read_policy(self.dir.as_deref(), &self.caps, &Runner::present());
         let before = self.handle.load().version().to_owned();
         match result {
@@ -159,14 +149,12 @@ impl PolicySource {
         })
     }
 
-    /// Reloads whenever a file of the directory changes, and when one that was refused is good, because not every change
-    /// is seen. Never returns; a shipped policy never changes.
+    /// Reloads whenever a file of the directory changes, or the directory is another, and when one that was refused is good,
+    /// because not every change is seen. Never returns; a shipped policy never changes.
     pub async fn follow(self) {
-        let changed = self.watch.as_ref().map(Watch::changed).unwrap_or_default();
+        let Some(watch) = self.watch.clone() else { return std::future::pending().await };
         loop {
-            if tokio::time::timeout(LOOKED_EVERY, changed.notified()).await.is_ok() {
-                while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {}
-            } else if !self.is_good_again().await {
+            if !watch.changed().await && !self.is_good_again().await {
                 continue;
             }
             self.reload_aside("change of a file").await;
@@ -202,35 +190,6 @@ fn tell_load(result: &'static str) {
     Metric::PolicyLoads.add(&[("result", result)], 1);
     Metric::PolicyRefused.set(&[], if result == REFUSED { 1.0 } else { 0.0 });
     Metric::PolicyLoadTime.set_time(Clock::system().now());
-}
-
-impl Watch {
-    /// Rings at every change.
-    pub(super) fn changed(&self) -> Arc<Notify> {
-        Arc::clone(&self.changed)
-    }
-
-    /// Begins to watch; `None`, and a line in the log, if the system cannot.
-    pub(super) fn begin(dirs: &[&Path], mode: RecursiveMode) -> Option<Self> {
-        let changed = Arc::new(Notify::new());
-        let ring = Arc::clone(&changed);
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !event.kind.is_access()) {
-                ring.notify_one();
-            }
-        });
-        let watching = watcher.and_then(|mut watcher| {
-            dirs.iter().try_for_each(|dir| watcher.watch(dir, mode))?;
-            Ok(watcher)
-        });
-        match watching {
-            Ok(watcher) => Some(Self { changed, _watcher: Arc::new(watcher) }),
-            Err(error) => {
-                tracing::warn!(%error, "files cannot be watched, send SIGHUP after a change");
-                None
-            }
-        }
-    }
 }
 
 fn place(dir: Option<&Path>) -> String {

@@ -4,6 +4,9 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use rustix::process::{Gid, Uid};
+use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+
 /// The user and the groups that files are judged by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Runner {
@@ -19,7 +22,7 @@ impl Runner {
     pub fn present() -> Self {
         let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let others = rustix::process::getgroups().unwrap_or_default();
-        let groups = std::iter::once(group).chain(others.into_iter().map(rustix::process::Gid::as_raw));
+        let groups = std::iter::once(group).chain(others.into_iter().map(Gid::as_raw));
         Self { user, groups: groups.collect(), name: None }
     }
 
@@ -52,6 +55,44 @@ impl Runner {
     #[must_use]
     pub const fn user(&self) -> u32 {
         self.user
+    }
+
+    /// Its first group, by its number.
+    pub(super) fn group(&self) -> u32 {
+        self.groups.first().copied().unwrap_or_default()
+    }
+
+    /// Does `work` with the rights of this user and no others, which for another user takes a thread of its own. What can
+    /// be read there is what a collector that the user runs can read.
+    ///
+    /// # Errors
+    /// If this process may not take on the rights of the user.
+    pub fn act<T: Send>(&self, work: impl FnOnce() -> T + Send) -> std::io::Result<T> {
+        if self.other().is_none() {
+            return Ok(work());
+        }
+        std::thread::scope(|scope| {
+            let acting = std::thread::Builder::new().spawn_scoped(scope, || {
+                self.take_on()?;
+                Ok(work())
+            })?;
+            acting.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Gives this thread, not the process, the rights of the user.
+    fn take_on(&self) -> std::io::Result<()> {
+        let groups: Vec<Gid> = self
+            .groups
+            .iter()
+            .filter(|group| **group != u32::MAX)
+            .map(|group| Gid::from_raw(*group))
+            .collect();
+        let (user, group) = (Uid::from_raw(self.user), Gid::from_raw(self.group()));
+        set_thread_groups(&groups)?;
+        set_thread_res_gid(group, group, group)?;
+        set_thread_res_uid(user, user, user)?;
+        Ok(())
     }
 
     pub(super) fn is_in(&self, group: u32) -> bool {
@@ -126,6 +167,11 @@ mod tests {
             let found = Runner::of_start(&data);
             assert_eq!(found, Runner::with(64_055, 64_056));
             assert_eq!(found.other().unwrap(), "with the number 64055");
+            let seen =
+                found.act(|| (Runner::present(), std::fs::read_to_string("/proc/self/status").is_ok()));
+            let (seen, _) = seen.unwrap();
+            assert_eq!((seen.user, seen.groups.contains(&0)), (64_055, false), "{seen:?}");
+            assert_eq!(Runner::present().user(), 0, "no other thread");
         }
     }
 }

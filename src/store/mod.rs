@@ -17,9 +17,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `FORMAT` | two lines: `usaged store, format 1` and `id ` with 32 hexadecimal digits, the random id of the store. Written first, replaced never |
+//! | `FORMAT` | two lines: `usaged store, format 1` and `id ` with 32 hexadecimal digits, the random id of the store. Written after the witness and before the database, replaced never |
 //! | `LOCK` | empty; held with an exclusive `flock` by whoever has the store open |
-//! | `witness` | two slots of 70 bytes at the offsets 0 and 4096, written in turn, each followed by `fdatasync` |
+//! | `witness` | two slots of 70 bytes at the offsets 0 and 4096, written in turn, each followed by `fdatasync`; made whole, with turn 1, before all else |
 //! | `db/` | the database |
 //!
 //! A slot of the witness: magic `usgd-wit` (8), version 1 (2), store id (16), turn (8), last acknowledged
@@ -159,7 +159,7 @@
 //! | a record fails its checksum, is of another version, does not open, is missing, or its block cannot be read | set aside, counted once, never served; reading goes on behind it |
 //! | a row, the manifest or a needed file is damaged | refused by name |
 //! | the write-ahead log ends in damaged bytes | what comes before counts; refused as amnesia if that is less than the witness, or a later group in the log, proves |
-//! | commits are missing, differ, or the witness file is gone | amnesia: refused with what is missing, unless `accept_data_loss`; then numbers go on behind the lost ones |
+//! | commits are missing, differ, or the database or the witness file is gone, or both | amnesia: refused with what is missing, unless `accept_data_loss`; then numbers go on behind the lost ones |
 //! | the disk is full | at `reserve_bytes` closed segments that are drained go, then appends are refused with a hint; metadata and amendments as long as they fit; goes on by itself when space is freed; a purge that it would interrupt is refused |
 //! | a block of a segment is damaged | purging that segment is refused by name: a compaction would stop on it, and the whole database with it |
 //! | 100,000 entries wait in the outbox | what would add one is refused as busy, and does not happen; so is a batch that would begin a sum of what came in, if 8,192 of them wait |
@@ -249,6 +249,9 @@ mod collected_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod crash_tests;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod made_tests;
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 mod record_tests;

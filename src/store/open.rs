@@ -26,6 +26,7 @@ use super::root;
 use super::salvage;
 use super::segments::begin;
 use super::shared::{Parts, Shared};
+use super::step;
 use super::sums::Sums;
 use super::survey::{self, Survey};
 use super::upkeep::{active, roll_bounds};
@@ -97,7 +98,7 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
     let directory = Directory::claim(&options.dir)?;
     let format = directory.format()?;
     let said = witness::read(&directory.witness()).map_err(|e| failed("read", &directory.witness(), e))?;
-    let id = identify(&directory, format, said)?;
+    let (id, said) = identify(&directory, format, said)?;
     let (turn, witnessed) = match said {
         Said::Head(testimony) => (testimony.turn, testimony.head),
         Said::Absent | Said::Damaged => (0, Head::default()),
@@ -105,14 +106,17 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
     let judge =
         Judge { path: &options.dir, accept: options.accept_data_loss, witnessed, accepted: Cell::new(None) };
     let fresh = !directory.has_database()?;
-    if fresh && matches!(said, Said::Head(_) | Said::Damaged) {
+    // A crash came before the database was made; else there was one.
+    if fresh && !matches!(said, Said::Head(testimony) if testimony.is_of_beginning()) {
         judge.lost(Loss::Database, Head::default())?;
     }
     let setup = Setup::new();
     let db = salvage::open(&setup, &directory, fresh, &judge)?;
+    step::reached("open: database");
     let now = clock.now();
     let store = StoreRow { format: FORMAT_VERSION, id, key_check: key.check(), created: now };
     let data_root = check_store(&db, &store, key, fresh, &judge)?;
+    step::reached("open: rows");
     let rotation = root::rotation(&db, options.rotation, now, &judge)?;
     let survey = survey::take(&db, &setup, &judge, now)?;
     let head = weigh(&db, &survey, said, &judge)?;
@@ -129,6 +133,7 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
     let Survey { mut catalogue, generations, aside, .. } = survey;
     go_on(&db, &setup, &mut catalogue, head, &options, now)
         .map_err(|source| OpenError::Database { path: options.dir.clone(), source })?;
+    step::reached("open: segment");
     let witness = Witness::begin(&directory.witness(), id, turn, head);
     let witness = witness.map_err(|source| failed("write", &directory.witness(), source))?;
     let customers = registry.customers;
@@ -190,26 +195,31 @@ pub(super) fn leap(
     Ok(row)
 }
 
-/// The id of the store; a new one is written down first of all.
-fn identify(directory: &Directory, format: Format, said: Said) -> Result<[u8; 16], OpenError> {
-    let id = match (format, said) {
-        (Format::Known(id), _) => id,
+/// The id of the store, and what the witness says of it. A new one is written down first of all, and to the witness before
+/// the format file: where that is without a witness, something is gone.
+fn identify(directory: &Directory, format: Format, said: Said) -> Result<([u8; 16], Said), OpenError> {
+    let made = match (format, said) {
+        (Format::Known(id), Said::Head(testimony)) if testimony.store != id => {
+            return Err(OpenError::Foreign { part: "the witness file", path: directory.path().to_owned() });
+        }
+        (Format::Known(id), _) => return Ok((id, said)),
         (Format::Absent, Said::Absent) => {
             let mut id = [0; 16];
             SysRng.try_fill_bytes(&mut id).map_err(|_| OpenError::System { what: "randomness" })?;
-            directory.write_format(id)?;
-            id
+            let path = directory.witness();
+            let made = witness::make(&path, id).map_err(|source| failed("write", &path, source))?;
+            step::reached("open: witness");
+            made
         }
+        // A crash came between the two.
+        (Format::Absent, Said::Head(testimony)) if testimony.is_of_beginning() => testimony,
         (Format::Absent, Said::Damaged | Said::Head(_)) => {
             return Err(OpenError::NotAStore { path: directory.path().join("FORMAT") });
         }
     };
-    match said {
-        Said::Head(testimony) if testimony.store != id => {
-            Err(OpenError::Foreign { part: "the witness file", path: directory.path().to_owned() })
-        }
-        Said::Head(_) | Said::Absent | Said::Damaged => Ok(id),
-    }
+    directory.write_format(made.store)?;
+    step::reached("open: format");
+    Ok((made.store, Said::Head(made)))
 }
 
 /// A row of the metadata family.

@@ -1,7 +1,7 @@
 //! The witness: a small file beside the database that remembers the last acknowledged commit, so
 //! that a database that comes back with less is noticed.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -52,6 +52,13 @@ impl Testimony {
     }
 }
 
+impl Testimony {
+    /// Whether it is that of [`make`]: of a store that was never opened whole.
+    pub(super) const fn is_of_beginning(&self) -> bool {
+        self.turn == 1
+    }
+}
+
 /// A slot as it would be written again.
 pub(super) fn again(slot: &[u8]) -> Option<Vec<u8>> {
     Testimony::decode(slot).map(|testimony| testimony.encode())
@@ -87,6 +94,21 @@ pub(super) fn read(path: &Path) -> io::Result<Said> {
         newest = newest.into_iter().chain(said).max_by_key(|testimony| testimony.turn);
     }
     Ok(newest.map_or(Said::Damaged, Said::Head))
+}
+
+/// Makes the file of a new store: whole or not at all.
+pub(super) fn make(path: &Path, store: [u8; 16]) -> io::Result<Testimony> {
+    let head = Head::default();
+    let new = path.with_extension("new");
+    let file = OpenOptions::new().create(true).truncate(true).write(true).open(&new)?;
+    let mut witness = Witness { file, last: Testimony { store, turn: 0, head } };
+    witness.write(head)?;
+    witness.file.sync_all()?;
+    fs::rename(&new, path)?;
+    if let Some(dir) = path.parent() {
+        File::open(dir)?.sync_all()?;
+    }
+    Ok(witness.last)
 }
 
 /// The file, open for writing.

@@ -180,7 +180,14 @@ fn an_installation_is_upgraded_removed_and_purged_and_data_keys_and_changes_stay
     let user = passwd.lines().find(|line| line.starts_with("usaged:")).unwrap().split(':').nth(2).unwrap();
     let data = root.path("var/lib/usaged/data");
     std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700)).unwrap();
-    std::os::unix::fs::chown(&data, Some(user.parse().unwrap()), Some(user.parse().unwrap())).unwrap();
+    for owned in [root.path("var/lib/usaged"), data.clone()] {
+        std::os::unix::fs::chown(owned, Some(user.parse().unwrap()), Some(user.parse().unwrap())).unwrap();
+    }
+    // The root of a machine is open to everybody.
+    let (etc, tmp) = (root.path("etc"), std::env::temp_dir());
+    for above in etc.ancestors().skip(1).take_while(|above| *above != tmp && above.starts_with(&tmp)) {
+        std::fs::set_permissions(above, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let (data, key) = (data.display().to_string(), root.path("etc/usaged/keys/root").display().to_string());
     let ledger_key = format!("ledger_key_file={}", root.path("etc/usaged/keys/ledger").display());
     let check = ["serve", "--check", "--config", &config, "--policy-dir", &policy];

@@ -35,6 +35,7 @@ fn check(world: &World, more: &[&str]) -> Ended {
 #[test]
 fn root_checks_for_the_user_whose_data_it_is_and_says_so() {
     let world = World::new();
+    mode(world.dir.path(), 0o755);
     let key = world.path("pki/server.key");
     // As the documents have it: the key is root's, and the group of the service may read it.
     chown(&key, Some(0), Some(USER)).unwrap();

@@ -136,6 +136,15 @@ impl Starting {
     pub fn kill(self) {
         drop(self.child);
     }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_raw(i32::try_from(self.child.0.id()).unwrap()).unwrap(), signal).unwrap();
+    }
+
+    /// Waits until it ends by itself; its exit code, -1 for a signal.
+    pub fn ended(mut self) -> i32 {
+        self.child.wait().code().unwrap_or(-1)
+    }
 }
 
 /// A running collector. Killed when dropped.

@@ -33,6 +33,9 @@ use crate::observe::{Metric, Seldom, trace};
 /// A caller can repeat it.
 static PANICKED: Seldom = Seldom::new();
 
+/// Where a status has its google.rpc details.
+const DETAILS: &str = "grpc-status-details-bin";
+
 /// When a refused caller is asked to come back.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -109,6 +112,9 @@ where
         return Ok(refuse(&fault, count, Some(slot)));
     }
     Ok(match answered {
+        Ok(Ok(Ok(response))) if is_of_the_caller(response.headers()) => {
+            refuse(&unreadable(), count, Some(slot))
+        }
         Ok(Ok(Ok(mut response))) => {
             let held = response.extensions_mut().remove::<Held>();
             if let Some(code) = code_in(response.headers()) {
@@ -161,6 +167,18 @@ fn panicked() -> Fault {
         tracing::error!(unsaid, "a request made the collector fail; this is a mistake in the collector");
     }
     Fault::of(Cause::Internal, "the collector failed on this request; it is logged")
+}
+
+/// Whether tonic says INTERNAL: of a message that is missing, cut off or framed as it should not be, which is the
+/// caller's mistake. What is ours comes from the table of faults, with its details.
+fn is_of_the_caller(headers: &HeaderMap) -> bool {
+    code_in(headers) == Some(Code::Internal) && !headers.contains_key(DETAILS)
+}
+
+fn unreadable() -> Fault {
+    let text =
+        "the message is missing, ends too early, or is not framed as gRPC frames it; send one whole message";
+    Fault::of(Cause::Malformed, text)
 }
 
 /// A future that ends with an error in place of a panic.
@@ -288,9 +306,14 @@ impl http_body::Body for Watched {
             newcomer.has_proved_itself();
         }
         if let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(code) = frame.trailers_ref().and_then(code_in)
+            && let Some(trailers) = frame.trailers_ref()
         {
-            self.count.answered(code);
+            if is_of_the_caller(trailers) {
+                return self.end(&unreadable());
+            }
+            if let Some(code) = code_in(trailers) {
+                self.count.answered(code);
+            }
         }
         polled
     }

@@ -1,0 +1,67 @@
+//! A start: the manager is told that it goes on, and whoever asks for the end meanwhile does not wait for the doors to open.
+
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::end::{Signals, Wish};
+use super::error::DaemonError;
+use super::exposure::check_files;
+use super::runner::Runner;
+use super::systemd;
+use crate::config::Config;
+
+/// A start under way.
+pub(super) struct Start {
+    /// Asks the manager for more time.
+    extending: AbortHandle,
+    over: CancellationToken,
+}
+
+impl Start {
+    /// Says that it is over: from now on a signal is for whoever serves.
+    pub(super) fn is_over(&self) {
+        self.extending.abort();
+        self.over.cancel();
+    }
+}
+
+/// Starts and serves, until the end.
+pub(super) async fn serve(config: Config) -> Result<(), DaemonError> {
+    let mut signals = Signals::listen().map_err(DaemonError::Runtime)?;
+    let extending = tokio::spawn(systemd::starting());
+    let over = CancellationToken::new();
+    let start = Start { extending: extending.abort_handle(), over: over.clone() };
+    let serving = async {
+        check_files(&config, &Runner::present())?;
+        super::serve_until_the_end(config, start).await
+    };
+    let served = tokio::select! {
+        biased;
+        served = serving => served,
+        () = asked_to_end(&mut signals, &over) => {
+            // What it was doing is cut as by a crash, which every start survives; nothing was acknowledged.
+            tracing::info!("asked to end while it started");
+            systemd::stopping("asked to end while it started");
+            Ok(())
+        }
+    };
+    extending.abort();
+    if served.is_err() {
+        systemd::stopping("it cannot go on; the log says why");
+    }
+    served
+}
+
+/// Waits until it is asked to end before the start is over. A wish to reload is heeded when it is.
+async fn asked_to_end(signals: &mut Signals, over: &CancellationToken) {
+    loop {
+        tokio::select! {
+            biased;
+            () = over.cancelled() => return std::future::pending().await,
+            wish = signals.next() => match wish {
+                Wish::End => return,
+                Wish::Reload => {}
+            },
+        }
+    }
+}
