@@ -1,27 +1,81 @@
 //! A policy that was taken over and is not brought to what is stored yet: what it will take from it is counted and told,
 //! while there is time to put the one before back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::due::{Due, Judge};
 use super::{AmendError, Shared, blocking};
 use crate::model::{CommitNumber, CustomerKey};
 use crate::policy::Policy;
-use crate::store::Scan;
+use crate::store::{HeaderAt, Scan};
 
 /// Places that are looked at in one piece of work, and headers that are judged in it.
 const PIECE: (u64, usize) = if cfg!(test) { (16, 4) } else { (16_384, 4_096) };
 
+/// Batches that are opened of those that were made by one plan and that another one holds for: to see whether that leaves
+/// less, without opening all of them.
+const OPENED: u64 = 16;
+
 /// What a policy will do.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Coming {
     /// Batches of which it leaves nothing.
-    removed: u64,
-    /// Batches that another plan holds for. Whether less is left of them is not known before they are opened.
-    lowered: u64,
-    /// Whose they are.
+    removed: Batches,
+    /// The others that another plan holds for, by the plan that they were made by and that one.
+    others: BTreeMap<([u8; 8], [u8; 8]), Others>,
+}
+
+/// Batches, and whose they are.
+#[derive(Debug, Default)]
+struct Batches {
+    batches: u64,
     customers: BTreeSet<CustomerKey>,
+}
+
+/// Batches of a pair of plans.
+#[derive(Debug, Default)]
+struct Others {
+    all: Batches,
+    opened: u64,
+    is_less: bool,
+}
+
+impl Batches {
+    fn add(&mut self, customer: CustomerKey) {
+        self.batches = self.batches.saturating_add(1);
+        self.customers.insert(customer);
+    }
+}
+
+impl Coming {
+    fn add(&mut self, judge: &mut Judge<'_>, at: &HeaderAt) -> Result<(), AmendError> {
+        let (customer, made_by) = (at.header.customer, at.header.plan);
+        match judge.plan_of(&at.header)? {
+            None => self.removed.add(customer),
+            Some(plan) if plan == made_by => {}
+            Some(plan) => {
+                let others = self.others.entry((made_by, plan)).or_default();
+                others.all.add(customer);
+                if !others.is_less && others.opened < OPENED {
+                    others.opened = others.opened.saturating_add(1);
+                    others.is_less = matches!(judge.due(at)?, Due::Change(_));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Batches of which less is left, and how many customers there are of these and of those of which nothing is.
+    fn sum(self) -> (u64, usize) {
+        let (mut lowered, mut customers) = (0_u64, self.removed.customers);
+        for others in self.others.into_values().filter(|others| others.is_less) {
+            lowered = lowered.saturating_add(others.all.batches);
+            customers.extend(others.all.customers);
+        }
+        (lowered, customers.len())
+    }
 }
 
 impl Shared {
@@ -49,21 +103,28 @@ impl Shared {
         while let Some(policy) = self.settling.uncounted() {
             let coming = self.count_coming(&policy).await?;
             if self.settling.counted(&policy) {
-                self.tell_coming(&policy, &coming);
+                self.tell_coming(&policy, coming);
             }
         }
         Ok(())
     }
 
-    fn tell_coming(&self, policy: &Policy, coming: &Coming) {
-        let Coming { removed, lowered, customers } = coming;
-        let Some((_, left)) = self.settling.waits(self.clock.now()) else { return };
-        if removed.saturating_add(*lowered) > 0 {
+    fn tell_coming(&self, policy: &Policy, coming: Coming) {
+        let removed = coming.removed.batches;
+        let (lowered, customers) = coming.sum();
+        let waits = self.settling.waits(self.clock.now());
+        let left = waits.map(|(_, left)| left).unwrap_or_default();
+        if removed.saturating_add(lowered) == 0 {
+            tracing::info!(
+                policy = policy.version(),
+                "the policy that was taken over takes nothing from what is queued"
+            );
+        } else {
             tracing::warn!(
                 policy = policy.version(),
                 removed,
                 rewritten = lowered,
-                customers = customers.len(),
+                customers,
                 in_seconds = left.as_secs(),
                 "the policy that was taken over takes from what is queued: what leaves is bound by it now, what is stored \
                  will be; until then, nothing of it is lost if the policy before is put back"
@@ -101,10 +162,7 @@ impl Shared {
         let scanned = self.store.scan(Scan { customer: None, from, to, places, headers })?;
         let mut judge = self.judge_by(policy);
         for at in &scanned.found {
-            let Some(is_removed) = judge.comes_to_less(&at.header)? else { continue };
-            coming.removed = coming.removed.saturating_add(u64::from(is_removed));
-            coming.lowered = coming.lowered.saturating_add(u64::from(!is_removed));
-            coming.customers.insert(at.header.customer);
+            coming.add(&mut judge, at)?;
         }
         Ok((scanned.next, coming))
     }

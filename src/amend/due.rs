@@ -94,11 +94,11 @@ impl<'j> Judge<'j> {
         }
     }
 
-    /// Whether a record will be removed, or lowered as far as that can be told from its header; `None` if it stays.
-    pub(super) fn comes_to_less(&mut self, header: &RecordHeader) -> Result<Option<bool>, AmendError> {
+    /// The print of the plan that holds for a record, as its header tells; `None` if nothing will be left of it.
+    pub(super) fn plan_of(&mut self, header: &RecordHeader) -> Result<Option<[u8; 8]>, AmendError> {
         Ok(match self.left(header)? {
-            Some((_, left @ Left::Plan(..))) => (!left.is_as_stored(header)).then_some(false),
-            Some((_, Left::Nothing | Left::Unknown)) | None => Some(true),
+            Some((_, Left::Plan(plan, _))) => Some(plan.fingerprint),
+            Some((_, Left::Nothing | Left::Unknown)) | None => None,
         })
     }
 

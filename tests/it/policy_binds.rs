@@ -96,6 +96,20 @@ async fn a_file_of_the_policy_that_is_away_for_a_moment_costs_no_batch() {
         send(&daemon.grpc, number).await;
     }
     let (file, away) = (policy.join("products/vcenter.toml"), dir.path().join("vcenter.toml"));
+    // A policy that knows more is another one too, and takes nothing.
+    let known = "[events.\"vm.inventory\".fields.vcpus]";
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (_, vcpus) = text.split_once(known).unwrap();
+    let (vcpus, _) = vcpus.split_once("[events").unwrap();
+    let more = text.replace(known, &format!("{}{vcpus}{known}", known.replace("vcpus", "cores")));
+    std::fs::write(dir.path().join("more.toml"), more).unwrap();
+    std::fs::rename(dir.path().join("more.toml"), &file).unwrap();
+    daemon.signal(Signal::HUP);
+    block_in_place(|| {
+        until("it is told that nothing is to come", || {
+            place.said().contains("takes nothing from what is queued")
+        });
+    });
     std::fs::rename(&file, &away).unwrap();
     daemon.signal(Signal::HUP);
     block_in_place(|| {
@@ -111,11 +125,12 @@ async fn a_file_of_the_policy_that_is_away_for_a_moment_costs_no_batch() {
     std::fs::rename(&away, &file).unwrap();
     daemon.signal(Signal::HUP);
     block_in_place(|| {
-        until("the policy is as before", || place.said().matches("policy taken over").count() == 2);
+        until("the policy is as before", || place.said().matches("policy taken over").count() == 3);
     });
     let mut drains = drain_client(connect(&daemon.grpc).await.unwrap());
     subscribe(&mut drains).await;
     let delivered = pull(&mut drains, "team", Duration::from_millis(500)).await.unwrap();
     assert_eq!(u64::try_from(delivered.len()).unwrap(), BATCHES);
     assert_eq!(block_in_place(|| daemon.end()), 0);
+    assert_eq!(place.said().matches("takes from what is queued").count(), 1);
 }
