@@ -16,7 +16,7 @@ use crate::ledger::Refusal;
 use crate::model::{CommitNumber, Subscription, SubscriptionName};
 use crate::policy::Policy;
 use crate::sanitize::{Filtered, Lowered, filter_purpose};
-use crate::store::{CustomerEntry, Entry, StoredRecord};
+use crate::store::{CustomerEntry, Entry, RecordHeader};
 
 /// Why a lease could not be acknowledged or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -238,7 +238,7 @@ impl Shared {
             // What cannot be read any more cannot be compared; it will not come again.
             Some(Entry::Damaged { .. }) | None => return Ok(Remainder::Whole),
         };
-        let Some((customer, checked)) = self.recheck(drainer, &record, &self.policy.load())? else {
+        let Some((customer, checked)) = self.recheck(drainer, &record.header, &self.policy.load())? else {
             return Ok(Remainder::Nothing(SkipReason::UnknownCustomer));
         };
         let left = match checked.left {
@@ -267,10 +267,9 @@ impl Shared {
     pub(super) fn recheck(
         &self,
         drainer: &Drainer,
-        record: &StoredRecord,
+        header: &RecordHeader,
         policy: &Policy,
     ) -> Result<Option<(Arc<CustomerEntry>, Rechecked)>, DrainError> {
-        let header = &record.header;
         let Some(customer) = self.customers.get_by_key(header.customer)? else { return Ok(None) };
         let since = self.histories.since(&self.store, &customer, header.revision)?;
         let (subscription, caps) = (&drainer.subscription, &self.options.global_caps);

@@ -102,7 +102,7 @@ impl Shared {
         if let Some(reason) = unwanted(header, &drainer.subscription) {
             return Ok(Judged::Skip(commit, header.events, reason));
         }
-        let Some((customer, checked)) = self.recheck(drainer, &record, policy)? else {
+        let Some((customer, checked)) = self.recheck(drainer, header, policy)? else {
             return Ok(Judged::Skip(commit, header.events, SkipReason::UnknownCustomer));
         };
         Ok(match checked.now() {

@@ -161,6 +161,44 @@ async fn what_was_opened_and_did_not_go_out_is_told_as_it_leaves_and_only_then()
     }
 }
 
+// covers: P6 P7
+#[tokio::test]
+async fn dead_letters_that_are_read_with_their_bodies_are_told_each_time_and_those_without_are_not() {
+    let mut world = world(Options::default()).await;
+    world.send(&events()).await;
+    world.send(&events()).await;
+    for _ in 0..crate::drain_world::MAX_ATTEMPTS {
+        let given = world.drain().pull(&jobs(), 9, u64::MAX, NOW, 0).await.unwrap().deliveries;
+        let ids: Vec<_> = given.into_iter().map(|one| one.ack_id).collect();
+        assert_eq!(ids.len(), 2);
+        world.drain().modify_deadline(&jobs(), &ids, NOW).await.unwrap();
+    }
+    world.drain().tell().await.unwrap();
+    let times = u64::from(crate::drain_world::MAX_ATTEMPTS) * 2;
+    let sum = |world: &World, name: &str| {
+        pulled(world).get(&("jobs".to_owned(), level(name))).map(|sum| (sum.0, sum.1, sum.2))
+    };
+    assert_eq!(sum(&world, "enhanced"), Some((2, 6, times)));
+    let read = async |world: &World, bodies| {
+        let letters = world.drain().dead_letters(&jobs(), None, 9, bodies).await.unwrap();
+        letters.iter().filter(|letter| letter.body.is_some()).count()
+    };
+    assert_eq!(read(&world, None).await, 0);
+    for _ in 0..3 {
+        assert_eq!(read(&world, Some(usize::MAX)).await, 2);
+    }
+    // As with a delivery, it is on disk before it leaves.
+    world = world.restart().await;
+    world.drain().tell().await.unwrap();
+    assert_eq!(sum(&world, "enhanced"), Some((2, 6, times + 6)), "the same batches, delivered again");
+    // What is left of them after a lower level is told as that.
+    world.participate(at_level("standard")).await;
+    assert_eq!(read(&world, Some(usize::MAX)).await, 2);
+    world.drain().tell().await.unwrap();
+    assert_eq!(sum(&world, "enhanced"), Some((2, 6, times + 6)));
+    assert_eq!(sum(&world, "standard"), Some((0, 0, 2)));
+}
+
 #[tokio::test]
 async fn nothing_is_told_before_it_is_time_and_much_is_told_at_once() {
     let every = Duration::from_secs(10);
