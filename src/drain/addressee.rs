@@ -106,7 +106,7 @@ impl Shared {
         Ok(Had { delivered: mark.map(|mark| mark.programs), perhaps })
     }
 
-    fn mark(&self, subscription: u64, customer: CustomerKey) -> Result<Option<Mark>, DrainError> {
+    pub(super) fn mark(&self, subscription: u64, customer: CustomerKey) -> Result<Option<Mark>, DrainError> {
         let row = self.store.meta(MetaTable::Received, &Mark::key(subscription, customer))?;
         row.map(|row| Mark::read(&row).map_err(table::fault)).transpose()
     }

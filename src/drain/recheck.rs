@@ -37,6 +37,15 @@ pub struct Rechecked {
 }
 
 impl Rechecked {
+    /// Why nothing of the batch goes to the drainer ever (again), if that is so. A pause ends.
+    #[must_use]
+    pub fn never(&self) -> Option<SkipReason> {
+        match (self.drain, &self.left) {
+            (Drainable::Never, _) => Some(SkipReason::Held),
+            (Drainable::Held | Drainable::Now, left) => left.as_ref().err().copied(),
+        }
+    }
+
     /// What may go to the drainer now, or why the batch is passed over.
     ///
     /// # Errors
@@ -58,6 +67,18 @@ pub fn unwanted(header: &RecordHeader, subscription: &Subscription) -> Option<Sk
     (!header.purposes.has(subscription.purpose)).then_some(SkipReason::Purpose)
 }
 
+/// What a batch was stored under.
+#[must_use]
+pub fn stored_under(header: &RecordHeader) -> StoredUnder<'_> {
+    StoredUnder {
+        product: &header.product,
+        program: &header.program,
+        level: &header.level,
+        region: &header.region,
+        accepted_version: header.accepted_version,
+    }
+}
+
 /// Decides for one batch of one subscription. `since` is what the customer has chosen from the revision that the
 /// batch was decided under until now, the present choice last; nothing if the registry does not know the customer
 /// (any more).
@@ -76,14 +97,7 @@ pub fn recheck(
     if since.is_empty() {
         return nothing(SkipReason::UnknownCustomer);
     }
-    let stored = StoredUnder {
-        product: &header.product,
-        program: &header.program,
-        level: &header.level,
-        region: &header.region,
-        accepted_version: header.accepted_version,
-    };
-    let bound = policy.bind(&stored, since, caps);
+    let bound = policy.bind(&stored_under(header), since, caps);
     let left = match bound.left {
         Binding::Nothing(_) => Err(SkipReason::Lowered),
         Binding::Plan { key, accepted_version } => {

@@ -1,11 +1,15 @@
 //! Where one batch stands with each subscription: for an operator who asks what became of it.
 
-use super::Drain;
+use std::collections::BTreeSet;
+
 use super::counts::SkipReason;
+use super::drainer::Drainer;
 use super::lease::DeadReason;
-use super::recheck::unwanted;
+use super::recheck::stored_under;
 use super::state::Queue;
-use crate::model::{CommitNumber, Purpose, SubscriptionName, UnixMillis};
+use super::{Drain, DrainError, Shared};
+use crate::model::{CommitNumber, CustomerKey, Purpose, SubscriptionName, UnixMillis};
+use crate::policy::{Bound, Policy};
 use crate::store::RecordHeader;
 
 /// Where a batch stands.
@@ -34,10 +38,10 @@ pub enum Standing {
         /// Why.
         reason: DeadReason,
     },
-    /// It is not for this subscription.
+    /// It is not for this subscription: not at all, or not any more by what its customer has chosen since.
     NotFor(SkipReason),
-    /// It is done with: acknowledged, or passed over because of the customer's participation, or expired. The
-    /// cursor does not remember which.
+    /// It is done with: acknowledged, or passed over while the customer was paused, or expired. The cursor does not
+    /// remember which.
     Done,
 }
 
@@ -78,25 +82,81 @@ impl Queue {
 }
 
 impl Drain {
-    /// Where the batch stands with every subscription, in the order of their names.
-    #[must_use]
-    pub fn standings(&self, header: &RecordHeader, commit: CommitNumber) -> Vec<StandingOf> {
-        let drainers = self.shared.all_drainers();
+    /// Where the batch stands with every subscription, in the order of their names. Reads: not for a runtime thread.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn standings(
+        &self,
+        header: &RecordHeader,
+        commit: CommitNumber,
+    ) -> Result<Vec<StandingOf>, DrainError> {
+        let (drainers, policy) = (self.shared.all_drainers(), self.shared.policy.load());
         let of = drainers.iter().map(|drainer| {
             let subscription = &drainer.subscription;
-            let standing =
-                match (drainer.look(|queue| queue.standing(commit)), unwanted(header, subscription)) {
-                    (Standing::Waiting | Standing::Done, Some(reason)) => Standing::NotFor(reason),
-                    (standing, _) => standing,
-                };
-            StandingOf {
+            Ok(StandingOf {
                 subscription: subscription.name.clone(),
                 purpose: subscription.purpose,
                 recipient: subscription.recipient.clone(),
-                standing,
-            }
+                standing: self.shared.standing(drainer, header, commit, &policy)?,
+            })
         });
         of.collect()
+    }
+
+    /// What holds for the batch by everything that its customer has chosen since; `None` if the customer is not known any
+    /// more. Reads: not for a runtime thread.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn bound(&self, header: &RecordHeader) -> Result<Option<Bound>, DrainError> {
+        let shared = &self.shared;
+        let Some(customer) = shared.customers.get_by_key(header.customer)? else { return Ok(None) };
+        let since = shared.histories.since(&shared.store, &customer, header.revision)?;
+        let caps = &shared.options.global_caps;
+        Ok(Some(shared.policy.load().bind(&stored_under(header), &since.choices(), caps)))
+    }
+}
+
+impl Shared {
+    fn standing(
+        &self,
+        drainer: &Drainer,
+        header: &RecordHeader,
+        commit: CommitNumber,
+        policy: &Policy,
+    ) -> Result<Standing, DrainError> {
+        let standing = drainer.look(|queue| queue.standing(commit));
+        let is_over = match standing {
+            // The cursor does not remember what became of it: who never received it was passed over.
+            Standing::Done => !self.may_have_received(drainer, header.customer, commit)?,
+            Standing::Waiting | Standing::Returned { .. } => true,
+            Standing::Before | Standing::Leased { .. } | Standing::Dead { .. } | Standing::NotFor(_) => false,
+        };
+        if !is_over {
+            return Ok(standing);
+        }
+        let never = match self.recheck(drainer, header, policy)? {
+            Some((_, checked)) => checked.never(),
+            None => Some(SkipReason::UnknownCustomer),
+        };
+        Ok(never.map_or(standing, Standing::NotFor))
+    }
+
+    /// Whether the subscription received something of the customer from before and from behind the commit, or that commit.
+    fn may_have_received(
+        &self,
+        drainer: &Drainer,
+        customer: CustomerKey,
+        commit: CommitNumber,
+    ) -> Result<bool, DrainError> {
+        // What a restore brought back may have been received by whoever is in the row of nobody.
+        if self.mark(drainer.nonce, CustomerKey(0))?.is_some() {
+            return Ok(true);
+        }
+        self.learn_marks(drainer, &BTreeSet::from([customer]))?;
+        let mark = drainer.look_books(|books| books.marks.get(customer));
+        Ok(mark.is_some_and(|mark| (mark.first..=mark.last).contains(&commit)))
     }
 }
 
@@ -104,7 +164,6 @@ impl Drain {
 mod tests {
     use super::super::lease::{Cargo, Terms};
     use super::*;
-    use crate::model::CustomerKey;
 
     #[test]
     fn a_batch_stands_where_the_queue_has_it() {

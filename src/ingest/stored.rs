@@ -1,11 +1,9 @@
 //! What is stored of a customer, opened for an operator: a batch by its id, with its receipt, and page by
 //! page whatever there is. Nothing is changed by looking.
 
-use std::collections::BTreeMap;
-
 use super::receipt::Receipt;
-use crate::model::{BatchId, CommitNumber, Delivery, LevelName, Participation, ProgramName, RawText};
-use crate::policy::{Ask, EventExplanation, PlanKey, Policy};
+use crate::model::{BatchId, CommitNumber, Participation, ProgramName, RawText};
+use crate::policy::{EventExplanation, PlanKey, Policy};
 use crate::store::{CustomerEntry, Entry, ReadLimits, RecordHeader, Store, StoreError, StoredRecord};
 
 /// What one step of a page reads, and how many steps a page takes at most: records of other customers are
@@ -168,53 +166,4 @@ impl<'p> WhyStored<'p> {
         let event = product.event(RawText::new(name.as_bytes()))?;
         self.policy.explain(self.key?, event.event)
     }
-}
-
-/// What has changed since a record was stored, and keeps it from leaving as it is: sentences for people.
-#[must_use]
-pub fn changes_since(
-    policy: &Policy,
-    header: &RecordHeader,
-    policy_version: &str,
-    participation: &Participation,
-    caps: &BTreeMap<ProgramName, LevelName>,
-) -> Vec<String> {
-    let mut notes = Vec::new();
-    if policy_version != policy.version() {
-        notes.push(format!(
-            "the policy has changed since, from {policy_version} to {}: the reasons are those of the present one",
-            policy.version()
-        ));
-    }
-    match participation.delivery {
-        Delivery::Deliver => {}
-        Delivery::Audit => notes.push("the customer's delivery is `audit`: it is not drained".to_owned()),
-        Delivery::Paused => notes.push("the customer is paused: it is held".to_owned()),
-    }
-    let text = |text| RawText::new(str::as_bytes(text));
-    let decision = policy.decide(&Ask {
-        participation: Some(&Participation { delivery: Delivery::Deliver, ..participation.clone() }),
-        global_caps: caps,
-        product: text(&header.product),
-        region: RawText::default(),
-        level_caps: &[],
-    });
-    let program = policy.program_index(&header.program);
-    let then = program.and_then(|at| policy.rank(at, text(&header.level)));
-    let now = program.map_or(0, |at| decision.rank(at));
-    if then.is_none_or(|then| now < then) {
-        let level = program.and_then(|at| policy.programs().get(at)?.level(now));
-        let level = level.map_or("none", |level| level.name().as_str());
-        notes.push(format!(
-            "the level in force now is `{level}`, lower than `{}`: it does not leave as it is",
-            header.level
-        ));
-    }
-    if decision.refused.is_none() && decision.accepted_version < header.accepted_version {
-        notes.push(format!(
-            "the customer now accepts version {} of the dictionary only, and not {}: it does not leave as it is",
-            decision.accepted_version, header.accepted_version
-        ));
-    }
-    notes
 }

@@ -70,6 +70,7 @@ mod erasure_spellings;
 mod erasure_whole;
 mod explain_equals_ingest;
 mod explain_http;
+mod explain_standing;
 mod exposure;
 mod exposure_live;
 mod fair_neighbour;

@@ -10,7 +10,8 @@ use crate::grpc::page;
 use crate::grpc::proto::admin as pb;
 use crate::grpc::status::{Cause, Fault};
 use crate::ingest::{
-    Content, EventShape, Explain, LevelExplanation, Opened, WhyStored, changes_since, find_batch, list_stored,
+    Content, EventShape, Explain, LevelExplanation, Opened, Since, WhyStored, changes_since, find_batch,
+    list_stored,
 };
 use crate::ledger::{Entry, Fact};
 use crate::model::{BatchId, CommitNumber, CustomerId, RegionName};
@@ -118,12 +119,17 @@ impl AdminDoor {
         })?;
         let policy = self.registry.policy.load();
         let mut response = receipt(&found.receipt, policy.version());
-        response.records =
-            found.records.into_iter().map(|opened| self.explain_record(&policy, &entry, opened)).collect();
+        let records = found.records.into_iter().map(|opened| self.explain_record(&policy, &entry, opened));
+        response.records = records.collect::<Result<_, _>>()?;
         Ok(response)
     }
 
-    fn explain_record(&self, policy: &Policy, entry: &CustomerEntry, opened: Opened) -> pb::StoredRecord {
+    fn explain_record(
+        &self,
+        policy: &Policy,
+        entry: &CustomerEntry,
+        opened: Opened,
+    ) -> Result<pb::StoredRecord, Fault> {
         let commit = opened.commit;
         let header = match &opened.content {
             Content::Whole(header, _) => Some(header.clone()),
@@ -132,12 +138,18 @@ impl AdminDoor {
         let mut record = record(opened);
         if let Some(header) = header {
             let participation = &entry.change.participation;
-            let caps = &self.ingest.level_caps;
             record.explained = events(&record.batch, &WhyStored::new(policy, &header, participation));
-            record.notes = changes_since(policy, &header, &record.policy_version, participation, caps);
-            record.standings = self.drain.standings(&header, commit).iter().map(standing).collect();
+            let since = Since {
+                header: &header,
+                policy_version: &record.policy_version,
+                participation,
+                bound: self.drain.bound(&header)?,
+                caps: &self.ingest.level_caps,
+            };
+            record.notes = changes_since(policy, &since);
+            record.standings = self.drain.standings(&header, commit)?.iter().map(standing).collect();
         }
-        record
+        Ok(record)
     }
 
     /// What is stored of a customer.
