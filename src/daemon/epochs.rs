@@ -1,5 +1,6 @@
 //! The upkeep of key epochs: bridges end, and ratchets move forward when an epoch has passed. What moved cannot be
-//! brought back, so a clock that is wrong for a while must not move anything.
+//! brought back, so a clock that is wrong for a while must not move anything. One that was wrong for long enough to be
+//! believed did: its customers get new keys of the epochs before, once the right time has held for as long.
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::ledger::{Entry, Fact};
+use crate::model::UnixMillis;
 use crate::observe::{Clock, Metric};
 use crate::store::{Customers, MetaOp, Ratcheted, StoreError};
 
@@ -14,6 +16,9 @@ use crate::store::{Customers, MetaOp, Ratcheted, StoreError};
 const ROUND: Duration = Duration::from_mins(1);
 /// How old an epoch is when ratchets are moved for it: what came in before it has been stored by then.
 const GRACE_MS: i64 = 5 * 60_000;
+/// For how many rounds the clock must not have been put back before it is believed that keys stand ahead of it: an hour.
+const HELD: u32 = 60;
+
 /// Looks after key epochs until `shutdown`.
 pub(super) async fn run(customers: Customers, clock: Clock, shutdown: CancellationToken) {
     let mut rounds = tokio::time::interval(ROUND);
@@ -51,6 +56,11 @@ enum Round {
 struct Watch {
     /// The epoch that every ratchet was moved for.
     done: Option<u32>,
+    /// The time that was believed in the last round, and for how many rounds it was not put back.
+    last: Option<UnixMillis>,
+    held: u32,
+    /// Whether every customer has keys of what the clock shows since it was put back.
+    reached: bool,
 }
 
 impl Watch {
@@ -62,6 +72,7 @@ impl Watch {
         let erased =
             |customer, epoch: u32| vec![entry(Fact::BridgeErased { customer, from_epoch: epoch.into() })];
         customers.end_bridges(settled, erased).await?;
+        self.reach_back(customers, settled).await?;
         let epoch = rotation.epoch(settled.plus_ms(-GRACE_MS));
         if self.done != Some(epoch) {
             let ratcheted = |moved: &Ratcheted| {
@@ -78,6 +89,29 @@ impl Watch {
             }
         }
         Ok(Round::Looked)
+    }
+
+    /// Looks once, some time after a start or after the clock was put back, for customers whose keys stand ahead of it.
+    async fn reach_back(&mut self, customers: &Customers, settled: UnixMillis) -> Result<(), StoreError> {
+        if self.last.is_some_and(|last| settled < last) {
+            (self.held, self.reached) = (0, false);
+        }
+        self.last = Some(settled);
+        self.held = self.held.saturating_add(1);
+        if self.reached || self.held < HELD {
+            return Ok(());
+        }
+        let epoch = customers.store().rotation().epoch(settled);
+        let reached = customers.reach_back(epoch).await?;
+        self.reached = true;
+        if reached > 0 {
+            tracing::warn!(
+                customers = reached,
+                epoch,
+                "keys stood ahead of the clock: there are new ones until then"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -145,6 +179,43 @@ mod tests {
         assert_eq!(minutes(&rooms, &mut watch, customer, 4).await, (0, first));
         assert_eq!(minutes(&rooms, &mut watch, customer, 1).await, (0, first + 1), "once an epoch");
         assert_eq!(minutes(&rooms, &mut watch, customer, 90).await, (0, first + 1));
+        rooms.close().await;
+    }
+
+    /// covers: P4 D1
+    #[tokio::test(flavor = "multi_thread")]
+    async fn keys_that_a_wrong_clock_moved_ahead_are_kept_and_there_are_others_until_then() {
+        let home = tempfile::tempdir().unwrap();
+        let rooms = Rooms::open(home.path()).await;
+        rooms.participate(acme(), "standard").await;
+        let rotation = rooms.store.rotation();
+        let length = i64::try_from(rotation.length().as_millis()).unwrap();
+        let ratchet = || rooms.customers.get(&acme()).unwrap().unwrap().secret.ratchet().clone();
+        let customer = rooms.customers.get(&acme()).unwrap().unwrap().key;
+        let mut watch = Watch::default();
+        // Ahead for so long that it is believed.
+        rooms.clock.set_ahead_ms(12 * length);
+        minutes(&rooms, &mut watch, customer, 61).await;
+        let ahead = ratchet();
+        let now = rotation.epoch(START);
+        assert!(ahead.epoch() > now, "{ahead:?} is ahead of {now}");
+        // It is put right: for an hour nothing is done, for it might as well be wrong now.
+        rooms.clock.set_ahead_ms(-12 * length);
+        assert_eq!(minutes(&rooms, &mut watch, customer, 59).await, (0, ahead.epoch()));
+        assert!(ratchet().seed(now).is_none());
+        assert_eq!(minutes(&rooms, &mut watch, customer, 1).await, (0, now - 2));
+        let both = ratchet();
+        assert!(both.extends(&ahead) && both.seed(now).is_some());
+        assert_eq!(both.seed(ahead.epoch() + 1), ahead.seed(ahead.epoch() + 1), "what was derived stays");
+        assert_eq!(minutes(&rooms, &mut watch, customer, 90).await, (0, now - 2));
+        assert_eq!(ratchet(), both, "once");
+        // An epoch passes, and then the time comes at which they stand.
+        rooms.clock.advance_ms(length);
+        minutes(&rooms, &mut watch, customer, 6).await;
+        assert_eq!((ratchet().epoch(), ratchet().seed(now)), (now - 1, both.seed(now)));
+        rooms.clock.advance_ms(13 * length);
+        minutes(&rooms, &mut watch, customer, 6).await;
+        assert_eq!(ratchet(), ahead.forward(now + 12));
         rooms.close().await;
     }
 }

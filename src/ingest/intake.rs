@@ -243,14 +243,14 @@ impl Inner {
         Prepared::new(&permit, entry, (&head, request), sanitized, (plan, reckoning))
     }
 
-    /// Says once that the clock shows an epoch whose keys were destroyed: until it is put right, fields with rotating
-    /// pseudonyms are withheld.
+    /// Says once that the clock shows an epoch whose keys were destroyed, or that is before those that a clock that was ahead
+    /// left: until it is put right, or has been right for a while, fields with rotating pseudonyms are withheld.
     fn check_epoch(&self, present: u32, oldest: u32) {
         if present < oldest && !self.said_behind.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 present,
                 oldest,
-                "the clock shows a key epoch whose keys are gone: rotating pseudonyms are withheld; put the clock right"
+                "a customer has no keys of the epoch that the clock shows: rotating pseudonyms are withheld; put the clock right"
             );
         }
     }

@@ -202,6 +202,31 @@ proptest! {
         prop_assert_ne!(seed.expose(), next.expose());
     }
 
+    /// covers: P4
+    #[test]
+    fn earlier_epochs_come_from_a_state_of_their_own_until_the_ratchet_is_reached(
+        at in 10_u32..40,
+        back in 1_u32..10,
+        moved in 0_u32..60,
+        asked in 0_u32..80,
+    ) {
+        let (main, early) = (Ratchet::new(at, [1; 32]), Ratchet::new(at - back, [2; 32]));
+        let both = main.reaching(at - back, [2; 32]).unwrap();
+        prop_assert!(both.extends(&main) && !main.extends(&main) && !both.extends(&early));
+        prop_assert_eq!(both.epoch(), at - back);
+        prop_assert!(both.reaching(0, [3; 32]).is_none() && main.reaching(at, [3; 32]).is_none());
+        let later = both.forward(moved);
+        prop_assert_eq!(later.epoch(), moved.max(at - back));
+        let of = |ratchet: &Ratchet| (asked >= moved).then(|| ratchet.seed(asked)).flatten();
+        let expected = if asked < at { of(&early) } else { of(&main) };
+        let kept = later.seed(asked).filter(|_| asked >= moved);
+        prop_assert_eq!(kept, expected, "nothing of what stood there is lost, and nothing mixed");
+        prop_assert!(asked >= later.epoch() || later.seed(asked).is_none());
+        if moved >= at {
+            prop_assert_eq!(later, main.forward(moved), "the earlier state has ended");
+        }
+    }
+
     #[test]
     fn a_state_is_due_only_forward_and_keeps_the_past_epochs(at in 0_u32..100, now in 0_u32..100, past in 0_u32..30) {
         let ratchet = Ratchet::new(at, [1; 32]);

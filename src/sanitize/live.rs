@@ -4,7 +4,8 @@
 use super::{CustomerSecret, EpochSeed, ProgramKeys, Ratchet};
 use crate::model::{ProgramName, UnixMillis};
 
-/// The epochs of which there are keys of one customer, each once, in order. `Debug` tells their numbers.
+/// The epochs of which there are keys of one customer, in order; each once, unless it has different keys. `Debug` tells
+/// their numbers.
 #[derive(Clone, Default)]
 pub struct LiveEpochs(Vec<Live>);
 
@@ -32,12 +33,15 @@ impl LiveEpochs {
         bridges: impl IntoIterator<Item = (u32, EpochSeed, UnixMillis)>,
     ) -> Self {
         let mut live = Self::of(ratchet, ratchet.epoch()..=present).0;
-        let (kept, oldest) = (live.len(), ratchet.epoch());
-        let bridges = bridges.into_iter().filter(|(epoch, ..)| *epoch < oldest || *epoch > present);
-        live.extend(bridges.map(|(epoch, seed, until)| Live { epoch, seed, bridge: Some(until) }));
+        let kept = live.len();
+        for (epoch, seed, until) in bridges {
+            // An epoch can have keys of a bridge and others of the ratchet: those of earlier epochs that it was given late.
+            if !live.iter().any(|live| live.epoch == epoch && live.seed == seed) {
+                live.push(Live { epoch, seed, bridge: Some(until) });
+            }
+        }
         if live.len() > kept {
             live.sort_by_key(|live| live.epoch);
-            live.dedup_by_key(|live| live.epoch);
         }
         Self(live)
     }

@@ -7,6 +7,10 @@
 //! ```
 //!
 //! Rotating keys come from the seed, so a seed that is kept for longer (a bridge) opens its one epoch only.
+//!
+//! A ratchet that was moved by a clock that was ahead cannot be moved back. It gets a second, random state instead, for the
+//! epochs before the one where it stands: nothing that was derived from the first is lost, and when time reaches that
+//! epoch the second state ends.
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -15,13 +19,41 @@ use super::keys_derive::Prk;
 /// The state of the oldest epoch whose keys can still be derived.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Ratchet {
+    main: State,
+    /// Where the epochs before that of `main` come from, if there are keys of any.
+    early: Option<State>,
+}
+
+/// A state of an epoch, and so of those after it.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+struct State {
     epoch: u32,
     state: [u8; 32],
 }
 
+impl State {
+    fn after(&self, steps: u32) -> Zeroizing<[u8; 32]> {
+        let mut state = Zeroizing::new(self.state);
+        for _ in 0..steps {
+            state = Prk::extract(&[], &*state).expand(&[b"usaged/ratchet/v1"]);
+        }
+        state
+    }
+
+    fn seed(&self, epoch: u32) -> Option<EpochSeed> {
+        let steps = epoch.checked_sub(self.epoch).filter(|steps| *steps <= Ratchet::STEPS)?;
+        Some(EpochSeed(*Prk::extract(&[], &*self.after(steps)).expand(&[b"usaged/epoch/v1"])))
+    }
+
+    fn forward(&self, epoch: u32) -> Self {
+        let steps = epoch.saturating_sub(self.epoch).min(Ratchet::STEPS);
+        Self { epoch: self.epoch.saturating_add(steps), state: *self.after(steps) }
+    }
+}
+
 impl std::fmt::Debug for Ratchet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Ratchet(epoch {}, ..)", self.epoch)
+        write!(f, "Ratchet(epoch {}, ..)", self.epoch())
     }
 }
 
@@ -33,34 +65,61 @@ impl Ratchet {
     /// The ratchet that stands at `epoch`. `state` is random when the ratchet is made.
     #[must_use]
     pub const fn new(epoch: u32, state: [u8; 32]) -> Self {
-        Self { epoch, state }
+        Self { main: State { epoch, state }, early: None }
+    }
+
+    /// The same with keys of the epochs from `epoch` to where it stands, from another random state; `None` if it stands
+    /// there already, or has such a state.
+    #[must_use]
+    pub fn reaching(&self, epoch: u32, state: [u8; 32]) -> Option<Self> {
+        let is_before = epoch < self.main.epoch && self.early.is_none();
+        is_before.then(|| Self { main: self.main.clone(), early: Some(State { epoch, state }) })
+    }
+
+    /// Whether it is `other` with a state of earlier epochs, and nothing of `other` is lost in it.
+    #[must_use]
+    pub fn extends(&self, other: &Self) -> bool {
+        self.main == other.main && self.early.is_some() && other.early.is_none()
     }
 
     /// The oldest epoch whose keys can be derived.
     #[must_use]
     pub const fn epoch(&self) -> u32 {
-        self.epoch
+        match &self.early {
+            Some(early) => early.epoch,
+            None => self.main.epoch,
+        }
     }
 
     /// The state, for the one place that keeps it: the store's family of salts.
     #[must_use]
     pub const fn expose(&self) -> &[u8; 32] {
-        &self.state
+        &self.main.state
+    }
+
+    /// Every state with its epoch, for that place: first the one that was there first, then that of earlier epochs.
+    pub fn expose_all(&self) -> impl Iterator<Item = (u32, &[u8; 32])> {
+        [&self.main].into_iter().chain(&self.early).map(|state| (state.epoch, &state.state))
     }
 
     /// The seed of an epoch; `None` if it is older than the state, or more than [`Self::STEPS`] ahead.
     #[must_use]
     pub fn seed(&self, epoch: u32) -> Option<EpochSeed> {
-        let steps = epoch.checked_sub(self.epoch).filter(|steps| *steps <= Self::STEPS)?;
-        let state = self.after(steps);
-        Some(EpochSeed(*Prk::extract(&[], &*state).expand(&[b"usaged/epoch/v1"])))
+        match &self.early {
+            Some(early) if epoch < self.main.epoch => early.seed(epoch),
+            Some(_) | None => self.main.seed(epoch),
+        }
     }
 
     /// This ratchet moved forward to `epoch`, by at most [`Self::STEPS`]. It never moves back.
     #[must_use]
     pub fn forward(&self, epoch: u32) -> Self {
-        let steps = epoch.saturating_sub(self.epoch).min(Self::STEPS);
-        Self { epoch: self.epoch.saturating_add(steps), state: *self.after(steps) }
+        match &self.early {
+            Some(early) if epoch < self.main.epoch => {
+                Self { main: self.main.clone(), early: Some(early.forward(epoch)) }
+            }
+            Some(_) | None => Self { main: self.main.forward(epoch), early: None },
+        }
     }
 
     /// Where the ratchet has to stand when it is `present` and `past` epochs before it are kept, if that is
@@ -68,15 +127,7 @@ impl Ratchet {
     #[must_use]
     pub fn due(&self, present: u32, past: u32) -> Option<u32> {
         let oldest = present.saturating_sub(past);
-        (oldest > self.epoch).then_some(oldest)
-    }
-
-    fn after(&self, steps: u32) -> Zeroizing<[u8; 32]> {
-        let mut state = Zeroizing::new(self.state);
-        for _ in 0..steps {
-            state = Prk::extract(&[], &*state).expand(&[b"usaged/ratchet/v1"]);
-        }
-        state
+        (oldest > self.epoch()).then_some(oldest)
     }
 }
 

@@ -60,20 +60,47 @@ impl Rotation {
         UnixMillis(since.saturating_add(1).saturating_mul(turn.length).saturating_add(turn.from))
     }
 
-    /// The same with epochs of another length from now on; `None` if they have that length already. A new epoch
-    /// begins now.
+    /// When an epoch begins, by the present length if it is later than the last change.
     #[must_use]
-    pub fn changed(self, length: Duration, now: UnixMillis) -> Option<Self> {
-        let (length, last) = (millis(length), self.present());
+    pub fn start(self, epoch: u32) -> UnixMillis {
+        let [first, ..] = self.0;
+        let turn = self.0.iter().rev().find(|turn| turn.epoch <= epoch).copied().unwrap_or(first);
+        let since = i64::from(epoch).saturating_sub(turn.epoch.into()).saturating_mul(turn.length);
+        UnixMillis(turn.from.saturating_add(since))
+    }
+
+    /// The same with epochs of another length after `used`, the last time of which something was derived; `None` if they
+    /// have that length already. A new epoch begins then. What clocks show meanwhile does not count: one that is ahead
+    /// would put the change off until then, and one that is behind would have numbers come again.
+    #[must_use]
+    pub fn changed(self, length: Duration, used: UnixMillis) -> Option<Self> {
+        let (length, known) = (millis(length), self.until(used));
+        let last = known.present();
         if length == last.length {
-            return None;
+            return (known != self).then_some(known);
         }
-        let from = now.0.max(last.from.saturating_add(1));
-        let epoch = self.epoch(UnixMillis(from)).saturating_add(1);
-        let [_, turns @ ..] = self.0;
+        let from = used.0.max(last.from).saturating_add(1);
+        let epoch = known.epoch(UnixMillis(from)).saturating_add(1);
+        let [_, turns @ ..] = known.0;
         let mut next = [Turn { from, epoch, length }; TURNS];
         next.iter_mut().zip(turns).for_each(|(slot, turn)| *slot = turn);
         Some(Self(next))
+    }
+
+    /// Without changes that begin later than right after `used`: a clock that was ahead made them, and nothing was derived
+    /// by them.
+    fn until(self, used: UnixMillis) -> Self {
+        let [first, second, third, last] = self.0;
+        if last.from <= used.0.saturating_add(1) || last == first {
+            return self;
+        }
+        Self([first, first, second, third]).until(used)
+    }
+
+    /// When epochs began to have their present length.
+    #[must_use]
+    pub fn since(self) -> UnixMillis {
+        UnixMillis(self.present().from)
     }
 
     /// As bytes, for the store.
@@ -156,14 +183,32 @@ mod tests {
             let (before, just_before) = (rotation.epoch(UnixMillis(at)), rotation.epoch(UnixMillis(at - 1)));
             assert!(before >= highest);
             assert_eq!(rotation.changed(rotation.length(), UnixMillis(at)), None);
-            rotation = rotation.changed(Duration::from_hours(hours), UnixMillis(at)).unwrap();
+            rotation = rotation.changed(Duration::from_hours(hours), UnixMillis(at - 1)).unwrap();
             assert_eq!(rotation.epoch(UnixMillis(at - 1)), just_before, "what was before keeps its number");
+            for epoch in [just_before, before + 1, before + 7] {
+                assert!(rotation.epoch(rotation.start(epoch)) == epoch, "{epoch}");
+            }
+            assert_eq!(rotation.start(before + 1), UnixMillis(at));
             highest = rotation.epoch(UnixMillis(at));
             assert_eq!(highest, before + 1);
             assert_eq!(rotation.epoch(UnixMillis(at + rotation.present().length)), highest + 1);
             at += 100 * HOUR + 17;
         }
         assert_eq!(Rotation::decode(&rotation.encode()), Some(rotation));
+    }
+
+    #[test]
+    fn a_change_of_a_clock_that_was_ahead_is_made_again_and_one_that_was_used_stays() {
+        let (day, days) = (Duration::from_hours(24), Duration::from_hours(72));
+        let (used, far) = (UnixMillis(10_000 * HOUR), UnixMillis(90_000 * HOUR));
+        let first = Rotation::every(day);
+        let pinned = first.changed(days, far).unwrap();
+        let right = first.changed(days, used).unwrap();
+        assert_eq!(pinned.changed(days, used), Some(right));
+        assert_eq!(pinned.changed(day, used), Some(first), "as if it had never been");
+        assert_eq!(right.changed(days, used), None);
+        assert_eq!(pinned.changed(days, UnixMillis(far.0 + 1)), None, "something was derived by it");
+        assert_eq!(right.since(), UnixMillis(used.0 + 1));
     }
 
     #[test]

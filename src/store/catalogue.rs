@@ -147,6 +147,12 @@ impl Catalogue {
         self.segments.first().map_or(1, |segment| segment.first)
     }
 
+    /// When the newest record of all was received; `None` if there is none.
+    pub(super) fn newest(&self) -> Option<UnixMillis> {
+        let filled = self.segments.iter().filter(|segment| segment.content.records > 0);
+        filled.map(|segment| segment.content.newest).max()
+    }
+
     /// The last commit of all.
     pub(super) fn head(&self) -> u64 {
         self.segments.last().map_or(0, |segment| segment.content.last)

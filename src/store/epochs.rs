@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use rand::TryRng;
+use rand::rngs::SysRng;
+use zeroize::Zeroizing;
+
 use super::command::MetaOp;
 use super::fault::StoreError;
 use super::root::{self, Rewrapped};
@@ -48,6 +52,15 @@ impl Store {
     #[must_use]
     pub fn oldest_epoch(&self, now: UnixMillis) -> u32 {
         self.shared().oldest_epoch(now)
+    }
+
+    /// The oldest rotation epoch of which any customer has keys without a bridge; without customers, the oldest that is to
+    /// be kept at `now`. Reads a row of each customer. Blocks.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn oldest_keys(&self, now: UnixMillis) -> Result<u32, StoreError> {
+        Ok(salts::oldest_epoch(&self.shared().db)?.unwrap_or_else(|| self.oldest_epoch(now)))
     }
 
     /// Names the root key that the store is bound to ([`key_id`]).
@@ -140,6 +153,39 @@ impl Customers {
             self.forget_all();
         }
         Ok(moved)
+    }
+
+    /// Gives every customer keys of `epoch`, the present one, whose ratchet stands further: it was moved, or made, by a clock
+    /// that was ahead. They are new keys, of the epochs that are kept until where it stands; nothing is destroyed, so a
+    /// clock that is behind does no harm. Gives how many customers that were.
+    ///
+    /// # Errors
+    /// If the store cannot be read or written, or there is no randomness. What was done stays; the next round goes on.
+    pub async fn reach_back(&self, epoch: u32) -> Result<u64, StoreError> {
+        let oldest = epoch.saturating_sub(self.store().shared().options.past_epochs);
+        let (mut reached, mut after) = (0, CustomerKey(0));
+        loop {
+            let store = self.store().clone();
+            let read = move || {
+                let chunk = salts::ratchets(&store.shared().db, after, CHUNK)?;
+                let last = chunk.last().map(|(customer, _)| *customer);
+                let mut ops = Vec::new();
+                for (customer, ratchet) in chunk.into_iter().filter(|(_, ratchet)| ratchet.epoch() > epoch) {
+                    let mut state = Zeroizing::new([0; 32]);
+                    SysRng.try_fill_bytes(&mut *state).map_err(|_| StoreError::Entropy)?;
+                    let to = ratchet.reaching(oldest, *state);
+                    ops.extend(to.map(|to| MetaOp::Key(KeyOp::Reach { customer, to })));
+                }
+                Ok::<_, StoreError>((ops, last))
+            };
+            let (ops, last) = tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Closed)??;
+            reached += super::bytes::count(ops.len());
+            if !ops.is_empty() {
+                self.store().write_meta(ops, true).await?;
+            }
+            let Some(last) = last else { return Ok(reached) };
+            after = last;
+        }
     }
 
     /// Erases the bridges that have ended, and writes what `tell` says of each: its customer and epoch. Says how many

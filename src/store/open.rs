@@ -117,8 +117,8 @@ pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<O
     let store = StoreRow { format: FORMAT_VERSION, id, key_check: key.check(), created: now };
     let data_root = check_store(&db, &store, key, fresh, &judge)?;
     step::reached("open: rows");
-    let rotation = root::rotation(&db, options.rotation, now, &judge)?;
     let survey = survey::take(&db, &setup, &judge, now)?;
+    let rotation = root::rotation(&db, &options, (survey.catalogue.newest(), now), &judge)?;
     let head = weigh(&db, &survey, said, &judge)?;
     let registry = row(&db, KEY_REGISTRY, &judge)?;
     let registry = registry.map_or(Some(RegistryRow::START), |row| RegistryRow::decode(&row));

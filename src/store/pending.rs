@@ -121,7 +121,7 @@ impl Pending {
             marked: false,
             head: writer.head,
             content,
-            revisions: Revisions::new(writer.registry, writer.shared.oldest_epoch(now)),
+            revisions: Revisions::new(writer.registry),
             outbox: writer.outbox,
             changes: Changes::default(),
             sums: SumChanges::default(),
@@ -274,8 +274,8 @@ impl Pending {
     /// Changes the keys of a customer. Whoever holds them reads them anew; a batch of this group that was decided
     /// with the old ones is decided again.
     fn key(&mut self, db: &Db, op: &KeyOp) {
-        self.gone.epochs |= !matches!(op, KeyOp::Bridge(_));
-        if let KeyOp::Ratchet { customer, .. } = op {
+        self.gone.epochs |= matches!(op, KeyOp::Ratchet { .. } | KeyOp::EraseBridge { .. });
+        if let KeyOp::Ratchet { customer, .. } | KeyOp::Reach { customer, .. } = op {
             self.restamped.insert(*customer);
         }
         salts::apply(db, &mut self.batch, op);
@@ -290,8 +290,9 @@ impl Pending {
         }
         let mut outcomes = Vec::with_capacity(changes.len());
         self.sync = true;
+        let epoch = writer.shared.first_epoch(self.now);
         for change in changes {
-            let outcome = self.revisions.apply(db, &mut self.batch, change, self.now);
+            let outcome = self.revisions.apply(db, &mut self.batch, change, (self.now, epoch));
             self.certify(db, notary);
             match outcome {
                 Ok(outcome) => outcomes.push(outcome),

@@ -198,8 +198,6 @@ fn new_keys(epoch: u32) -> Result<(CustomerSalt, Ratchet), StoreError> {
 pub(super) struct Revisions {
     /// The counters after them.
     pub(super) row: RegistryRow,
-    /// The epoch at which the ratchet of a new customer stands: the oldest that is kept.
-    epoch: u32,
     /// Customers that changed.
     pub(super) touched: HashSet<CustomerKey>,
     /// What changed, in order: before and after.
@@ -210,9 +208,9 @@ pub(super) struct Revisions {
 }
 
 impl Revisions {
-    pub(super) fn new(row: RegistryRow, epoch: u32) -> Self {
+    pub(super) fn new(row: RegistryRow) -> Self {
         let (touched, destroyed) = (HashSet::new(), HashSet::new());
-        Self { row, epoch, touched, news: Vec::new(), changed: HashMap::new(), destroyed }
+        Self { row, touched, news: Vec::new(), changed: HashMap::new(), destroyed }
     }
 
     /// Takes every row of a customer away: its secrets, its id, what it chose now and ever. Gives what it chose
@@ -254,13 +252,13 @@ impl Revisions {
     }
 
     /// Applies one change: writes its rows into `batch`. A customer that is seen for the first time gets
-    /// a key, a salt and a ratchet.
+    /// a key, a salt and a ratchet that stands at `epoch`.
     pub(super) fn apply(
         &mut self,
         db: &Db,
         batch: &mut WriteBatch,
         new: &NewChange,
-        now: UnixMillis,
+        (now, epoch): (UnixMillis, u32),
     ) -> Result<Result<SetOutcome, SetError>, StoreError> {
         let id = &new.participation.customer;
         let known = match self.changed.get(id) {
@@ -287,7 +285,7 @@ impl Revisions {
             key
         } else {
             let key = self.row.next;
-            let (salt, ratchet) = new_keys(self.epoch)?;
+            let (salt, ratchet) = new_keys(epoch)?;
             salts::make(db, batch, key, &salt, &ratchet)?;
             put_id(db, batch, id, key).ok_or(DAMAGED)?;
             self.row = RegistryRow { next: CustomerKey(key.0 + 1), customers: self.row.customers + 1 };

@@ -1,7 +1,5 @@
 //! The data root: made with the store, read at open, wrapped anew when the operator changes the root key.
 
-use std::time::Duration;
-
 use rand::TryRng;
 use rand::rngs::SysRng;
 use rocksdb::WriteBatch;
@@ -10,7 +8,9 @@ use zeroize::Zeroizing;
 use super::fault::{OpenError, StoreError};
 use super::layout::{self, KEY_DATA_ROOT, KEY_ROTATION, KEY_STORE, META, StoreRow};
 use super::open::{Judge, row};
+use super::options::Options;
 use super::rocks::{Db, write_options};
+use super::salts;
 use super::shared::Shared;
 use crate::model::UnixMillis;
 use crate::sanitize::{DataRoot, NONCE_BYTES, RootKey, Rotation};
@@ -105,15 +105,32 @@ fn get(shared: &Shared, key: &[u8]) -> Result<Vec<u8>, StoreError> {
     found.ok_or(DAMAGED)
 }
 
+/// The last time of which something was derived, as far as the store tells: of the newest record, and the end of the epochs
+/// that the ratchets were moved for. No clock may be believed at a start. A ratchet that stands ahead of the clock and of
+/// every record was moved by one that was wrong.
+fn used(
+    db: &Db,
+    before: Rotation,
+    (newest, now): (Option<UnixMillis>, UnixMillis),
+    past: u32,
+) -> Result<UnixMillis, StoreError> {
+    let newest = newest.unwrap_or(UnixMillis(0));
+    let present = before.epoch(now.max(newest));
+    let epochs = salts::newest_epoch(db, present)?.map(|epoch| epoch.saturating_add(past).min(present));
+    let moved = epochs.map(|epoch| before.start(epoch));
+    Ok(moved.map_or(newest, |moved| moved.max(newest)))
+}
+
 /// Which epoch a time belongs to. A new store counts from 1970; where the configured length is another than before,
-/// a new epoch begins now.
+/// a new epoch begins behind all that was derived.
 pub(super) fn rotation(
     db: &Db,
-    length: Duration,
-    now: UnixMillis,
+    options: &Options,
+    (newest, now): (Option<UnixMillis>, UnixMillis),
     judge: &Judge<'_>,
 ) -> Result<Rotation, OpenError> {
     const PART: &str = "the row of the rotation epochs";
+    let length = options.rotation;
     let found = row(db, KEY_ROTATION, judge)?;
     let before = match &found {
         None => None,
@@ -122,9 +139,14 @@ pub(super) fn rotation(
             Some(read.ok_or_else(|| judge.damaged(PART, None))?)
         }
     };
+    let of = |before| {
+        let used = used(db, before, (newest, now), options.past_epochs);
+        used.map_err(|_| judge.damaged("a row of the family of salts", None))
+    };
     let rotation = match before {
         None => Rotation::every(length),
-        Some(before) => match before.changed(length, now) {
+        Some(before) if before.length() == length && before.since() <= now => return Ok(before),
+        Some(before) => match before.changed(length, of(before)?) {
             None => return Ok(before),
             Some(changed) => {
                 tracing::info!(

@@ -15,9 +15,13 @@ use crate::model::{CustomerKey, UnixMillis};
 use crate::sanitize::{CustomerSalt, EpochSeed, Ratchet};
 
 const VERSION: u8 = 1;
+/// Of a ratchet that has a state of earlier epochs, too, which follows.
+const WITH_EARLY: u8 = 2;
 const RATCHET: u8 = b'r';
 /// What the key of every bridge begins with.
 pub(super) const BRIDGES: [u8; 8] = [0xff; 8];
+/// Ratchets that are read at once.
+const CHUNK: usize = 1_000;
 const DAMAGED: StoreError = StoreError::Damaged { what: "a row of the family of salts" };
 
 /// The keys of one older epoch of one customer, kept for longer than the ratchet keeps them.
@@ -49,6 +53,13 @@ pub enum KeyOp {
         /// Where it stands from then on.
         to: Ratchet,
     },
+    /// Gives the ratchet of a customer a state of earlier epochs, if it still stands where it stood and has none.
+    Reach {
+        /// The customer.
+        customer: CustomerKey,
+        /// The ratchet with that state.
+        to: Ratchet,
+    },
     /// Keeps a bridge, if its customer still has keys.
     Bridge(Bridge),
     /// Erases a bridge.
@@ -64,7 +75,9 @@ impl KeyOp {
     /// The customer whose keys it changes.
     pub(super) const fn customer(&self) -> CustomerKey {
         match self {
-            Self::Ratchet { customer, .. } | Self::EraseBridge { customer, .. } => *customer,
+            Self::Ratchet { customer, .. }
+            | Self::Reach { customer, .. }
+            | Self::EraseBridge { customer, .. } => *customer,
             Self::Bridge(bridge) => bridge.customer,
         }
     }
@@ -118,17 +131,27 @@ pub(super) fn make(
 }
 
 fn encode_ratchet(ratchet: &Ratchet) -> Zeroizing<Vec<u8>> {
-    let mut row = Zeroizing::new(Vec::with_capacity(37));
-    row.push(VERSION);
-    row.extend_from_slice(&ratchet.epoch().to_be_bytes());
-    row.extend_from_slice(ratchet.expose());
+    let mut row = Zeroizing::new(Vec::with_capacity(73));
+    row.push(if ratchet.expose_all().count() > 1 { WITH_EARLY } else { VERSION });
+    for (epoch, state) in ratchet.expose_all() {
+        row.extend_from_slice(&epoch.to_be_bytes());
+        row.extend_from_slice(state);
+    }
     row
 }
 
 fn decode_ratchet(row: &[u8]) -> Result<Ratchet, StoreError> {
-    let mut input = Bytes(row.strip_prefix(&[VERSION]).ok_or(DAMAGED)?);
-    let (epoch, state) = (input.u32().ok_or(DAMAGED)?, input.array().ok_or(DAMAGED)?);
-    if input.0.is_empty() { Ok(Ratchet::new(epoch, state)) } else { Err(DAMAGED) }
+    let (version, rest) = row.split_first().ok_or(DAMAGED)?;
+    let mut input = Bytes(rest);
+    let mut state = || Some((input.u32()?, input.array()?));
+    let (epoch, main) = state().ok_or(DAMAGED)?;
+    let main = Ratchet::new(epoch, main);
+    let ratchet = match *version {
+        VERSION => Some(main),
+        WITH_EARLY => state().and_then(|(epoch, early)| main.reaching(epoch, early)),
+        _ => None,
+    };
+    ratchet.filter(|_| input.0.is_empty()).ok_or(DAMAGED)
 }
 
 fn encode_bridge(bridge: &Bridge) -> Option<Zeroizing<Vec<u8>>> {
@@ -207,11 +230,35 @@ pub(super) fn ratchets(
     Ok(found)
 }
 
+/// The oldest epoch that the ratchet of any customer gives; `None` if there is no customer. Reads a row of each.
+pub(super) fn oldest_epoch(db: &Db) -> Result<Option<u32>, StoreError> {
+    fold_epochs(db, |oldest, epoch| Some(oldest.map_or(epoch, |oldest: u32| oldest.min(epoch))))
+}
+
+/// The newest epoch at which the ratchet of any customer stands, of those up to `most`; `None` if there is none. Reads a
+/// row of each.
+pub(super) fn newest_epoch(db: &Db, most: u32) -> Result<Option<u32>, StoreError> {
+    fold_epochs(db, |newest, epoch| if epoch <= most { newest.max(Some(epoch)) } else { newest })
+}
+
+fn fold_epochs(db: &Db, with: impl Fn(Option<u32>, u32) -> Option<u32>) -> Result<Option<u32>, StoreError> {
+    let (mut found, mut after) = (None, CustomerKey(0));
+    loop {
+        let chunk = ratchets(db, after, CHUNK)?;
+        let Some((last, _)) = chunk.last() else { return Ok(found) };
+        after = *last;
+        found = chunk.iter().map(|(_, ratchet)| ratchet.epoch()).fold(found, &with);
+    }
+}
+
 /// What has to be known of the store before a change is written: whether it is to be made at all.
 pub(super) fn applies(db: &Db, op: &KeyOp) -> Result<bool, StoreError> {
     match op {
         KeyOp::Ratchet { customer, to } => {
             Ok(of(db, *customer)?.is_some_and(|(_, present)| present.epoch() < to.epoch()))
+        }
+        KeyOp::Reach { customer, to } => {
+            Ok(of(db, *customer)?.is_some_and(|(_, present)| to.extends(&present)))
         }
         KeyOp::Bridge(bridge) => Ok(get(db, &bridge.customer.0.to_be_bytes())?.is_some()),
         KeyOp::EraseBridge { .. } => Ok(true),
@@ -222,7 +269,7 @@ pub(super) fn applies(db: &Db, op: &KeyOp) -> Result<bool, StoreError> {
 pub(super) fn apply(db: &Db, batch: &mut WriteBatch, op: &KeyOp) {
     let Some(family) = db.cf_handle(SALTS) else { return };
     match op {
-        KeyOp::Ratchet { customer, to } => {
+        KeyOp::Ratchet { customer, to } | KeyOp::Reach { customer, to } => {
             batch.put_cf(&family, ratchet_key(*customer), encode_ratchet(to).as_slice());
         }
         KeyOp::Bridge(bridge) => {
@@ -278,6 +325,23 @@ mod tests {
         assert_eq!(decode_bridge(&key, &row), Some(bridge));
         assert_eq!(decode_bridge(&key, row.get(..48).unwrap()), None);
         assert!(ratchet_key(CustomerKey(u64::MAX - 1)).as_slice() < BRIDGES.as_slice());
+    }
+
+    #[test]
+    fn a_ratchet_comes_back_from_its_row_with_the_state_of_earlier_epochs() {
+        let main = Ratchet::new(9, [3; 32]);
+        for ratchet in [main.clone(), main.reaching(4, [5; 32]).unwrap()] {
+            let row = encode_ratchet(&ratchet);
+            assert_eq!(decode_ratchet(&row).unwrap(), ratchet);
+            for cut in 0..row.len() {
+                assert!(decode_ratchet(row.get(..cut).unwrap()).is_err(), "{cut}");
+            }
+        }
+        let mut later = encode_ratchet(&main.reaching(4, [5; 32]).unwrap());
+        later.get_mut(37..41).unwrap().copy_from_slice(&9_u32.to_be_bytes());
+        assert!(decode_ratchet(&later).is_err(), "an earlier state that is none");
+        later.get_mut(..1).unwrap().copy_from_slice(&[3]);
+        assert!(decode_ratchet(&later).is_err(), "another version");
     }
 
     #[test]

@@ -18,11 +18,14 @@ use super::rocks::{Db, Setup};
 use super::witness::Witness;
 use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 use crate::observe::Clock;
-use crate::sanitize::{DataRoot, Rotation};
+use crate::sanitize::{DataRoot, Ratchet, Rotation};
 
 /// Customers share stamps by their key modulo this: a change of one reloads 1 / 65,536 of the cache, and has as much of
 /// what is on its way decided again. Half a MiB.
 const STAMPS: usize = 65_536;
+
+/// Some time before anybody ran this version: 2026-09-21. To be raised now and then, never lowered.
+const WRITTEN: UnixMillis = UnixMillis(1_789_948_800_000);
 
 /// The state of an open store. The database is named first, so that it is closed before the
 /// directory is let go.
@@ -165,6 +168,18 @@ impl Shared {
     /// The oldest rotation epoch whose keys are kept at `now`.
     pub(super) fn oldest_epoch(&self, now: UnixMillis) -> u32 {
         self.rotation.epoch(now).saturating_sub(self.options.past_epochs)
+    }
+
+    /// Where the ratchet of a customer stands that comes now: at the oldest epoch that is kept at the newest time that may
+    /// be believed. What moved cannot be moved back, so a clock that is ahead for a while must not move it; one that
+    /// stands further back only gives keys that nobody uses, and is moved on with the others. Where no clock may be
+    /// believed yet, it is at least later than this program.
+    pub(super) fn first_epoch(&self, now: UnixMillis) -> u32 {
+        let settled = self.clock.settled(self.rotation.length());
+        let believed = settled.unwrap_or(WRITTEN).min(now);
+        // Further back there would be no keys of the present epoch.
+        let reach = self.rotation.epoch(now).saturating_sub(Ratchet::STEPS / 2);
+        self.oldest_epoch(believed).max(reach)
     }
 
     /// Marks the store as failed, for good. The daemon watches for it and ends.

@@ -125,18 +125,26 @@ async fn all_ratchets_are_moved_in_chunks_and_a_second_round_finds_nothing() {
     let now = store.rotation().epoch(bench.clock.now());
     assert_eq!(
         customers.move_ratchets(now, unsaid).await.unwrap().customers,
-        0,
-        "new ones stand where they should"
+        2_345,
+        "no clock was believed when they came"
+    );
+    register(&store, 2_345..2_346).await;
+    bench.clock.advance_ms(3_600_000);
+    register(&store, 2_346..2_347).await;
+    assert_eq!(
+        customers.move_ratchets(now, unsaid).await.unwrap().customers,
+        1,
+        "new ones stand where they should, by a clock that may be believed"
     );
     let told = |moved: &Ratcheted| {
         let Ratcheted { first, last, customers, oldest_epoch } = moved;
         vec![MetaOp::Ledger(format!("{customers}, {} to {}: {oldest_epoch}", first.0, last.0).into_bytes())]
     };
     let moved = customers.move_ratchets(now + 7, told).await.unwrap();
-    assert_eq!((moved.customers, moved.more), (2_345, false));
+    assert_eq!((moved.customers, moved.more), (2_347, false));
     let entries = store.outbox(5_000).unwrap();
     let entries: Vec<_> = entries.into_iter().map(|(_, entry)| String::from_utf8(entry).unwrap()).collect();
-    let expected = ["1000, 1 to 1000", "1000, 1001 to 2000", "345, 2001 to 2345"];
+    let expected = ["1000, 1 to 1000", "1000, 1001 to 2000", "347, 2001 to 2347"];
     assert_eq!(
         entries,
         expected.map(|told| format!("{told}: {}", now + 5)),
@@ -218,20 +226,96 @@ async fn another_length_of_epochs_begins_a_new_epoch_and_keeps_every_pseudonym()
     let now = bench.clock.now();
     let before = store.rotation().epoch(now);
     let was = token(&customers, 0, before).unwrap();
+    store.append(crate::store_samples::append(1, now)).await.unwrap();
     drop(customers);
     store.close().await;
     // Four times as long: counted from 1970, the number would fall to a quarter.
     let options = Options { rotation: Duration::from_hours(4 * 720), ..bench.options.clone() };
-    for _ in 0..2 {
-        let store = reopen(&options, &root_key(), &bench.clock).unwrap();
-        assert_eq!(store.rotation().epoch(now), before + 1);
-        assert_eq!(store.rotation().epoch(UnixMillis(now.0 - 1)), before);
+    // The clock is ahead at the first start, right at the second, and behind at the third.
+    for ahead in [24 * EPOCH_MS, 0, -24 * EPOCH_MS] {
+        let clock = usaged::observe::Clock::manual(UnixMillis(now.0 + ahead));
+        let store = reopen(&options, &root_key(), &clock).unwrap();
+        assert_eq!(store.rotation().epoch(UnixMillis(now.0 + 1)), before + 1);
+        assert_eq!(store.rotation().epoch(now), before, "of what is stored the number stays");
         let customers = Customers::new(store.clone(), 100);
         assert_eq!(token(&customers, 0, before), Some(was));
         assert!(token(&customers, 0, before + 1).is_some_and(|token| token != was));
         drop(customers);
         store.close().await;
     }
+}
+
+/// covers: P4 D1
+#[tokio::test(flavor = "multi_thread")]
+async fn another_length_begins_behind_the_epochs_that_keys_were_moved_to_and_a_wrong_clock_puts_it_off_for_no_time()
+ {
+    let bench = Bench::new();
+    let store = bench.open();
+    let customers = Customers::new(store.clone(), 100);
+    register(&store, 0..2).await;
+    let (now, rotation) = (bench.clock.now(), store.rotation());
+    let before = rotation.epoch(now);
+    // Nothing is stored, and the keys were moved as a clock that may be believed had it; those of one by a wrong clock.
+    customers.move_ratchets(before, unsaid).await.unwrap();
+    let ahead = customers.get(&id(1)).unwrap().unwrap();
+    let to = ahead.secret.ratchet().forward(before + 30);
+    store.write_meta(vec![MetaOp::Key(KeyOp::Ratchet { customer: ahead.key, to })], true).await.unwrap();
+    drop((customers, ahead));
+    store.close().await;
+    let options = Options { rotation: Duration::from_hours(4 * 720), ..bench.options.clone() };
+    let store = reopen(&options, &root_key(), &bench.clock).unwrap();
+    assert_eq!(store.rotation().epoch(rotation.start(before)), before);
+    assert_eq!(store.rotation().epoch(now), before + 1);
+    store.close().await;
+}
+
+/// covers: P4
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_that_comes_while_the_clock_is_ahead_has_keys_when_it_is_right() {
+    for believed in [false, true] {
+        let bench = Bench::new();
+        let store = bench.open();
+        let customers = Customers::new(store.clone(), 100);
+        if believed {
+            bench.clock.advance_ms(3_600_000);
+        }
+        let now = store.rotation().epoch(bench.clock.now());
+        // So also with epochs of an hour, for ever so long.
+        bench.clock.set_ahead_ms(24 * EPOCH_MS);
+        register(&store, 0..1).await;
+        assert!(token(&customers, 0, now + 24).is_some(), "while it is ahead");
+        bench.clock.set_ahead_ms(-24 * EPOCH_MS);
+        assert!(token(&customers, 0, now).is_some(), "when it is right, {believed}");
+        let oldest = customers.get(&id(0)).unwrap().unwrap().secret.ratchet().epoch();
+        assert_eq!(store.oldest_keys(bench.clock.now()).unwrap(), oldest);
+        assert!(oldest <= now - 2 && (!believed || oldest == now - 2), "{oldest}");
+        let moved = customers.move_ratchets(now, unsaid).await.unwrap();
+        assert_eq!(moved.customers, u64::from(!believed), "it is moved on with the others");
+        assert_eq!(store.oldest_keys(bench.clock.now()).unwrap(), now - 2);
+    }
+}
+
+/// covers: P4
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_keys_that_are_told_are_those_that_are_there() {
+    let bench = Bench::new();
+    let store = bench.open();
+    assert_eq!(store.oldest_keys(START).unwrap(), store.oldest_epoch(START), "without customers");
+    let customers = Customers::new(store.clone(), 100);
+    register(&store, 0..3).await;
+    let now = store.rotation().epoch(START);
+    customers.move_ratchets(now, unsaid).await.unwrap();
+    drop(customers);
+    store.close().await;
+    // Fewer are to be kept: as long as nothing was moved they are there, and that is what is told.
+    let options = Options { past_epochs: 0, ..bench.options.clone() };
+    let store = reopen(&options, &root_key(), &bench.clock).unwrap();
+    let customers = Customers::new(store.clone(), 100);
+    assert_eq!((store.oldest_keys(START).unwrap(), store.oldest_epoch(START)), (now - 2, now));
+    assert!(token(&customers, 0, now - 2).is_some());
+    customers.move_ratchets(now, unsaid).await.unwrap();
+    assert_eq!(store.oldest_keys(START).unwrap(), now);
+    assert!(token(&customers, 0, now - 1).is_none());
 }
 
 #[tokio::test(flavor = "multi_thread")]

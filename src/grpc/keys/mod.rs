@@ -98,16 +98,16 @@ impl KeyDoor {
 
     async fn status(&self) -> Result<pb::KeyStatus, Fault> {
         let (store, now) = (self.store.clone(), self.clock.now());
-        let (root_key_id, bridges) = aside(move || {
+        let (root_key_id, bridges, oldest_epoch) = aside(move || {
             let bridges = store.bridges(None)?.into_iter().filter(|bridge| bridge.until > now).count();
-            Ok::<_, Fault>((store.root_key_id()?, bridges))
+            Ok::<_, Fault>((store.root_key_id()?, bridges, store.oldest_keys(now)?))
         })
         .await??;
         let rotation = self.store.rotation();
         Ok(pb::KeyStatus {
             root_key_id,
             epoch: rotation.epoch(now),
-            oldest_epoch: self.store.oldest_epoch(now),
+            oldest_epoch,
             next_epoch_time: Some(timestamp(rotation.next(now))),
             epoch_length: Some(api_duration(rotation.length())),
             bridges: u32::try_from(bridges).unwrap_or(u32::MAX),
