@@ -18,6 +18,9 @@ use crate::grpc::proto::admin::{IssueTokenRequest, ListTokensRequest, RevokeToke
 use crate::identity::{IdentityName, Role, RoleKind, TokenId, TokenText};
 use crate::model::{CustomerId, SubscriptionName};
 
+/// How long a token may hold, in seconds: 400 days.
+const LONGEST: u64 = 400 * 86_400;
+
 /// Tokens on one page.
 const PAGE: i32 = 1_000;
 
@@ -106,12 +109,12 @@ struct IssueArgs {
     #[arg(long = "subscription", value_name = "NAME")]
     subscriptions: Vec<SubscriptionName>,
     /// When it ends, from now; at most 400 days.
-    #[arg(long, default_value = "90d", conflicts_with = "offline")]
+    #[arg(long, default_value = "90d")]
     expires_in: Span,
     /// A new file, readable by nobody else, that the token is written to in place of standard output.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Make the token here, for the file of identities. It ends when it is taken out of there.
+    /// Make the token here, for the file of identities. Taking it out of there revokes it.
     #[arg(long)]
     offline: bool,
     /// Who asks for it; when not given, who you are on this machine. A collector that asks who you are knows better.
@@ -154,8 +157,7 @@ impl IssueArgs {
             customers: self.customers.iter().map(ToString::to_string).collect(),
             subscriptions: self.subscriptions.iter().map(ToString::to_string).collect(),
         };
-        let end = jiff::Timestamp::now().checked_add(self.expires_in.0);
-        let end = end.map_err(|_| Failure::Usage("--expires-in is too long".to_owned()))?;
+        let end = self.end()?;
         let expire_time = Timestamp { seconds: end.as_second(), nanos: end.subsec_nanosecond() };
         let request = IssueTokenRequest {
             name: self.name,
@@ -186,9 +188,20 @@ impl IssueArgs {
         }
     }
 
+    /// When the token ends.
+    fn end(&self) -> Result<jiff::Timestamp, Failure> {
+        let end = jiff::Timestamp::now().checked_add(self.expires_in.0);
+        end.map_err(|_| Failure::Usage("--expires-in is too long".to_owned()))
+    }
+
     /// Makes a token that no collector knows yet.
     fn make(self, out: Output) -> Result<(), Failure> {
         let usage = |error: &str| Failure::Usage(error.to_owned());
+        if !(1..=LONGEST).contains(&self.expires_in.0.as_secs()) {
+            return Err(usage("--expires-in is 1s to 400d"));
+        }
+        // To the second: a person reads it.
+        let end = self.end()?.round(jiff::Unit::Second).map_err(|_| usage("--expires-in is too long"))?;
         let name = IdentityName::new(&self.name).map_err(|error| usage(error.rule))?;
         let (customers, subscriptions) = (self.customers.clone(), self.subscriptions.clone());
         let (customers, subscriptions) =
@@ -199,7 +212,7 @@ impl IssueArgs {
         let read = TokenText::read(text.reveal().as_bytes());
         let (id, hash) =
             read.ok_or_else(|| Failure::Failed("the token was not made; try again".to_owned()))?;
-        let table = identity_table(&name, &role, &format!("{id}:{}", String::from(hash)));
+        let table = identity_table(&name, &role, &format!("{id}:{}", String::from(hash)), end);
         match self.out {
             Some(path) => {
                 Secret::make(&path)?.write(text.reveal())?;
@@ -219,7 +232,7 @@ impl IssueArgs {
 }
 
 /// The table for the file of identities.
-fn identity_table(name: &IdentityName, role: &Role, token_hash: &str) -> String {
+fn identity_table(name: &IdentityName, role: &Role, token_hash: &str, end: jiff::Timestamp) -> String {
     let mut fields = toml::Table::new();
     let texts = |names: Vec<String>| toml::Value::from(names);
     fields.insert("name".to_owned(), name.to_string().into());
@@ -239,6 +252,7 @@ fn identity_table(name: &IdentityName, role: &Role, token_hash: &str) -> String 
         Role::Operator | Role::Auditor => {}
     }
     fields.insert("token_hash".to_owned(), token_hash.into());
+    fields.insert("expires".to_owned(), end.to_string().into());
     format!("[[identity]]\n{fields}")
 }
 

@@ -4,26 +4,25 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::identity_files::{self, Loaded};
+use super::provider_keys::ProviderKeys;
 use super::runner::Runner;
 use super::watched::Watch;
-use crate::config::{Config, Identities, KeysFrom, Problem};
+use crate::config::{Config, Identities, Problem};
 use crate::grpc::{Authority, Gate, Tokens};
-use crate::identity::KeySet;
 use crate::ledger::Refusals;
 use crate::model::UnixMillis;
 use crate::observe::{Clock, Metric};
 
 /// How often it is told how long certificates still hold, and when tokens were used last.
 const TOLD_EVERY: Duration = Duration::from_secs(15);
-/// Fetches of keys lie so far apart at least, also when tokens name keys that are not there.
-const FETCH_GAP: Duration = Duration::from_secs(10);
-/// The first pause after a fetch that failed; it doubles up to the time between two fetches.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Tokens with the name of an identity that are told of at a time.
+const NAMESAKES: usize = 16;
+/// How long a start waits for the keys of the provider.
+const FIRST_KEYS: Duration = Duration::from_secs(5);
 
 /// The identities in force and the files that they come from. Clones share both.
 #[derive(Clone)]
@@ -35,6 +34,7 @@ struct Inner {
     tokens: Tokens,
     clock: Clock,
     state: Mutex<State>,
+    keys: ProviderKeys,
     watch: Watch,
 }
 
@@ -90,9 +90,11 @@ impl Prepared {
         tracing::info!(tls = identities.tls.is_some(), "callers are asked who they are");
         Metric::IdentityLoads.add(&[("result", "loaded")], 1);
         tell_ends(&ends, clock.now());
+        tell_namesakes(&authority);
         let state = Mutex::new(State { print, ends, refused: None });
         let (tokens, clock) = (tokens.clone(), clock.clone());
-        IdentitySource(Some(Arc::new(Inner { identities, authority, tokens, clock, state, watch })))
+        let keys = ProviderKeys::of(&identities);
+        IdentitySource(Some(Arc::new(Inner { identities, authority, tokens, clock, state, keys, watch })))
     }
 }
 
@@ -122,11 +124,19 @@ impl IdentitySource {
         })
     }
 
+    /// Waits until the keys of the provider were asked for once, if they are fetched, but not for long: who comes before
+    /// them is told to call again.
+    pub(super) async fn asked_for_keys(&self) {
+        let Some(inner) = &self.0 else { return };
+        let _slow = tokio::time::timeout(FIRST_KEYS, inner.keys.asked_for()).await;
+    }
+
     /// Follows the files, the provider and the time until `closing`.
     pub(super) async fn follow(self, closing: CancellationToken) {
         let Some(inner) = self.0.clone() else { return };
         let work = async {
-            tokio::join!(self.follow_files(), inner.follow_provider(), inner.tell());
+            let keys = inner.keys.follow(&inner.identities, &inner.authority);
+            tokio::join!(self.follow_files(), keys, inner.tell());
         };
         tokio::select! {
             () = closing.cancelled() => {}
@@ -174,6 +184,7 @@ impl Inner {
                     self.authority.replace_keys(keys);
                 }
                 tell_ends(&ends, self.clock.now());
+                tell_namesakes(&self.authority);
                 *state = State { print, ends, refused: None };
                 Metric::IdentitiesRefused.set(&[], 0.0);
                 Metric::IdentityLoads.add(&[("result", "loaded")], 1);
@@ -201,61 +212,6 @@ impl Inner {
         }
     }
 
-    /// Fetches the keys of the provider again and again. Never returns.
-    async fn follow_provider(&self) {
-        let fetched = identity_files::provider_of(&self.identities);
-        let (Some(mut provider), Some((_, KeysFrom::Address { refresh, keep, ca, .. }))) =
-            (fetched, &self.identities.jwt)
-        else {
-            return std::future::pending().await;
-        };
-        let wanted: Arc<Notify> = self.authority.wanted_keys();
-        let (mut held, mut pause): (Option<(KeySet, Instant)>, Duration) = (None, FIRST_PAUSE);
-        loop {
-            // The CAs that its certificate has to come from may have been swapped.
-            if ca.is_some() {
-                let identities = self.identities.clone();
-                let made = tokio::task::spawn_blocking(move || identity_files::provider_of(&identities));
-                if let Ok(Some(made)) = made.await {
-                    provider = made;
-                }
-            }
-            let next = match provider.fetch().await {
-                Ok(keys) => {
-                    if held.as_ref().is_none_or(|(before, _)| !before.is(&keys)) {
-                        self.authority.replace_keys(keys.clone());
-                        tracing::info!(keys = keys.len(), "keys of the identity provider taken over");
-                    }
-                    // Counted when they are in force: who sees the count may go by them.
-                    Metric::IdentityKeyFetches.add(&[("result", "fetched")], 1);
-                    held = Some((keys, Instant::now()));
-                    pause = FIRST_PAUSE;
-                    *refresh
-                }
-                Err(error) => {
-                    Metric::IdentityKeyFetches.add(&[("result", "failed")], 1);
-                    let error = super::error::with_causes(&error);
-                    tracing::warn!(
-                        error,
-                        "keys of the identity provider were not fetched, those before stay"
-                    );
-                    if held.take_if(|(_, at)| at.elapsed() >= *keep).is_some() {
-                        tracing::error!("keys of the identity provider are too old, its tokens are refused");
-                        self.authority.replace_keys(KeySet::default());
-                    }
-                    let now = pause;
-                    pause = pause.saturating_mul(2).min(*refresh);
-                    now
-                }
-            };
-            let at = Instant::now();
-            tokio::select! {
-                () = sleep(next) => {}
-                () = wanted.notified() => sleep_until(at + FETCH_GAP.min(next)).await,
-            }
-        }
-    }
-
     /// Tells the metrics how long certificates still hold, and the store when tokens were used. Never returns.
     async fn tell(&self) {
         loop {
@@ -273,5 +229,12 @@ fn tell_ends(ends: &[(&'static str, UnixMillis)], now: UnixMillis) {
     for (file, until) in ends {
         let seconds = i32::try_from(until.ms_since(now).div_euclid(1000)).unwrap_or(i32::MAX);
         Metric::CertificateExpiry.set(&[("file", file)], seconds.into());
+    }
+}
+
+/// Tells of tokens that could be taken for an identity of the file; not by the name, which may be a customer's.
+fn tell_namesakes(authority: &Authority) {
+    for token in authority.namesakes().into_iter().take(NAMESAKES) {
+        tracing::warn!(%token, "a token is called as an identity of the file is; issue it anew by another name");
     }
 }

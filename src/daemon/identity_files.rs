@@ -25,7 +25,7 @@ pub(super) struct Loaded {
     pub standing: Standing,
     /// The keys of the provider, where they come from a file.
     pub keys: Option<KeySet>,
-    /// When the first certificate of each kind of file ends.
+    /// When the first certificate, list or token of each kind of file ends.
     pub ends: Vec<(&'static str, UnixMillis)>,
     /// Tells one content of all files from another.
     pub print: [u8; 32],
@@ -109,12 +109,15 @@ pub(super) fn load(
     if !reader.problems.is_empty() {
         return Err(reader.problems);
     }
-    let (server, clients, ends) = match tls {
+    let (server, clients, mut ends) = match tls {
         Some(tls) => (Some(tls.server), tls.clients, tls.ends),
         None => (None, None, Vec::new()),
     };
+    ends.extend(rules.first_end().map(|until| ("identities", until)));
     let jwt = identities.jwt.as_ref().map(|(options, _)| options.clone());
-    let standing = Standing { rules, server, clients, jwt, accepts_tokens: identities.accepts_tokens };
+    let fetches_keys = matches!(identities.jwt, Some((_, KeysFrom::Address { .. })));
+    let accepts_tokens = identities.accepts_tokens;
+    let standing = Standing { rules, server, clients, jwt, fetches_keys, accepts_tokens };
     Ok(Loaded { standing, keys, ends, print: reader.print })
 }
 

@@ -20,6 +20,7 @@ mod logs;
 mod next_key;
 mod policy_files;
 mod process;
+mod provider_keys;
 mod pulse;
 mod pump;
 mod reach;
@@ -148,9 +149,7 @@ async fn serve_until_the_end(mut config: Config, start: Start) -> Result<(), Dae
     let drain =
         Drain::open(store.clone(), customers.clone(), policy.handle(), clock.clone(), config.drain.clone());
     let drain = drain.await?;
-
     let amend = open_amend(&config, &store, &customers, &policy, &drain, &keeper.ledger(), &clock).await?;
-
     let guarded = guarded::Guarded::of(&config);
     let configuration = ConfigurationSource::begin(config.in_force.clone(), intake.accounts().clone());
     keeper.tell_sums(Sums::of(&store, &intake, &refusals, config.totals_every));
@@ -186,6 +185,7 @@ async fn serve_until_the_end(mut config: Config, start: Start) -> Result<(), Dae
     let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
     let follow = tokio::spawn(end::follow_files(policy.clone(), configuration.clone(), guarded.clone()));
     let following = tokio::spawn(identities.clone().follow(close_doors.clone()));
+    identities.asked_for_keys().await;
 
     health.set(true).await;
     tell_readiness(&readiness, Readiness::Ready);

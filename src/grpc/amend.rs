@@ -264,13 +264,13 @@ impl From<AmendError> for Fault {
             }
             AmendError::Store(error) => Self::from(error),
             AmendError::Drain(error) => Self::from(error),
-            AmendError::Counting => Self::of(Cause::NoSlots, text).retry_after(Duration::from_secs(10)),
+            AmendError::Counting => Self::of(Cause::NoSlots, text).spread(Duration::from_secs(10)),
             AmendError::GivenUp => {
                 let text = "the queue takes longer to look through than one request may take; ask CountErasure or \
                             CountBinding, which tell how far they are and take as long as it takes";
                 Self::of(Cause::CountTooLong, text)
             }
-            AmendError::Stopped => Self::of(Cause::Closing, text).retry_after(Duration::from_secs(1)),
+            AmendError::Stopped => Self::of(Cause::Closing, text).spread(Duration::from_secs(1)),
         }
     }
 }

@@ -102,7 +102,7 @@ impl LedgerDoor {
             return Ok(());
         }
         let text = "the ledger does not take entries now, and nothing is given out untold; try again";
-        Err(Fault::of(Cause::Unavailable, text).retry_after(Duration::from_secs(5)))
+        Err(Fault::of(Cause::Unavailable, text).spread(Duration::from_secs(5)))
     }
 
     /// A checkpoint of all that is there, with the proof that `since` is its beginning. Blocks.
@@ -195,9 +195,7 @@ impl From<LedgerError> for Fault {
             tracing::error!(%error, cause, unsaid, "the ledger did not answer");
         }
         match error {
-            LedgerError::Full => {
-                Self::of(Cause::StoreFull, error.to_string()).retry_after(Duration::from_secs(5))
-            }
+            LedgerError::Full => Self::of(Cause::StoreFull, error.to_string()).spread(Duration::from_secs(5)),
             LedgerError::Damaged { .. } => {
                 Self::of(Cause::Damaged, "the ledger is damaged on disk; the operator has to act")
             }
@@ -207,7 +205,7 @@ impl From<LedgerError> for Fault {
             | LedgerError::Gap { .. }
             | LedgerError::NotAnEntry { .. } => {
                 Self::of(Cause::Unavailable, "the ledger cannot be read or written now; try again")
-                    .retry_after(Duration::from_secs(5))
+                    .spread(Duration::from_secs(5))
             }
         }
     }
@@ -258,7 +256,7 @@ impl LedgerService for LedgerDoor {
         let (door, request) = (self.clone(), request.into_inner());
         let Ok(place) = Arc::clone(&self.exports).try_acquire_owned() else {
             let text = "other exports are in progress; try again";
-            return Err(Fault::of(Cause::NoSlots, text).retry_after(Duration::from_secs(1)).into());
+            return Err(Fault::of(Cause::NoSlots, text).spread(Duration::from_secs(1)).into());
         };
         let since = request.since_size;
         let customer = aside(move || door.customer(&request)).await?;

@@ -83,6 +83,8 @@ causes! {
     BadCredential = Unauthenticated "CREDENTIAL_INVALID",
     /// What the caller proves itself with has expired or was revoked.
     EndedCredential = Unauthenticated "CREDENTIAL_ENDED",
+    /// The keys that would check the caller's credential are not here yet.
+    KeysAwaited = Unavailable "IDENTITY_KEYS_UNAVAILABLE",
     /// The credential is genuine, but nothing, or more than one thing, says whose it is.
     UnknownIdentity = PermissionDenied "IDENTITY_UNKNOWN",
     /// The caller's role may not call the method.
@@ -208,7 +210,7 @@ impl Fault {
         self
     }
 
-    /// Says when to try again.
+    /// Says when to try again, of a time that is another for each caller already.
     #[must_use]
     pub const fn retry_after(mut self, delay: Duration) -> Self {
         self.retry = Some(delay);
@@ -235,6 +237,12 @@ impl Fault {
     #[must_use]
     pub const fn cause(&self) -> Cause {
         self.cause
+    }
+
+    /// When the caller is to try again.
+    #[cfg(test)]
+    pub(in crate::grpc) const fn retry(&self) -> Option<Duration> {
+        self.retry
     }
 
     /// What is wrong and what to do, with the field that it is about in front.
@@ -297,7 +305,7 @@ impl From<StoreError> for Fault {
                     tracing::error!(%error, unsaid, "the store did not answer");
                 }
                 Self::of(Cause::Unavailable, "the store cannot be read or written now; try again")
-                    .retry_after(soon)
+                    .spread(soon)
             }
             StoreError::Damaged { .. } => {
                 if let Some(unsaid) = DAMAGED_ROW.due() {
@@ -305,10 +313,10 @@ impl From<StoreError> for Fault {
                 }
                 Self::of(Cause::Damaged, "what was asked for is damaged on disk; the operator has to act")
             }
-            StoreError::Full => Self::of(Cause::StoreFull, error.to_string()).retry_after(soon),
-            StoreError::Busy => Self::of(Cause::Unavailable, error.to_string()).retry_after(soon),
+            StoreError::Full => Self::of(Cause::StoreFull, error.to_string()).spread(soon),
+            StoreError::Busy => Self::of(Cause::Unavailable, error.to_string()).spread(soon),
             StoreError::Failed | StoreError::Closed | StoreError::Entropy | StoreError::Stale => {
-                Self::of(Cause::Unavailable, "the store cannot be written now; try again").retry_after(soon)
+                Self::of(Cause::Unavailable, "the store cannot be written now; try again").spread(soon)
             }
         }
     }
@@ -322,54 +330,5 @@ impl From<Fault> for Status {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test")]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_reason_is_stable_upper_snake_and_its_own() {
-        let reasons: std::collections::BTreeSet<_> = Cause::ALL.iter().map(|c| c.reason()).collect();
-        assert_eq!(reasons.len(), Cause::ALL.len());
-        for reason in reasons {
-            assert!(reason.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'), "{reason}");
-        }
-    }
-
-    #[test]
-    fn a_status_carries_the_field_the_reason_and_the_delay() {
-        let fault =
-            Fault::field("events", "at least one is required").retry_after(Duration::from_millis(250));
-        let status = fault.status();
-        assert_eq!(status.code(), Code::InvalidArgument);
-        assert_eq!(status.message(), "events: at least one is required");
-        let details = status.get_error_details();
-        let info = details.error_info().unwrap();
-        assert_eq!((info.reason.as_str(), info.domain.as_str()), ("INVALID_FIELD", "usaged"));
-        let violation = details.bad_request().unwrap().field_violations.first().unwrap();
-        assert_eq!(
-            (violation.field.as_str(), violation.description.as_str()),
-            ("events", "at least one is required")
-        );
-        assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_millis(250)));
-    }
-
-    #[test]
-    fn the_longest_message_fits_into_what_clients_take_of_trailers() {
-        let mut trailers = http::HeaderMap::new();
-        Fault::field("participation", "é ".repeat(10_000)).status().add_header(&mut trailers).unwrap();
-        let bytes: usize = trailers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-        assert!(bytes < 16 * 1024, "{bytes}");
-        let mut plain = http::HeaderMap::new();
-        Fault::field("participation", "word ".repeat(10_000)).status().add_header(&mut plain).unwrap();
-        let bytes: usize = plain.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
-        assert!(bytes < 8 * 1024, "{bytes}");
-    }
-
-    #[test]
-    fn the_answer_in_a_stream_says_what_the_status_says() {
-        let fault = Fault::of(Cause::Busy, "try again").retry_after(Duration::from_micros(10));
-        let (status, error) = (fault.status(), fault.batch_error());
-        assert_eq!((error.code, error.message.as_str()), (i32::from(status.code()), status.message()));
-        assert_eq!((error.reason.as_str(), error.retry_delay_ms), ("BUSY", 1));
-        assert_eq!(Fault::of(Cause::Internal, "").batch_error().retry_delay_ms, 0);
-    }
-}
+#[path = "status_tests.rs"]
+mod tests;

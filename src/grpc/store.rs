@@ -102,7 +102,7 @@ impl StoreService for StoreDoor {
             if request.directory.is_empty() { None } else { Some(path("directory", &request.directory)?) };
         let Ok(place) = Arc::clone(&self.alone).try_acquire_owned() else {
             let text = "another backup is being made; try again when it is done";
-            return Err(Fault::of(Cause::NoSlots, text).retry_after(Duration::from_secs(10)).into());
+            return Err(Fault::of(Cause::NoSlots, text).spread(Duration::from_secs(10)).into());
         };
         let is_backup = dir.is_some();
         let (to, answers) = mpsc::channel(8);

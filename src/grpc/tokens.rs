@@ -50,6 +50,11 @@ impl TokenService for TokenDoor {
             return Err(Fault::of(Cause::TokensOff, told).into());
         }
         let name = IdentityName::new(&request.name).map_err(|error| Fault::field("name", error.rule))?;
+        // A token of that name would be taken for that identity, wherever somebody is named.
+        if access.is_of_the_file(&name) {
+            let told = "an identity of the file of identities is called so; choose another name";
+            return Err(Fault::field("name", told).into());
+        }
         let role = role(&request.role.unwrap_or_default())?;
         let expires = request.expire_time.as_ref().map(unix_millis);
         let expires = expires.ok_or_else(|| Fault::field("expire_time", "say when the token ends"))?;
@@ -59,8 +64,8 @@ impl TokenService for TokenDoor {
                 Fault::field("expire_time", "must be in the future, at most 400 days from now").into()
             );
         }
-        let by = match access.name() {
-            Some(name) => name.to_owned(),
+        let by = match access.called() {
+            Some(name) => name,
             None => written("issued_by", &request.issued_by)?,
         };
         let (id, row, text) = self.tokens.issue(NewToken { name, role, expires, by }).await?;

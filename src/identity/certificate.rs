@@ -2,7 +2,7 @@
 //! genuine was decided before, by rustls.
 
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::model::UnixMillis;
 
@@ -81,15 +81,6 @@ impl CertificateNames {
         }
         Ok(names)
     }
-}
-
-/// When the next list of revoked certificates comes, by the one in `der`; `None` if it cannot be read or does not
-/// say so.
-#[must_use]
-pub fn crl_next_update(der: &[u8]) -> Option<UnixMillis> {
-    let (rest, list) = CertificateRevocationList::from_der(der).ok()?;
-    let next = list.next_update().filter(|_| rest.is_empty())?;
-    Some(UnixMillis(next.timestamp().saturating_mul(1000)))
 }
 
 #[cfg(test)]

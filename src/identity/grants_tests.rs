@@ -90,6 +90,7 @@ fn a_role_that_is_not_in_the_row_is_refused_before_anything_else_is_looked_at() 
 fn a_drainer_uses_its_own_subscriptions_only() {
     let name = |text| SubscriptionName::new(text).unwrap();
     let as_role = |role: Role| Principal {
+        token: None,
         name: super::super::IdentityName::new("jobs").unwrap(),
         role: role.into(),
         until: None,

@@ -6,10 +6,12 @@
 //! - `token`, `token_row`: bearer tokens of our own, their text, their hash and what is stored
 //! - `pattern`, `rules`, `rules_file`: from the names in a certificate or the claims of a token to a caller
 //! - `certificate`: the names and the end of a certificate
+//! - `issued`: who issued a certificate or a revocation list
 //! - `jwt`, `key_set`: tokens of an identity provider
 
 mod certificate;
 mod grants;
+mod issued;
 mod jwt;
 mod key_set;
 mod pattern;
@@ -21,8 +23,9 @@ mod telling;
 mod token;
 mod token_row;
 
-pub use certificate::{CertificateError, CertificateNames, crl_next_update};
+pub use certificate::{CertificateError, CertificateNames};
 pub use grants::{Denied, Entry, GRANTS, Grant, Named, Reach, decide, entry};
+pub use issued::{IssuerCertificate, RevocationList, Signed};
 pub use jwt::{Algorithm, AlgorithmError, Claims, JwtError, JwtOptions, Verified, digest, look, verify};
 pub use key_set::{KeyPrint, KeySet, KeySetError};
 pub use principal::{IdentityName, Principal};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::role::Role;
+use super::token::TokenId;
 use crate::model::{InvalidId, UnixMillis};
 
 /// What an operator calls an identity. It is shown and logged, so it must not be a customer's id or a
@@ -28,6 +29,12 @@ impl IdentityName {
         } else {
             Err(InvalidId { rule: Self::RULE })
         }
+    }
+
+    /// Whether a reader could take one for the other: capital letters make no other name.
+    #[must_use]
+    pub const fn reads_as(&self, other: &Self) -> bool {
+        self.0.as_str().eq_ignore_ascii_case(other.0.as_str())
     }
 
     /// The text.
@@ -65,9 +72,21 @@ pub struct Principal {
     pub role: Arc<Role>,
     /// When its proof ends, if it does.
     pub until: Option<UnixMillis>,
+    /// The token in the store that proves it. Whoever issues one chooses its name; the file gives each name once.
+    pub token: Option<TokenId>,
 }
 
 impl Principal {
+    /// What tells it from every other where it is remembered who did something: the name in the file of identities, or
+    /// the name and the id of its token, with what no name has between them.
+    #[must_use]
+    pub fn called(&self) -> String {
+        match &self.token {
+            None => self.name.to_string(),
+            Some(token) => format!("{}/{token}", self.name),
+        }
+    }
+
     /// Whether its proof has ended at `now`.
     #[must_use]
     pub fn has_ended(&self, now: UnixMillis) -> bool {

@@ -10,7 +10,7 @@ use super::pattern::{Fit, Pattern};
 use super::principal::IdentityName;
 use super::role::Role;
 use super::token::{TokenHash, TokenId};
-use crate::model::CustomerId;
+use crate::model::{CustomerId, UnixMillis};
 
 /// One name that a rule asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub struct Rule {
     pub(super) who: Who,
     pub(super) credential: Credential,
     pub(super) conditions: Vec<Condition>,
+    /// When the token ends, if it is one and ends.
+    pub(super) until: Option<UnixMillis>,
 }
 
 /// Whom the rules make of a caller.
@@ -136,6 +138,18 @@ impl Rules {
     #[must_use]
     pub fn all(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// When the token of ours with this id ends, if it does.
+    #[must_use]
+    pub fn token_ends(&self, id: TokenId) -> Option<UnixMillis> {
+        self.tokens.get(&id).and_then(|at| self.rules.get(*at)).and_then(|rule| rule.until)
+    }
+
+    /// When the first of our tokens ends, if one does.
+    #[must_use]
+    pub fn first_end(&self) -> Option<UnixMillis> {
+        self.rules.iter().filter_map(|rule| rule.until).min()
     }
 
     /// Who holds a certificate with these names.

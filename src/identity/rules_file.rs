@@ -13,7 +13,7 @@ use super::role::{Role, RoleKind};
 use super::rules::{Condition, Credential, Rule, Rules, Who};
 use super::telling::tells_one_from_all;
 use super::token::{TokenHash, TokenId};
-use crate::model::{CustomerId, SubscriptionName};
+use crate::model::{CustomerId, SubscriptionName, UnixMillis};
 
 /// Identities in one file.
 const MOST: usize = 10_000;
@@ -55,6 +55,7 @@ struct Raw {
     #[serde(default)]
     claims: BTreeMap<String, String>,
     token_hash: Option<String>,
+    expires: Option<String>,
 }
 
 /// What is wrong and what to do.
@@ -114,7 +115,22 @@ fn rule(raw: &Raw) -> Result<Rule, Mistake> {
     let (credential, conditions) = proof(raw)?;
     let who = who(raw, &conditions)?;
     tells_one_from_all(&who, &conditions).map_err(|(what, remedy)| mistake(what, remedy))?;
-    Ok(Rule { name, who, credential, conditions })
+    let until = until(raw)?;
+    Ok(Rule { name, who, credential, conditions, until })
+}
+
+/// When a token of the file ends. What else proves an identity says so itself.
+fn until(raw: &Raw) -> Result<Option<UnixMillis>, Mistake> {
+    let Some(text) = &raw.expires else { return Ok(None) };
+    if raw.token_hash.is_none() {
+        return Err(mistake(
+            "expires is for token_hash: a certificate or a provider's token says itself when it ends",
+            "leave it out",
+        ));
+    }
+    let read: Result<jiff::Timestamp, _> = text.parse();
+    read.map(|at| Some(UnixMillis(at.as_millisecond())))
+        .map_err(|_| mistake("expires is no time", "write it as \"2027-02-01T00:00:00Z\""))
 }
 
 fn proof(raw: &Raw) -> Result<(Credential, Vec<Condition>), Mistake> {
@@ -272,6 +288,7 @@ mod tests {
             ("role = \"auditor\"\nsubject = [\"jobs\"]", "CN=jobs"),
             ("role = \"auditor\"\nsubject = [\"EMAIL=jobs\"]", "CN=jobs"),
             ("role = \"auditor\"\ntoken_hash = \"usaged_0000\"", "does not belong here"),
+            ("role = \"auditor\"\nsan_dns = \"a\"\nexpires = \"2027-02-01T00:00:00Z\"", "is for token_hash"),
             ("role = \"root\"\nsan_dns = \"a\"", "unknown variant"),
             ("role = \"auditor\"\nsan_dsn = \"a\"", "unknown field"),
         ];
@@ -297,6 +314,25 @@ mod tests {
         ] {
             let file = format!("[[identity]]\nname = \"x\"\n{body}\n");
             assert!(parse_rules(&file).is_ok(), "{body}: {:?}", parse_rules(&file).err());
+        }
+    }
+
+    #[test]
+    fn a_token_of_the_file_ends_when_it_says() {
+        let id = "01".repeat(8);
+        let file = |expires: &str| {
+            let hash = "ab".repeat(32);
+            format!("[[identity]]\nname = \"a\"\nrole = \"auditor\"\ntoken_hash = \"{id}:{hash}\"\n{expires}")
+        };
+        let ends = |expires| parse_rules(&file(expires)).unwrap().token_ends(id.parse().unwrap());
+        assert_eq!(ends("expires = \"1970-01-01T00:00:01Z\""), Some(UnixMillis(1_000)));
+        assert_eq!(ends(""), None);
+        for wrong in ["expires = \"tomorrow\"", "expires = \"\"", "expires = \"2027-02-01\""] {
+            let problems = parse_rules(&file(wrong)).err().unwrap();
+            assert!(
+                problems.iter().all(|problem| problem.what.contains("is no time")),
+                "{wrong}: {problems:?}"
+            );
         }
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::principal::{IdentityName, Principal};
 use super::role::Role;
-use super::token::TokenHash;
+use super::token::{TokenHash, TokenId};
 use crate::model::UnixMillis;
 
 /// The version of the row, its first byte.
@@ -55,10 +55,11 @@ impl TokenRow {
         }
     }
 
-    /// The caller that it proves as long as it holds.
+    /// The caller that the token of this id proves as long as it holds.
     #[must_use]
-    pub fn principal(&self) -> Principal {
-        Principal { name: self.name.clone(), role: Arc::new(self.role.clone()), until: Some(self.expires) }
+    pub fn principal(&self, id: TokenId) -> Principal {
+        let (name, role) = (self.name.clone(), Arc::new(self.role.clone()));
+        Principal { name, role, until: Some(self.expires), token: Some(id) }
     }
 
     /// Whether it proves anything at `now`.
@@ -102,7 +103,8 @@ mod tests {
     fn a_token_proves_nothing_once_it_is_revoked_or_over() {
         let mut row = row();
         assert!(row.holds(UnixMillis(99)) && !row.holds(UnixMillis(100)));
-        let proved = row.principal();
+        let proved = row.principal(TokenId::new([7; 8]));
+        assert_eq!(proved.called(), "jobs/0707070707070707");
         assert_eq!((&*proved.role, proved.until), (&Role::Auditor, Some(UnixMillis(100))));
         row.revoked = Some(UnixMillis(5));
         assert!(!row.holds(UnixMillis(6)));

@@ -229,6 +229,19 @@ fn raw_bytes_are_exposed_only_where_they_are_sanitised() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// What many are told at the same moment is another time for each; a customer's account spreads its own.
+#[test]
+fn no_refusal_says_the_same_time_to_everybody() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources("src") {
+        let spreads_its_own = path.ends_with("src/grpc/ingest/purse.rs");
+        if !is_test_file(&path) && !spreads_its_own && code(&text).contains(".retry_after(") {
+            wrong.push(path.display().to_string());
+        }
+    }
+    assert_eq!(wrong.len(), 1, "only `Fault::spread` itself says a time: {wrong:#?}");
+}
+
 #[test]
 fn files_are_short_and_say_what_belongs_in_them() {
     let mut wrong = Vec::new();

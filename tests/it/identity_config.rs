@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::cli_run::usaged;
-use crate::identity_world::{IDENTITIES, Names, World};
+use crate::identity_world::{Ca, IDENTITIES, Names, World};
 
 /// What is done to a good configuration, and what has to be said about it.
 type Mistake = (&'static str, fn(&World), &'static str);
@@ -126,6 +126,16 @@ const MISTAKES: &[Mistake] = &[
         "a revocation list that is none",
         |world| world.put("pki/ca.crl", &world.ca.pem),
         "holds no revocation list",
+    ),
+    (
+        "a revocation list of another CA",
+        |world| world.put("pki/ca.crl", &Ca::new("other CA").revokes(&[], 30)),
+        "is of CN=other CA, which is no CA in tls.client_ca",
+    ),
+    (
+        "a CA without a revocation list",
+        |world| world.put("pki/ca.pem", &format!("{}{}", world.ca.pem, Ca::new("other CA").pem)),
+        "holds no revocation list of the CA CN=other CA",
     ),
     (
         "an operator role for everyone",
@@ -314,6 +324,13 @@ fn the_first_operator_comes_in_by_a_token_that_is_made_offline() {
     let made =
         usaged(["token", "issue", "--name", "first", "--role", "operator", "--offline", "--out", &token]);
     assert_eq!(made.code, 0, "{}", made.err);
+    let expires = made.out.lines().find_map(|line| line.strip_prefix("expires = ")).unwrap();
+    let expires: jiff::Timestamp = expires.trim_matches('"').parse().unwrap();
+    let days = expires.duration_since(jiff::Timestamp::now()).as_hours() / 24;
+    assert!((89..=90).contains(&days), "{days}");
+    let long = ["--offline", "--expires-in", "401d"];
+    let too_long = usaged(["token", "issue", "--name", "first", "--role", "operator"].iter().chain(&long));
+    assert_eq!(too_long.code, 2, "{}", too_long.err);
     world.put("pki/identities.toml", &made.out);
     config(&world, |text| {
         text.lines().filter(|line| !line.starts_with("client_")).collect::<Vec<_>>().join("\n")
@@ -343,5 +360,18 @@ fn the_first_operator_comes_in_by_a_token_that_is_made_offline() {
     assert!(refused.code != 0, "an operator is no drainer: {}", refused.out);
     let nobody = usaged(["token", "list", "--server", &daemon.grpc, "--tls-ca", &ca]);
     assert!(nobody.code == 5 && nobody.err.contains("CREDENTIAL_MISSING"), "{}", nobody.err);
+    let id = made.out.split("token_hash = \"").nth(1).unwrap().split(':').next().unwrap();
+    let revoked = run(&["token", "revoke", id]);
+    assert!(revoked.code != 0 && revoked.err.contains("taking it out there"), "{}", revoked.err);
+    let page = daemon.page("/metrics");
+    assert!(page.contains("usaged_certificate_expiry_seconds{file=\"identities\"}"), "{page}");
+    // It ends as the file says.
+    let over = made.out.replace(&expires.to_string(), "2026-01-01T00:00:00Z");
+    assert_ne!(over, made.out);
+    world.put("pki/identities.toml", &over);
+    crate::fault_daemon::until("its end is taken over", || {
+        let ended = run(&["token", "list"]);
+        ended.code == 5 && ended.err.contains("CREDENTIAL_ENDED")
+    });
     assert_eq!(daemon.end(), 0);
 }

@@ -184,6 +184,12 @@ async fn a_revoked_certificate_ends_a_stream_that_runs_and_opens_no_other() {
     assert_eq!(stream.goes_on().await, ended());
     assert_eq!(quiet.answer().await, ended(), "also where nothing is said, a few seconds later");
     assert_eq!(goes_on.goes_on().await, ok());
+    // A list of another CA is not taken over: nobody's state would be known, and everybody locked out.
+    let refused = loads(&daemon, "refused");
+    world.put("pki/ca.crl", &Ca::new("other CA").revokes(&[], 30));
+    until("a list of another CA is refused", || loads(&daemon, "refused") > refused);
+    assert_eq!(goes_on.goes_on().await, ok());
+    assert_eq!(status(&channel(&daemon.grpc, &world.with(&world.operator())).await).await, ok());
     // TLS 1.3 tells the client after its side of the handshake: by the connection or by the first call.
     match usaged::grpc::client::connect_with(&daemon.grpc, &revoked).await {
         Err(_) => {}
@@ -499,5 +505,32 @@ async fn a_sender_that_names_another_customer_is_refused_and_that_is_on_the_ledg
     until("the refusal is on the ledger", || ledger().contains("other_customer"));
     let said = ledger();
     assert!(!said.contains("globex"), "a name that a sender made up is not: {said}");
+    assert_eq!(daemon.end(), 0);
+}
+
+/// A stream belongs to whom it was opened for. When its identity becomes somebody else's, it ends: what comes on it is
+/// not stored as the customer's that it was, nor as the other's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_whose_identity_becomes_another_customer_s_ends() {
+    let world = World::new();
+    let gate = |customer: &str| {
+        let table =
+            format!("name = \"gate\"\nrole = \"sender\"\ncustomer = \"{customer}\"\nsubject = [\"CN=gate\"]");
+        format!("{IDENTITIES}\n[[identity]]\n{table}\n")
+    };
+    world.put("pki/identities.toml", &gate("acme"));
+    let daemon = world.place().start();
+    let gateway = world.with(&world.ca.client(Names { cn: Some("gate"), ..Names::default() }));
+    let connected = channel(&daemon.grpc, &gateway).await;
+    let mut stream = Stream::open(&connected).await;
+    let mut quiet = Stream::open(&connected).await;
+    let before = loads(&daemon, "loaded");
+    world.put("pki/identities.toml", &gate("globex"));
+    until("the change is taken over", || loads(&daemon, "loaded") > before);
+    let changed = (Code::PermissionDenied, "IDENTITY_UNKNOWN".to_owned());
+    assert_eq!(stream.goes_on().await, changed);
+    assert_eq!(quiet.answer().await, changed, "also where nothing is said, a few seconds later");
+    let mut anew = Stream::open(&connected).await;
+    assert_eq!(anew.goes_on().await, ok(), "who it is now is let in anew");
     assert_eq!(daemon.end(), 0);
 }

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use rcgen::{KeyPair, PublicKeyData as _};
@@ -10,7 +11,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value as Json, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use usaged::grpc::client::{ClientTls, Code, Status, reason};
+use usaged::grpc::client::{Channel, ClientTls, Code, Request, Status, reason, retry_delay};
 use usaged::grpc::proto::admin::GetStatusRequest;
 use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
 
@@ -188,16 +189,113 @@ fn fetches(daemon: &Daemon, result: &str) -> u64 {
     page.lines().find_map(|text| text.strip_prefix(&line)).map_or(0, |n| n.parse().unwrap())
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_are_discovered_fetched_kept_when_a_fetch_fails_and_refreshed() {
-    let (first, second) = (Key::new("k1"), Key::new("k2"));
+/// A collector that fetches the keys of a provider, as `keys` says, and the provider, which has `first`.
+async fn fetching(first: &Key, keys: &str) -> (World, Provider) {
     let pki = crate::identity_world::Ca::new("provider CA");
     let provider = Provider::open(&pki.server(), &first.set()).await;
-    let world = world(&provider.issuer, "refresh = \"1s\"");
+    let world = world(&provider.issuer, keys);
     world.put("pki/provider.pem", &pki.pem);
     let config = std::fs::read_to_string(world.path("usaged.toml")).unwrap();
     let ca = world.path("pki/provider.pem").display().to_string();
     world.put("usaged.toml", &format!("{config}ca = {ca:?}\n"));
+    (world, provider)
+}
+
+/// Calls over a connection that is there; with the time after which it is to call again.
+async fn call(connected: &Channel, token: &str) -> (Code, String, Option<Duration>) {
+    let mut request = Request::new(GetStatusRequest {});
+    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    match AdminServiceClient::new(connected.clone()).get_status(request).await {
+        Ok(_) => (Code::Ok, String::new(), None),
+        Err(status) => (status.code(), reason(&status).unwrap_or_default(), retry_delay(&status)),
+    }
+}
+
+/// Calls as often as it is told to call again; what it comes to in the end.
+async fn call_until_settled(connected: &Channel, token: &str) -> (Code, String) {
+    let begun = std::time::Instant::now();
+    loop {
+        let (code, reason, again) = call(connected, token).await;
+        if code != Code::Unavailable {
+            return (code, reason);
+        }
+        assert_eq!(reason, "IDENTITY_KEYS_UNAVAILABLE");
+        assert!(again.is_some() && begun.elapsed() < crate::fault_daemon::SOON, "{again:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Whoever comes with a genuine token while the provider is down is told to call again, each at another time, and gets
+/// in on the same connection once the provider is back: at the start, and after `keep`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_is_down_has_its_callers_wait_and_refuses_none_for_good() {
+    let key = Key::new("k1");
+    let (world, provider) = fetching(&key, "refresh = \"1s\"\nkeep = \"1s\"").await;
+    *provider.keys.lock().unwrap() = None;
+    // It is ready: who needs no provider is served.
+    let daemon = world.place().start();
+    let token = key.token(&provider.issuer, "operators");
+    let connected = channel(&daemon.grpc, &world.tls()).await;
+    let mut told = std::collections::BTreeSet::new();
+    for _ in 0..40 {
+        let (code, reason, again) = call(&connected, &token).await;
+        assert_eq!((code, &*reason), (Code::Unavailable, "IDENTITY_KEYS_UNAVAILABLE"));
+        told.insert(again.unwrap());
+    }
+    assert!(told.len() > 10 && told.first().unwrap() >= &Duration::from_secs(1), "{told:?}");
+    let failed = fetches(&daemon, "failed");
+    assert!(failed > 0, "the start has waited for the first answer");
+    *provider.keys.lock().unwrap() = Some(key.set());
+    assert_eq!(call_until_settled(&connected, &token).await, (Code::Ok, String::new()));
+
+    *provider.keys.lock().unwrap() = None;
+    until("the keys are too old", || world.place().said().contains("are too old, its tokens are refused"));
+    let (code, reason, again) = call(&connected, &token).await;
+    assert_eq!((code, &*reason), (Code::Unavailable, "IDENTITY_KEYS_UNAVAILABLE"));
+    assert!(again.is_some());
+    *provider.keys.lock().unwrap() = Some(key.set());
+    assert_eq!(call_until_settled(&connected, &token).await, (Code::Ok, String::new()));
+    assert_eq!(daemon.end(), 0);
+}
+
+/// The first token of a new key has the keys fetched, long before their time; and however many name keys that nobody has,
+/// the provider is asked seldom, and they are refused for good once it was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_a_new_key_has_it_fetched_and_made_up_ones_do_not_hammer_the_provider() {
+    let (first, second) = (Key::new("k1"), Key::new("k2"));
+    let (world, provider) = fetching(&first, "refresh = \"1h\"").await;
+    let begun = std::time::Instant::now();
+    let daemon = world.place().start();
+    let connected = channel(&daemon.grpc, &world.tls()).await;
+    // The start has waited for the keys.
+    let ok = (Code::Ok, String::new());
+    let (code, ..) = call(&connected, &first.token(&provider.issuer, "operators")).await;
+    assert_eq!((code, provider.asked.load(Ordering::SeqCst)), (Code::Ok, 1));
+    *provider.keys.lock().unwrap() = Some(second.set());
+    let (code, reason, _) = call(&connected, &second.token(&provider.issuer, "operators")).await;
+    assert_eq!((code, &*reason), (Code::Unavailable, "IDENTITY_KEYS_UNAVAILABLE"));
+    let made_up = Key::new("made-up").token(&provider.issuer, "operators");
+    let genuine = second.token(&provider.issuer, "operators");
+    let settled = call_until_settled(&connected, &genuine);
+    let (settled, made_up) = tokio::join!(settled, call_until_settled(&connected, &made_up));
+    assert_eq!(settled, ok);
+    assert_eq!(made_up, (Code::Unauthenticated, "CREDENTIAL_INVALID".to_owned()));
+
+    for number in 0..200 {
+        let id: &'static str = format!("made-up {number}").leak();
+        let (code, ..) = call(&connected, &Key::new(id).token(&provider.issuer, "operators")).await;
+        assert_eq!(code, Code::Unavailable, "{number}");
+    }
+    let asked = u64::from(provider.asked.load(Ordering::SeqCst));
+    let most = 2 + begun.elapsed().as_secs() / 10;
+    assert!((2..=most).contains(&asked), "asked {asked} times, at most {most} were to be");
+    assert_eq!(daemon.end(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_discovered_fetched_kept_when_a_fetch_fails_and_refreshed() {
+    let (first, second) = (Key::new("k1"), Key::new("k2"));
+    let (world, provider) = fetching(&first, "refresh = \"1s\"").await;
     let daemon = world.place().start();
     let ok = (Code::Ok, String::new());
     until("the keys are fetched", || fetches(&daemon, "fetched") > 0);

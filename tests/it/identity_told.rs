@@ -176,3 +176,50 @@ async fn every_kind_of_refusal_comes_to_the_ledger_as_a_sum() {
     until("the break is told", || is_told(&told(&world), &Refusal::LedgerBroken));
     assert_eq!(daemon.end(), 0);
 }
+
+// covers: P1
+/// Whoever issues a token chooses its name, and may not choose that of an identity of the file. What is remembered of a
+/// change names the token, too, so that two of one name are two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_acts_in_no_other_s_name() {
+    let world = World::new();
+    let daemon = world.place().start();
+    let issue = |name: &str| {
+        let args = ["token", "issue", "--json", "--name", name, "--role", "operator"];
+        world.run(&daemon.grpc, &args)
+    };
+    for taken in ["ops", "Ops", "audit", "customers"] {
+        let refused = issue(taken);
+        assert!(refused.code != 0 && refused.err.contains("choose another name"), "{taken}: {}", refused.err);
+    }
+    let night = issue("night").json();
+    let (id, text) = (night["token"]["id"].as_str().unwrap(), night["text"].as_str().unwrap());
+    let file = world.path("night.token");
+    world.put("night.token", text);
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let (file, ca) = (file.display().to_string(), world.path("pki/ca.pem").display().to_string());
+    let with = ["--server", &daemon.grpc, "--tls-ca", &ca, "--token-file", &file];
+    let run = |args: &[&str]| {
+        let ended = usaged(args.iter().chain(&with));
+        assert_eq!(ended.code, 0, "{args:?}: {}", ended.err);
+        ended
+    };
+    let night = format!("night/{id}");
+    run(&["participation", "set", "acme", "--level", "ceip=standard", "--reason", "t", "--by", "ops"]);
+    let history = run(&["participation", "history", "acme", "--json"]).out;
+    assert!(history.contains(&format!("\"{night} (ops)\"")), "{history}");
+    let another =
+        run(&["token", "issue", "--json", "--name", "night", "--role", "auditor", "--by", "ops"]).json();
+    assert_eq!(another["token"]["issued_by"], *night);
+    run(&["token", "revoke", another["token"]["id"].as_str().unwrap(), "--by", "ops"]);
+
+    // A later identity of the file with the name of a token that holds: it is told.
+    let later = "[[identity]]\nname = \"Night\"\nrole = \"auditor\"\nsan_dns = \"night.vendor.example\"\n";
+    world.put("pki/identities.toml", &format!("{}\n{later}", crate::identity_world::IDENTITIES));
+    let told = "a token is called as an identity of the file is";
+    until("the clash is told", || world.place().said().lines().any(|l| l.contains(told) && l.contains(id)));
+    assert_eq!(daemon.end(), 0);
+    let told = self::told(&world);
+    assert!(told.contains(&format!("\"by\":\"{night}\"")), "{told}");
+    assert!(told.contains(&format!("\"by\":\"{night} (ops)\"")), "{told}");
+}

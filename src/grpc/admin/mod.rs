@@ -98,7 +98,7 @@ pub(super) fn no_participation() -> Fault {
 
 /// A place among few.
 fn place(places: &Arc<Semaphore>, none: &'static str) -> Result<OwnedSemaphorePermit, Fault> {
-    let refused = |_| Fault::of(Cause::NoSlots, none).retry_after(Duration::from_secs(1));
+    let refused = |_| Fault::of(Cause::NoSlots, none).spread(Duration::from_secs(1));
     Arc::clone(places).try_acquire_owned().map_err(refused)
 }
 

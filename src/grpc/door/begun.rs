@@ -80,7 +80,7 @@ where
             } else {
                 "the request did not come in time"
             };
-            let fault = Fault::of(Cause::Slow, text).retry_after(Duration::from_millis(200));
+            let fault = Fault::of(Cause::Slow, text).spread(Duration::from_millis(200));
             return Poll::Ready(Some(Err(fault.status())));
         }
         Poll::Pending

@@ -297,7 +297,7 @@ impl http_body::Body for Watched {
             && closing.as_mut().poll(cx).is_ready()
         {
             let fault = Fault::of(Cause::Closing, "the connection is closing; open another and go on");
-            return self.end(&fault.retry_after(RETRY));
+            return self.end(&fault.spread(RETRY));
         }
         if let Poll::Ready(Some(Ok(frame))) = &polled
             && frame.is_data()

@@ -202,7 +202,7 @@ impl From<DrainError> for Fault {
             }
             DrainError::Store(error) => Self::from(error),
             DrainError::Stopped => Self::of(Cause::Closing, "the collector is shutting down; try again")
-                .retry_after(Duration::from_secs(1)),
+                .spread(Duration::from_secs(1)),
         }
     }
 }

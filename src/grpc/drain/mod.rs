@@ -63,8 +63,7 @@ impl DrainDoor {
 
 fn place(places: &Places, subscription: &SubscriptionName) -> Result<Place, Fault> {
     places.take(subscription).ok_or_else(|| {
-        Fault::of(Cause::NoSlots, "too many pulls are in progress; try again")
-            .retry_after(Duration::from_secs(1))
+        Fault::of(Cause::NoSlots, "too many pulls are in progress; try again").spread(Duration::from_secs(1))
     })
 }
 

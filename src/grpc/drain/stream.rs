@@ -179,7 +179,7 @@ async fn run(
             () = until(first_end) => pulling = pulling.filter(|pulling| !pulling.notices_only),
             () = closing.cancelled() => {
                 return Err(Fault::of(Cause::Closing, "the connection is closing; open another and go on")
-                    .retry_after(Duration::from_millis(100)));
+                    .spread(Duration::from_millis(100)));
             }
         }
     }

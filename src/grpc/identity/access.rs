@@ -8,7 +8,7 @@ use super::authority::Authority;
 use super::certificate::ClientCertificate;
 use super::refused::Refused;
 use crate::grpc::status::{Cause, Fault};
-use crate::identity::{Denied, Named, Principal, TokenHash, TokenId, Verified};
+use crate::identity::{Denied, IdentityName, Named, Principal, TokenHash, TokenId, Verified};
 use crate::model::{CustomerId, SubscriptionName, UnixMillis};
 
 /// What proves who a caller is, kept as far as it takes to ask again.
@@ -179,12 +179,21 @@ impl Access {
         matches!(*self.0, Held::Local(_))
     }
 
-    /// Who is calling, as an operator named them; `None` where nobody is asked.
+    /// Who is calling, as no other is called; `None` where nobody is asked.
     #[must_use]
-    pub fn name(&self) -> Option<&str> {
+    pub fn called(&self) -> Option<String> {
         match &*self.0 {
             Held::Local(_) | Held::Anyone => None,
-            Held::Known(known) => Some(known.principal.name.as_str()),
+            Held::Known(known) => Some(known.principal.called()),
+        }
+    }
+
+    /// Whether an identity of the file is called so, where there is one.
+    #[must_use]
+    pub fn is_of_the_file(&self, name: &IdentityName) -> bool {
+        match &*self.0 {
+            Held::Local(_) | Held::Anyone => false,
+            Held::Known(known) => known.authority.has_name(name),
         }
     }
 
@@ -192,9 +201,9 @@ impl Access {
     /// is. What a caller says of itself never stands alone for one that has proved something else.
     pub(in crate::grpc) fn by<T>(request: &tonic::Request<T>, said: &str) -> String {
         let access = request.extensions().get::<Self>();
-        match access.and_then(Self::name) {
+        match access.and_then(Self::called) {
             None => said.to_owned(),
-            Some(name) if said.is_empty() || said == name => name.to_owned(),
+            Some(name) if said.is_empty() || said == name => name,
             Some(name) => {
                 let room = 128_usize.saturating_sub(name.len()).saturating_sub(3);
                 let end = (0..=room.min(said.len())).rev().find(|at| said.is_char_boundary(*at));

@@ -10,13 +10,14 @@ use rustls::ServerConfig;
 use tokio::sync::Notify;
 
 use super::access::Proof;
+use super::awaited::{Awaited, KeyFetch};
 use super::certificate::{ClientCertificate, Verifier};
 use super::refused::Refused;
 use super::seen::Seen;
 use super::tokens::Tokens;
 use crate::identity::{
-    Denied, JwtError, JwtOptions, KeySet, PREFIX, Principal, RuleMatch, Rules, TokenText, digest, look,
-    verify,
+    Denied, IdentityName, JwtError, JwtOptions, KeySet, PREFIX, Principal, RuleMatch, Rules, TokenId,
+    TokenText, digest, look, verify,
 };
 use crate::ledger::{Refusal, Refusals};
 use crate::model::UnixMillis;
@@ -33,6 +34,8 @@ pub struct Standing {
     pub clients: Option<Verifier>,
     /// Which tokens of an identity provider are for us.
     pub jwt: Option<JwtOptions>,
+    /// Whether its keys are fetched, so that one that is not here may come.
+    pub fetches_keys: bool,
     /// Whether the tokens in the store are accepted.
     pub accepts_tokens: bool,
 }
@@ -50,8 +53,7 @@ struct Inner {
     generation: AtomicU64,
     seen: Seen,
     refusals: Refusals,
-    /// Rings when a token names a key that is not there.
-    wanted: Arc<Notify>,
+    awaited: Awaited,
 }
 
 impl Authority {
@@ -66,28 +68,28 @@ impl Authority {
             generation: AtomicU64::new(0),
             seen: Seen::new(),
             refusals,
-            wanted: Arc::default(),
+            awaited: Awaited::new(),
         }))
     }
 
     /// Rings when a token names a key of the provider that is not there.
     #[must_use]
     pub fn wanted_keys(&self) -> Arc<Notify> {
-        Arc::clone(&self.0.wanted)
+        self.0.awaited.wanted()
     }
 
     /// Counts a refusal, for the metrics and for the ledger.
     pub(super) fn refused(&self, refused: &Refused) {
         Metric::CallersRefused.add(&[("reason", refused.as_str())], 1);
         match refused {
-            Refused::Missing | Refused::Invalid | Refused::Ended => {
+            Refused::Missing | Refused::Invalid | Refused::Ended | Refused::SaysEnded => {
                 self.0.refusals.count(Refusal::Unauthenticated);
             }
             Refused::Denied(Denied::OtherCustomer) => self.0.refusals.count(Refusal::OtherCustomer),
             Refused::Unknown | Refused::Changed | Refused::Denied(_) => {
                 self.0.refusals.count(Refusal::NotPermitted);
             }
-            Refused::Busy => {}
+            Refused::Unchecked | Refused::Busy => {}
         }
     }
 
@@ -101,6 +103,31 @@ impl Authority {
     pub fn replace_keys(&self, keys: KeySet) {
         self.0.keys.store(Arc::new(keys));
         self.0.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Notes that the keys are about to be fetched.
+    #[must_use]
+    pub fn fetch_begins(&self) -> KeyFetch {
+        self.0.awaited.begin()
+    }
+
+    /// Takes note that a fetch brought the keys: others, or with `None` those that were here.
+    pub fn fetched(&self, fetch: KeyFetch, keys: Option<KeySet>) {
+        if let Some(keys) = keys {
+            self.replace_keys(keys);
+        }
+        self.0.awaited.end(fetch);
+    }
+
+    /// Whether an identity of the file is called so.
+    pub(super) fn has_name(&self, name: &IdentityName) -> bool {
+        self.0.standing.load().rules.all().iter().any(|rule| rule.name().reads_as(name))
+    }
+
+    /// Tokens in the store that are called as an identity of the file is.
+    #[must_use]
+    pub fn namesakes(&self) -> Vec<TokenId> {
+        self.0.tokens.namesakes(&self.0.standing.load().rules, self.now())
     }
 
     /// How a connection that is accepted now is encrypted.
@@ -160,13 +187,15 @@ impl Authority {
         let options = standing.jwt.as_ref().ok_or(Refused::Invalid)?;
         let token = std::str::from_utf8(token).map_err(|_| Refused::Invalid)?;
         let (digest, generation) = (digest(token.as_bytes()), self.0.generation.load(Ordering::Acquire));
+        // Before the keys, so that those were looked at that came with the last fetch.
+        let fetches = self.0.awaited.fetches();
         let keys = self.0.keys.load();
-        let looked = || {
-            look(token, &keys, options, now).inspect_err(|error| {
-                if *error == JwtError::Key {
-                    self.0.wanted.notify_one();
-                }
-            })
+        let looked = || match look(token, &keys, options, now) {
+            Err(JwtError::Key) if standing.fetches_keys => {
+                let may_come = self.0.awaited.may_come(token, fetches);
+                Err(if may_come || keys.is_empty() { Refused::Unchecked } else { Refused::Invalid })
+            }
+            looked => looked.map_err(Refused::from),
         };
         self.0.seen.find(digest, generation, is_known, looked, || verify(token, &keys, options, now))
     }
@@ -192,12 +221,19 @@ impl Authority {
             Proof::Token(id, hash) => match standing.rules.of_token(*id, hash) {
                 RuleMatch::Nobody if standing.accepts_tokens => self.0.tokens.find(*id, hash, now),
                 RuleMatch::Nobody => Err(Refused::Invalid),
-                found @ (RuleMatch::One(..) | RuleMatch::Several) => principal(found, None),
+                found @ (RuleMatch::One(..) | RuleMatch::Several) => {
+                    principal(found, standing.rules.token_ends(*id))
+                }
             },
             Proof::Provided(verified) => {
-                let is_ours = standing.jwt.is_some() && self.0.keys.load().has(verified.key);
-                if !is_ours || now >= verified.until {
+                let keys = self.0.keys.load();
+                if standing.jwt.is_none() || now >= verified.until {
                     return Err(Refused::Ended);
+                }
+                if !keys.has(verified.key) {
+                    // They became too old, and it is not the caller's fault.
+                    let may_come = standing.fetches_keys && keys.is_empty();
+                    return Err(if may_come { Refused::Unchecked } else { Refused::Ended });
                 }
                 principal(standing.rules.of_claims(&verified.claims), Some(verified.until))
             }
@@ -207,7 +243,7 @@ impl Authority {
 
 fn principal(found: RuleMatch, until: Option<UnixMillis>) -> Result<Principal, Refused> {
     match found {
-        RuleMatch::One(name, role) => Ok(Principal { name, role, until }),
+        RuleMatch::One(name, role) => Ok(Principal { name, role, until, token: None }),
         RuleMatch::Nobody | RuleMatch::Several => Err(Refused::Unknown),
     }
 }

@@ -11,13 +11,14 @@ use super::CUSTOMER_KEY;
 use super::access::{Access, Known, Proof};
 use super::authority::Authority;
 use super::certificate::ClientCertificate;
-use super::refused::Refused;
+use super::refused::{GUESS, Refused};
 use crate::grpc::status::Fault;
 use crate::identity::{Entry, Named, Principal, decide, entry};
 use crate::model::{CustomerId, UnixMillis};
 
-/// Requests without a genuine credential that one connection may bring before it is asked to go away.
-const GUESSES: u32 = 16;
+/// What requests without a genuine credential may weigh in all on one connection before it is asked to go away: 16
+/// guesses, or 1024 that could not be checked.
+const GUESSES: u32 = 16 * GUESS;
 
 /// How long what was found out about a connection's certificate holds, in milliseconds, if nothing changes: the
 /// whole chain is checked again then.
@@ -91,7 +92,9 @@ impl Visitor {
         }
         admitted.map_err(|refused| {
             authority.refused(&refused);
-            if refused.is_a_guess() && self.guesses.fetch_add(1, Ordering::Relaxed) >= GUESSES {
+            let weight = refused.weight(self.is_known.load(Ordering::Relaxed));
+            let before = self.guesses.fetch_add(weight, Ordering::Relaxed);
+            if weight > 0 && before.saturating_add(weight) > GUESSES {
                 self.closing.cancel();
             }
             refused.fault()
@@ -197,3 +200,8 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test")]
+#[path = "gate_tests.rs"]
+mod guarded_tests;

@@ -5,16 +5,20 @@
 //! - `gate`: what is asked of a request, and of a connection
 //! - `access`: what a call may do, also later, while it runs
 //! - `authority`: who a certificate or a token proves somebody to be
+//! - `awaited`: keys of an identity provider that are not here, and may come
 //! - `tokens`: the bearer tokens in the store
 //! - `tls`: certificates, keys, CAs and revocation lists, checked whole
+//! - `revocation`: whether revocation lists are those of the CAs that clients come from
 //! - `provider`: the keys of an identity provider, fetched
 
 mod access;
 mod authority;
+mod awaited;
 mod certificate;
 mod gate;
 mod provider;
 mod refused;
+mod revocation;
 mod seen;
 mod tls;
 mod tokens;
@@ -23,6 +27,7 @@ use std::net::SocketAddr;
 
 pub use access::Access;
 pub use authority::{Authority, Standing};
+pub use awaited::KeyFetch;
 pub use gate::{Gate, Visitor};
 pub(in crate::grpc) use provider::roots;
 pub use provider::{FetchError, Provider};

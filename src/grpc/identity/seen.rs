@@ -55,7 +55,7 @@ impl Seen {
         digest: Digest,
         generation: u64,
         is_known: bool,
-        look: impl FnOnce() -> Result<(), JwtError>,
+        look: impl FnOnce() -> Result<(), Refused>,
         verify: impl FnOnce() -> Result<Verified, JwtError>,
     ) -> Result<Arc<Verified>, Refused> {
         if let Some(found) = self.get(&digest, generation) {
@@ -147,7 +147,7 @@ mod tests {
             |token: u8, generation: u64, looked: Result<(), JwtError>, found: Result<Verified, JwtError>| {
                 let look = || {
                     looks.set(looks.get() + 1);
-                    looked
+                    looked.map_err(Refused::from)
                 };
                 let verify = || {
                     checks.set(checks.get() + 1);
@@ -167,7 +167,7 @@ mod tests {
         assert!(ask(2, 8, Ok(()), Ok(good())).is_ok());
         assert_eq!(checks.get(), 3, "other keys, another token");
         // What cannot hold costs no check; what does not is remembered, too.
-        assert_eq!(ask(3, 8, Err(JwtError::Ended), Ok(good())).err(), Some(Refused::Ended));
+        assert_eq!(ask(3, 8, Err(JwtError::Ended), Ok(good())).err(), Some(Refused::SaysEnded));
         assert_eq!(checks.get(), 3);
         for _ in 0..2 {
             let refused = ask(4, 8, Ok(()), Err(JwtError::Signature));

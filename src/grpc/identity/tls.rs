@@ -9,7 +9,8 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 
 use super::certificate::Verifier;
-use crate::identity::{CertificateNames, crl_next_update};
+use super::revocation;
+use crate::identity::{CertificateNames, RevocationList};
 use crate::model::UnixMillis;
 
 /// Certificates in one file of CAs, or revocation lists in one file.
@@ -24,7 +25,7 @@ pub struct TlsTexts<'t> {
     pub key: &'t [u8],
     /// PEM: the CAs that client certificates have to come from.
     pub client_ca: Option<&'t [u8]>,
-    /// PEM: what those CAs have revoked.
+    /// PEM: what those CAs have revoked, and the intermediate CAs that have revoked something.
     pub client_crl: Option<&'t [u8]>,
     /// Whether a client without a certificate may connect.
     pub allows_none: bool,
@@ -53,7 +54,7 @@ pub struct TlsError {
     pub remedy: &'static str,
 }
 
-fn wrong(key: &'static str, what: impl Into<String>, remedy: &'static str) -> TlsError {
+pub(super) fn wrong(key: &'static str, what: impl Into<String>, remedy: &'static str) -> TlsError {
     TlsError { key, what: what.into(), remedy }
 }
 
@@ -176,8 +177,8 @@ fn clients(
     let (cas, until) = certificates("tls.client_ca", pem, now, problems).ok_or(())?;
     ends.push(("client_ca", until));
     let mut roots = RootCertStore::empty();
-    for (at, ca) in (1..).zip(cas) {
-        if roots.add(ca).is_err() {
+    for (at, ca) in (1..).zip(&cas) {
+        if roots.add(ca.clone()).is_err() {
             let what = format!("certificate {at} of it cannot be a CA");
             problems.push(wrong("tls.client_ca", what, "name CA certificates only"));
             return Err(());
@@ -188,7 +189,7 @@ fn clients(
         Arc::new(rustls::crypto::ring::default_provider()),
     );
     if let Some(pem) = texts.client_crl {
-        let (lists, until) = revocations(pem, now, problems).ok_or(())?;
+        let (lists, until) = revocations(pem, &cas, now, problems).ok_or(())?;
         ends.push(("client_crl", until));
         builder = builder.with_crls(lists).enforce_revocation_expiration();
     }
@@ -203,6 +204,7 @@ fn clients(
 /// The revocation lists of a file, and when the first of them is out of date.
 fn revocations(
     pem: &[u8],
+    cas: &[CertificateDer<'_>],
     now: UnixMillis,
     problems: &mut Vec<TlsError>,
 ) -> Option<(Vec<CertificateRevocationListDer<'static>>, UnixMillis)> {
@@ -215,13 +217,16 @@ fn revocations(
         return None;
     };
     let mut first: Option<UnixMillis> = None;
+    let mut read = Vec::new();
     for (at, list) in (1..).zip(&lists) {
-        let Some(until) = crl_next_update(list) else {
+        let Some(list) = RevocationList::read(list) else {
             let what =
                 format!("revocation list {at} of it cannot be read, or does not say when the next comes");
             problems.push(wrong("tls.client_crl", what, form));
             return None;
         };
+        let until = list.next_update;
+        read.push(list);
         if now >= until {
             problems.push(wrong(
                 "tls.client_crl",
@@ -231,6 +236,17 @@ fn revocations(
         }
         first = Some(first.map_or(until, |first| first.min(until)));
     }
+    let stated: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(pem).take(MOST.saturating_add(1)).collect();
+    let Some(stated) = stated.ok().filter(|stated| stated.len() <= MOST) else {
+        problems.push(wrong(
+            "tls.client_crl",
+            "holds certificates that are not PEM, or more than 1000",
+            form,
+        ));
+        return None;
+    };
+    problems.extend(revocation::check(&read, cas, &stated));
     first.map(|until| (lists, until))
 }
 

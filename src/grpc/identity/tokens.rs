@@ -10,7 +10,9 @@ use zeroize::Zeroizing;
 
 use super::refused::Refused;
 use crate::grpc::status::{Cause, Fault};
-use crate::identity::{IdentityName, Principal, Role, RoleKind, TokenHash, TokenId, TokenRow, TokenText};
+use crate::identity::{
+    IdentityName, Principal, Role, RoleKind, Rules, TokenHash, TokenId, TokenRow, TokenText,
+};
 use crate::ledger::{Entry as LedgerEntry, Fact, TokenRole};
 use crate::model::{CustomerId, UnixMillis};
 use crate::observe::Clock;
@@ -93,7 +95,7 @@ impl Tokens {
         for (key, value) in store.load_meta(MetaTable::Tokens)? {
             let id = <[u8; 8]>::try_from(key).map(TokenId::new).map_err(|_| DAMAGED)?;
             let row = TokenRow::from_bytes(&value).ok_or(DAMAGED)?;
-            rows.insert(id, Entry::of(row));
+            rows.insert(id, Entry::of(id, row));
         }
         let (rows, turn) = (RwLock::new(rows), tokio::sync::Mutex::default());
         Ok(Self(Arc::new(Inner { store, clock, rows, turn, revocations: AtomicU64::new(0) })))
@@ -117,6 +119,15 @@ impl Tokens {
         let rows = self.rows();
         let entry = rows.get(&id).filter(|entry| entry.row.hash.is(hash)).ok_or(Refused::Invalid)?;
         if entry.row.holds(now) { Ok(entry.principal.clone()) } else { Err(Refused::Ended) }
+    }
+
+    /// Tokens that hold and are called as an identity of the file is.
+    pub(super) fn namesakes(&self, rules: &Rules, now: UnixMillis) -> Vec<TokenId> {
+        let lower = |name: &IdentityName| name.as_str().to_ascii_lowercase();
+        let names: BTreeSet<String> = rules.all().iter().map(|rule| lower(rule.name())).collect();
+        let rows = self.rows();
+        let is_one = |row: &TokenRow| row.holds(now) && names.contains(&lower(&row.name));
+        rows.iter().filter(|(_, entry)| is_one(&entry.row)).map(|(id, _)| *id).collect()
     }
 
     /// Notes that a token was used. It is written with [`Self::write_uses`].
@@ -208,7 +219,7 @@ impl Tokens {
         let fact = Fact::TokenIssued { token, role, until: row.expires, by };
         let entry = MetaOp::Ledger(LedgerEntry { at: row.issued, fact }.to_bytes());
         self.0.store.write_meta(vec![put(id, &row), entry], true).await?;
-        self.rows_mut().insert(id, Entry::of(row.clone()));
+        self.rows_mut().insert(id, Entry::of(id, row.clone()));
         Ok((id, row, text))
     }
 
@@ -269,7 +280,7 @@ impl Tokens {
             return Ok(());
         }
         let told = "tokens that named the customer are revoked, but not off the disk yet; erase again";
-        Err(Fault::of(Cause::Unavailable, told).retry_after(std::time::Duration::from_secs(5)))
+        Err(Fault::of(Cause::Unavailable, told).spread(std::time::Duration::from_secs(5)))
     }
 
     /// Revokes a token. When it answers, that is on disk, for the ledger as well, and the token proves nothing.
@@ -293,9 +304,9 @@ impl Tokens {
 }
 
 impl Entry {
-    fn of(row: TokenRow) -> Self {
+    fn of(id: TokenId, row: TokenRow) -> Self {
         let used = AtomicI64::new(row.used.map_or(0, |at| at.0));
-        Self { principal: row.principal(), row, used }
+        Self { principal: row.principal(id), row, used }
     }
 
     fn as_listed(&self) -> TokenRow {
@@ -305,7 +316,11 @@ impl Entry {
 }
 
 fn no_token() -> Fault {
-    Fault::of(Cause::NoToken, "there is no token of this id; `usaged token list` shows them")
+    Fault::of(
+        Cause::NoToken,
+        "there is no token of this id: `usaged token list` shows them, and one of the file of identities is revoked \
+         by taking it out there",
+    )
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ async fn read(
             // Before the next batch, of which a fast sender always has one.
             () = closing.cancelled() => {
                 let fault = Fault::of(Cause::Closing, "the connection is closing; open another and go on")
-                    .retry_after(Duration::from_millis(100));
+                    .spread(Duration::from_millis(100));
                 place.send(Answer::End(Some(fault)));
                 return;
             }
