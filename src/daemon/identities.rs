@@ -19,6 +19,8 @@ use crate::observe::{Clock, Metric};
 
 /// How often it is told how long certificates still hold, and when tokens were used last.
 const TOLD_EVERY: Duration = Duration::from_secs(15);
+/// When what does not end ends.
+const NEVER: UnixMillis = UnixMillis(i64::MAX);
 /// Tokens with the name of an identity that are told of at a time.
 const NAMESAKES: usize = 16;
 /// How long a start waits for the keys of the provider.
@@ -178,7 +180,11 @@ impl Inner {
                 Metric::IdentityLoads.add(&[("result", "unchanged")], 1);
                 true
             }
-            Ok(Loaded { standing, keys, ends, print }) => {
+            Ok(Loaded { standing, keys, mut ends, print }) => {
+                // A file in which nothing ends any more would be told of as it was.
+                let gone = state.ends.iter().filter(|(file, _)| ends.iter().all(|(other, _)| other != file));
+                let gone: Vec<_> = gone.map(|(file, _)| (*file, NEVER)).collect();
+                ends.extend(gone);
                 self.authority.replace(standing);
                 if let Some(keys) = keys {
                     self.authority.replace_keys(keys);

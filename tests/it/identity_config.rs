@@ -373,5 +373,16 @@ fn the_first_operator_comes_in_by_a_token_that_is_made_offline() {
         let ended = run(&["token", "list"]);
         ended.code == 5 && ended.err.contains("CREDENTIAL_ENDED")
     });
+    let left = || {
+        let page = daemon.page("/metrics");
+        let line = "usaged_certificate_expiry_seconds{file=\"identities\"} ";
+        page.lines().find_map(|text| text.strip_prefix(line)).unwrap().parse::<f64>().unwrap()
+    };
+    crate::fault_daemon::until("its end is told", || left() < 0.0);
+    // One without an end holds, and nothing is told to end any more.
+    let line = over.lines().find(|line| line.starts_with("expires")).unwrap();
+    world.put("pki/identities.toml", &over.replace(line, ""));
+    crate::fault_daemon::until("its end is gone", || run(&["token", "list"]).code == 0);
+    crate::fault_daemon::until("nothing is told to end", || left() > 0.0);
     assert_eq!(daemon.end(), 0);
 }
