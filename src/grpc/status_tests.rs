@@ -49,11 +49,14 @@ fn the_answer_in_a_stream_says_what_the_status_says() {
     assert_eq!(Fault::of(Cause::Internal, "").batch_error().retry_delay_ms, 0);
 }
 
+/// A kind of refusal, and how it comes to be.
+type Kind = (&'static str, fn() -> Fault);
+
 /// What many are refused for at the same moment, when the store fails or the collector ends.
 #[test]
 fn callers_that_are_refused_together_do_not_come_back_together() {
     use crate::{amend::AmendError, drain::DrainError, ledger::LedgerError};
-    let kinds: [(&str, fn() -> Fault); 9] = [
+    let kinds: [Kind; 9] = [
         ("full", || StoreError::Full.into()),
         ("busy", || StoreError::Busy.into()),
         ("failed", || StoreError::Failed.into()),
