@@ -48,8 +48,16 @@ async fn a_crash_at_any_step_of_the_first_opening_leaves_what_the_next_makes_who
             fs::write(crashed.join(draft), "usg").unwrap();
         }
         if step == "open: format" {
-            // The directory of the database comes before what is in it.
-            fs::create_dir(crashed.join("db")).unwrap();
+            // RocksDB makes a database without families and without a log first.
+            let mut options = rocksdb::Options::default();
+            options.create_if_missing(true);
+            drop(rocksdb::DB::open(&options, crashed.join("db")).unwrap());
+            for entry in fs::read_dir(crashed.join("db")).unwrap() {
+                let path = entry.unwrap().path();
+                if path.extension().is_some_and(|end| end == "log") {
+                    fs::remove_file(path).unwrap();
+                }
+            }
         }
         let store = open(&crashed);
         register(&store, "acme", "standard").await;

@@ -1,10 +1,14 @@
 //! Opening the database itself, and what is done when RocksDB finds damage: look first without
 //! changing anything, and open only what is shown to be whole.
 
-use super::directory::Directory;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::directory::{Directory, failed};
 use super::evidence::acknowledged_after;
 use super::fault::{DatabaseFault, OpenError};
-use super::layout::{FIXED, Head, family};
+use super::layout::{FIXED, Head, META, family};
 use super::loss::Loss;
 use super::open::{Judge, head_row};
 use super::rocks::{Db, Recovery, Setup, families, is_damage};
@@ -47,12 +51,30 @@ pub(super) fn open(
         Err(error) if is_damage(&error) => error,
         Err(error) => return Err(failure(error.into())),
     };
+    // A creation that was cut short: RocksDB does not open a database that has no log yet. There is no row in it.
+    let is_begun = !names.iter().any(|name| name == META) && judge.witnessed == Head::default();
+    if is_begun && has_no_rows(&path).map_err(|source| failed("read", &path, source))? {
+        fs::remove_dir_all(&path).map_err(|source| failed("write", &path, source))?;
+        let again = attempt(true, Recovery::Strict).map_err(failure)?;
+        return again.map_err(|error| judge.failed(PART, error.into()));
+    }
     inspect_damage(setup, directory, &names, judge, error)?;
     let second = match attempt(false, Recovery::UpToDamage).map_err(failure)? {
         Err(_) if judge.accept => attempt(false, Recovery::Anything).map_err(failure)?,
         opened => opened,
     };
     second.map_err(|error| judge.failed(PART, error.into()))
+}
+
+/// Whether the directory of a database has no file that could hold a row.
+fn has_no_rows(path: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(path)? {
+        let name = PathBuf::from(entry?.file_name());
+        if name.extension().is_some_and(|end| ["log", "sst", "blob"].iter().any(|of_rows| end == *of_rows)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Looks, without changing anything, at what can be recovered. Fine if that is all that was acknowledged.
@@ -76,8 +98,7 @@ fn inspect_damage(
     let recovered = head_row(&view, judge)?;
     drop(view);
     let evidence = acknowledged_after(&directory.database(), recovered);
-    let evidence =
-        evidence.map_err(|source| super::directory::failed("read", &directory.database(), source))?;
+    let evidence = evidence.map_err(|source| failed("read", &directory.database(), source))?;
     let newest = [Some(judge.witnessed), evidence].into_iter().flatten().max_by_key(|head| head.writes);
     match newest {
         Some(Head { commit, .. }) if commit > recovered.commit => {
