@@ -178,8 +178,10 @@ async fn a_person_and_a_pipe_read_notices_and_acknowledge_them_when_they_say_so(
     assert_eq!((shown.code, shown.out.as_str()), (0, ""), "{}", shown.err);
     assert!(
         shown.err.contains(
-            "notice: delete every event with the host_name p1-host_name-s-abc, of the customer acme"
-        )
+            "notice: delete every event with the host_name p1-host_name-s-abc (named by pseudonyms only), of the customer acme"
+        ),
+        "{}",
+        shown.err
     );
     assert!(
         shown.err.contains("1 notice waits: delete what is named there, then acknowledge"),
