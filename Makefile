@@ -10,8 +10,9 @@ export PATH := /usr/lib/ccache:$(PATH)
 CARGO := cargo
 FLAGS := --release --locked
 BIN   := $(CARGO_TARGET_DIR)/release/usaged
+MSRV   = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help setup build demo test lint doc bench detectors load soak kills fuzz attack faults fixture look deb deploy-check deploy-boot clean
+.PHONY: help setup build demo test lint doc bench detectors load soak kills fuzz attack faults fixture look deb deploy-check deploy-boot msrv clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/'
@@ -82,6 +83,10 @@ deploy-check: setup ## The part of the tests that is about unit, package, contai
 
 deploy-boot: build ## Boot a Debian with systemd in a container of its own, install the package, and use it (as root; fetches 100 MB).
 	deploy/boot.sh $$(deploy/debian/build.sh $(BIN) $(CARGO_TARGET_DIR)/deb)
+
+msrv: setup ## Compile with the oldest Rust that Cargo.toml names, and the container with it (rustup fetches it; its own RocksDB).
+	rustup toolchain install --profile minimal $(MSRV)
+	CARGO_TARGET_DIR=$(CARGO_TARGET_DIR)/msrv $(CARGO) +$(MSRV) check $(FLAGS) --bin usaged
 
 clean: ## Remove what was built. The next build compiles RocksDB again.
 	rm -rf $(CARGO_TARGET_DIR)

@@ -43,7 +43,8 @@ fn show_record(record: &StoredRecord, out: Output) -> Result<(), Failure> {
     out.line(&headline(record))?;
     record.notes.iter().try_for_each(|note| out.line(&format!("note: {note}")))?;
     for event in &record.explained {
-        let mut fields = table(&[&format!("{} ({} times)", event.name, event.count), "treatment", "why"]);
+        let head = format!("{} ({} times)", event.name, event.count);
+        let mut fields = table(&[head.as_str(), "treatment", "why"]);
         let mut add = |field: &FieldExplanation, treatment: &str| {
             fields.add_row([field.place.as_str(), treatment, &field.why]);
         };
