@@ -69,11 +69,12 @@
 //!
 //! # Segments
 //!
-//! Commit numbers are dense, from 1. A segment is closed by size, age or restart ([`Options`]): the family of
-//! the next is made, then one synced write closes the row of the old and writes that of the new, then the
-//! old is flushed so that it does not pin the write-ahead log. Dropping takes the row away in a synced write
-//! and then drops the family, which frees its files at once. So a family without a row is either empty or
-//! older than every row, and is dropped at open; a row without a family is a loss.
+//! Commit numbers are dense, from 1. A segment is closed by size, age or restart ([`Options`]), or because the disk is
+//! short and every subscription has drained it: the family of the next is made, then one synced write closes the row of
+//! the old and writes that of the new, then the old is flushed so that it does not pin the write-ahead log, unless it is
+//! dropped right away. Dropping takes the row away in a synced write and then drops the family, which frees its files
+//! at once. So a family without a row is either empty or older than every row, and is dropped at open; a row without a
+//! family is a loss.
 //!
 //! # A record
 //!
@@ -160,7 +161,7 @@
 //! | a row, the manifest or a needed file is damaged | refused by name |
 //! | the write-ahead log ends in damaged bytes | what comes before counts; refused as amnesia if that is less than the witness, or a later group in the log, proves |
 //! | commits are missing, differ, or the database or the witness file is gone, or both | amnesia: refused with what is missing, unless `accept_data_loss`; then numbers go on behind the lost ones |
-//! | the disk is full | at `reserve_bytes` closed segments that are drained go, then appends are refused with a hint; metadata and amendments as long as they fit; goes on by itself when space is freed; a purge that it would interrupt is refused |
+//! | the disk is full | at `reserve_bytes` segments that are drained go, the one that is written to last, then appends are refused with a hint; metadata and amendments as long as they fit; goes on by itself when space is freed; a purge that it would interrupt is refused |
 //! | a block of a segment is damaged | purging that segment is refused by name: a compaction would stop on it, and the whole database with it |
 //! | 100,000 entries wait in the outbox | what would add one is refused as busy, and does not happen; so is a batch that would begin a sum of what came in, if 8,192 of them wait |
 //! | a sync or write fails otherwise | the store has failed ([`Store::fatal`]); nothing more is written or acknowledged |
@@ -236,6 +237,7 @@ mod unfinished;
 mod upkeep;
 mod witness;
 mod writer;
+mod written;
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]

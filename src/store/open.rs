@@ -24,7 +24,7 @@ use super::rocks::{Db, Setup, between, write_options};
 use super::roll::is_due_at_open;
 use super::root;
 use super::salvage;
-use super::segments::begin;
+use super::segments::{After, begin};
 use super::shared::{Parts, Shared};
 use super::step;
 use super::sums::Sums;
@@ -331,7 +331,7 @@ pub(super) fn go_on(
         segment.closed = true;
         segment.clone()
     });
-    begin(db, setup, closed.as_ref(), &next)?;
+    begin(db, setup, closed.as_ref().map(|closed| (closed, After::Stays)), &next)?;
     catalogue.segments.push(next);
     Ok(())
 }

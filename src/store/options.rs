@@ -35,7 +35,7 @@ pub struct Options {
     /// What happens when the budget is spent. Default: refuse.
     pub when_full: WhenFull,
     /// Free bytes of the file system below which appends are refused, while metadata can still be
-    /// written. Closed segments that every subscription has drained give way first. Default 256 MiB.
+    /// written. Segments that every subscription has drained give way first. Default 256 MiB.
     pub reserve_bytes: u64,
     /// How long a batch id is remembered at least, unless its rows outgrow their budget. A batch that comes
     /// again later is stored again: a sender that keeps what it could not send for longer than this must

@@ -10,21 +10,35 @@ use super::rocks::{Db, Setup, write_options};
 /// Why a step failed: RocksDB's own error, so that a full disk can be told from the rest.
 pub(super) type Step<T> = Result<T, rocksdb::Error>;
 
+/// What becomes of a segment that is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum After {
+    /// It stays. What is in memory of it is written out.
+    Stays,
+    /// It is dropped right away, by a disk that has no room for what is in memory of it.
+    Goes,
+}
+
 /// Makes the family of `next` and writes its row, and that of `closed`, which ends here. The family comes
 /// first: one without a row is empty and is dropped at open.
-pub(super) fn begin(db: &Db, setup: &Setup, closed: Option<&Segment>, next: &Segment) -> Result<(), Begin> {
+pub(super) fn begin(
+    db: &Db,
+    setup: &Setup,
+    closed: Option<(&Segment, After)>,
+    next: &Segment,
+) -> Result<(), Begin> {
     let name = segment_family(next.number);
     if db.cf_handle(&name).is_none() {
         db.create_cf(&name, &setup.family(&name)?)?;
     }
     let mut batch = WriteBatch::default();
     if let Some(meta) = db.cf_handle(META) {
-        for segment in closed.into_iter().chain([next]) {
+        for segment in closed.map(|(segment, _)| segment).into_iter().chain([next]) {
             batch.put_cf(&meta, segment_key(segment.number), segment.encode());
         }
     }
     db.write_opt(batch, &write_options(true))?;
-    if let Some(closed) = closed {
+    if let Some((closed, After::Stays)) = closed {
         flush(db, closed.number)?;
     }
     Ok(())

@@ -16,6 +16,7 @@ use super::loss::AcceptedLoss;
 use super::options::Options;
 use super::rocks::{Db, Setup};
 use super::witness::Witness;
+use super::written::WRITTEN;
 use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 use crate::observe::Clock;
 use crate::sanitize::{DataRoot, Ratchet, Rotation};
@@ -23,9 +24,6 @@ use crate::sanitize::{DataRoot, Ratchet, Rotation};
 /// Customers share stamps by their key modulo this: a change of one reloads 1 / 65,536 of the cache, and has as much of
 /// what is on its way decided again. Half a MiB.
 const STAMPS: usize = 65_536;
-
-/// Some time before anybody ran this version: 2026-09-21. To be raised now and then, never lowered.
-const WRITTEN: UnixMillis = UnixMillis(1_789_948_800_000);
 
 /// The state of an open store. The database is named first, so that it is closed before the
 /// directory is let go.

@@ -13,7 +13,7 @@ use super::options::{Options, millis};
 use super::retention::{Cause, Terms, expired, make_room, spare};
 use super::rocks::{is_half_made, is_no_space, write_options};
 use super::roll::{Active, RollBounds, is_due};
-use super::segments::{Begin, begin, drop_families, unlist};
+use super::segments::{After, Begin, begin, drop_families, unlist};
 use super::writer::Writer;
 use crate::model::{CommitNumber, UnixMillis};
 use crate::observe::{Metric, Seldom};
@@ -32,6 +32,9 @@ static NO_SPACE: Seldom = Seldom::new();
 
 /// Families that may be half made at a time; each is a full disk that the reserve did not foresee.
 const HALF_MADE: usize = 16;
+
+/// What must be free so that a segment can be begun: a row and lists of the families, each less than a MiB.
+const BEGINNING: u64 = 4 << 20;
 
 /// Rounds of making room on the disk for one group. What is drained and still there makes room for the next.
 const ROUNDS: usize = 8;
@@ -85,36 +88,58 @@ impl Writer {
                 .filter(|segment| is_due(active(segment, live, now), roll_bounds(&self.shared.options)));
             segment.cloned()
         };
-        let Some(mut closed) = due else { return };
+        let Some(closed) = due else { return };
         if self.free_bytes() < self.shared.options.reserve_bytes {
             // Nothing is appended either. Beginning a segment takes space, and half-made ones stay until a restart.
             return;
         }
+        self.roll(closed, After::Stays, now);
+    }
+
+    /// Closes the active segment before its time if every subscription has drained it and the disk gets something back
+    /// for it: then it gives way as closed ones do. Gives whether it was closed. What of it is only in memory and in the
+    /// log holds no file, so a small one is written to further.
+    fn roll_if_drained(&mut self, free: u64, terms: &Terms) -> bool {
+        let active = self.shared.catalogue().active().cloned();
+        let drained =
+            active.filter(|active| active.content.records > 0 && active.content.last < terms.released);
+        let Some(drained) = drained.filter(|_| free >= BEGINNING) else { return false };
+        let db = &self.shared.db;
+        let files = db.cf_handle(&segment_family(drained.number)).and_then(|family| {
+            db.property_int_value_cf(&family, rocksdb::properties::TOTAL_SST_FILES_SIZE).ok().flatten()
+        });
+        files.is_some_and(|bytes| bytes > 0) && self.roll(drained, After::Goes, UnixMillis(terms.now_ms))
+    }
+
+    /// Closes the active segment and begins the next; gives whether that was done.
+    fn roll(&mut self, mut closed: Segment, after: After, now: UnixMillis) -> bool {
         closed.closed = true;
         let head = self.head;
         // RocksDB keeps a family that it could not finish, on a full disk, and gives no access to it: its number
         // is passed over. It is empty and has no row, so it is dropped at the next open.
         for number in (closed.number..).skip(1).take(HALF_MADE) {
             let next = Segment::begin(number, head.commit, head.commit, head.chain, now);
-            match begin(&self.shared.db, &self.shared.setup, Some(&closed), &next) {
+            match begin(&self.shared.db, &self.shared.setup, Some((&closed, after)), &next) {
                 Ok(()) => {
                     let mut catalogue = self.shared.catalogue_mut();
                     catalogue.segments.pop();
                     catalogue.segments.extend([closed, next]);
-                    return;
+                    return true;
                 }
                 Err(Begin::Database(error)) if is_half_made(&error) => {}
                 Err(Begin::Database(error)) if is_no_space(&error) => {
                     if let Some(unsaid) = NO_SPACE.due() {
                         tracing::warn!(%error, unsaid, "no space to begin a segment; the present one is written to further");
                     }
-                    return;
+                    return false;
                 }
                 Err(Begin::Database(error)) => {
-                    return self.shared.fail(&format!("cannot begin a segment: {error}"));
+                    self.shared.fail(&format!("cannot begin a segment: {error}"));
+                    return false;
                 }
                 Err(Begin::Options(fault)) => {
-                    return self.shared.fail(&format!("cannot begin a segment: {fault}"));
+                    self.shared.fail(&format!("cannot begin a segment: {fault}"));
+                    return false;
                 }
             }
         }
@@ -124,6 +149,7 @@ impl Writer {
                 "cannot begin a segment until a restart; the present one is written to further"
             );
         }
+        false
     }
 
     /// Makes room for `wanted` bytes of records, and says how many may be taken in.
@@ -150,6 +176,7 @@ impl Writer {
     /// Whoever fills the disk: what is kept though every subscription has drained it goes before anything is refused.
     fn room_on_disk(&mut self, wanted: u64, now: UnixMillis) -> u64 {
         let needed = self.shared.options.reserve_bytes.saturating_add(wanted);
+        let terms = self.terms(now);
         let mut free = self.free_bytes();
         // A file can hold less than its records: each round takes what is missing then, and there are few segments.
         for _ in 0..ROUNDS {
@@ -157,8 +184,9 @@ impl Writer {
                 break;
             }
             let closed = self.shared.catalogue().closed();
-            let spare = spare(&closed, needed - free, &self.terms(now));
-            if spare.is_empty() {
+            let spare = spare(&closed, needed - free, &terms);
+            // What was written to goes in the next round.
+            if spare.is_empty() && !self.roll_if_drained(free, &terms) {
                 break;
             }
             self.drop_segments(&spare, Cause::Drained);

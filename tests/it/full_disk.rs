@@ -11,7 +11,8 @@ use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::model::CommitNumber;
 use usaged::observe::Clock;
 use usaged::store::{
-    Amended, Amendment, AppendError, Entry, Options, Place as Where, PurgeError, ReadLimits, WhenFull,
+    Amended, Amendment, AppendError, Appended, Entry, Options, Place as Where, PurgeError, ReadLimits,
+    WhenFull,
 };
 
 use crate::cli_run::usaged;
@@ -297,4 +298,60 @@ async fn when_something_else_fills_the_disk_what_is_drained_goes_before_anything
     drop((ballast, more));
     store.append(append(n + 2, START)).await.unwrap();
     assert_eq!((store.oldest(), store.fatal().borrow().clone()), (left, None));
+}
+
+/// The segment that is written to is closed by size and age, which may take hours; what is drained of it is not kept for that.
+///
+/// covers: B2, D1, D3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_drained_of_the_segment_that_is_written_to_gives_way_to_a_disk_that_others_fill() {
+    let disk = Disk::mount("size=64m");
+    let clock = Clock::manual(START);
+    let mut options = Options::new(&disk.path().join("data"));
+    (options.reserve_bytes, options.retention_bytes) = (RESERVE, 512 << 20);
+    let open = || crate::store_samples::reopen(&options, &root_key(), &clock).unwrap();
+    let store = open();
+    let mut n = 0;
+    while store.status().queued_bytes < 2 << 20 {
+        n += 1;
+        store.append(append(n, START)).await.unwrap();
+    }
+    // From now on it is in a file.
+    store.close().await;
+    let store = open();
+    let standing = || (store.status().segments, store.oldest());
+    assert_eq!(standing(), (1, CommitNumber(1)));
+
+    let ballast = Ballast::fill(&disk, RESERVE - (512 << 10));
+    // One batch of it is not drained.
+    store.release(store.head());
+    for _ in 0..3 {
+        assert!(matches!(store.append(append(n + 1, START)).await, Err(AppendError::Full { .. })));
+        store.maintain().await.unwrap();
+    }
+    assert_eq!(standing(), (1, CommitNumber(1)), "what is not drained does not give way");
+    store.release(store.head().next());
+    store.append(append(n + 1, START)).await.expect("there is room, if what is drained gives way");
+    assert_eq!(standing(), (1, CommitNumber(n + 1)));
+
+    // What was stored once is known to have been, and a small segment that gives nothing back is written to further.
+    drop(ballast);
+    let again = store.append(append(n, START)).await.unwrap();
+    assert!(matches!(again, Appended::Duplicate { last: CommitNumber(last), .. } if last == n), "{again:?}");
+    store.release(store.head().next());
+    let ballast = Ballast::fill(&disk, RESERVE - (512 << 10));
+    for _ in 0..3 {
+        assert!(matches!(store.append(append(n + 2, START)).await, Err(AppendError::Full { .. })));
+    }
+    assert_eq!(standing(), (1, CommitNumber(n + 1)));
+    drop(ballast);
+    assert_eq!(store.fatal().borrow().clone(), None);
+    store.close().await;
+    let store = open();
+    assert_eq!(store.head(), CommitNumber(n + 1));
+    let found = store.read(CommitNumber(1), ReadLimits { records: 10, bytes: 1 << 20 }).unwrap();
+    assert!(
+        matches!(&found[..], [Entry::Record(record)] if record.commit == CommitNumber(n + 1)),
+        "{found:?}"
+    );
 }
