@@ -14,6 +14,7 @@ use super::error::DaemonError;
 use super::ledger_key;
 use super::pump::Pump;
 use super::reload::PolicySource;
+use super::start::aside;
 use super::sums::Sums;
 use crate::config::Config;
 use crate::ledger::{
@@ -121,16 +122,12 @@ async fn open(
     let accepts_loss = config.store.accept_data_loss;
     let (outbox, began) = (store.clone(), clock.clone());
     let clock = clock.clone();
-    let opening = tokio::task::spawn_blocking(move || {
+    let opening = aside("opening the ledger", move || {
         let key = ledger_key::get(&path, &options.dir, options.accept_break)?;
         let source = source(&outbox, accepts_loss)?;
-        Ok::<_, DaemonError>(Ledger::open(options, key, &source, clock)?)
+        Ok(Ledger::open(options, key, &source, clock)?)
     });
-    // The text of a panic could hold anything and goes nowhere.
-    let failed = |_| {
-        DaemonError::Runtime(std::io::Error::other("opening the ledger panicked: a mistake in the collector"))
-    };
-    let (ledger, report) = opening.await.map_err(failed)??;
+    let (ledger, report) = opening.await?;
     tell(&ledger, &report);
     if report.broken.is_some() {
         refusals.count(Refusal::LedgerBroken);

@@ -67,7 +67,7 @@ use self::next_key::KeyFiles;
 use self::pulse::Pulse;
 use self::reload::PolicySource;
 use self::scraped::Scraped;
-use self::start::Start;
+use self::start::{Start, aside};
 use self::sums::Sums;
 use self::traces::Traces;
 use crate::admin::{self, Exposition, Readiness};
@@ -118,8 +118,8 @@ async fn serve_until_the_end(mut config: Config, start: Start) -> Result<(), Dae
     let clock = Clock::system();
     // What is refused anywhere is counted here, and told to the ledger in sums.
     let refusals = Refusals::new(clock.clone());
-    let policy = load_policy(&config, &refusals)?;
-    let identities = Prepared::load(config.identities.as_ref(), &clock).map_err(DaemonError::Identities)?;
+    let policy = load_policy(&config, &refusals).await?;
+    let identities = load_identities(&config, &clock).await?;
     let grpc_listener = listen(config.grpc_listen, config.identities.is_some()).await?;
     let admin_listener = listen(config.admin_listen, false).await?;
     let metrics_listener = scraped::listen(config.metrics_listen).await?;
@@ -151,7 +151,7 @@ async fn serve_until_the_end(mut config: Config, start: Start) -> Result<(), Dae
     let drain = drain.await?;
     let amend = open_amend(&config, &store, &customers, &policy, &drain, &keeper.ledger(), &clock).await?;
     let guarded = guarded::Guarded::of(&config);
-    let configuration = ConfigurationSource::begin(config.in_force.clone(), intake.accounts().clone());
+    let configuration = watch_configuration(&config, &intake).await?;
     keeper.tell_sums(Sums::of(&store, &intake, &refusals, config.totals_every));
 
     // The doors.
@@ -224,9 +224,22 @@ async fn serve_until_the_end(mut config: Config, start: Start) -> Result<(), Dae
     Ok(())
 }
 
-fn load_policy(config: &Config, refusals: &Refusals) -> Result<PolicySource, DaemonError> {
-    let caps = config.ingest.level_caps.clone();
-    PolicySource::load(config.policy_dir.clone(), caps, refusals.clone()).map_err(DaemonError::Policy)
+async fn load_policy(config: &Config, refusals: &Refusals) -> Result<PolicySource, DaemonError> {
+    let (dir, caps) = (config.policy_dir.clone(), config.ingest.level_caps.clone());
+    let refusals = refusals.clone();
+    let load = move || PolicySource::load(dir, caps, refusals).map_err(DaemonError::Policy);
+    aside("reading the policy", load).await
+}
+
+async fn load_identities(config: &Config, clock: &Clock) -> Result<Prepared, DaemonError> {
+    let (identities, clock) = (config.identities.clone(), clock.clone());
+    let load = move || Prepared::load(identities.as_ref(), &clock).map_err(DaemonError::Identities);
+    aside("reading identities", load).await
+}
+
+async fn watch_configuration(config: &Config, intake: &Intake) -> Result<ConfigurationSource, DaemonError> {
+    let (in_force, accounts) = (config.in_force.clone(), intake.accounts().clone());
+    aside("watching the configuration", || Ok(ConfigurationSource::begin(in_force, accounts))).await
 }
 
 /// Lets each door have as many connections as there are file descriptors for; gives the limits of the admin port.
@@ -337,13 +350,11 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, DaemonError> {
 /// Opening makes a key at the first start, and replays the write-ahead log: that is disk work.
 async fn open_store(config: &Config, key_files: KeyFiles, clock: &Clock) -> Result<Store, DaemonError> {
     let (source, options, clock) = (config.root_key.clone(), config.store.clone(), clock.clone());
-    let opened = tokio::task::spawn_blocking(move || {
+    let open = move || {
         let root_key = root_key::get(&source, &options.dir)?;
-        Ok::<_, DaemonError>(key_files.open(&options, &root_key, &clock)?)
-    });
-    // The text of a panic could hold anything and goes nowhere.
-    let failed = |_| std::io::Error::other("opening the store panicked: a mistake in the collector");
-    opened.await.map_err(|panic| DaemonError::Runtime(failed(panic)))?
+        Ok(key_files.open(&options, &root_key, &clock)?)
+    };
+    aside("opening the store", open).await
 }
 
 /// Says where it listens: to the log, and in one line to the program that started it.

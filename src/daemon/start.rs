@@ -32,8 +32,11 @@ pub(super) async fn serve(config: Config) -> Result<(), DaemonError> {
     let over = CancellationToken::new();
     let start = Start { extending: extending.abort_handle(), over: over.clone() };
     let serving = async {
-        check_files(&config, &Runner::present())?;
-        super::serve_until_the_end(config, start).await
+        let config = aside("looking at files", move || {
+            check_files(&config, &Runner::present())?;
+            Ok(config)
+        });
+        super::serve_until_the_end(config.await?, start).await
     };
     let served = tokio::select! {
         biased;
@@ -50,6 +53,17 @@ pub(super) async fn serve(config: Config) -> Result<(), DaemonError> {
         systemd::stopping("it cannot go on; the log says why");
     }
     served
+}
+
+/// Has `read` done on a thread that may block. Whatever a start does with files goes this way: a disk that does not answer
+/// must not keep it from being ended.
+pub(super) async fn aside<T: Send + 'static>(
+    what: &'static str,
+    read: impl FnOnce() -> Result<T, DaemonError> + Send + 'static,
+) -> Result<T, DaemonError> {
+    // The text of a panic could hold anything and goes nowhere.
+    let failed = |_| std::io::Error::other(format!("{what} panicked: a mistake in the collector"));
+    tokio::task::spawn_blocking(read).await.map_err(|panic| DaemonError::Runtime(failed(panic)))?
 }
 
 /// Waits until it is asked to end before the start is over. A wish to reload is heeded when it is.

@@ -1,12 +1,18 @@
 //! A start that takes long is ended as soon as it is asked to, and what it was doing harms nothing.
 
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::time::Instant;
 
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::process::Signal;
 
 use crate::fault_daemon::{Place, SOON, until};
+use crate::identity_world::World;
 use crate::sync_error::need_strace;
+use crate::term::write_policy;
 
 /// covers: S1, D5
 #[test]
@@ -43,5 +49,52 @@ fn a_start_that_waits_for_the_disk_is_ended_by_a_signal_and_the_next_one_goes_on
         assert!(told.contains("STOPPING=1") && !told.contains("READY=1"), "sync {sync}: {told}");
         assert!(place.said().contains("asked to end while it started"), "{}", place.said());
         assert_eq!(place.start().end(), 0, "sync {sync}: the next start");
+    }
+}
+
+/// A file whose reader waits until this is dropped: what a disk that does not answer does to it.
+struct Slow<'p>(&'p Path);
+
+impl<'p> Slow<'p> {
+    fn put(path: &'p Path) -> Self {
+        let _ = std::fs::remove_file(path);
+        let mode = Mode::RUSR | Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, mode, 0).unwrap();
+        Self(path)
+    }
+
+    /// The other end, once somebody waits for what is in the file.
+    fn is_read(&self) -> File {
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
+        let mut end = None;
+        until("the file is read", || {
+            end = OpenOptions::new().write(true).custom_flags(flags).open(self.0).ok();
+            end.is_some()
+        });
+        end.unwrap()
+    }
+}
+
+/// covers: S1
+#[test]
+fn a_start_that_waits_for_a_file_is_ended_by_a_signal_at_once() {
+    let names =
+        ["policy/products/vcenter.toml", "ledger.key", "pki/identities.toml", "pki/server.key", "pki/ca.crl"];
+    for (name, signal) in names.into_iter().zip([Signal::TERM, Signal::INT].into_iter().cycle()) {
+        let world = World::new();
+        write_policy(&world.path("policy"), |file| file.text.clone());
+        let slow = world.path(name);
+        let slow = Slow::put(&slow);
+        let policy = world.path("policy").display().to_string();
+        let key = format!("ledger_key_file={}", world.path("ledger.key").display());
+        let place = world.place().with(&["--policy-dir", &policy, "--set", &key]);
+        let starting = place.spawn();
+        let held = slow.is_read();
+        let asked = Instant::now();
+        starting.signal(signal);
+        assert_eq!(starting.ended(), 0, "{name}: {}", place.said());
+        assert!(asked.elapsed() < SOON / 2, "{name}: it took {:?}", asked.elapsed());
+        assert!(place.said().contains("asked to end while it started"), "{name}: {}", place.said());
+        drop(held);
     }
 }
