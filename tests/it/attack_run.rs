@@ -14,7 +14,7 @@ use crate::attack_elsewhere::{gives_way, heavy};
 use crate::attack_line::Line;
 use crate::attack_list::{Attack, CONNECTIONS, REQUESTS};
 use crate::attack_tls;
-use crate::attack_world::{Outcome, Seen, World};
+use crate::attack_world::{Outcome, SERVED, Seen, World};
 use crate::fair_neighbour::fresh;
 use crate::grpc_collector::from;
 
@@ -28,7 +28,7 @@ fn broken(name: &str, outcome: &Outcome) -> Vec<String> {
     if let Some(first) = seen.failures.first() {
         broken.push(format!("{name}: {} times honest clients were told: {first}", seen.failures.len()));
     }
-    if seen.served() < 20 {
+    if seen.served() < SERVED {
         broken.push(format!("{name}: {} batches of honest clients were served", seen.served()));
     }
     if *peak_bytes > BOUND {
@@ -173,7 +173,7 @@ async fn beside(world: &World, is_held: bool, has_line: bool, what: &str) {
             cpu / u64::from(turns),
         );
     }
-    assert!(seen.failures.is_empty() && seen.served() > 20, "{what}: {:?}", seen.failures);
+    assert!(seen.failures.is_empty() && seen.served() >= SERVED, "{what}: {:?}", seen.failures);
     assert!(served > 0);
     assert_eq!(refused > 0, is_held, "{what}: {refused} refused");
 }

@@ -16,7 +16,7 @@ use crate::fault_load::{drain_client, pull, set_up};
 use crate::fault_oracle::batch;
 use crate::grpc_collector::{from, subscription};
 use crate::hunt_amend::{ciphertexts, copy, holds};
-use crate::term::{point, write_policy};
+use crate::term::{Policies, write_policy};
 
 const BATCHES: u64 = 6;
 
@@ -35,14 +35,8 @@ async fn send(grpc: &str, number: u64) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stricter_policy_withdraws_what_is_out_and_leaves_no_old_byte_on_the_disk() {
     let dir = tempfile::tempdir().unwrap();
-    let [first, second, link] = ["first", "second", "policy"].map(|name| dir.path().join(name));
-    write_policy(&first, |file| file.text.clone());
-    write_policy(&second, |file| {
-        file.text.replace("\"vm.inventory\".fields.vcpus]", "\"vm.inventory\".fields.cores]")
-    });
-    point(&link, &first);
-    let place = Place::new(dir.path()).with(&["--policy-dir", &link.display().to_string()]);
-    let place = place.with(&["--set", "amend.bind_within=2s"]);
+    let policies = Policies::write(dir.path());
+    let place = policies.place(dir.path()).with(&["--set", "amend.bind_within=2s"]);
     let daemon = block_in_place(|| place.start());
     set_up(&daemon.grpc, &["acme"], &[]).await;
     let mut drains = drain_client(connect(&daemon.grpc).await.unwrap());
@@ -62,7 +56,7 @@ async fn a_stricter_policy_withdraws_what_is_out_and_leaves_no_old_byte_on_the_d
     let daemon = block_in_place(|| place.start());
     let is_there = || was.values().flatten().any(|piece| holds(&data, piece));
     assert!(is_there());
-    point(&link, &second);
+    policies.go_on();
     daemon.signal(Signal::HUP);
     block_in_place(|| until("the policy is taken over", || place.said().contains("policy taken over")));
     let after = send(&daemon.grpc, BATCHES + 1).await;

@@ -12,11 +12,11 @@ use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 
 use crate::attack_frames::{DATA, END_HEADERS, call, data, frame, headers, message};
 use crate::door_raw::{PING, Peer};
-use crate::fault_daemon::{Place, SOON};
+use crate::fault_daemon::SOON;
 use crate::fault_load::{drain_client, pull, set_up};
 use crate::fault_oracle::batch;
 use crate::grpc_collector::from;
-use crate::term::{point, write_policy};
+use crate::term::Policies;
 
 /// Who the hand-made peer says it is.
 const SLOW: &str = "hostile";
@@ -25,15 +25,8 @@ const SLOW: &str = "hostile";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_whose_body_arrives_across_a_reload_is_decided_by_one_policy_which_its_receipt_names() {
     let dir = tempfile::tempdir().unwrap();
-    let [first, second, link] = ["first", "second", "policy"].map(|name| dir.path().join(name));
-    write_policy(&first, |file| file.text.clone());
-    // The second does not know the field `vcpus` of this event any more.
-    write_policy(&second, |file| {
-        file.text.replace("\"vm.inventory\".fields.vcpus]", "\"vm.inventory\".fields.cores]")
-    });
-    point(&link, &first);
-    let place = Place::new(dir.path()).with(&["--policy-dir", &link.display().to_string()]);
-    let place = place.with(&["--set", "grpc.request_deadline=2m"]);
+    let policies = Policies::write(dir.path());
+    let place = policies.place(dir.path()).with(&["--set", "grpc.request_deadline=2m"]);
     let daemon = tokio::task::block_in_place(|| place.start());
     set_up(&daemon.grpc, &["acme", SLOW], &["team"]).await;
     let mut client = IngestServiceClient::new(connect(&daemon.grpc).await.unwrap());
@@ -52,7 +45,7 @@ async fn a_batch_whose_body_arrives_across_a_reload_is_decided_by_one_policy_whi
     slow.send(&[begun, data(1, now, false), frame(PING, 0, 0, b"together")].concat()).await;
     while slow.until(PING).await.expect("the collector stays").payload != b"together" {}
 
-    point(&link, &second);
+    policies.go_on();
     daemon.signal(Signal::HUP);
     let taken_over = timeout(SOON, async {
         loop {

@@ -1,7 +1,7 @@
 //! TERM on the real process: what was accepted is finished and answered, nothing new is taken, and
 //! it says so while it ends. HUP: the policy is read again, and taken over whole or not at all.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -225,6 +225,35 @@ pub fn write_policy(dir: &Path, change: impl Fn(&PolicyFile) -> String) {
     }
 }
 
+/// Two policies, and the place that a collector reads its policy from: the shipped one, until it goes on to the second.
+pub struct Policies {
+    /// One that does not know the field `vcpus` of `vm.inventory` any more.
+    second: PathBuf,
+    link: PathBuf,
+}
+
+impl Policies {
+    pub fn write(dir: &Path) -> Self {
+        let [first, second, link] = ["first", "second", "policy"].map(|name| dir.join(name));
+        write_policy(&first, |file| file.text.clone());
+        write_policy(&second, |file| {
+            file.text.replace("\"vm.inventory\".fields.vcpus]", "\"vm.inventory\".fields.cores]")
+        });
+        point(&link, &first);
+        Self { second, link }
+    }
+
+    /// A collector in `dir` that goes by it.
+    pub fn place(&self, dir: &Path) -> Place {
+        Place::new(dir).with(&["--policy-dir", &self.link.display().to_string()])
+    }
+
+    /// Puts the second in the place of the first.
+    pub fn go_on(&self) {
+        point(&self.link, &self.second);
+    }
+}
+
 /// Puts `dir` in the place of the policy at once. The watch on the old directory sees nothing of it.
 pub fn point(link: &Path, dir: &Path) {
     let new = link.with_extension("new");
@@ -236,15 +265,9 @@ pub fn point(link: &Path, dir: &Path) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn hup_takes_over_a_good_policy_at_once_and_refuses_a_bad_one_by_line() {
     let dir = tempfile::tempdir().unwrap();
-    let [first, second, bad, link] = ["first", "second", "bad", "policy"].map(|name| dir.path().join(name));
-    write_policy(&first, |file| file.text.clone());
-    // The second does not know the field `vcpus` of this event any more.
-    write_policy(&second, |file| {
-        file.text.replace("\"vm.inventory\".fields.vcpus]", "\"vm.inventory\".fields.cores]")
-    });
+    let (policies, bad) = (Policies::write(dir.path()), dir.path().join("bad"));
     write_policy(&bad, |file| file.text.replace("class = \"host_name\"", "class = \"hostname\""));
-    point(&link, &first);
-    let place = Place::new(dir.path()).with(&["--policy-dir", &link.display().to_string()]);
+    let place = policies.place(dir.path());
     let daemon = place.start();
     set_up(&daemon.grpc, &["acme"], &[]).await;
 
@@ -261,7 +284,7 @@ async fn hup_takes_over_a_good_policy_at_once_and_refuses_a_bad_one_by_line() {
     let before = send().await;
     assert_eq!(before.1, 4);
 
-    point(&link, &bad);
+    point(&policies.link, &bad);
     daemon.signal(Signal::HUP);
     tokio::task::block_in_place(|| {
         until("a refusal", || place.said().contains("policy refused as a whole, the one before stays"));
@@ -269,7 +292,7 @@ async fn hup_takes_over_a_good_policy_at_once_and_refuses_a_bad_one_by_line() {
     assert!(place.said().contains("products/vcenter.toml:16: "), "{}", place.said());
     assert_eq!(send().await, before, "the policy before is still in force");
 
-    point(&link, &second);
+    policies.go_on();
     daemon.signal(Signal::HUP);
     let mut after = send().await;
     while after == before {

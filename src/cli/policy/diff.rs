@@ -28,6 +28,9 @@ withheld until a customer accepts a newer dictionary is said to be so; what expo
 slipped in without a new version.
 
 Customers are counted at a running collector: name one with --server, or use --live.
+What a policy takes from batches that are queued is counted by the collector when it takes the
+policy over: its log says so, and until half of amend.bind_within has passed nothing is lost if
+the policy before is put back.
 
 Examples:
   usaged policy diff /etc/usaged/policy /etc/usaged/policy.new
