@@ -9,7 +9,7 @@ use super::due::Due;
 use super::erasing::Wanted;
 use super::erasure::Erasure;
 use super::report::{BindingReport, BindingStage, Tally};
-use super::request::NewErasure;
+use super::request::{NewErasure, Plan};
 use super::{Amend, AmendError, ErasureReport, Shared, blocking};
 use crate::model::{CommitNumber, CustomerKey, Participation};
 use crate::store::{Scan, Scanned};
@@ -44,7 +44,7 @@ impl Amend {
         mut heed: Heed,
     ) -> Result<ErasureReport, AmendError> {
         self.alone(move |shared| {
-            let (mut erasure, erased) = shared.plan(&new)?;
+            let Plan { mut erasure, erased, .. } = shared.plan(&new)?;
             erasure.upto = shared.store.head();
             let entry = shared.customers.get_by_key(erasure.customer)?.ok_or(AmendError::NoCustomer)?;
             let wanted = Wanted::new(&erasure, erased.as_ref(), &entry)?;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use super::erasure::{Erasure, Scope, Stage};
-use super::request::{NewErasure, Target};
+use super::request::{NewErasure, Plan, Target};
 use super::{Amend, AmendError, Shared, blocking, remembered};
 use crate::ledger::Refusal;
 use crate::model::{CustomerKey, ErasureId, UnixMillis};
@@ -117,8 +117,8 @@ pub(super) fn suppression(customer: CustomerKey, id: &ErasureId, erased: &Erased
 /// What becomes of an erasure that is asked for.
 enum Planned {
     /// It was asked for before.
-    Known(ErasureReport),
-    New(Erasure, Option<Erased>),
+    Known(Box<ErasureReport>),
+    New(Box<Plan>),
 }
 
 impl Shared {
@@ -175,15 +175,15 @@ impl Shared {
         let asked = Arc::clone(&new);
         let planned = blocking(move || {
             if let Some(known) = reader.known(asked.id)? {
-                return reader.repeated(&asked, known).map(Planned::Known);
+                return reader.repeated(&asked, known).map(|known| Planned::Known(Box::new(known)));
             }
-            let (erasure, erased) = reader.plan(&asked)?;
-            reader.has_room(&erasure)?;
-            Ok::<_, AmendError>(Planned::New(erasure, erased))
+            let plan = reader.plan(&asked)?;
+            reader.has_room(&plan.erasure)?;
+            Ok::<_, AmendError>(Planned::New(Box::new(plan)))
         });
         let mut plan = match planned.await?? {
-            Planned::Known(report) => return Ok(Ok(report)),
-            Planned::New(erasure, erased) => (erasure, erased),
+            Planned::Known(report) => return Ok(Ok(*report)),
+            Planned::New(plan) => *plan,
         };
         if let Err(failed) = first.await {
             return Ok(Err(failed));
@@ -221,7 +221,7 @@ impl Shared {
         if self.customers.get_by_key(known.customer)?.is_none() {
             return Ok(true);
         }
-        let (before, now) = (self.erased(known)?, self.plan(new)?.1);
+        let (before, now) = (self.erased(known)?, self.plan(new)?.erased);
         Ok(match (before, now, known.scope) {
             (Some(before), Some(now), Scope::Instance | Scope::Identifier { .. }) => before.is_of_same(&now),
             (_, _, Scope::Customer | Scope::Times { .. }) | (None, ..) | (_, None, _) => true,

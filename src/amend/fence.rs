@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::erase::{row, suppression};
 use super::erasure::{Erasure, Scope};
-use super::request::{NewErasure, looked_at};
+use super::request::{NewErasure, Plan};
 use super::{AmendError, Shared, record};
 use crate::ledger::ErasureStep;
 use crate::model::{CommitNumber, UnixMillis};
@@ -51,12 +51,12 @@ fn rows(erasure: &Erasure, withheld: Option<Withheld>, fenced: Fenced) -> Result
 
 impl Shared {
     /// Fences an erasure that is accepted. It was asked for, as everybody is told, when it was fenced. Nothing is done, and
-    /// there is none, if a key epoch began since it was planned: what was stored in that has pseudonyms that the plan does
-    /// not know.
+    /// there is none, if a key epoch began since it was planned, or something was stored in one that has not begun: what was
+    /// stored in that has pseudonyms that the plan does not know.
     pub(super) async fn fence(
         self: &Arc<Self>,
         new: &NewErasure,
-        (planned, erased): (Erasure, Option<Erased>),
+        Plan { erasure: planned, erased, last_epoch }: Plan,
     ) -> Result<Option<Erasure>, AmendError> {
         let (customer, is_whole) = (planned.customer, planned.scope == Scope::Customer);
         let withheld = if is_whole {
@@ -65,9 +65,8 @@ impl Shared {
             erased.map(|erased| Withheld::Part(Box::new(erased)))
         };
         let (beginning, rotation) = (planned.clone(), self.store.rotation());
-        let known = rotation.epoch(looked_at(planned.requested));
         let rows = move |fenced: Fenced| {
-            if rotation.epoch(fenced.at) > known {
+            if rotation.epoch(fenced.at.max(fenced.newest)) > last_epoch {
                 return Err(StoreError::Stale);
             }
             rows(&beginning.fenced_at(fenced.at), withheld, fenced)

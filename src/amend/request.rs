@@ -7,7 +7,8 @@ use super::erasure::{Counts, Erasure, Scope, Stage, withheld_until};
 use super::touched::Touched;
 use super::{AmendError, Shared};
 use crate::model::{CommitNumber, CustomerId, ErasureId, IdentifierClass, RawText, UnixMillis};
-use crate::sanitize::{Erased, NONCE_BYTES, Sought, StrikeError};
+use crate::sanitize::{Erased, LiveEpochs, NONCE_BYTES, Sought, StrikeError};
+use crate::store::CustomerEntry;
 
 /// Bytes of a reference.
 const REFERENCE_BYTES: usize = 64;
@@ -61,14 +62,19 @@ pub struct NewErasure {
 /// begins between the plan and the fence is no matter for this: then it is planned again ([`Shared::fence`]).
 const SET_BACK_MS: i64 = 60_000;
 
-/// Until which time the epochs are looked for that begin: of an erasure that is planned `now`.
-pub(super) const fn looked_at(now: UnixMillis) -> UnixMillis {
-    now.plus_ms(SET_BACK_MS)
+/// An erasure as it is planned.
+pub(super) struct Plan {
+    /// What is to be done.
+    pub(super) erasure: Erasure,
+    /// What is to be looked for, of a customer who stays.
+    pub(super) erased: Option<Erased>,
+    /// The last key epoch in which anything can have been stored until now.
+    pub(super) last_epoch: u32,
 }
 
 impl Shared {
     /// What is to be done, and what is to be looked for. Blocks.
-    pub(super) fn plan(&self, new: &NewErasure) -> Result<(Erasure, Option<Erased>), AmendError> {
+    pub(super) fn plan(&self, new: &NewErasure) -> Result<Plan, AmendError> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         if new.reference.len() > REFERENCE_BYTES || !new.reference.bytes().all(is_plain) {
             let rule = "at most 64 of letters, digits, `.`, `_` and `-`: it goes on the ledger, so it must not name anybody";
@@ -82,7 +88,7 @@ impl Shared {
         let mut programs = chosen.programs.clone();
         programs.extend(self.policy.load().programs().iter().map(|program| program.name().clone()));
         let programs = Vec::from_iter(programs);
-        let epochs = self.store.live_epochs(&entry, looked_at(now))?;
+        let (epochs, last_epoch) = self.epochs(&entry, now)?;
         let seek = |field: &'static str, class, value: &str| {
             if value.len() > VALUE_BYTES {
                 return Err(AmendError::Invalid { field, rule: "at most 4,096 bytes".to_owned() });
@@ -136,6 +142,20 @@ impl Shared {
             notice: Some(notice),
             done: None,
         };
-        Ok((erasure, erased))
+        Ok(Plan { erasure, erased, last_epoch })
+    }
+
+    /// The epochs of which a customer can have pseudonyms that somebody can tell, and the last in which anything is stored:
+    /// those until the present one, and later ones, in which something was stored while the clock was ahead.
+    fn epochs(&self, entry: &CustomerEntry, now: UnixMillis) -> Result<(LiveEpochs, u32), AmendError> {
+        let (until, rotation) = (now.plus_ms(SET_BACK_MS), self.store.rotation());
+        let present = rotation.epoch(until);
+        let last_epoch = self.store.newest().map_or(present, |newest| rotation.epoch(newest).max(present));
+        let live = self.store.live_epochs(entry, until)?;
+        if last_epoch == present {
+            return Ok((live, last_epoch));
+        }
+        let later = self.store.stored_epochs(entry.key, present)?;
+        Ok((live.and(entry.secret.ratchet(), later), last_epoch))
     }
 }

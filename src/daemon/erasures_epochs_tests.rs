@@ -1,6 +1,6 @@
 //! An erasure reaches every epoch of which there are keys: whatever pseudonym somebody can still tell is looked for.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::rooms_tests::{Rooms, START, acme, jobs};
 use crate::amend::{NewErasure, Options, Stage, Target};
 use crate::drain::Scope;
-use crate::model::{CustomerId, ErasureId, IdentifierClass, ProgramName};
+use crate::model::{CustomerId, ErasureId, IdentifierClass, ProgramName, SubscriptionName};
 use crate::sanitize::{LookUp, LookedUp};
 use crate::store::{Bridge, KeyOp, MetaOp};
 
@@ -140,4 +140,99 @@ async fn an_epoch_that_begins_while_an_erasure_is_begun_does_not_escape_it() {
     let rooms = std::sync::Arc::into_inner(rooms).unwrap();
     assert!(new_one.is_some());
     rooms.close().await;
+}
+
+/// Acme takes part, and rotating pseudonyms last an hour.
+async fn hourly(home: &std::path::Path) -> Rooms {
+    let hourly = |options: &mut crate::store::Options| {
+        options.rotation = Duration::from_hours(1);
+        options.past_epochs = 2;
+    };
+    let rooms = Rooms::open_with(home, START, Options::default(), hourly).await;
+    rooms.participate(acme(), "standard").await;
+    rooms.subscribe().await;
+    rooms
+}
+
+/// Has the clock so many hours ahead.
+fn set_clock(rooms: &Rooms, hours: i64) {
+    rooms.clock.set_ahead_ms(START.plus_ms(hours * HOUR).ms_since(rooms.clock.now()));
+}
+
+fn of_first(number: u32) -> NewErasure {
+    let target = Target::Instance("instance-1".to_owned().into());
+    let (reference, by) = (String::new(), String::new());
+    NewErasure { id: id(number), customer: acme(), target, reference, by }
+}
+
+// covers: P4 P8
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_stored_while_a_clock_was_ahead_is_erased_when_it_is_right_again() {
+    for is_believed in [false, true] {
+        let home = tempfile::tempdir().unwrap();
+        let rooms = hourly(home.path()).await;
+        let first = rooms.store.rotation().epoch(START);
+        rooms.name_host(1, 1, "esx-1.example.org").await;
+        rooms.name_host(2, 2, "esx-2.example.org").await;
+        let mut last = 0;
+        for (batch, hours) in [(3, 400), (5, 4_000), (7, 12_000)] {
+            // Without that the clock is believed nothing has keys that far ahead.
+            if hours > 10_000 && !is_believed {
+                continue;
+            }
+            set_clock(&rooms, hours);
+            last = first + u32::try_from(hours).unwrap();
+            while hours > 10_000 && rooms.customers.move_ratchets(last, |_| Vec::new()).await.unwrap().more {}
+            rooms.name_host(batch, 1, "esx-1.example.org").await;
+            rooms.name_host(batch + 1, 2, "esx-2.example.org").await;
+        }
+        set_clock(&rooms, 0);
+        if is_believed {
+            assert_eq!(rooms.customers.reach_back(first).await.unwrap(), 1);
+        }
+        // A present batch behind them.
+        rooms.name_host(9, 1, "esx-1.example.org").await;
+        // When the keys of an epoch were destroyed because a clock was believed, nobody can tell its pseudonyms.
+        let (all, expected) = if is_believed { (9, 2) } else { (7, 4) };
+        assert_eq!(rooms.pull().await.len(), all);
+        let counted = rooms.amend.preview_erasure(of_first(1), Box::new(|_| true)).await.unwrap();
+        assert_eq!(counted.erasure.counts.events, expected, "believed: {is_believed}");
+        rooms.amend.erase(of_first(1)).await.unwrap();
+        // In the queue, before anything is rewritten.
+        let other = SubscriptionName::new("other").unwrap();
+        rooms.subscribe_as(&other).await;
+        let queued = rooms.drain.pull(&other, 1_000, u64::MAX, Duration::ZERO, 0).await.unwrap();
+        assert_eq!(queued.deliveries.len(), all - usize::try_from(expected).unwrap());
+        rooms.amend.tick().await.unwrap();
+        let done = rooms.amend.erasure(id(1)).await.unwrap().erasure;
+        assert_eq!((done.stage, done.counts.removed), (Stage::Done, expected), "believed: {is_believed}");
+        // Who received it is told under the names that it had.
+        let notices = rooms.drain.pull(&jobs(), 0, 0, Duration::ZERO, 0).await.unwrap().notices;
+        let Scope::Instance { tokens } = &notices[0].notice.scope else { panic!("{notices:?}") };
+        let far = format!("-r{last}-");
+        assert!(tokens.iter().any(|text| text.contains(&far)), "{tokens:?}");
+        rooms.close().await;
+    }
+}
+
+// covers: P4 P8
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stored_by_a_clock_that_was_ahead_while_an_erasure_is_begun_does_not_escape_it() {
+    let home = tempfile::tempdir().unwrap();
+    let rooms = std::sync::Arc::new(hourly(home.path()).await);
+    rooms.name_host(1, 1, "esx-1.example.org").await;
+    let meanwhile = std::sync::Arc::clone(&rooms);
+    // It was planned, and is not fenced yet; then the clock is right again.
+    let first = async move {
+        set_clock(&meanwhile, 40);
+        meanwhile.name_host(2, 1, "esx-1.example.org").await;
+        set_clock(&meanwhile, 0);
+        Ok::<_, std::convert::Infallible>(())
+    };
+    let Ok(begun) = rooms.amend.erase_after(of_first(1), first).await.unwrap();
+    assert_eq!(begun.erasure.requested, START);
+    rooms.amend.tick().await.unwrap();
+    let done = rooms.amend.erasure(id(1)).await.unwrap().erasure;
+    assert_eq!((done.stage, done.counts.removed), (Stage::Done, 2));
+    std::sync::Arc::into_inner(rooms).unwrap().close().await;
 }

@@ -202,9 +202,14 @@ impl Rooms {
 
     /// Makes the subscription of [`jobs`], from the beginning on.
     pub(super) async fn subscribe(&self) {
+        self.subscribe_as(&jobs()).await;
+    }
+
+    /// The same, under another name.
+    pub(super) async fn subscribe_as(&self, name: &SubscriptionName) {
         let (programs, products) = (Vec::new(), Vec::new());
         let subscription = Subscription {
-            name: jobs(),
+            name: name.clone(),
             purpose: Purpose::Improve,
             recipient: "tests".to_owned(),
             programs,

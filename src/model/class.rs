@@ -267,6 +267,26 @@ impl IdentifierClass {
         matches!(self, Self::Url | Self::FilePath)
     }
 
+    /// Whether a field of this class has another pseudonym for each letter case of its value, so that an erasure by the value
+    /// has to guess how it was written. Not those of which everything is taken that was sent, nor text.
+    #[must_use]
+    pub const fn keeps_letter_case(self) -> bool {
+        self.is_found_in_text()
+            && !self.is_forbidden()
+            && !matches!(
+                self,
+                Self::CustomerId
+                    | Self::InstanceId
+                    | Self::HostName
+                    | Self::IpAddress
+                    | Self::MacAddress
+                    | Self::Phone
+                    | Self::BiosUuid
+                    | Self::LicenceKey
+                    | Self::Location
+            )
+    }
+
     /// A number that is part of key derivation. It never changes and is never used again.
     #[must_use]
     #[expect(clippy::as_conversions, reason = "the position in a fieldless enum of 33 members")]

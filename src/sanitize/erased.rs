@@ -45,6 +45,10 @@ pub struct Erased {
     /// The identifier, while it is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     original: Option<Original>,
+    /// As [`Self::tokens`], those of the value in other letters. They are in [`Self::marks`] too, so they are not kept: only
+    /// who plans an erasure tells drainers of them.
+    #[serde(skip)]
+    other_cases: Vec<(IdentifierClass, [u8; 16])>,
 }
 
 /// What only the customer's keys open.
@@ -114,6 +118,7 @@ impl Erased {
             until,
             upto: CommitNumber(u64::MAX),
             original: Some(Original { class, programs, epochs, nonce, sealed }),
+            other_cases: strike.other_cases().to_vec(),
         })
     }
 
@@ -132,6 +137,7 @@ impl Erased {
             until,
             upto,
             original: None,
+            other_cases: Vec::new(),
         }
     }
 
@@ -149,7 +155,8 @@ impl Erased {
             secret.note_key().open(nonce, AAD, &mut value).map_err(|_| StrikeError::Malformed(*class))?;
             let (value, epochs) =
                 (RawText::new(&value), LiveEpochs::of(secret.ratchet(), epochs.iter().copied()));
-            let known = Strike::identifier(*class, value, secret, programs, &epochs)?;
+            // In other letters it has the pseudonyms that were found when it was planned.
+            let known = Strike::known(*class, value, secret, programs, &epochs)?;
             strike = strike.or(known.and(&self.found_by(*class, secret)?.tokens));
         } else if let Some((class, _)) = self.tokens.first() {
             let found_by = self.found_by(*class, secret)?;
@@ -179,13 +186,17 @@ impl Erased {
     }
 
     /// What to call it in what was delivered before: the text forms of its pseudonyms, of these epochs too, each with its
-    /// program.
+    /// program. Those of the value in other letters only as long as there are not too many for a notice.
     #[must_use]
     pub fn told(&self, secret: &CustomerSecret, epochs: &LiveEpochs) -> Vec<(ProgramName, String)> {
         let Some(Original { programs, .. }) = &self.original else { return Vec::new() };
         let mut texts = Vec::new();
+        let of_each = epochs.numbers().count().saturating_add(1);
+        let count = self.tokens.len().saturating_add(self.other_cases.len());
+        let others = if count.saturating_mul(of_each) > TOLD { &[][..] } else { &self.other_cases };
         for (at, program) in programs.iter().enumerate() {
-            let own: Vec<_> = self.tokens.iter().skip(at).step_by(programs.len()).collect();
+            let of_program = |all| <[_]>::iter(all).skip(at).step_by(programs.len());
+            let own: Vec<_> = of_program(&*self.tokens).chain(of_program(others)).collect();
             let stable = own.iter().map(|(class, token)| pseudonym_text(*class, None, token));
             texts.extend(stable.map(|text| (program.clone(), text)));
             for (keys, _) in epochs.keys(secret, program) {
@@ -257,6 +268,9 @@ impl Erased {
     }
 }
 
+/// The most texts that a notice tells if some of them are of the value in other letters: beyond what a notice takes, a
+/// drainer would be told to delete everything of the customer.
+const TOLD: usize = 900;
 /// What the identifier is sealed with.
 const AAD: &[u8] = b"usaged/erased/v1";
 

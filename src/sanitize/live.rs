@@ -46,12 +46,28 @@ impl LiveEpochs {
         Self(live)
     }
 
+    /// These and of other epochs, which are in order, those that the ratchet gives: what was stored while a clock was ahead
+    /// has pseudonyms of epochs that have not begun. In memory only: nothing of the ratchet moves.
+    #[must_use]
+    pub fn and(mut self, ratchet: &Ratchet, others: impl IntoIterator<Item = u32>) -> Self {
+        let before = self.0.len();
+        for other in Self::of(ratchet, others).0 {
+            if !self.0.iter().any(|live| live.epoch == other.epoch && live.seed == other.seed) {
+                self.0.push(other);
+            }
+        }
+        if self.0.len() > before {
+            self.0.sort_by_key(|live| live.epoch);
+        }
+        self
+    }
+
     /// Those of `epochs`, which are in order, that a ratchet gives.
     pub(super) fn of(ratchet: &Ratchet, epochs: impl IntoIterator<Item = u32>) -> Self {
-        let last = ratchet.epoch().saturating_add(Ratchet::STEPS);
-        let mut at = ratchet.clone();
+        let (last, mut at) = (ratchet.last(), ratchet.clone());
+        let within = epochs.into_iter().take_while(|epoch| *epoch <= last);
         // Moved from one to the next, so that many take as many steps.
-        let live = epochs.into_iter().take_while(|epoch| *epoch <= last).filter_map(|epoch| {
+        let live = within.filter(|epoch| ratchet.gives(*epoch)).filter_map(|epoch| {
             if epoch > at.epoch() {
                 at = at.forward(epoch);
             }
@@ -140,6 +156,23 @@ mod tests {
     fn a_ratchet_that_is_far_behind_gives_as_many_as_it_can() {
         let live = LiveEpochs::new(&ratchet(3), 50_000, []);
         assert_eq!(numbers(&live), (3..=3 + Ratchet::STEPS).collect::<Vec<_>>());
+    }
+
+    // covers: P8
+    #[test]
+    fn epochs_that_have_not_begun_are_reached_across_the_two_states_of_a_ratchet() {
+        // A clock that was ahead moved it there, and it was given keys of the present again.
+        let far = 3 + 2 * Ratchet::STEPS;
+        let both = Ratchet::new(far, [6; 32]).reaching(4, [7; 32]).unwrap();
+        let live =
+            LiveEpochs::new(&both, 5, []).and(&both, [5, 9, far - 1, far + 2, far + Ratchet::STEPS + 1]);
+        assert_eq!(numbers(&live), [4, 5, 9, far + 2], "once each, and none without keys");
+        for one in &live.0 {
+            assert!(Some(&one.seed) == both.seed(one.epoch).as_ref(), "{}", one.epoch);
+        }
+        // A bridge has other keys of an epoch than the state that came later.
+        let live = LiveEpochs::new(&both, 5, [bridge(9)]).and(&both, [9]);
+        assert_eq!(numbers(&live), [4, 5, 9, 9]);
     }
 
     #[test]

@@ -111,6 +111,22 @@ impl Ratchet {
         }
     }
 
+    /// Whether there is a seed of an epoch.
+    #[must_use]
+    pub const fn gives(&self, epoch: u32) -> bool {
+        let from = match &self.early {
+            Some(early) if epoch < self.main.epoch => early.epoch,
+            Some(_) | None => self.main.epoch,
+        };
+        matches!(epoch.checked_sub(from), Some(steps) if steps <= Self::STEPS)
+    }
+
+    /// The last epoch that there is a seed of.
+    #[must_use]
+    pub const fn last(&self) -> u32 {
+        self.main.epoch.saturating_add(Self::STEPS)
+    }
+
     /// This ratchet moved forward to `epoch`, by at most [`Self::STEPS`]. It never moves back.
     #[must_use]
     pub fn forward(&self, epoch: u32) -> Self {

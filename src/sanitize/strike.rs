@@ -44,6 +44,9 @@ pub struct Strike {
     stable: Vec<(IdentifierClass, [u8; 16])>,
     /// Stable pseudonyms of the identifier and its parts in small letters, as words of text that arrives late are compared.
     in_text: Vec<[u8; 16]>,
+    /// Stable pseudonyms that fields have of it in other letters, as [`Self::stable`]. What arrives late is compared in any
+    /// letter case without them.
+    other_cases: Vec<(IdentifierClass, [u8; 16])>,
     /// The programs that all of these are made for.
     programs: Vec<ProgramName>,
     /// Whether the head of a batch can name it.
@@ -107,6 +110,7 @@ impl Strike {
         self.wanted.originals.extend(other.wanted.originals);
         self.stable.extend(other.stable);
         self.in_text.extend(other.in_text);
+        self.other_cases.extend(other.other_cases);
         self.programs.extend(other.programs);
         self.programs.sort_unstable();
         self.programs.dedup();
@@ -136,6 +140,11 @@ impl Strike {
     /// The stable pseudonyms that words of a text can have besides, in small letters.
     pub(super) fn text_tokens(&self) -> &[[u8; 16]] {
         &self.in_text
+    }
+
+    /// The stable pseudonyms that fields have of it in other letters.
+    pub(super) fn other_cases(&self) -> &[(IdentifierClass, [u8; 16])] {
+        &self.other_cases
     }
 
     /// The programs that its pseudonyms are made for.
@@ -334,6 +343,8 @@ impl<'a> Search<'_, 'a> {
     }
 }
 
+#[path = "strike_cases.rs"]
+mod cases;
 #[path = "strike_derive.rs"]
 mod derive;
 

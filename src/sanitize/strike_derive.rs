@@ -3,6 +3,7 @@
 
 use zeroize::Zeroizing;
 
+use super::cases::cases;
 use super::{Strike, StrikeError};
 use crate::model::{IdentifierClass as Class, ProgramName, RawText};
 use crate::policy::Epoch;
@@ -22,12 +23,26 @@ impl Strike {
     /// Text says of a host, a UUID and an account less of what it is than a field does, and redaction goes by the field
     /// that has the same value: so it is looked for as every class that it can have been taken for. Where letter case and
     /// white space are of the value, redaction goes by a field that has it otherwise, too: so it is looked for in small
-    /// letters, in capitals and with single blanks as well. Of a field that has it in yet another way (`Prod VM 1`, when
-    /// `prod vm 1` is erased) no pseudonym can be told.
+    /// letters, in capitals and with single blanks as well, and in the ways in which people write its words
+    /// ([`super::cases`]). Of a field that has it in yet another way (`proDUCtion-7`, when `production-7` is erased) no
+    /// pseudonym can be told.
     ///
     /// # Errors
     /// If the value is no identifier of the class.
     pub fn identifier(
+        class: Class,
+        value: RawText<'_>,
+        secret: &CustomerSecret,
+        programs: &[ProgramName],
+        epochs: &LiveEpochs,
+    ) -> Result<Self, StrikeError> {
+        let mut strike = Self::known(class, value, secret, programs, epochs)?;
+        strike.add_cases((class, value), secret, programs, epochs);
+        Ok(strike)
+    }
+
+    /// The same without what fields have in other letters, for whom that is known otherwise.
+    pub(in crate::sanitize) fn known(
         class: Class,
         value: RawText<'_>,
         secret: &CustomerSecret,
@@ -74,6 +89,36 @@ impl Strike {
         strike.wanted.tokens.dedup();
         strike.wanted.originals.push(original);
         Ok(strike)
+    }
+
+    /// Adds the pseudonyms of the ways in which people write the value, if its class tells them apart.
+    fn add_cases(
+        &mut self,
+        (class, value): (Class, RawText<'_>),
+        secret: &CustomerSecret,
+        programs: &[ProgramName],
+        epochs: &LiveEpochs,
+    ) {
+        let forms = case_forms(class, std::str::from_utf8(value.expose()).unwrap_or_default());
+        let mut cases = Vec::new();
+        for program in programs {
+            let keys = secret.keys_apart(program, None);
+            let tokens = forms.iter().filter_map(|form| keys.token(class, Epoch::Stable, form));
+            let is_new =
+                |(_, token): &(usize, [u8; 16])| !self.stable.iter().any(|(_, known)| known == token);
+            let own: Vec<_> = tokens.enumerate().filter(is_new).collect();
+            self.wanted.tokens.extend(own.iter().map(|(_, token)| *token));
+            for (keys, _) in epochs.keys(secret, program) {
+                let rotated = own.iter().filter_map(|(_, token)| keys.rotate(class, token));
+                self.wanted.tokens.extend(rotated);
+            }
+            cases.extend(own);
+        }
+        // Each in the order of the programs.
+        cases.sort_by_key(|(form, _)| *form);
+        self.other_cases.extend(cases.into_iter().map(|(_, token)| (class, token)));
+        self.wanted.tokens.sort_unstable();
+        self.wanted.tokens.dedup();
     }
 
     /// What fields of a class say, by its pseudonyms or as it is, and no other text.
@@ -185,6 +230,51 @@ fn own_forms(original: &Original, given: &str, forms: &mut Vec<Form>) {
         if !forms.iter().any(|(_, known)| known.as_slice() == form) {
             forms.push((class, Zeroizing::new(form.to_vec())));
         }
+    }
+}
+
+/// The value as fields can have it in the ways in which people write it, each once.
+fn case_forms(class: Class, given: &str) -> Vec<Zeroizing<Vec<u8>>> {
+    if !class.is_found_in_text() || is_party(class) {
+        return Vec::new();
+    }
+    let single = |text: &str| Zeroizing::new(text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let decoded = detect::decoded(given);
+    let mut written: Vec<Zeroizing<String>> = Vec::new();
+    for one in [Some(given), decoded.as_deref().map(String::as_str)].into_iter().flatten() {
+        let plain = owned(&meant::plain(one.trim().as_bytes())).unwrap_or_default();
+        for one in [single(one), plain] {
+            if !written.iter().any(|known| known.to_lowercase() == one.to_lowercase()) {
+                written.push(one);
+            }
+        }
+    }
+    let (mut forms, mut scratch) = (Vec::<Zeroizing<Vec<u8>>>::new(), Scratch::default());
+    let mut whole = Zeroizing::new(String::new());
+    for one in &written {
+        let (before, name, behind) = without_domain(class, one);
+        cases(name, |spelling| {
+            whole.clear();
+            whole.extend([before, spelling, behind]);
+            let Canonical::Identifier(form) = canonical_str(class, &whole, &mut scratch) else { return };
+            if !forms.iter().any(|known| known.as_slice() == form) {
+                forms.push(Zeroizing::new(form.to_vec()));
+            }
+        });
+    }
+    forms
+}
+
+/// What stands before the part of a value that has a letter case, that, and what stands behind it: a domain has none.
+fn without_domain(class: Class, value: &str) -> (&str, &str, &str) {
+    let domain = if class == Class::UserId { value.find('\\') } else { None };
+    if let Some((before, name)) = domain.and_then(|at| value.split_at_checked(at + 1)) {
+        return (before, name, "");
+    }
+    let at = if matches!(class, Class::UserId | Class::Email) { value.rfind('@') } else { None };
+    match at.and_then(|at| value.split_at_checked(at)) {
+        Some((name, behind)) => ("", name, behind),
+        None => ("", value, ""),
     }
 }
 

@@ -9,6 +9,7 @@ use super::detect::{Folded, is_alphabet};
 use super::erased_marks::Found;
 use super::outline::Outlines;
 use super::stored::StoredValue;
+use super::strike::is_party;
 use super::strike_find::Told;
 use super::{CustomerSecret, ProgramKeys, meant};
 use crate::model::{IdentifierClass, ProgramName};
@@ -51,10 +52,14 @@ pub(super) struct ProgramMarks<'m> {
 }
 
 impl ProgramMarks<'_> {
+    /// Whether what a field has is it, in any letter case, unless all is taken that its owner sent.
     fn is(&self, class: IdentifierClass, form: Canonical<'_>) -> bool {
         let Canonical::Identifier(form) = form else { return false };
-        let token = self.keys.token(class, Epoch::Stable, form);
-        token.is_some_and(|token| self.marks.tokens.contains(&(class, token)))
+        let mut is = |form: &[u8]| {
+            let token = self.keys.token(class, Epoch::Stable, form);
+            token.is_some_and(|token| self.marks.tokens.contains(&(class, token)))
+        };
+        if is_party(class) { is(form) } else { meant::any_case(form, &mut is) }
     }
 
     /// Whether words of a text are the identifier or a part of it, as text is compared.

@@ -2,7 +2,7 @@
 //! the raw request, so that nothing of them is treated; only late events of customers with live suppressions pay for it.
 //!
 //! **An event is late if it names an erased identifier in any way in which the pass would see it**: as the value of a
-//! field of its class, whatever the level makes of the field; and in text of which the level stores anything, as what
+//! field of its class, in any letter case, whatever the level makes of the field; and in text of which the level stores anything, as what
 //! redaction finds and replaces there, by a pseudonym or by a marker ([`Workspace::any_identifier`], the same findings),
 //! or as words that no detector knows ([`Outlines`]), as redaction compares them ([`meant`]): in any letter case, a host or
 //! an account without its domain, the end of a telephone number, an address in any spelling. Of a text there is an HMAC for
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use super::canonical::{self, Canonical, canonical, canonical_bytes, canonical_int};
 use super::outline::{Outline, Outlines};
 use super::redact::Workspace;
+use super::strike::is_party;
 use super::treat::Scalar;
 use super::{ProgramKeys, Strike, meant};
 use crate::model::{
@@ -215,7 +216,17 @@ impl Suppressions {
             Scalar::Double(_) | Scalar::Bool(_) => return None,
         };
         let Canonical::Identifier(form) = form else { return None };
-        latest([&self.tokens], (class, form), keys)
+        // Of an installation or a customer all is withheld, so only it is meant.
+        if is_party(class) {
+            return latest([&self.tokens], (class, form), keys);
+        }
+        let mut before = None;
+        // Each way to write it is looked at: of two that were erased, the later one holds.
+        let _ = meant::any_case(form, &mut |form| {
+            before = before.max(latest([&self.tokens], (class, form), keys));
+            false
+        });
+        before
     }
 
     /// The same of a form that an identifier in text has, where a part stands for the whole.

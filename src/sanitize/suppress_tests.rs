@@ -130,10 +130,50 @@ fn what_was_erased_is_compared_in_late_text_as_redaction_compares_it() {
         (Class::IpAddress, "2001:db8::5", "id=x2001:0DB8:0:0:0:0:0:5y", true),
         (Class::IpAddress, "2001:db8::5", "id=x2001:0DB8:0:0:0:0:0:6y", false),
         (Class::HostName, "2001:db8::5", "at_2001:db8:0::0:5", true),
+        // In Base64 and hexadecimal digits: `ESX01 is down now`, `x: Prod VM 1; y`.
+        (Class::HostName, "esx01.corp.example.com", "said RVNYMDEgaXMgZG93biBub3c=, then", true),
+        (Class::ObjectName, "prod vm 1", "blob%3DeDogUHJvZCBWTSAxOyB5", true),
+        (Class::ObjectName, "prod vm 1", "0x783a2050726f6420564d20313b2079", true),
+        (Class::ObjectName, "prod vm 2", "blob=eDogUHJvZCBWTSAxOyB5", false),
     ] {
         let one = suppressions(&[(class, value)]);
         assert_eq!(looked(&one, said, 1_000).0, found, "{value} in {said}");
         assert!(!looked(&one, said, 1_001).0, "{said}");
+    }
+}
+
+// covers: P8
+#[test]
+fn it_is_told_of_which_classes_a_field_tells_letter_case_apart() {
+    for (class, value) in ERASED.into_iter().filter(|(class, _)| class.is_found_in_text()) {
+        let form = |value: &str| match canonical(class, value.as_bytes(), &mut canonical::Scratch::default())
+        {
+            Canonical::Identifier(form) => form.to_vec(),
+            Canonical::Known(_) | Canonical::Malformed => panic!("{value} is no {class}"),
+        };
+        let differ = form(&value.to_uppercase()) != form(&value.to_lowercase());
+        assert_eq!(class.keeps_letter_case(), differ, "{class}");
+    }
+    assert!(!Class::InstanceId.keeps_letter_case() && !Class::Secret.keeps_letter_case());
+}
+
+// covers: P8
+#[test]
+fn a_late_field_is_compared_in_any_letter_case_unless_all_is_taken_that_its_owner_sent() {
+    for (class, value, said, late) in [
+        (Class::ObjectName, "prod vm 1", "Prod VM 1", true),
+        (Class::ObjectName, "Production", "proDUCtion", true),
+        (Class::ObjectName, "Production", "proDUCtion 2", false),
+        (Class::PersonName, "J\u{fc}rgen  Doe", "J\u{dc}rgen doE", true),
+        (Class::UserId, "CORP\\jDoe", "corp\\JdOe", true),
+        (Class::Email, "jane.Roe@example.com", "Jane.rOe@EXAMPLE.com", true),
+        (Class::InstanceId, "Node-1", "node-1", false),
+        (Class::InstanceId, "Node-1", "Node-1", true),
+    ] {
+        let one = suppressions(&[(class, value)]);
+        let scratch = &mut canonical::Scratch::default();
+        let before = one.erased_before(class, Scalar::Text(said.as_bytes()), &[keys()], scratch);
+        assert_eq!(before, late.then_some(1_000), "{said} of {value}");
     }
 }
 

@@ -115,6 +115,8 @@ pub struct Fenced {
     pub upto: CommitNumber,
     /// When it was written, by the clock of the store.
     pub at: UnixMillis,
+    /// When the newest batch of the present segment was received: later, if the clock was put back since.
+    pub newest: UnixMillis,
 }
 
 /// The rows of a fence. Only the writer knows where it stands, so the rows are made there.

@@ -1,6 +1,6 @@
 //! Key epochs and bridges as the other rooms see them, and the work of moving every ratchet forward.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::TryRng;
 use rand::rngs::SysRng;
@@ -10,8 +10,8 @@ use super::command::MetaOp;
 use super::fault::StoreError;
 use super::root::{self, Rewrapped};
 use super::salts::{self, Bridge, KeyOp};
-use super::{CustomerEntry, Customers, Store};
-use crate::model::{CustomerKey, UnixMillis};
+use super::{CustomerEntry, Customers, Scan, Store};
+use crate::model::{CommitNumber, CustomerKey, UnixMillis};
 use crate::sanitize::{LiveEpochs, RootKey, Rotation, key_id};
 
 /// Ratchets that are read, and at most written, at once.
@@ -90,6 +90,47 @@ impl Store {
         let bridges = self.bridges(Some(entry.key))?.into_iter();
         let bridges = bridges.map(|Bridge { epoch, seed, until, .. }| (epoch, seed, until));
         Ok(LiveEpochs::new(entry.secret.ratchet(), self.rotation().epoch(at), bridges))
+    }
+
+    /// When the newest batch of all was received, by the clock that there was then; `None` if there is none.
+    #[must_use]
+    pub fn newest(&self) -> Option<UnixMillis> {
+        self.shared().catalogue().newest()
+    }
+
+    /// The epochs after one of which batches of a customer are stored, and some in which there may be none. Usually there
+    /// are none after the present one: only what was received while a clock was ahead is of such an epoch, and only the
+    /// segments are looked through that have something of it. Blocks.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn stored_epochs(&self, customer: CustomerKey, after: u32) -> Result<BTreeSet<u32>, StoreError> {
+        let (rotation, mut epochs, mut mixed) = (self.rotation(), BTreeSet::new(), Vec::new());
+        for segment in &self.shared().catalogue().segments {
+            let content = segment.content;
+            let (first, last) = (rotation.epoch(content.oldest), rotation.epoch(content.newest));
+            if content.records == 0 || last <= after {
+                continue;
+            }
+            if first == last {
+                epochs.insert(last);
+            } else {
+                mixed.push((CommitNumber(segment.first), CommitNumber(content.last)));
+            }
+        }
+        for (mut from, to) in mixed {
+            while from <= to {
+                let (places, headers) = (u64::MAX, CHUNK);
+                let scanned = self.scan(Scan { customer: Some(customer), from, to, places, headers })?;
+                let received = scanned.found.iter().map(|found| rotation.epoch(found.header.received));
+                epochs.extend(received.filter(|epoch| *epoch > after));
+                if scanned.next <= from {
+                    break;
+                }
+                from = scanned.next;
+            }
+        }
+        Ok(epochs)
     }
 
     /// The bridges of one customer, or of all; at most [`MAX_BRIDGES`].

@@ -305,7 +305,7 @@ impl Pending {
     /// Where a fence stands that is taken in now. The time was read when everything in this group had been handed over:
     /// what is before the fence did not happen after it, and what is decided again because of it is judged by it.
     const fn fenced(&self) -> Fenced {
-        Fenced { upto: CommitNumber(self.head.commit), at: self.now }
+        Fenced { upto: CommitNumber(self.head.commit), at: self.now, newest: self.content.newest }
     }
 
     /// Writes the rows of a fence.

@@ -33,17 +33,21 @@ const SPELLINGS: [Spellings; 11] = [
     (Class::Phone, &["+49 30 748359133", "+49 (30) 7483-59133"], &["+4930.748.359.133"]),
     (
         Class::ObjectName,
-        &["prod vm 1", "PROD VM 1"],
+        &["prod vm 1", "PROD VM 1", "Prod VM 1"],
         &["prod  vm\t1", "Prod\u{a0}VM 1", "PROD\\nVM 1", "prod%20vm%201", "prod \r\n vm 1"],
     ),
     (Class::ObjectName, &["say \"x\" 1", "SAY \"X\" 1"], &["say \\\"x\\\" 1", "Say  \"x\" 1"]),
     (
         Class::PersonName,
-        &["j\u{fc}rgen o'neil", "J\u{dc}RGEN O'NEIL"],
+        &["j\u{fc}rgen o'neil", "J\u{dc}RGEN O'NEIL", "J\u{fc}rgen O'Neil"],
         &["J\u{fc}rgen  O\\'Neil", "ju\u{308}rgen o'neil"],
     ),
     (Class::UserId, &["corp\\bob7", "CORP\\bob7"], &["CORP\\\\bob7", "Corp\\bob7"]),
-    (Class::Email, &["bob.smith@example.com", "BOB.SMITH@EXAMPLE.COM"], &["bob.smith%40example.com"]),
+    (
+        Class::Email,
+        &["bob.smith@example.com", "BOB.SMITH@EXAMPLE.COM", "Bob.Smith@example.com"],
+        &["bob.smith%40example.com"],
+    ),
 ];
 
 /// What is left of batches.
@@ -56,6 +60,13 @@ fn struck(world: &World, batches: &[SanitizedBatch], asked: (Class, &str)) -> (V
 fn stored(world: &World, events: Vec<Event>) -> Vec<SanitizedBatch> {
     let request = composition::request("horizon", "", timed(events));
     world.terms.sanitize(&world.policy, &request, &world.secret)
+}
+
+/// Every other letter in capitals.
+fn odd(value: &str) -> String {
+    let of =
+        |(at, c): (usize, char)| if at % 2 == 1 { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+    value.chars().enumerate().map(of).collect()
 }
 
 fn says(body: &[u8], text: &str) -> bool {
@@ -97,6 +108,11 @@ fn whatever_redaction_makes_one_pseudonym_of_is_erased_by_any_of_its_spellings()
                     let (left, _) = struck(&world, &together, (class, asked));
                     assert!(!left.iter().any(|body| has(body)), "{why}");
                     assert_eq!(struck(&world, &by_itself, (class, asked)).1, u32::from(is_there), "{why}");
+                    // In any letter case, also of a field that is written as nobody does.
+                    let oddly = world.naming(class, &odd(field)).filter(|_| class.keeps_letter_case());
+                    if let Some(named) = oddly {
+                        assert_eq!(world.look(vec![named], field, &erased).1, 1, "{why}, oddly");
+                    }
                     let late = u32::try_from(both.len()).unwrap();
                     assert_eq!(world.look(both.clone(), said, &erased).1, late, "{why}, late");
                     assert_eq!(world.look(vec![line(&text)], said, &erased).1, 1, "{why}, late by itself");

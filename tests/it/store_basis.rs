@@ -168,8 +168,8 @@ async fn the_time_of_a_fence_is_when_it_is_written_so_nothing_before_it_happened
     let (appended, second, ()) =
         tokio::join!(biased; world.store.append(append(1, START)), fence(&world, key), time_passes);
     assert!(matches!(appended, Ok(Appended::Stored { .. })), "{appended:?}");
-    let expected =
-        [Fenced { upto: CommitNumber(0), at: START }, Fenced { upto: CommitNumber(1), at: START.plus_ms(7) }];
+    let fenced = |upto, at| Fenced { upto: CommitNumber(upto), at, newest: START };
+    let expected = [fenced(0, START), fenced(1, START.plus_ms(7))];
     assert_eq!([first.await.unwrap(), second.unwrap()], expected);
 }
 

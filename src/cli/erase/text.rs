@@ -7,6 +7,7 @@ use crate::cli::exit::Failure;
 use crate::cli::output::{Output, grouped, pairs, right, table};
 use crate::grpc::proto::admin::Erasure;
 use crate::grpc::proto::admin::erasure::State;
+use crate::model::IdentifierClass;
 
 fn state_word(state: State) -> &'static str {
     match state {
@@ -22,6 +23,15 @@ fn state_word(state: State) -> &'static str {
 /// What stays, and how to have it erased.
 const SHORT: &str = "Fields that say only the short name stay: another domain can have one of the same name. If it is \
                      this one, erase the short name as well.";
+
+/// What an erasure by a value cannot find, and how to.
+const LETTERS: &str = "Fields tell letter case apart in this class. The ways in which people write the value were looked for; \
+                       if the product shows it in yet another one, erase that as well.";
+
+/// Whether pseudonyms of a class tell letter case apart.
+fn has_letters(class: &str) -> bool {
+    class.parse().is_ok_and(IdentifierClass::keeps_letter_case)
+}
 
 /// Shows one erasure: in the end, its receipt.
 pub(super) fn show(erasure: &Erasure, out: Output) -> Result<(), Failure> {
@@ -63,6 +73,9 @@ pub(super) fn show(erasure: &Erasure, out: Output) -> Result<(), Failure> {
     out.table(&pairs(rows))?;
     if erasure.short_name_events.is_some_and(|short| short > 0) {
         out.line(&format!("\n{SHORT}"))?;
+    }
+    if matches!(erasure.state(), State::DryRun | State::Done) && has_letters(&erasure.class) {
+        out.line(&format!("\n{LETTERS}"))?;
     }
     match (erasure.checkpoint.trim_end(), erasure.state()) {
         ("", State::Done) => out.line(
@@ -113,6 +126,7 @@ fn json_of(erasure: &Erasure) -> Value {
         "state": erasure.state().as_str_name(),
         "scope": erasure.scope,
         "class": Some(&erasure.class).filter(|class| !class.is_empty()),
+        "letter_case_kept": has_letters(&erasure.class),
         "customer_number": erasure.customer_number,
         "reference": erasure.reference,
         "requested_by": erasure.requested_by,

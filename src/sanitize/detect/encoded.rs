@@ -4,6 +4,9 @@
 //! Hardly any word is text when it is decoded: the first four characters already tell that of most, and nothing is
 //! allocated before sixteen of them have.
 
+use zeroize::Zeroizing;
+
+use super::border;
 use super::view::{self, HYPHEN, TOKEN, UNDERSCORE, View, WORD, Word};
 
 /// Characters of the shortest word that is decoded.
@@ -37,6 +40,33 @@ fn is_text(view: View<'_>, word: Word) -> bool {
 /// Decodes the word, and what is joined to it, as far as it gives text: where that ends.
 pub(super) fn decode(view: View<'_>, word: Word, tried: &mut Tried, text: &mut Vec<u8>) -> Option<usize> {
     hexadecimal(view, word, text).or_else(|| base64(view, word, tried, text))
+}
+
+/// Whether the text of any word of a text that is text in another alphabet passes, as it is decoded or with its borders
+/// drawn.
+pub(super) fn any(text: &[u8], mut is: impl FnMut(&[u8]) -> bool) -> bool {
+    let (view, mut tried, mut at) = (View::new(text), Tried::default(), 0);
+    let mut decoded = Zeroizing::new(Vec::new());
+    loop {
+        let start = view.find(at, WORD);
+        if start >= view.len() {
+            return false;
+        }
+        let word = view.word(start);
+        at = word.end;
+        if !may_begin(view, word) || decode(view, word, &mut tried, &mut decoded).is_none() {
+            continue;
+        }
+        if is(&decoded) {
+            return true;
+        }
+        if border::is_needed(&decoded) {
+            border::draw(&mut decoded);
+            if is(&decoded) {
+                return true;
+            }
+        }
+    }
 }
 
 /// Whether bytes go on being text in UTF-8, or in UTF-16 of ASCII, whose zeros are passed over.

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use zeroize::Zeroize;
 
 use super::place::DEGREE;
-use super::{Findings, Lookup, border, escape, flat};
+use super::{Findings, Lookup, border, encoded, escape, flat};
 
 /// The readings of a text, one after another in the same buffers.
 #[derive(Default)]
@@ -67,12 +67,18 @@ impl Folded {
         Findings::new(first, others, known, &self.spare)
     }
 
-    /// Whether a text passes as it came, or in any way in which it is read.
+    /// Whether a text passes as it came, or in any way in which it is read, or what a word of it in Base64 or hexadecimal
+    /// digits says.
     pub(in crate::sanitize) fn any(&mut self, text: &str, mut is: impl FnMut(&[u8]) -> bool) -> bool {
         let (first, others) =
             Self::readings((&mut self.plain, &mut self.once, &mut self.twice), text, &mut self.bordered);
         let as_it_came = first.origins.is_some() && is(text.as_bytes());
-        as_it_came || is(first.text) || others.iter().flatten().any(|reading| is(reading.text))
+        as_it_came
+            || [Some(first)]
+                .iter()
+                .chain(&others)
+                .flatten()
+                .any(|reading| is(reading.text) || encoded::any(reading.text, &mut is))
     }
 
     fn readings<'t>(
