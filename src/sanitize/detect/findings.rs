@@ -32,7 +32,7 @@ pub(in crate::sanitize) struct Hit<'t> {
 }
 
 /// One reading, and what is found in it next.
-pub(in crate::sanitize) struct Level<'t, L> {
+pub(in crate::sanitize) struct Level<'t, L: Lookup> {
     reading: Reading<'t>,
     scan: Scan<'t, L>,
     next: Option<Seen<'t>>,
@@ -119,7 +119,7 @@ impl<'t, L: Lookup + Copy> Level<'t, L> {
 
 /// Reads a text finding by finding.
 #[expect(clippy::large_enum_variant, reason = "made where it stays, and most texts have one reading")]
-pub(in crate::sanitize) enum Findings<'t, L> {
+pub(in crate::sanitize) enum Findings<'t, L: Lookup> {
     /// Those of a text that has one reading.
     One(Level<'t, L>),
     /// Those of a text that has several.
@@ -127,7 +127,7 @@ pub(in crate::sanitize) enum Findings<'t, L> {
 }
 
 /// What is found in the readings of a text together.
-pub(in crate::sanitize) struct Several<'t, L> {
+pub(in crate::sanitize) struct Several<'t, L: Lookup> {
     as_it_stands: Level<'t, L>,
     /// The text with its escapes decoded once and twice, and with its borders drawn, if it has any.
     others: [Option<Level<'t, L>>; 3],
@@ -147,6 +147,16 @@ impl<'t, L: Lookup + Copy> Findings<'t, L> {
             return Self::One(level(first));
         }
         Self::Several(Several::new(level(first), others.map(|other| other.map(level))))
+    }
+
+    /// All readings of the text.
+    pub(in crate::sanitize) fn readings(&self) -> impl Iterator<Item = Reading<'t>> {
+        let (first, others) = match self {
+            Self::One(level) => (level, None),
+            Self::Several(several) => (&several.as_it_stands, Some(&several.others)),
+        };
+        let others = others.into_iter().flatten().flatten();
+        [first].into_iter().chain(others).map(|level| level.reading)
     }
 }
 

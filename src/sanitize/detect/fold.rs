@@ -46,9 +46,9 @@ impl Drop for Folded {
 
 /// A text to scan.
 #[derive(Clone, Copy)]
-pub(super) struct Reading<'t> {
+pub(in crate::sanitize) struct Reading<'t> {
     /// What detectors read.
-    pub(super) text: &'t [u8],
+    pub(in crate::sanitize) text: &'t [u8],
     /// Where its bytes came from, if it is not the text itself.
     origins: Option<&'t [u32]>,
     len: usize,
@@ -169,7 +169,7 @@ impl<'t> Reading<'t> {
     }
 
     /// The place in the text as it came of a place in what is read.
-    pub(super) fn origin(&self, at: usize) -> usize {
+    pub(in crate::sanitize) fn origin(&self, at: usize) -> usize {
         match self.origins {
             None => at,
             Some(origins) => {
@@ -185,7 +185,7 @@ impl<'t> Reading<'t> {
     }
 
     /// The place in what is read of the first character that begins at or behind a place in the text as it came.
-    pub(super) fn place(&self, at: usize) -> usize {
+    pub(in crate::sanitize) fn place(&self, at: usize) -> usize {
         let before = |origin: &u32| usize::try_from(*origin).is_ok_and(|origin| origin < at);
         self.origins.map_or(at, |origins| origins.partition_point(before))
     }

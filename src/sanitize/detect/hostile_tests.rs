@@ -195,13 +195,17 @@ fn whatever_comes_every_byte_is_kept_or_found_and_no_character_is_cut() {
 struct Attentive;
 
 impl Lookup for Attentive {
-    fn longest(&self, _: &[u8], _: usize) -> Option<(usize, usize)> {
+    type Memory = ();
+
+    fn longest(&self, (): &mut (), _: &[u8], _: usize) -> Option<(usize, usize)> {
         None
     }
 
-    fn may_begin(&self, _: &[u8], _: usize) -> bool {
+    fn may_begin(&self, (): &mut (), _: &[u8], _: usize) -> bool {
         true
     }
+
+    fn pass(&self, (): &mut (), _: &[u8], _: usize) {}
 }
 
 #[test]

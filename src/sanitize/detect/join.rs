@@ -82,6 +82,7 @@ impl<L: Lookup + Copy> Scan<'_, L> {
             }
             let word = self.view.word(start);
             let encoded = self.encoded(word);
+            self.known.pass(&mut self.memory, self.text, start);
             at = word.end;
             let Some(other) = self.look(word, encoded).filter(|other| other.start < found.end) else {
                 continue;

@@ -13,7 +13,7 @@ impl<L: Lookup + Copy> Scan<'_, L> {
         let view = self.view;
         let mut best = Best::from(self.at, self.free);
         best.offer(encoded);
-        if let Some((end, number)) = self.known.longest(self.text, word.start) {
+        if let Some((end, number)) = self.known.longest(&mut self.memory, self.text, word.start) {
             best.offer(Some(Finding { start: word.start, end, what: What::Known(number) }));
         }
         let (before, after) = (view.before(word.start), view.at(word.end));

@@ -64,19 +64,26 @@ mod encoded_tests;
 mod hostile_tests;
 
 pub(super) use border::is_alphabet;
+pub(super) use border::opens_colour;
 pub(super) use escape::decoded;
 pub(super) use finding::{Finding, What};
 pub(super) use findings::{Findings, Hit};
-pub(super) use fold::{Folded, fold};
+pub(super) use fold::{Folded, Reading, fold};
 
 /// What else is looked for at the beginning of every word, and at every character beyond ASCII and behind it: the known
 /// identifiers of a batch.
 pub(super) trait Lookup {
-    /// Where the longest known identifier ends that begins at `start`, at the end of a word, and its number.
-    fn longest(&self, text: &[u8], start: usize) -> Option<(usize, usize)>;
+    /// What is remembered of one reading of a text as far as it was scanned.
+    type Memory: Default;
 
-    /// Whether one may begin at `start`: a first look, by a few bytes.
-    fn may_begin(&self, text: &[u8], start: usize) -> bool;
+    /// Where the longest known identifier ends that begins at `start`, or began before and goes on there, and its number.
+    fn longest(&self, memory: &mut Self::Memory, text: &[u8], start: usize) -> Option<(usize, usize)>;
+
+    /// Whether there may be one at `start`: a first look, by a few bytes.
+    fn may_begin(&self, memory: &mut Self::Memory, text: &[u8], start: usize) -> bool;
+
+    /// Looks at the places before `to` that nobody asked for: those in what is passed over as a whole.
+    fn pass(&self, memory: &mut Self::Memory, text: &[u8], to: usize);
 }
 
 /// Knows nothing.
@@ -84,13 +91,18 @@ pub(super) trait Lookup {
 pub(super) struct Nothing;
 
 impl Lookup for Nothing {
+    type Memory = ();
+
     #[inline]
-    fn longest(&self, _: &[u8], _: usize) -> Option<(usize, usize)> {
+    fn longest(&self, (): &mut (), _: &[u8], _: usize) -> Option<(usize, usize)> {
         None
     }
 
     #[inline]
-    fn may_begin(&self, _: &[u8], _: usize) -> bool {
+    fn may_begin(&self, (): &mut (), _: &[u8], _: usize) -> bool {
         false
     }
+
+    #[inline]
+    fn pass(&self, (): &mut (), _: &[u8], _: usize) {}
 }

@@ -11,10 +11,12 @@ use super::{Finding, Lookup, What, border, email, join, plain};
 use crate::sanitize::redact::item::{self, Item};
 
 /// Reads one reading of a text finding by finding.
-pub(super) struct Scan<'t, L> {
+pub(super) struct Scan<'t, L: Lookup> {
     pub(super) text: &'t [u8],
     pub(super) view: View<'t>,
     pub(super) known: L,
+    /// What it remembers of this reading.
+    pub(super) memory: L::Memory,
     /// Where the next word is looked for. Nothing that begins before it is found any more.
     pub(super) at: usize,
     /// Where the latest finding, or marker, ends: what stands before it is not taken in any more.
@@ -45,6 +47,7 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
             text,
             view: View::new(text),
             known,
+            memory: L::Memory::default(),
             at: 0,
             free: 0,
             sign: 0,
@@ -71,7 +74,17 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
 
     /// Goes on behind a finding, or a marker.
     fn pass(&mut self, end: usize) {
+        self.known.pass(&mut self.memory, self.text, end);
         (self.at, self.free) = (end, end);
+    }
+
+    /// Goes on at `end`, behind a word by which nothing was found.
+    #[inline]
+    fn leave(&mut self, word: Word, end: usize) {
+        if word.bits & HIGH != 0 || border::may_be_in(self.text, word.start, self.view.before(word.start)) {
+            self.known.pass(&mut self.memory, self.text, end);
+        }
+        self.at = end;
     }
 
     /// The word, and what is joined to it, if it is text in another alphabet with something to find in it.
@@ -96,22 +109,24 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
 
     /// The first known identifier that begins inside of a word: at a character beyond ASCII or behind one, and behind the
     /// letter of a line end that is written as `\n`.
-    fn known_inside(&self, word: Word) -> Option<Finding> {
+    fn known_inside(&mut self, word: Word) -> Option<Finding> {
         let is_line_end =
             self.view.before(word.start) == b'\\' && matches!(self.view.at(word.start), b'n' | b'r' | b't');
-        let known = |start: usize| {
-            let (end, number) = self.known.longest(self.text, start)?;
+        let Self { view, text, known, memory, .. } = self;
+        let mut known = |start: usize| {
+            known.pass(memory, text, start);
+            let (end, number) = known.longest(memory, text, start)?;
             Some(Finding { start, end, what: What::Known(number) })
         };
         if word.bits & HIGH == 0 {
             return if is_line_end { known(word.start + 1) } else { None };
         }
         let begins = |at: &usize| {
-            let (before, byte) = (self.view.before(*at), self.view.at(*at));
+            let (before, byte) = (view.before(*at), view.at(*at));
             let is_beyond = byte & 0xc0 != 0x80 && view::is(before, HIGH) || byte >= 0xc0;
             is_beyond || is_line_end && *at == word.start + 1
         };
-        (word.start + 1..word.end).filter(begins).find_map(known)
+        (word.start + 1..word.end).filter(begins).find_map(&mut known)
     }
 
     /// What is found by a word: the first known identifier inside of it, if nothing else begins before.
@@ -129,7 +144,7 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
 
     /// Where to go on if nothing can be found by this word: what most texts are made of.
     #[inline]
-    fn past_plain(&self, word: Word) -> Option<usize> {
+    fn past_plain(&mut self, word: Word) -> Option<usize> {
         if self.sign < word.end || self.url.is_some() {
             return None;
         }
@@ -138,9 +153,11 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
             return None;
         }
         // A date and a time are three words, and a known identifier may begin with each.
-        let begins = |at: &usize| *at == word.start || !view::is(self.view.before(*at), WORD);
-        let known = (word.start..end).filter(begins).any(|at| self.known.may_begin(self.text, at));
-        (!known).then_some(end)
+        let Self { view, text, known, memory, .. } = self;
+        let begins = |at: &usize| !view::is(view.before(*at), WORD);
+        let is_known = known.may_begin(memory, text, word.start)
+            || (word.end..end).filter(begins).any(|at| known.may_begin(memory, text, at));
+        (!is_known).then_some(end)
     }
 }
 
@@ -171,7 +188,7 @@ impl<L: Lookup + Copy> Iterator for Scan<'_, L> {
             if encoded.is_none()
                 && let Some(end) = self.past_plain(word)
             {
-                self.at = end;
+                self.leave(word, end);
                 continue;
             }
             match item::at_word(self.text, word.start, word.end) {
@@ -193,7 +210,7 @@ impl<L: Lookup + Copy> Iterator for Scan<'_, L> {
                     self.pass(found.end);
                     return Some(found);
                 }
-                None => self.at = word.end,
+                None => self.leave(word, word.end),
             }
         }
     }

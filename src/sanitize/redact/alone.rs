@@ -4,7 +4,7 @@
 use super::known::Known;
 use crate::model::IdentifierClass;
 use crate::sanitize::canonical;
-use crate::sanitize::detect::{Folded, Lookup as _, What};
+use crate::sanitize::detect::{Folded, What};
 
 /// One identifier, ready to be looked for.
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Alone {
                 !byte.is_ascii_alphanumeric() || reading.get(at).is_some_and(|byte| !byte.is_ascii())
             }
         };
-        begins && (&self.known).longest(reading, at).is_some()
+        begins && self.known.longest(reading, at).is_some()
     }
 
     /// Whether redaction would replace it in a text, or something that `is` says is it, by its class and its canonical form.

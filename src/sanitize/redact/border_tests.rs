@@ -5,7 +5,7 @@ use super::{Class, Epoch, Workspace, keys, redact, redacted, rules, token};
 
 /// What stands beside identifiers in logs and is no white space: scripts without spaces and with particles, alphabets,
 /// arrows, stops, line ends as they are written, colours of a terminal.
-const BESIDE: [&str; 16] = [
+const BESIDE: [&str; 18] = [
     "",
     " ",
     "\u{7528}\u{6237}",
@@ -22,6 +22,8 @@ const BESIDE: [&str; 16] = [
     "\u{1f600}",
     "\\n",
     "\u{1b}[31m",
+    "\\u001b[1;31m",
+    "%1b[m",
 ];
 
 /// One of each class, and names that only a field tells.

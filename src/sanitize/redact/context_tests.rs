@@ -154,10 +154,6 @@ fn a_value_of_a_field_is_found_in_every_place_and_writing() {
     let mut wrong = Vec::new();
     for (class, value, needles) in VALUES {
         for (write, context) in WRITINGS.iter().flat_map(|write| CONTEXTS.map(|context| (write, context))) {
-            // Behind a colour what has a written line end in it is found as it stands (`overlap_tests`), not in escapes.
-            if context.contains('\u{1b}') && value.contains("\\n") {
-                continue;
-            }
             let text = format!("a {} z", context.replace("{}", &write(value)));
             let once = redacted(&rules(&[], None), &text, &[(class, value)]);
             let left = readings(&once);

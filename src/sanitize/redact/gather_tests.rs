@@ -9,7 +9,7 @@ use super::{REMEMBERED, Visited, gather};
 use crate::model::{CustomerId, CustomerKey, IdentifierClass as Class, Participation, RawText, UnixMillis};
 use crate::policy::{compile, shipped};
 use crate::sanitize::canonical::Scratch;
-use crate::sanitize::detect::{Folded, Lookup as _, work};
+use crate::sanitize::detect::{Folded, work};
 use crate::sanitize::redact::known::Known;
 use crate::sanitize::wire::{Head, ProtoReader};
 use crate::sanitize::{Applicant, CustomerSalt, CustomerSecret, DataRoot, Permit, Ratchet, encode};

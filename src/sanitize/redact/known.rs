@@ -241,6 +241,21 @@ impl Known {
         form(&self.entries, &self.forms, number)
     }
 
+    /// Whether an identifier may begin at a place: a first look, by a few bytes.
+    #[inline]
+    pub(super) fn may_begin(&self, text: &[u8], start: usize) -> bool {
+        self.spelt.may_begin(text.get(start..).unwrap_or_default())
+    }
+
+    /// Where the longest identifier ends that begins at a place, and its number.
+    #[inline]
+    pub(super) fn longest(&self, text: &[u8], start: usize) -> Option<(usize, usize)> {
+        if !self.may_begin(text, start) {
+            return None;
+        }
+        self.spelt.longest(text.get(start..)?).map(|(len, number)| (start + len, index(number)))
+    }
+
     /// The class of a canonical form, if a field has it.
     pub(super) fn class_of(&self, canonical: &[u8]) -> Option<Class> {
         if self.spelt.is_empty() {
@@ -263,18 +278,20 @@ fn form<'f>(entries: &[Entry], forms: &'f [u8], number: usize) -> Option<(Class,
 }
 
 impl Lookup for &Known {
+    type Memory = ();
+
     #[inline]
-    fn may_begin(&self, text: &[u8], start: usize) -> bool {
-        !self.is_empty() && self.spelt.may_begin(text.get(start..).unwrap_or_default())
+    fn longest(&self, (): &mut (), text: &[u8], start: usize) -> Option<(usize, usize)> {
+        Known::longest(self, text, start)
     }
 
     #[inline]
-    fn longest(&self, text: &[u8], start: usize) -> Option<(usize, usize)> {
-        if !self.may_begin(text, start) {
-            return None;
-        }
-        self.spelt.longest(text.get(start..)?).map(|(len, number)| (start + len, index(number)))
+    fn may_begin(&self, (): &mut (), text: &[u8], start: usize) -> bool {
+        Known::may_begin(self, text, start)
     }
+
+    #[inline]
+    fn pass(&self, (): &mut (), _: &[u8], _: usize) {}
 }
 
 impl Drop for Known {

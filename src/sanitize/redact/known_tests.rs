@@ -3,7 +3,6 @@
 use super::{ENTRIES, FORBIDDEN, Known, VALUES};
 use crate::model::IdentifierClass as Class;
 use crate::sanitize::canonical::Scratch;
-use crate::sanitize::detect::Lookup as _;
 
 fn known(values: &[(Class, &str)]) -> Known {
     let mut known = Known::default();
@@ -43,7 +42,7 @@ fn the_longest_known_spelling_that_is_a_whole_word_is_found() {
         ("in", None),
         ("localhost", None),
     ] {
-        let found = (&known).longest(text.as_bytes(), 0);
+        let found = known.longest(text.as_bytes(), 0);
         let found = found.and_then(|(len, number)| {
             let (class, canonical) = known.get(number)?;
             Some((len, class, std::str::from_utf8(canonical.unwrap_or_default()).ok()?))
@@ -78,7 +77,7 @@ fn what_is_a_part_of_several_is_of_none_of_them() {
         // What a field itself names.
         ("db4", Class::ObjectName, Some("db4")),
     ] {
-        let found = (&known).longest(text.as_bytes(), 0);
+        let found = known.longest(text.as_bytes(), 0);
         let found = found.and_then(|(len, number)| Some((len, known.get(number)?)));
         assert_eq!(found, Some((text.len(), (class, form.map(str::as_bytes)))), "{text}");
     }
@@ -98,7 +97,7 @@ fn the_walk_of_a_text_is_bounded_whatever_is_known() {
         let text = unit.repeat(20_000 / unit.len());
         let looked = crate::sanitize::detect::work::of(|| {
             for at in 0..text.len() {
-                _ = (&known).longest(text.as_bytes(), at);
+                _ = known.longest(text.as_bytes(), at);
             }
         });
         let most = u64::try_from(text.len() * 3 * 257).unwrap_or(0);
@@ -214,7 +213,7 @@ fn of_identifiers_that_differ_in_letter_case_text_names_the_one_that_it_writes()
         for (text, form) in
             [("prod-vm", "prod-vm"), ("PROD-VM", "PROD-VM"), ("Prod-VM", "Prod-VM"), ("OTHER", "other")]
         {
-            let (_, number) = (&known).longest(text.as_bytes(), 0).unwrap_or_default();
+            let (_, number) = known.longest(text.as_bytes(), 0).unwrap_or_default();
             let found = known.get(known.exactly(number, text.as_bytes()));
             assert_eq!(found, Some((Class::ObjectName, Some(form.as_bytes()))), "{text}");
         }

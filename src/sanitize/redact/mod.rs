@@ -13,6 +13,7 @@ mod known;
 mod listed;
 mod lower;
 mod reach;
+mod rest;
 mod rewriting;
 mod seen;
 mod spelt;
@@ -29,6 +30,8 @@ pub(super) use lower::lower;
 pub use seen::Hits;
 pub(super) use seen::Seen;
 
+use std::cell::Cell;
+
 use zeroize::Zeroize as _;
 
 use super::canonical::{self, Canonical};
@@ -37,7 +40,8 @@ use super::{Permit, ProgramKeys};
 use crate::model::{IdentifierClass, Reason, WireError, WireReader};
 use crate::policy::{Epoch, Plan, Redaction};
 use known::Known;
-use reach::{Reach, Readings};
+use reach::Reach;
+use rest::Rest;
 use rewriting::Rewriting;
 
 /// Buffers that values are treated in, one after another, and what is known of the request at hand.
@@ -46,7 +50,6 @@ pub(super) struct Workspace {
     pub(super) canonical: canonical::Scratch,
     folded: Folded,
     out: Vec<u8>,
-    readings: Readings,
     visited: gather::Visited,
     /// What is known of the program at hand.
     known: Known,
@@ -88,9 +91,11 @@ impl Workspace {
     /// Whether any identifier that redaction finds in a text passes. It is asked for with the class that its pseudonym
     /// is of, and with that of its form.
     pub(super) fn any_identifier(&mut self, text: &str, is: impl Fn(IdentifierClass, &[u8]) -> bool) -> bool {
-        let Self { canonical, folded, known, readings, .. } = self;
-        readings.clear();
-        folded.findings(text, Reach { known, readings }).any(|found| {
+        let Self { canonical, folded, known, .. } = self;
+        let has_known = Cell::new(false);
+        let mut findings = folded.findings(text, Reach::new(known, &has_known));
+        let mut rest = Rest::new(known, findings.readings());
+        let is_found = findings.any(|found| {
             let identifier = identify(&found, known, canonical).and_then(|(_, identifier)| identifier);
             let of_form = match found.what {
                 What::Class(class) => Some(class),
@@ -104,7 +109,18 @@ impl Workspace {
             identifier.is_some_and(|(class, form)| {
                 is(class, form) || of_form.is_some_and(|own| own != class && is(own, form))
             })
-        })
+        });
+        let mut at = 0;
+        while !is_found
+            && has_known.get()
+            && let Some((_, end, number)) = rest.first(at, text.len())
+        {
+            if matches!(known.get(number), Some((class, Some(form))) if is(class, form)) {
+                return true;
+            }
+            at = end;
+        }
+        is_found
     }
 
     /// Whether a text passes as it came, or in any way in which redaction reads it.
@@ -148,7 +164,7 @@ pub(super) fn redact<'t>(
     }
     let within = u32::try_from(raw.len()).is_ok_and(|len| len <= rules.max_bytes);
     let text = std::str::from_utf8(raw).ok().filter(|_| within).ok_or(Reason::Malformed)?;
-    let Workspace { canonical, folded, out, readings, known, seen, hits, .. } = work;
+    let Workspace { canonical, folded, out, known, seen, hits, .. } = work;
     if known.is_over() {
         // Beyond the bound of what is looked for, any text may have a name in it that a field has: it is cut to nothing,
         // as it would be at every other level that redacts it.
@@ -157,15 +173,15 @@ pub(super) fn redact<'t>(
         item::write_marker(item::CUT, out);
         return Ok(out.as_slice());
     }
-    readings.clear();
-    let reach = Reach { known, readings };
-    let mut findings = folded.findings(text, reach);
+    let has_known = Cell::new(false);
+    let mut findings = folded.findings(text, Reach::new(known, &has_known));
     let mut next = findings.next();
     // What looks like a token of ours is found like anything else; that none gets past is not left to that.
     if next.is_none() && rules.cut.is_none() && memchr::memmem::find(raw, b"p1-").is_none() {
         return Ok(raw);
     }
-    let mut rewriting = Rewriting::new((rules, keys), reach, text, (out, seen, hits));
+    let rest = Rest::new(known, findings.readings());
+    let mut rewriting = Rewriting::new((rules, keys), (known, &has_known, rest), text, (out, seen, hits));
     while let Some(found) = next {
         if let Some((what, token)) = replacement(rules, keys, &found, known, canonical) {
             rewriting.replace(found.start, found.end, (what, token));

@@ -1,6 +1,9 @@
 //! A text as it is written again: what was found replaced, the rest as it is.
 
-use super::reach::Reach;
+use std::cell::Cell;
+
+use super::known::Known;
+use super::rest::Rest;
 use super::writer::Writer;
 use super::{Hits, Seen, Token, item, token};
 use crate::policy::Redaction;
@@ -11,7 +14,10 @@ use crate::sanitize::detect::What;
 pub(super) struct Rewriting<'r, 'o> {
     rules: &'r Redaction,
     keys: &'r ProgramKeys,
-    reach: Reach<'r>,
+    known: &'r Known,
+    /// Whether any reading has a known identifier in it, as far as findings were asked for.
+    has_known: &'r Cell<bool>,
+    rest: Rest<'r>,
     raw: &'r [u8],
     writer: Writer<'o>,
     seen: &'o mut Seen,
@@ -23,13 +29,13 @@ pub(super) struct Rewriting<'r, 'o> {
 impl<'r, 'o> Rewriting<'r, 'o> {
     pub(super) fn new(
         (rules, keys): (&'r Redaction, &'r ProgramKeys),
-        reach: Reach<'r>,
+        (known, has_known, rest): (&'r Known, &'r Cell<bool>, Rest<'r>),
         text: &'r str,
         (out, seen, hits): (&'o mut Vec<u8>, &'o mut Seen, &'o mut Hits),
     ) -> Self {
         out.clear();
         let writer = Writer::new(out, rules.cut);
-        Self { rules, keys, reach, raw: text.as_bytes(), writer, seen, hits, at: 0 }
+        Self { rules, keys, known, has_known, rest, raw: text.as_bytes(), writer, seen, hits, at: 0 }
     }
 
     /// Writes what stays before a stretch, and what replaces this.
@@ -50,15 +56,14 @@ impl<'r, 'o> Rewriting<'r, 'o> {
 
     /// Writes what stays up to a place. If the text has anything that is known, it is not in there.
     fn stay(&mut self, to: usize) {
-        let Self { reach, raw, .. } = *self;
-        if reach.readings.has_known() {
-            reach.left(raw, (self.at, to), |start, (end, number)| {
-                let Some((class, canonical)) = reach.known.get(number) else { return };
-                let identifier = canonical.map(|canonical| (class, canonical));
-                self.literal(start);
-                self.item((What::Class(class), token(self.rules, self.keys, identifier)));
-                self.at = end;
-            });
+        while self.has_known.get()
+            && let Some((start, end, number)) = self.rest.first(self.at, to)
+            && let Some((class, canonical)) = self.known.get(number)
+        {
+            let identifier = canonical.map(|canonical| (class, canonical));
+            self.literal(start);
+            self.item((What::Class(class), token(self.rules, self.keys, identifier)));
+            self.at = end;
         }
         self.literal(to);
     }

@@ -35,9 +35,58 @@ pub(super) struct Spelt {
     sorted: usize,
     /// Those that are found whatever separates their letters and digits.
     loose: Vec<Key>,
+    begin: Begin,
     filter: Filter,
     /// Whether any is shorter than what the filter looks at.
     has_short: bool,
+}
+
+/// Which letters any spelling begins with, and which come second: what sorts out most words, by two bytes of text.
+struct Begin([u8; 256]);
+
+impl Begin {
+    const FIRST: u8 = 1;
+    const SECOND: u8 = 2;
+
+    fn set(&mut self, letter: u8, place: u8) {
+        for letter in [letter, letter.to_ascii_uppercase()] {
+            if let Some(places) = self.0.get_mut(usize::from(letter)) {
+                *places |= place;
+            }
+        }
+    }
+
+    #[inline]
+    fn has(&self, letter: u8, place: u8) -> bool {
+        self.0.get(usize::from(letter)).is_some_and(|places| places & place != 0)
+    }
+
+    /// Takes the beginning of a key that is found whatever separates its letters, and with a `0` before it.
+    fn set_loose(&mut self, [first, second]: [u8; 2]) {
+        self.set(first, Self::FIRST | Self::SECOND);
+        self.set(second, Self::SECOND);
+        self.set(b'0', Self::FIRST);
+        (0..=u8::MAX).filter(|byte| is_separator(*byte)).for_each(|byte| self.set(byte, Self::SECOND));
+    }
+
+    /// Whether a spelling may begin with the first two bytes. Of others than letters and digits nothing is told.
+    #[inline]
+    fn fits(&self, rest: &[u8]) -> bool {
+        match rest {
+            [first, ..] if !first.is_ascii_alphanumeric() => true,
+            [first, second, ..] => {
+                self.has(*first, Self::FIRST) && (!is_itself(*second) || self.has(*second, Self::SECOND))
+            }
+            [first] => self.has(*first, Self::FIRST),
+            [] => false,
+        }
+    }
+}
+
+impl Default for Begin {
+    fn default() -> Self {
+        Self([0; 256])
+    }
 }
 
 /// Which first four letters any spelling has: what sorts out nearly every word.
@@ -73,6 +122,7 @@ impl Spelt {
         self.words.clear();
         self.sorted = 0;
         self.loose.clear();
+        self.begin = Begin::default();
         self.filter = Filter::default();
         self.has_short = false;
     }
@@ -122,7 +172,7 @@ impl Spelt {
     /// Makes what was added ready to be looked for. Of equal spellings `merge` tells what they are of: it is given the
     /// first, that of a whole identifier before those of parts, and one after another of the others.
     pub(super) fn finish(&mut self, mut merge: impl FnMut(&Key, &Key) -> u32) {
-        let Self { arena, words, sorted, loose, filter, has_short } = self;
+        let Self { arena, words, sorted, loose, begin, filter, has_short } = self;
         for keys in [&mut *words, loose] {
             keys.sort_unstable_by(|a, b| {
                 text(arena, a).cmp(text(arena, b)).then((a.is_part, a.number).cmp(&(b.is_part, b.number)))
@@ -139,7 +189,13 @@ impl Spelt {
                 let text = text(arena, key);
                 *has_short |= text.len() < spelling::SHORT;
                 filter.set(head(text.iter().copied()));
+                let mut letters = text.iter().copied();
+                letters.next().into_iter().for_each(|first| begin.set(first, Begin::FIRST));
+                letters.next().into_iter().for_each(|second| begin.set(second, Begin::SECOND));
             }
+        }
+        for key in loose.iter() {
+            text(arena, key).first_chunk().into_iter().for_each(|first| begin.set_loose(*first));
         }
         *sorted = words.len();
     }
@@ -160,6 +216,15 @@ impl Spelt {
     /// Whether a spelling may begin where `rest` does, as far as the filter tells.
     #[inline]
     pub(super) fn may_begin(&self, rest: &[u8]) -> bool {
+        self.begin.fits(rest) && self.passes(rest)
+    }
+
+    /// The same by four letters.
+    #[inline(never)]
+    fn passes(&self, rest: &[u8]) -> bool {
+        if self.is_empty() {
+            return false;
+        }
         let head = match rest.first_chunk() {
             Some(first) if first.iter().all(|byte| is_itself(*byte)) => {
                 first.map(|byte| byte.to_ascii_lowercase())

@@ -87,11 +87,15 @@ const WORDS: [&str; 16] = [
 fn name() -> impl Strategy<Value = String> {
     let joint = || prop::sample::select(&[" ", " ", " ", " ", ".", "-"][..]);
     let words = |count| prop::collection::vec((prop::sample::select(&WORDS[..]), joint()), count);
-    prop_oneof![4 => words(1..5), 1 => words(50..120)].prop_map(|words| {
+    let words = prop_oneof![4 => words(1..5), 1 => words(50..120)];
+    (prop::sample::select(&BEGINNINGS[..]), words).prop_map(|(begin, words)| {
         let text: String = words.into_iter().flat_map(|(word, joint)| [word, joint]).collect();
-        format!("VM {}", text.trim_matches([' ', '.', '-']))
+        format!("{begin}{}", text.trim_matches([' ', '.', '-']))
     })
 }
+
+/// How names begin; some with a word that says what follows.
+const BEGINNINGS: [&str; 6] = ["VM ", "token: ", "user ", "Password=", "\u{dc}password: ", "Host:"];
 
 // covers: P1
 #[test]
@@ -110,7 +114,7 @@ fn what_is_long_is_found_piece_by_piece() {
 /// Another way to write a text.
 type Writing = fn(&str) -> String;
 
-const WRITINGS: [(&str, Writing); 9] = [
+const WRITINGS: [(&str, Writing); 11] = [
     ("as it is", str::to_owned),
     ("in small letters", |text| text.chars().flat_map(char::to_lowercase).collect()),
     ("in capitals", str::to_uppercase),
@@ -132,6 +136,14 @@ const WRITINGS: [(&str, Writing); 9] = [
             if byte.is_ascii_graphic() { char::from(byte).to_string() } else { format!("%{byte:02x}") }
         };
         text.bytes().map(escape).collect()
+    }),
+    ("with an escape at its beginning", |text| {
+        let mut letters = text.chars();
+        letters.next().map_or(String::new(), |c| format!("\\u{:04x}{}", u32::from(c), letters.as_str()))
+    }),
+    ("in wide letters", |text| {
+        let wide = |c: char| char::from_u32(u32::from(c) + 0xfee0).filter(|_| c.is_ascii_alphanumeric());
+        text.chars().map(|c| wide(c).unwrap_or(c)).collect()
     }),
 ];
 
