@@ -1,10 +1,12 @@
 //! Taking over changed certificates, revocation lists, identities and provider keys: whole and at once, or not at
 //! all. Connections and streams go on; each is asked again by what is in force then.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use arc_swap::ArcSwap;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::identity_files::{self, Loaded};
@@ -23,6 +25,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(15);
 const NEVER: UnixMillis = UnixMillis(i64::MAX);
 /// Tokens with the name of an identity that are told of at a time.
 const NAMESAKES: usize = 16;
+/// Files that take longer to read lie on a disk that does not answer.
+const SLOW: Duration = Duration::from_secs(10);
 /// How long a start waits for the keys of the provider.
 const FIRST_KEYS: Duration = Duration::from_secs(5);
 
@@ -35,15 +39,22 @@ struct Inner {
     authority: Authority,
     tokens: Tokens,
     clock: Clock,
+    /// Readings of the files that were begun.
+    begun: AtomicU64,
     state: Mutex<State>,
+    /// When the certificates and tokens in force end. Looked at by what may not wait for a disk.
+    ends: ArcSwap<Ends>,
     keys: ProviderKeys,
     watch: Watch,
 }
 
-/// What was loaded last. Locked over a whole reload, so that two of them cannot take over in the wrong order.
+type Ends = Vec<(&'static str, UnixMillis)>;
+
+/// What was loaded last. Never locked while a file is read or looked at.
 struct State {
+    /// Which reading that was: what one that was begun before has found is not taken over any more.
+    number: u64,
     print: [u8; 32],
-    ends: Vec<(&'static str, UnixMillis)>,
     /// What the files were refused for when they were read last.
     refused: Option<Vec<String>>,
 }
@@ -93,10 +104,12 @@ impl Prepared {
         Metric::IdentityLoads.add(&[("result", "loaded")], 1);
         tell_ends(&ends, clock.now());
         tell_namesakes(&authority);
-        let state = Mutex::new(State { print, ends, refused: None });
+        let state = Mutex::new(State { number: 0, print, refused: None });
         let (tokens, clock) = (tokens.clone(), clock.clone());
-        let keys = ProviderKeys::of(&identities);
-        IdentitySource(Some(Arc::new(Inner { identities, authority, tokens, clock, state, keys, watch })))
+        let (keys, ends) = (ProviderKeys::of(&identities), ArcSwap::from_pointee(ends));
+        let begun = AtomicU64::new(0);
+        let inner = Inner { identities, authority, tokens, clock, begun, state, ends, keys, watch };
+        IdentitySource(Some(Arc::new(inner)))
     }
 }
 
@@ -118,7 +131,16 @@ impl IdentitySource {
 
     async fn read_aside(&self, asked: Asked) -> bool {
         let Some(inner) = self.0.clone() else { return true };
-        let done = tokio::task::spawn_blocking(move || inner.reload(asked)).await;
+        let mut reading = tokio::task::spawn_blocking(move || inner.reload(asked));
+        let done = if let Ok(done) = timeout(SLOW, &mut reading).await {
+            done
+        } else {
+            Metric::IdentitiesRefused.set(&[], 1.0);
+            tracing::error!(
+                "certificates and identities cannot be read: their disk does not answer; those before stay"
+            );
+            reading.await
+        };
         done.unwrap_or_else(|_| {
             Metric::IdentitiesRefused.set(&[], 1.0);
             tracing::error!("the reload of identities panicked, those before stay");
@@ -161,74 +183,94 @@ impl IdentitySource {
 }
 
 impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn reload(&self, asked: Asked) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = self.read_again(asked);
+        let state = self.state();
+        // A count of refusals stands still after the last, while the files are as wrong as before.
+        Metric::IdentitiesRefused.set(&[], if state.refused.is_some() { 1.0 } else { 0.0 });
+        done
+    }
+
+    fn read_again(&self, asked: Asked) -> bool {
+        let number = self.begun.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let is_again = asked == Asked::Again;
-        if is_again
-            && state.refused.is_none()
-            && identity_files::exposed_of(&self.identities, &Runner::present()).is_empty()
-        {
+        let is_refused = self.state().refused.is_some();
+        let is_exposed = || !identity_files::exposed_of(&self.identities, &Runner::present()).is_empty();
+        if is_again && !is_refused && !is_exposed() {
             return true;
         }
         self.watch.renew();
-        match identity_files::load(&self.identities, self.clock.now(), &Runner::present()) {
+        let loaded = identity_files::load(&self.identities, self.clock.now(), &Runner::present());
+        let mut state = self.state();
+        if number < state.number {
+            // One that was begun later, and has seen every change that this one has, came to its end before.
+            return state.refused.is_none();
+        }
+        state.number = number;
+        match loaded {
             Ok(loaded) if loaded.print == state.print => {
                 if state.refused.take().is_some() {
                     tracing::info!("certificates and identities are those in force again");
                 }
-                Metric::IdentitiesRefused.set(&[], 0.0);
                 Metric::IdentityLoads.add(&[("result", "unchanged")], 1);
                 true
             }
-            Ok(Loaded { standing, keys, mut ends, print }) => {
-                // A file in which nothing ends any more would be told of as it was.
-                let gone = state.ends.iter().filter(|(file, _)| ends.iter().all(|(other, _)| other != file));
-                let gone: Vec<_> = gone.map(|(file, _)| (*file, NEVER)).collect();
-                ends.extend(gone);
-                self.authority.replace(standing);
-                if let Some(keys) = keys {
-                    self.authority.replace_keys(keys);
-                }
-                tell_ends(&ends, self.clock.now());
-                tell_namesakes(&self.authority);
-                *state = State { print, ends, refused: None };
-                Metric::IdentitiesRefused.set(&[], 0.0);
-                Metric::IdentityLoads.add(&[("result", "loaded")], 1);
-                tracing::info!("certificates and identities taken over");
+            Ok(loaded) => {
+                (state.print, state.refused) = (loaded.print, None);
+                self.take_over(loaded);
                 true
             }
             Err(problems) => {
                 let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                if is_again && state.refused.as_ref() == Some(&problems) {
-                    return false;
+                if !is_again || state.refused.as_ref() != Some(&problems) {
+                    tell_refusal(&problems);
+                    state.refused = Some(problems);
                 }
-                // A count of refusals stands still after the last, while the files are as wrong as before.
-                Metric::IdentitiesRefused.set(&[], 1.0);
-                Metric::IdentityLoads.add(&[("result", "refused")], 1);
-                for problem in &problems {
-                    tracing::error!(problem, "identities refused");
-                }
-                tracing::error!(
-                    mistakes = problems.len(),
-                    "certificates and identities refused as a whole, those before stay"
-                );
-                state.refused = Some(problems);
                 false
             }
         }
+    }
+
+    fn take_over(&self, Loaded { standing, keys, mut ends, .. }: Loaded) {
+        // A file in which nothing ends any more would be told of as it was.
+        let before = self.ends.load();
+        let gone = before.iter().filter(|(file, _)| ends.iter().all(|(other, _)| other != file));
+        let gone: Vec<_> = gone.map(|(file, _)| (*file, NEVER)).collect();
+        ends.extend(gone);
+        self.authority.replace(standing);
+        if let Some(keys) = keys {
+            self.authority.replace_keys(keys);
+        }
+        tell_ends(&ends, self.clock.now());
+        tell_namesakes(&self.authority);
+        self.ends.store(Arc::new(ends));
+        Metric::IdentityLoads.add(&[("result", "loaded")], 1);
+        tracing::info!("certificates and identities taken over");
     }
 
     /// Tells the metrics how long certificates still hold, and the store when tokens were used. Never returns.
     async fn tell(&self) {
         loop {
             sleep(TOLD_EVERY).await;
-            let ends = self.state.lock().unwrap_or_else(PoisonError::into_inner).ends.clone();
-            tell_ends(&ends, self.clock.now());
+            tell_ends(&self.ends.load(), self.clock.now());
             if let Err(error) = self.tokens.write_uses().await {
                 tracing::warn!(%error, "when tokens were used last was not written, trying again");
             }
         }
     }
+}
+
+fn tell_refusal(problems: &[String]) {
+    Metric::IdentityLoads.add(&[("result", "refused")], 1);
+    for problem in problems {
+        tracing::error!(problem, "identities refused");
+    }
+    let mistakes = problems.len();
+    tracing::error!(mistakes, "certificates and identities refused as a whole, those before stay");
 }
 
 fn tell_ends(ends: &[(&'static str, UnixMillis)], now: UnixMillis) {

@@ -1,14 +1,14 @@
 //! The files that identities come from, read and checked together: certificates, keys, CAs, revocation lists, the
 //! identities themselves and the keys of a provider. All of them are good, or none is taken.
 
-use std::collections::BTreeSet;
-use std::fs::{File, Metadata};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::identity_rights::{Holds, exposed, exposed_places};
 use super::reach::let_in;
 use super::runner::Runner;
 use crate::config::{Identities, KeysFrom, Problem, TlsFiles, is_of_the_system};
@@ -38,15 +38,14 @@ struct Reader<'r> {
     problems: Vec<Problem>,
     /// Everything that was read, hashed one after the other.
     print: [u8; 32],
+    /// Directories that were told of, each once.
+    open: BTreeSet<PathBuf>,
 }
 
-/// Who may read or change a file.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Holds {
-    /// A secret: nobody else may read it.
-    Secret,
-    /// Whom to believe: nobody else may change it.
-    Trust,
+impl<'r> Reader<'r> {
+    const fn new(runner: &'r Runner) -> Self {
+        Self { runner, problems: Vec::new(), print: [0; 32], open: BTreeSet::new() }
+    }
 }
 
 /// Every file that is read.
@@ -62,7 +61,8 @@ pub(super) fn files(identities: &Identities) -> BTreeSet<PathBuf> {
     tls.flatten().chain(identities.file.as_ref()).chain(jwks).cloned().collect()
 }
 
-/// Every file that others than `runner` can read, if it is a secret, or change. Reads none of them.
+/// Every file that others than `runner` can read, if it is a secret, or change, and every directory in which they can put
+/// another in its place. Reads none of them.
 pub(super) fn exposed_of(identities: &Identities, runner: &Runner) -> Vec<Problem> {
     let key = identities.tls.as_ref().map(|tls| &tls.key);
     let of = |path: &PathBuf| {
@@ -70,7 +70,14 @@ pub(super) fn exposed_of(identities: &Identities, runner: &Runner) -> Vec<Proble
         let (what, remedy) = exposed(&std::fs::metadata(path).ok()?, holds, runner)?;
         Some(problem("", Some(path), 0, what, remedy))
     };
-    files(identities).iter().filter_map(of).collect()
+    let files = files(identities);
+    let places: BTreeMap<_, _> = files
+        .iter()
+        .flat_map(|path| exposed_places(path, runner))
+        .map(|(dir, what, remedy)| (dir, (what, remedy)))
+        .collect();
+    let places = places.into_iter().map(|(dir, (what, remedy))| problem("", Some(&dir), 0, what, remedy));
+    files.iter().filter_map(of).chain(places).collect()
 }
 
 /// Reads and checks everything, for use by `runner` from `now` on.
@@ -82,7 +89,7 @@ pub(super) fn load(
     now: UnixMillis,
     runner: &Runner,
 ) -> Result<Loaded, Vec<Problem>> {
-    let mut reader = Reader { runner, problems: Vec::new(), print: [0; 32] };
+    let mut reader = Reader::new(runner);
     let rules = identities.file.as_deref().and_then(|path| reader.rules(path));
     let tls = identities.tls.as_ref().and_then(|files| reader.tls(files, now));
     let keys = identities.jwt.as_ref().and_then(|(options, from)| match from {
@@ -142,7 +149,7 @@ fn provider(identities: &Identities, reader: &mut Reader<'_>) -> Result<Option<P
 /// The provider whose keys are fetched; the files were checked before.
 pub(super) fn provider_of(identities: &Identities) -> Option<Provider> {
     let runner = Runner::present();
-    let mut reader = Reader { runner: &runner, problems: Vec::new(), print: [0; 32] };
+    let mut reader = Reader::new(&runner);
     provider(identities, &mut reader).ok().flatten()
 }
 
@@ -163,7 +170,7 @@ impl Reader<'_> {
         self.problems.push(problem(key, Some(path), 0, what, remedy));
     }
 
-    /// The bytes of a file that nobody else could have changed, or read if it holds a secret.
+    /// The bytes of a file that nobody else could have changed or put there, or read if it holds a secret.
     fn text(&mut self, key: &str, path: &Path, holds: Holds) -> Option<Zeroizing<Vec<u8>>> {
         let mut text = Zeroizing::new(Vec::new());
         let read = File::open(path).and_then(|file| {
@@ -197,6 +204,15 @@ impl Reader<'_> {
         }
         if let Some((what, remedy)) = exposed(&metadata, holds, self.runner) {
             self.report(key, path, what, remedy);
+            return None;
+        }
+        let places = exposed_places(path, self.runner);
+        if !places.is_empty() {
+            for (dir, what, remedy) in places {
+                if self.open.insert(dir.clone()) {
+                    self.report("", &dir, what, remedy);
+                }
+            }
             return None;
         }
         let mut whole = Zeroizing::new(self.print.to_vec());
@@ -282,28 +298,4 @@ impl Reader<'_> {
             );
         }
     }
-}
-
-/// What is wrong with who may read or change a file.
-fn exposed(metadata: &Metadata, holds: Holds, runner: &Runner) -> Option<(String, &'static str)> {
-    let (mode, owner) = (metadata.mode() & 0o777, metadata.uid());
-    if !runner.trusts(owner) {
-        let what = format!("belongs to the user with the number {owner}, who can read and replace it");
-        return Some((what, "run `chown` on it, so that it belongs to root or to the user of the collector"));
-    }
-    if holds == Holds::Secret && super::key_mode::exposed(owner, runner.user(), mode) != 0 {
-        let what = format!("can be read by others (mode {mode:03o})");
-        // What is root's and read by nobody else could not be read by another user either.
-        let remedy = if owner == 0 && runner.user() != 0 {
-            "run `chmod 640` on it and, if it is not known who has read it, make a new key"
-        } else {
-            "run `chmod 600` on it and, if it is not known who has read it, make a new key"
-        };
-        return Some((what, remedy));
-    }
-    if mode & 0o022 != 0 {
-        let what = format!("can be changed by others (mode {mode:03o}), who could let themselves in");
-        return Some((what, "run `chmod go-w` on it"));
-    }
-    None
 }

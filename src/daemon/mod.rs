@@ -12,6 +12,7 @@ mod guarded;
 mod heed;
 mod identities;
 mod identity_files;
+mod identity_rights;
 mod journal;
 mod key_mode;
 mod ledger;

@@ -156,7 +156,7 @@ impl Reader<'_> {
 
 /// Whether a directory is a mount of its own that cannot be written to. So Kubernetes brings a `ConfigMap` in, as a
 /// directory with mode 777 that nobody in the pod can change.
-fn is_mounted_read_only(dir: &Path) -> bool {
+pub(super) fn is_mounted_read_only(dir: &Path) -> bool {
     let is_mount = statx(CWD, dir, AtFlags::empty(), StatxFlags::empty())
         .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
     is_mount && statvfs(dir).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))

@@ -41,9 +41,8 @@ impl ProviderKeys {
 
     /// Fetches the keys for `authority` as long as it runs. Never returns.
     pub(super) async fn follow(&self, identities: &Identities, authority: &Authority) {
-        let fetched = identity_files::provider_of(identities);
         let (Some(mut provider), Some((_, KeysFrom::Address { refresh, keep, ca, .. }))) =
-            (fetched, &identities.jwt)
+            (provider_of(identities).await, &identities.jwt)
         else {
             self.0.send_replace(true);
             return std::future::pending().await;
@@ -52,12 +51,10 @@ impl ProviderKeys {
         let mut fetched = Fetched { held: None, pause: FIRST_PAUSE };
         loop {
             // The CAs that its certificate has to come from may have been swapped.
-            if ca.is_some() {
-                let identities = identities.clone();
-                let made = tokio::task::spawn_blocking(move || identity_files::provider_of(&identities));
-                if let Ok(Some(made)) = made.await {
-                    provider = made;
-                }
+            if ca.is_some()
+                && let Some(made) = provider_of(identities).await
+            {
+                provider = made;
             }
             let next = fetched.once(&provider, authority, *refresh, *keep).await;
             self.0.send_replace(true);
@@ -68,6 +65,16 @@ impl ProviderKeys {
             }
         }
     }
+}
+
+/// The provider, with the CAs of its file, which is read on a thread that may block.
+async fn provider_of(identities: &Identities) -> Option<Provider> {
+    if !matches!(identities.jwt, Some((_, KeysFrom::Address { .. }))) {
+        return None;
+    }
+    let identities = identities.clone();
+    let made = tokio::task::spawn_blocking(move || identity_files::provider_of(&identities));
+    made.await.ok().flatten()
 }
 
 impl Fetched {

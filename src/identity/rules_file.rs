@@ -55,7 +55,8 @@ struct Raw {
     #[serde(default)]
     claims: BTreeMap<String, String>,
     token_hash: Option<String>,
-    expires: Option<String>,
+    /// A text, or a time as TOML writes it.
+    expires: Option<toml::Value>,
 }
 
 /// What is wrong and what to do.
@@ -121,16 +122,26 @@ fn rule(raw: &Raw) -> Result<Rule, Mistake> {
 
 /// When a token of the file ends. What else proves an identity says so itself.
 fn until(raw: &Raw) -> Result<Option<UnixMillis>, Mistake> {
-    let Some(text) = &raw.expires else { return Ok(None) };
+    let Some(expires) = &raw.expires else { return Ok(None) };
     if raw.token_hash.is_none() {
         return Err(mistake(
             "expires is for token_hash: a certificate or a provider's token says itself when it ends",
             "leave it out",
         ));
     }
-    let read: Result<jiff::Timestamp, _> = text.parse();
+    let text = match expires {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Datetime(at) => Some(at.to_string()),
+        toml::Value::Integer(_)
+        | toml::Value::Float(_)
+        | toml::Value::Boolean(_)
+        | toml::Value::Array(_)
+        | toml::Value::Table(_) => None,
+    };
+    // A time without an offset is another one at every place.
+    let read = text.and_then(|text| text.parse::<jiff::Timestamp>().ok());
     read.map(|at| Some(UnixMillis(at.as_millisecond())))
-        .map_err(|_| mistake("expires is no time", "write it as \"2027-02-01T00:00:00Z\""))
+        .ok_or_else(|| mistake("expires is no time", "write it as \"2027-02-01T00:00:00Z\""))
 }
 
 fn proof(raw: &Raw) -> Result<(Credential, Vec<Condition>), Mistake> {
@@ -324,10 +335,17 @@ mod tests {
             let hash = "ab".repeat(32);
             format!("[[identity]]\nname = \"a\"\nrole = \"auditor\"\ntoken_hash = \"{id}:{hash}\"\n{expires}")
         };
-        let ends = |expires| parse_rules(&file(expires)).unwrap().token_ends(id.parse().unwrap());
+        let ends = |expires: &str| parse_rules(&file(expires)).unwrap().token_ends(id.parse().unwrap());
         assert_eq!(ends("expires = \"1970-01-01T00:00:01Z\""), Some(UnixMillis(1_000)));
         assert_eq!(ends(""), None);
-        for wrong in ["expires = \"tomorrow\"", "expires = \"\"", "expires = \"2027-02-01\""] {
+        // As TOML itself writes times, in any offset.
+        for own in ["1970-01-01T00:00:01Z", "1970-01-01 00:00:01Z", "1970-01-01T02:00:01+02:00"] {
+            assert_eq!(ends(&format!("expires = {own}")), Some(UnixMillis(1_000)), "{own}");
+        }
+        let wrong =
+            ["\"tomorrow\"", "\"\"", "\"2027-02-01\"", "2027-02-01", "2027-02-01T00:00:00", "08:00:00", "1"];
+        for wrong in wrong.map(|time| format!("expires = {time}")) {
+            let wrong = wrong.as_str();
             let problems = parse_rules(&file(wrong)).err().unwrap();
             assert!(
                 problems.iter().all(|problem| problem.what.contains("is no time")),

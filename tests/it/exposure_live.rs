@@ -137,5 +137,13 @@ fn identities_that_were_refused_are_read_again_without_a_signal_and_without_a_ch
     assert!(place.said().contains("can be changed by others (mode 664)"), "{}", place.said());
     mode(&file, 0o644);
     until("it is over", || is_refused("0"));
+
+    // Nor that they can put another file there.
+    mode(&elsewhere, 0o777);
+    until("it is refused", || is_refused("1"));
+    let what = format!("{}: can be changed by others (mode 777)", elsewhere.display());
+    assert!(place.said().contains(&what), "{}", place.said());
+    mode(&elsewhere, 0o755);
+    until("it is over", || is_refused("0"));
     assert_eq!(daemon.end(), 0);
 }

@@ -76,6 +76,11 @@ const MISTAKES: &[Mistake] = &[
         "could let themselves in",
     ),
     (
+        "a directory in which others can put root's revocation list of yesterday",
+        |world| mode(world, "pki", 0o777),
+        "pki: can be changed by others (mode 777)",
+    ),
+    (
         "a root key that others can read",
         |world| {
             world.put("data.key", &"0ab1".repeat(16));

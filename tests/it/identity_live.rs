@@ -25,23 +25,23 @@ use usaged::identity::TokenText;
 use crate::fault_daemon::{Daemon, until};
 use crate::identity_world::{Ca, IDENTITIES, Names, World, channel};
 
-fn refusal<T>(result: Result<T, Status>) -> (Code, String) {
+pub fn refusal<T>(result: Result<T, Status>) -> (Code, String) {
     match result {
         Ok(_) => (Code::Ok, String::new()),
         Err(status) => (status.code(), reason(&status).unwrap_or_default()),
     }
 }
 
-fn ended() -> (Code, String) {
+pub fn ended() -> (Code, String) {
     (Code::Unauthenticated, "CREDENTIAL_ENDED".to_owned())
 }
 
-async fn status(channel: &Channel) -> (Code, String) {
+pub async fn status(channel: &Channel) -> (Code, String) {
     refusal(AdminServiceClient::new(channel.clone()).get_status(GetStatusRequest {}).await)
 }
 
 /// A stream of batches that is open.
-struct Stream {
+pub struct Stream {
     batches: mpsc::Sender<SubmitRequest>,
     answers: Streaming<SubmitStreamResponse>,
 }
@@ -52,12 +52,12 @@ fn batch() -> SubmitRequest {
 }
 
 impl Stream {
-    async fn open(channel: &Channel) -> Self {
+    pub async fn open(channel: &Channel) -> Self {
         Self::try_open(channel).await.unwrap_or_else(|refused| panic!("{refused:?}"))
     }
 
     /// A stream whose first batch was answered, or how it was refused.
-    async fn try_open(channel: &Channel) -> Result<Self, (Code, String)> {
+    pub async fn try_open(channel: &Channel) -> Result<Self, (Code, String)> {
         let (batches, sent) = mpsc::channel(1);
         batches.send(batch()).await.unwrap();
         let mut ingest = IngestServiceClient::new(channel.clone());
@@ -68,32 +68,32 @@ impl Stream {
         if first.0 == Code::Ok { Ok(stream) } else { Err(first) }
     }
 
-    async fn answer(&mut self) -> (Code, String) {
+    pub async fn answer(&mut self) -> (Code, String) {
         refusal(self.answers.message().await.map(|answer| answer.expect("the stream has ended")))
     }
 
     /// Sends one more batch; what it comes to.
-    async fn goes_on(&mut self) -> (Code, String) {
+    pub async fn goes_on(&mut self) -> (Code, String) {
         // It may have been ended before the batch goes out.
         let _ = self.batches.send(batch()).await;
         self.answer().await
     }
 }
 
-fn loads(daemon: &Daemon, result: &str) -> u64 {
+pub fn loads(daemon: &Daemon, result: &str) -> u64 {
     let page = daemon.page("/metrics");
     let line = format!("usaged_identity_loads_total{{result=\"{result}\"}} ");
     page.lines().find_map(|text| text.strip_prefix(&line)).map_or(0, |n| n.parse().unwrap())
 }
 
 /// Whether the collector tells that the files as they are now were refused.
-fn are_refused(daemon: &Daemon) -> bool {
+pub fn are_refused(daemon: &Daemon) -> bool {
     let page = daemon.page("/metrics");
     let gauge = page.lines().find_map(|text| text.strip_prefix("usaged_identities_refused "));
     gauge.unwrap() == "1"
 }
 
-fn ok() -> (Code, String) {
+pub fn ok() -> (Code, String) {
     (Code::Ok, String::new())
 }
 

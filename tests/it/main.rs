@@ -99,6 +99,7 @@ mod hunt_search;
 mod hunt_text;
 mod identity_cli;
 mod identity_config;
+mod identity_ends;
 mod identity_flood;
 mod identity_live;
 mod identity_matrix;

@@ -2,7 +2,7 @@
 //! a credential that has ended or was revoked meanwhile ends the call before its next message.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use super::authority::Authority;
 use super::certificate::ClientCertificate;
@@ -43,7 +43,9 @@ pub(super) struct Known {
     customer: Option<CustomerId>,
     /// What the authority went by when it was asked last.
     generation: AtomicU64,
-    asked: std::sync::atomic::AtomicI64,
+    asked: AtomicI64,
+    /// When the proof ends, as the authority said last; it may have been brought forward since the call began.
+    until: AtomicI64,
 }
 
 /// How long an answer of the authority holds for a call that runs, in milliseconds, if nothing changes.
@@ -57,31 +59,36 @@ impl Known {
         customer: Option<CustomerId>,
         generation: u64,
     ) -> Self {
-        let asked = authority.now().0.into();
-        Self { authority, proof, principal, customer, generation: AtomicU64::new(generation), asked }
+        let (asked, until) = (authority.now().0.into(), ends(&principal).into());
+        Self { authority, proof, principal, customer, generation: AtomicU64::new(generation), asked, until }
     }
 
     fn still(&self) -> Result<(), Refused> {
         let now = self.authority.now();
-        if self.principal.has_ended(now) {
-            return Err(Refused::Ended);
-        }
         let generation = self.authority.generation();
         let asked = UnixMillis(self.asked.load(Ordering::Relaxed));
-        if generation == self.generation.load(Ordering::Relaxed)
+        if now.0 < self.until.load(Ordering::Relaxed)
+            && generation == self.generation.load(Ordering::Relaxed)
             && (0..HOLDS_FOR).contains(&now.ms_since(asked))
         {
             return Ok(());
         }
+        // Of one that has ended, too: its end may have been put off.
         let again = self.authority.again(&self.proof, now)?;
         // Somebody who may do something else now, more or less, begins anew.
         if again.role != self.principal.role {
             return Err(Refused::Changed);
         }
+        self.until.store(ends(&again), Ordering::Relaxed);
         self.generation.store(generation, Ordering::Relaxed);
         self.asked.store(now.0, Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// When what proves a caller ends; never, if nothing says.
+fn ends(principal: &Principal) -> i64 {
+    principal.until.map_or(i64::MAX, |until| until.0)
 }
 
 impl Access {

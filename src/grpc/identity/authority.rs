@@ -213,8 +213,13 @@ impl Authority {
         principal(found, Some(certificate.names.until))
     }
 
-    /// Who has this proof, by what holds now.
+    /// Who has this proof, by what holds now; nobody, once it has ended.
     pub(super) fn again(&self, proof: &Proof, now: UnixMillis) -> Result<Principal, Refused> {
+        let principal = self.named_by(proof, now)?;
+        if principal.has_ended(now) { Err(Refused::Ended) } else { Ok(principal) }
+    }
+
+    fn named_by(&self, proof: &Proof, now: UnixMillis) -> Result<Principal, Refused> {
         let standing = self.0.standing.load();
         match proof {
             Proof::Certificate(certificate) => self.by_certificate(certificate, now),

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::{Standing, Tokens};
 use super::*;
 use crate::grpc::status::Cause;
-use crate::identity::{Algorithm, JwtOptions, KeySet, parse_rules};
+use crate::identity::{Algorithm, JwtOptions, KeySet, TokenId, TokenText, parse_rules};
 use crate::ledger::Refusals;
 use crate::observe::Clock;
 use crate::sanitize::RootKey;
@@ -22,6 +22,7 @@ const NOW: i64 = 1_790_000_000;
 struct World {
     authority: Authority,
     key: KeyPair,
+    clock: Clock,
     _dir: tempfile::TempDir,
 }
 
@@ -43,8 +44,8 @@ impl World {
         };
         let standing =
             Standing { rules: rules.unwrap(), jwt: Some(jwt), fetches_keys, ..Standing::default() };
-        let authority = Authority::new(standing, tokens, Refusals::new(clock.clone()), clock);
-        Self { authority, key: KeyPair::generate().unwrap(), _dir: dir }
+        let authority = Authority::new(standing, tokens, Refusals::new(clock.clone()), clock.clone());
+        Self { authority, key: KeyPair::generate().unwrap(), clock, _dir: dir }
     }
 
     fn visitor(&self) -> (Visitor, CancellationToken) {
@@ -150,4 +151,40 @@ async fn a_key_that_a_file_does_not_have_does_not_come() {
     world.authority.replace_keys(world.keys("k1"));
     let (caller, _closing) = world.visitor();
     assert_eq!(cause(&caller, &world.token("k2", 3600)), Some(Cause::BadCredential));
+}
+
+#[tokio::test]
+async fn a_call_that_runs_goes_by_the_end_that_its_token_has_now() {
+    let world = World::new(false);
+    let text = TokenText::new(TokenId::new([1; 8]), &zeroize::Zeroizing::new([2; 32]));
+    let (id, hash) = TokenText::read(text.reveal().as_bytes()).unwrap();
+    let hash = String::from(hash);
+    let ends = |second: i64| {
+        let at = jiff::Timestamp::from_second(second).unwrap();
+        let table =
+            format!("name = \"ops\"\nrole = \"operator\"\ntoken_hash = \"{id}:{hash}\"\nexpires = {at}");
+        let rules = parse_rules(&format!("[[identity]]\n{table}\n")).unwrap();
+        world.authority.replace(Standing { rules, ..Standing::default() });
+    };
+    let (job, _closing) = world.visitor();
+    let begun = || job.admit(STATUS, &bearer(text.reveal())).map_err(|fault| fault.cause());
+    ends(NOW + 3600);
+    let running = begun().unwrap();
+    let still = || running.still().err().map(|fault| fault.cause());
+    // Brought forward to a time that is near: not only when it is asked again, a minute later.
+    ends(NOW + 10);
+    assert_eq!(still(), None);
+    world.clock.advance_ms(9_999);
+    assert_eq!(still(), None);
+    world.clock.advance_ms(1);
+    assert_eq!(still(), Some(Cause::EndedCredential));
+    assert_eq!(begun().err(), Some(Cause::EndedCredential));
+    // Put off: it holds on, beyond the end that it had when it began.
+    ends(NOW + 7200);
+    assert_eq!(still(), None);
+    world.clock.advance_ms(3_600_000);
+    assert_eq!(still(), None);
+    // Brought forward into the past.
+    ends(NOW);
+    assert_eq!(still(), Some(Cause::EndedCredential));
 }
