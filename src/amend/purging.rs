@@ -62,14 +62,16 @@ impl Shared {
             self.keep(erasure).await?;
             return Err(AmendError::NotGone { records: left });
         }
-        erasure.counts.short_names = short_names;
+        // After a crash from here on the identifier is forgotten: only the row says what was counted.
+        erasure.counts.short_names = short_names.or(erasure.counts.short_names);
         step::reached("erase: verified");
         let mut places = Vec::new();
         if let Some(mut erased) = self.erased(erasure)? {
             erased.rewritten();
-            let ops =
-                vec![suppression(erasure.customer, &erasure.id, &erased), MetaOp::Touch(erasure.customer)];
+            let forgotten = suppression(erasure.customer, &erasure.id, &erased);
+            let ops = vec![row(erasure)?, forgotten, MetaOp::Touch(erasure.customer)];
             self.store.write_meta(ops, true).await?;
+            self.remember(erasure.clone());
             let prefix = suppression_of(erasure.customer, &erasure.id);
             places.push(Place::Rows { table: MetaTable::Suppressions, prefix });
         }

@@ -237,6 +237,17 @@ impl Erased {
         self.original = None;
     }
 
+    /// What is kept at hand of it, when it was seen what arrives late: of what is looked for in nothing that is stored, only
+    /// until when it withholds.
+    #[must_use]
+    pub fn at_hand(self) -> Self {
+        if self.upto > CommitNumber(0) {
+            return self;
+        }
+        let (tokens, programs) = (Vec::new(), Vec::new());
+        Self { tokens, programs, found_by: Vec::new(), marks: None, ..self }
+    }
+
     /// Has it looked for again in everything up to `upto`: an older copy of the data was put back. The identifier is
     /// forgotten; its pseudonyms do.
     pub fn again(&mut self, upto: CommitNumber) {

@@ -57,6 +57,19 @@ fn which_rotating_pseudonyms_are_of_one_value_is_kept_sealed_and_found_again() {
     assert!(erased.strike(&self::secret(8)).is_err(), "without the customer's salt nobody opens it");
 }
 
+// covers: B1
+#[test]
+fn of_an_erasure_that_is_done_little_is_at_hand_and_of_one_under_way_all() {
+    let secret = secret(7);
+    let (erased, looked_for) = forgotten(&secret);
+    let small = erased.clone().at_hand();
+    assert_eq!((small.until, small.upto), (erased.until, erased.upto));
+    assert!(small.encode().len() < 200 && erased.encode().len() > 16 * looked_for.len());
+    let mut again = erased;
+    again.again(CommitNumber(9));
+    assert!(again.clone().at_hand() == again, "an older copy was put back");
+}
+
 // covers: P8
 #[test]
 fn what_was_looked_for_is_looked_for_when_the_keys_of_its_epochs_are_gone() {

@@ -53,7 +53,7 @@ fn a_field_has_the_value_in_other_letters_and_with_more_blanks_too() {
         (Class::ObjectName, "prod vm 1", "PROD VM 1", true),
         (Class::ObjectName, "prod vm 1", "prod vm 2", false),
         (Class::ObjectName, "prod vm 1", "Prod VM 1", true),
-        (Class::ObjectName, "PROD  vm 1", "pRod Vm 1", true),
+        (Class::ObjectName, "PROD  vm 1", "Prod Vm 1", true),
         (Class::PersonName, "jane van doe", "Jane van Doe", true),
         (Class::PersonName, "Jane Van Doe", "jane van doe", true),
         (Class::UserId, "corp\\jane.doe", "corp\\Jane.Doe", true),

@@ -74,7 +74,7 @@ fn erased(
     store: &Store,
     (key, mark): (CustomerKey, &[u8; 16]),
     settled: Option<UnixMillis>,
-) -> Result<Arc<[Erased]>, StoreError> {
+) -> Result<Vec<Erased>, StoreError> {
     const DAMAGED: StoreError = StoreError::Damaged { what: "a row of what was erased" };
     let is_live = |erased: &Erased| is_live(erased, settled);
     let mut live = Vec::new();
@@ -91,7 +91,7 @@ fn erased(
     }
     let before = store.meta(MetaTable::Suppressions, &suppression_of_mark(mark))?;
     before.iter().try_for_each(|row| look(row))?;
-    Ok(live.into())
+    Ok(live)
 }
 
 /// The key of the row of an erasure of a customer who is still there.
@@ -186,6 +186,7 @@ impl Customers {
         let now = settled.unwrap_or(UnixMillis(i64::MIN));
         let suppressed = Erased::suppressions(erased.iter(), &secret, now).map(Arc::new);
         let is_unsettled = settled.is_none() && !erased.is_empty();
+        let erased = erased.into_iter().map(Erased::at_hand).collect();
         let entry = Arc::new(CustomerEntry { key, change, secret, erased, suppressed, stamp, is_unsettled });
         self.entries.insert(key, Arc::clone(&entry));
         Ok(Some(entry))

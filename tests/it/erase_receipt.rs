@@ -41,6 +41,32 @@ fn path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
 
 // covers: P8
 #[test]
+fn the_dry_run_and_the_receipt_tell_what_an_erasure_by_a_value_may_leave() {
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Collector::start(dir.path(), &[]);
+    let set = ["participation", "set", "acme", "--level", "ceip=standard", "--reason", "test"];
+    ok(collector.client(&set, ""));
+    for (class, value, by_letters, short_names) in [
+        ("host_name", "db7.example.com", false, Some(0)),
+        ("object_name", "Prod VM 1", true, None),
+        ("user_id", "CORP\\jdoe", true, Some(0)),
+        ("mac_address", "00:50:56:ab:cd:ef", false, None),
+    ] {
+        for more in [&["--dry-run"][..], &[]] {
+            let erase = ["erase", "--customer", "acme", "--class", class, "--value", value];
+            let text = ok(collector.client(&[&erase[..], more].concat(), "")).out;
+            let told = ok(collector.client(&[&erase[..], more, &["--json"]].concat(), "")).json();
+            assert_eq!(text.contains("tell letter case apart"), by_letters, "{text}");
+            assert_eq!(text.contains("events that say its short name"), short_names.is_some(), "{text}");
+            assert_eq!(told["letter_case_kept"], by_letters, "{told}");
+            assert_eq!(told["short_name_events"].as_u64(), short_names, "{told}");
+        }
+    }
+    assert_eq!(collector.end(), 0);
+}
+
+// covers: P8
+#[test]
 fn the_checkpoint_of_each_receipt_holds_the_entry_that_says_that_it_is_done() {
     let dir = tempfile::tempdir().unwrap();
     let collector = Collector::start(dir.path(), &[]);
