@@ -1,8 +1,12 @@
 //! What the ledger is told of drainers: each delivery once, through crashes, with its fields by class.
 
 use std::collections::BTreeMap;
+use std::future::Future as _;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use usaged::drain::{Options, SeekTarget};
 use usaged::ledger::{Entry, Fact};
 use usaged::model::{
@@ -161,10 +165,8 @@ async fn what_was_opened_and_did_not_go_out_is_told_as_it_leaves_and_only_then()
     }
 }
 
-// covers: P6 P7
-#[tokio::test]
-async fn dead_letters_that_are_read_with_their_bodies_are_told_each_time_and_those_without_are_not() {
-    let mut world = world(Options::default()).await;
+/// Has two batches delivered until they are given up; how often that was.
+async fn give_up_two(world: &mut World) -> u64 {
     world.send(&events()).await;
     world.send(&events()).await;
     for _ in 0..crate::drain_world::MAX_ATTEMPTS {
@@ -174,10 +176,19 @@ async fn dead_letters_that_are_read_with_their_bodies_are_told_each_time_and_tho
         world.drain().modify_deadline(&jobs(), &ids, NOW).await.unwrap();
     }
     world.drain().tell().await.unwrap();
-    let times = u64::from(crate::drain_world::MAX_ATTEMPTS) * 2;
-    let sum = |world: &World, name: &str| {
-        pulled(world).get(&("jobs".to_owned(), level(name))).map(|sum| (sum.0, sum.1, sum.2))
-    };
+    u64::from(crate::drain_world::MAX_ATTEMPTS) * 2
+}
+
+/// Batches, events and deliveries that the ledger was told of at a level.
+fn sum(world: &World, name: &str) -> Option<(u64, u64, u64)> {
+    pulled(world).get(&("jobs".to_owned(), level(name))).map(|sum| (sum.0, sum.1, sum.2))
+}
+
+// covers: P6 P7
+#[tokio::test]
+async fn dead_letters_that_are_read_with_their_bodies_are_told_each_time_and_those_without_are_not() {
+    let mut world = world(Options::default()).await;
+    let times = give_up_two(&mut world).await;
     assert_eq!(sum(&world, "enhanced"), Some((2, 6, times)));
     let read = async |world: &World, bodies| {
         let letters = world.drain().dead_letters(&jobs(), None, 9, bodies).await.unwrap();
@@ -197,6 +208,44 @@ async fn dead_letters_that_are_read_with_their_bodies_are_told_each_time_and_tho
     world.drain().tell().await.unwrap();
     assert_eq!(sum(&world, "enhanced"), Some((2, 6, times + 6)));
     assert_eq!(sum(&world, "standard"), Some((0, 0, 2)));
+}
+
+/// Rings when it would be polled again.
+struct Rung(Notify);
+
+impl Wake for Rung {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+/// covers: P6
+#[tokio::test]
+async fn a_dead_letter_whose_customer_chooses_less_while_it_is_opened_does_not_leave_as_it_was() {
+    let mut world = world(Options::default()).await;
+    let mut times = give_up_two(&mut world).await;
+    let rung = Arc::new(Rung(Notify::new()));
+    let mut reading = loop {
+        let (drain, waker) = (world.drain().clone(), Waker::from(Arc::clone(&rung)));
+        let mut reading =
+            Box::pin(async move { drain.dead_letters(&jobs(), None, 9, Some(usize::MAX)).await.unwrap() });
+        // One that is through at once leaves no time to choose in.
+        if reading.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+            break reading;
+        }
+        times += 2;
+    };
+    rung.0.notified().await;
+    // Both are opened, and the answer is not there yet.
+    world.participate(at_level("standard")).await;
+    let letters = reading.as_mut().await;
+    assert!(letters.len() == 2 && letters.iter().all(|letter| letter.body.is_none()), "{letters:?}");
+    world.drain().tell().await.unwrap();
+    assert_eq!(sum(&world, "enhanced").map(|sum| sum.2), Some(times), "what did not leave is not told");
+    let again = world.drain().dead_letters(&jobs(), None, 9, Some(usize::MAX)).await.unwrap();
+    assert!(again.iter().all(|letter| letter.body.is_some()), "{again:?}");
+    world.drain().tell().await.unwrap();
+    assert_eq!(sum(&world, "standard"), Some((0, 0, 2)), "what is left of them does");
 }
 
 #[tokio::test]
