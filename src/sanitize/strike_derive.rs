@@ -24,7 +24,7 @@ impl Strike {
     /// that has the same value: so it is looked for as every class that it can have been taken for. Where letter case and
     /// white space are of the value, redaction goes by a field that has it otherwise, too: so it is looked for in small
     /// letters, in capitals and with single blanks as well, and in the ways in which people write its words
-    /// ([`super::cases`]). Of a field that has it in yet another way (`proDUCtion-7`, when `production-7` is erased) no
+    /// (`strike_cases.rs`). Of a field that has it in yet another way (`proDUCtion-7`, when `production-7` is erased) no
     /// pseudonym can be told.
     ///
     /// # Errors
