@@ -66,6 +66,10 @@ pub(super) struct ServeArgs {
     /// root, it judges files as for the user whom the data directory belongs to, and says so.
     #[arg(long)]
     check: bool,
+    /// With `--check`: a group that the service manager gives the collector beside those of its user
+    /// (`SupplementaryGroups=`), by its name or number. Can be given several times.
+    #[arg(long, value_name = "GROUP", requires = "check")]
+    supplementary_group: Vec<String>,
     /// Print the complete commented configuration with its defaults, and end.
     #[arg(long)]
     print_config: bool,
@@ -104,6 +108,15 @@ impl ServeArgs {
         self.sets.iter().cloned().chain(given).chain(accept).collect()
     }
 
+    /// Whom a check is for.
+    fn runner(&self, config: &Config) -> Result<Runner, Failure> {
+        let groups = &self.supplementary_group;
+        groups.iter().try_fold(Runner::of_start(&config.store.dir), |runner, group| {
+            let unknown = || Failure::Usage(format!("there is no group {group} here; give its number"));
+            runner.with_group(group).ok_or_else(unknown)
+        })
+    }
+
     pub fn run(&self, out: Output) -> Result<(), Failure> {
         if self.print_config {
             return out.line(config::sample().trim_end());
@@ -111,7 +124,7 @@ impl ServeArgs {
         let config =
             config::load(self.config.as_deref(), &self.overrides()).map_err(|problems| refused(&problems))?;
         if self.check {
-            let runner = Runner::of_start(&config.store.dir);
+            let runner = self.runner(&config)?;
             return check(&config, &runner, out).map_err(|failure| judged_for(failure, &runner));
         }
         daemon::run(config).map_err(failure)

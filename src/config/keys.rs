@@ -230,6 +230,9 @@ keys! {
         /// The witness file beside the database is at most so far behind the last acknowledged commit:
         /// a loss of later ones is not noticed at the next start.
         witness_lag: Span = Span::ms(250), Span::ms(0) => Span::secs(10);
+        /// Refuse to start where there is no store, in place of beginning a new one: to be set once there is one. A volume that
+        /// is not mounted is noticed then, before every customer is unknown.
+        must_exist: bool = false;
         /// Start even though data that was acknowledged is missing. For one start, after reading what the
         /// refusal said.
         accept_data_loss: bool = false;

@@ -17,7 +17,8 @@ pub struct Problem {
     pub what: String,
     /// What to do.
     pub remedy: String,
-    /// Whether a device or the system did not give a file. Then nothing is known to be wrong with what was written.
+    /// Whether a device or the system did not give a file, or the clock of this machine is all that speaks against it. Then
+    /// nothing is known to be wrong with what was written, and it is worth another try.
     #[serde(skip)]
     pub is_of_the_system: bool,
 }

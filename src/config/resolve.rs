@@ -194,6 +194,7 @@ fn store_options(settings: &Settings) -> store::Options {
         group_records: keys.group_records,
         witness_lag: keys.witness_lag.0,
         queue_depth: keys.queue_depth,
+        must_exist: keys.must_exist,
         accept_data_loss: keys.accept_data_loss,
         // Not a choice: whoever opens the store brings the ledger.
         notary: None,

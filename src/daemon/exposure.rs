@@ -10,6 +10,7 @@ use super::error::DaemonError;
 use super::runner::Runner;
 use super::{ledger_key, root_key};
 use crate::config::{Config, Problem};
+use crate::store;
 
 /// Looks at everything that only the collector may change or read, as `runner` would start it, and makes nothing.
 ///
@@ -24,8 +25,10 @@ pub fn check_files(config: &Config, runner: &Runner) -> Result<(), DaemonError> 
 /// Looks at the configuration and the data directory.
 ///
 /// # Errors
-/// If others can change or look into them.
+/// If others can change or look into them, or there is no store where there has to be one.
 pub fn check_places(config: &Config, runner: &Runner) -> Result<(), DaemonError> {
+    // What is not there is made, unless it has to be there.
+    store::expect_store(&config.store)?;
     let problems = problems(config, runner);
     if problems.is_empty() { Ok(()) } else { Err(DaemonError::Exposed(problems)) }
 }

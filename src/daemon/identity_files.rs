@@ -266,7 +266,8 @@ impl Reader<'_> {
                         _ => Some(&files.certificate),
                     };
                     let path = path.map(PathBuf::as_path);
-                    self.problems.push(problem(error.key, path, 0, error.what, error.remedy));
+                    let found = problem(error.key, path, 0, error.what, error.remedy);
+                    self.problems.push(Problem { is_of_the_system: error.is_of_the_time, ..found });
                 }
             })
             .ok()

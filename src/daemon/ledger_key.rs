@@ -41,6 +41,25 @@ pub enum LedgerKeyError {
         /// Its permissions.
         mode: u32,
     },
+    /// It belongs to somebody else, who can read and replace it.
+    #[error(
+        "the ledger key file {path} belongs to the user with the number {owner}; run `chown` on it, so that it belongs \
+         to the user that the collector runs as, and, if it is not known who has read it, begin a new ledger with a new \
+         key: move the file away and start once with --accept-ledger-break",
+        path = path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// It is a directory, a pipe or a device.
+    #[error("{path} is not a file; name the ledger key's own file", path = path.display())]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
     /// It holds something else.
     #[error("{path} does not hold a ledger key: {cause}; put the key back from your backup", path = path.display())]
     NotAKey {
@@ -80,7 +99,9 @@ pub(super) fn look(
     accept_break: bool,
     runner: &Runner,
 ) -> Result<Option<LedgerKey>, LedgerKeyError> {
-    match OpenOptions::new().read(true).open(path) {
+    // A pipe without a writer would hold up the start for ever.
+    let at_once = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
+    match OpenOptions::new().read(true).custom_flags(at_once).open(path) {
         Ok(file) => read(file, path, runner).map(Some),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             if ledger.exists() && !accept_break {
@@ -96,6 +117,9 @@ fn read(file: File, path: &Path, runner: &Runner) -> Result<LedgerKey, LedgerKey
     let failed = |source| LedgerKeyError::File { what: "reading", path: path.to_owned(), source };
     let not_a_key = |cause| LedgerKeyError::NotAKey { path: path.to_owned(), cause };
     let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(LedgerKeyError::NotAFile { path: path.to_owned() });
+    }
     if let Some(refused) = judge(&metadata, path, runner) {
         return Err(refused);
     }
@@ -107,11 +131,17 @@ fn read(file: File, path: &Path, runner: &Runner) -> Result<LedgerKey, LedgerKey
     }
 }
 
-/// What is wrong with who can read the file of a key.
+/// What is wrong with who can read the file of a key, or replace it.
 fn judge(metadata: &Metadata, path: &Path, runner: &Runner) -> Option<LedgerKeyError> {
-    let mode = metadata.mode() & 0o777;
-    let is_exposed = exposed(metadata.uid(), runner.user(), mode) != 0;
-    is_exposed.then(|| LedgerKeyError::Exposed { path: path.to_owned(), mode })
+    judge_of(metadata.uid(), metadata.mode() & 0o777, path, runner)
+}
+
+fn judge_of(owner: u32, mode: u32, path: &Path, runner: &Runner) -> Option<LedgerKeyError> {
+    let path = path.to_owned();
+    if !runner.trusts(owner) {
+        return Some(LedgerKeyError::Foreign { path, owner });
+    }
+    (exposed(owner, runner.user(), mode) != 0).then_some(LedgerKeyError::Exposed { path, mode })
 }
 
 /// The same of a file that may not be there. Does not read it.
@@ -167,6 +197,31 @@ mod tests {
         let lost = get(&path, &ledger, false).unwrap_err().to_string();
         assert!(lost.contains("is missing") && lost.contains("--accept-ledger-break"), "{lost}");
         assert_ne!(get(&path, &ledger, true).unwrap().verifier("x"), made.verifier("x"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, ledger) = (dir.path().join("pipe"), dir.path().join("ledger"));
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, kind, mode, 0).unwrap();
+        for path in [pipe.as_path(), dir.path()] {
+            let refused = get(path, &ledger, false).unwrap_err().to_string();
+            assert!(refused.contains("is not a file"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_belongs_to_somebody_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, ledger) = (dir.path().join("key"), dir.path().join("ledger"));
+        get(&path, &ledger, false).unwrap();
+        let metadata = std::fs::metadata(&path).unwrap();
+        let judged = |owner| judge_of(owner, 0o600, &path, &Runner::with(64_055, 64_055));
+        assert!(judged(0).is_none() && judged(64_055).is_none());
+        let refused = judged(64_056).unwrap().to_string();
+        assert!(refused.contains("belongs to the user with the number 64056"), "{refused}");
+        assert!(judge(&metadata, &path, &Runner::present()).is_none());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The composition root: what a running collector is made of, in the order in which it is put
 //! together, and the order in which it is taken apart.
 
+mod begun;
 mod configuration;
 mod descriptors;
 mod end;
@@ -36,7 +37,6 @@ mod systemd;
 mod traces;
 mod watched;
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +59,7 @@ pub use root_key::{RootKeyError, read_root_key};
 pub use runner::Runner;
 pub use runtime::most_threads;
 
+use self::begun::Begun;
 use self::configuration::ConfigurationSource;
 use self::descriptors::Doors;
 use self::end::Signals;
@@ -68,7 +69,7 @@ use self::next_key::KeyFiles;
 use self::pulse::Pulse;
 use self::reload::PolicySource;
 use self::scraped::Scraped;
-use self::start::{Start, aside};
+use self::start::{Start, announce, aside};
 use self::sums::Sums;
 use self::traces::Traces;
 use crate::admin::{self, Exposition, Readiness};
@@ -179,19 +180,19 @@ async fn serve_until_the_end(mut config: Config, start: Start) -> Result<(), Dae
     let (routes, health) = grpc::routes(services);
     let heed = tokio::spawn(heed::heed(policy.watch_version(), amend.clone(), config.grpc.request_deadline));
     let amending = tokio::spawn(amend.run(close_doors.clone().cancelled_owned()));
+    let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
+    let follow = tokio::spawn(end::follow_files(policy.clone(), configuration.clone(), guarded.clone()));
+    let following = tokio::spawn(identities.clone().follow(close_doors.clone()));
+    // Who comes meanwhile waits at the port: nothing is accepted that the end of a start would cut.
+    identities.asked_for_keys().await;
+    health.set(true).await;
+    start.is_over();
     let (limits, gate, heart) = (config.grpc.clone(), identities.gate(), Heart::default());
     let doors = (gate, heart.clone());
     let doors = grpc::serve_guarded(grpc_listener, routes, limits, doors, close_doors.clone());
     let mut doors = tokio::spawn(doors);
-    let upkeep = tokio::spawn(drain.run(close_doors.clone().cancelled_owned()));
-    let follow = tokio::spawn(end::follow_files(policy.clone(), configuration.clone(), guarded.clone()));
-    let following = tokio::spawn(identities.clone().follow(close_doors.clone()));
-    identities.asked_for_keys().await;
-
-    health.set(true).await;
     tell_readiness(&readiness, Readiness::Ready);
     announce(&addresses);
-    start.is_over();
     systemd::ready(policy.handle().load().version());
     let watch = tokio::spawn(systemd::watch(store.clone(), heart));
 
@@ -351,21 +352,15 @@ fn local(listener: &TcpListener) -> Result<SocketAddr, DaemonError> {
 /// Opening makes a key at the first start, and replays the write-ahead log: that is disk work.
 async fn open_store(config: &Config, key_files: KeyFiles, clock: &Clock) -> Result<Store, DaemonError> {
     let (source, options, clock) = (config.root_key.clone(), config.store.clone(), clock.clone());
+    let begun = Begun::new(config);
     let open = move || {
+        let begun = begun.look()?;
         let root_key = root_key::get(&source, &options.dir)?;
-        Ok(key_files.open(&options, &root_key, &clock)?)
+        let store = key_files.open(&options, &root_key, &clock)?;
+        begun.tell();
+        Ok(store)
     };
     aside("opening the store", open).await
-}
-
-/// Says where it listens: to the log, and in one line to the program that started it.
-fn announce(addresses: &[(&str, SocketAddr)]) {
-    let listens: Vec<String> = addresses.iter().map(|(door, at)| format!("{door}={at}")).collect();
-    let listens = listens.join(" ");
-    tracing::info!(listens, version = env!("CARGO_PKG_VERSION"), "ready");
-    let mut out = std::io::stdout().lock();
-    // Nobody may be reading; the log has said it too.
-    let _ = writeln!(out, "usaged ready {listens}").and_then(|()| out.flush());
 }
 
 #[cfg(test)]

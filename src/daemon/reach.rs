@@ -75,8 +75,15 @@ pub(super) fn let_in(path: &Path, runner: &Runner) -> String {
     let closed = way.iter().rev().find(|part| is_hidden(part)).and_then(|part| part.parent());
     let user = runner.other().map_or_else(|| "the collector".to_owned(), |name| format!("the user {name}"));
     if let Some(dir) = closed {
+        let remedy = join(dir, 0o010, runner);
         let dir = dir.display();
+        if let Some(remedy) = remedy {
+            return format!("let {user} go through {dir}: {remedy}");
+        }
         return format!("let {user} go through {dir}: run `chgrp {group} {dir}` and `chmod g+x {dir}`");
+    }
+    if let Some(remedy) = join(&whole, 0o040, runner) {
+        return format!("let {user} read it: {remedy}");
     }
     let path = path.display();
     if whole.is_dir() {
@@ -84,4 +91,23 @@ pub(super) fn let_in(path: &Path, runner: &Runner) -> String {
     } else {
         format!("let {user} read it: run `chown root:{group} {path}` and `chmod 640 {path}`")
     }
+}
+
+/// How `runner` comes by what a group may do already, which would be taken from it by handing the file or directory over.
+/// The group of root is joined by nobody.
+fn join(path: &Path, right: u32, runner: &Runner) -> Option<String> {
+    let found = std::fs::metadata(path).ok()?;
+    let (group, mode) = (found.gid(), found.mode());
+    if group == 0 || mode & right == 0 || runner.is_in(group) {
+        return None;
+    }
+    let user = runner.name().map_or_else(|| "USER".to_owned(), ToOwned::to_owned);
+    let joined = format!("the group {group} may already; run `usermod -aG {group} {user}`");
+    Some(if runner.other().is_some() {
+        format!(
+            "{joined}, or, if the unit gives it that group (`SupplementaryGroups=`), check with `--supplementary-group {group}`"
+        )
+    } else {
+        format!("{joined}, or give it that group in the unit (`SupplementaryGroups={group}`)")
+    })
 }

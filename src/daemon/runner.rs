@@ -14,6 +14,8 @@ pub struct Runner {
     groups: Vec<u32>,
     /// The name of the user, where it is known.
     name: Option<String>,
+    /// Whether it is another than the one whom this process runs as. Told once: a thread that acts for the user is it.
+    is_other: bool,
 }
 
 impl Runner {
@@ -23,7 +25,7 @@ impl Runner {
         let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let others = rustix::process::getgroups().unwrap_or_default();
         let groups = std::iter::once(group).chain(others.into_iter().map(Gid::as_raw));
-        Self { user, groups: groups.collect(), name: None }
+        Self { user, groups: groups.collect(), name: None, is_other: false }
     }
 
     /// Who would start a collector with its data in `data_dir`. That is this process; but root checks for a service
@@ -48,7 +50,17 @@ impl Runner {
             user: of.uid(),
             groups: vec![of.gid()],
             name: None,
+            is_other: is_other(of.uid()),
         })
+    }
+
+    /// The same user in one more group, which its service manager gives it. It is named as in the file of groups, or by its
+    /// number; `None` if there is no such group.
+    #[must_use]
+    pub fn with_group(mut self, group: &str) -> Option<Self> {
+        let groups = || std::fs::read_to_string("/etc/group").unwrap_or_default();
+        self.groups.push(group.parse().ok().or_else(|| numbered(&groups(), group))?);
+        Some(self)
     }
 
     /// The number of the user.
@@ -109,8 +121,23 @@ impl Runner {
     pub fn other(&self) -> Option<String> {
         let named = |name: &String| format!("{name} (number {})", self.user);
         let told = self.name.as_ref().map_or_else(|| format!("with the number {}", self.user), named);
-        (self.user != rustix::process::geteuid().as_raw()).then_some(told)
+        self.is_other.then_some(told)
     }
+
+    /// The name of the user, where it is known.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+}
+
+fn is_other(user: u32) -> bool {
+    user != rustix::process::geteuid().as_raw()
+}
+
+/// The number of a group in the text of `/etc/group`.
+fn numbered(groups: &str, name: &str) -> Option<u32> {
+    let group = groups.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    group.split(':').nth(1)?.parse().ok()
 }
 
 /// The user with this number in the texts of `/etc/passwd` and `/etc/group`.
@@ -127,14 +154,14 @@ fn listed(accounts: &str, groups: &str, user: u32) -> Option<Runner> {
         fields.next()?.split(',').any(|member| member == name).then_some(group)
     });
     let groups = std::iter::once(first).chain(others).collect();
-    Some(Runner { user, groups, name: Some(name.to_owned()) })
+    Some(Runner { user, groups, name: Some(name.to_owned()), is_other: is_other(user) })
 }
 
 #[cfg(test)]
 impl Runner {
     /// A user with one group.
     pub(super) fn with(user: u32, group: u32) -> Self {
-        Self { user, groups: vec![group], name: None }
+        Self { user, groups: vec![group], name: None, is_other: is_other(user) }
     }
 }
 
@@ -153,6 +180,10 @@ mod tests {
         assert_eq!((found.user, found.groups.as_slice()), (998, [997, 110].as_slice()));
         assert_eq!(found.other().unwrap(), "usaged (number 998)");
         assert_eq!(listed(accounts, groups, 999), None);
+        assert_eq!((numbered(groups, "ssl-cert"), numbered(groups, "ssl")), (Some(110), None));
+        let more = found.clone().with_group("55").and_then(|found| found.with_group("root")).unwrap();
+        assert!(more.is_in(55) && more.is_in(0) && more.is_in(110) && !found.is_in(55));
+        assert_eq!(found.clone().with_group("no such group"), None);
         assert!(found.trusts(0) && found.trusts(998) && !found.trusts(997));
     }
 
@@ -171,6 +202,8 @@ mod tests {
                 found.act(|| (Runner::present(), std::fs::read_to_string("/proc/self/status").is_ok()));
             let (seen, _) = seen.unwrap();
             assert_eq!((seen.user, seen.groups.contains(&0)), (64_055, false), "{seen:?}");
+            let named = found.act(|| found.other()).unwrap();
+            assert_eq!(named.as_deref(), Some("with the number 64055"), "also while it is acted for");
             assert_eq!(Runner::present().user(), 0, "no other thread");
         }
     }

@@ -1,5 +1,8 @@
 //! A start: the manager is told that it goes on, and whoever asks for the end meanwhile does not wait for the doors to open.
 
+use std::io::Write as _;
+use std::net::SocketAddr;
+
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +21,8 @@ pub(super) struct Start {
 }
 
 impl Start {
-    /// Says that it is over: from now on a signal is for whoever serves.
+    /// Says that it is over: from now on a signal is for whoever serves. To be said before the first request can be
+    /// accepted: whoever ends a start cuts what it is doing.
     pub(super) fn is_over(&self) {
         self.extending.abort();
         self.over.cancel();
@@ -64,6 +68,16 @@ pub(super) async fn aside<T: Send + 'static>(
     // The text of a panic could hold anything and goes nowhere.
     let failed = |_| std::io::Error::other(format!("{what} panicked: a mistake in the collector"));
     tokio::task::spawn_blocking(read).await.map_err(|panic| DaemonError::Runtime(failed(panic)))?
+}
+
+/// Says where it listens: to the log, and in one line to the program that started it.
+pub(super) fn announce(addresses: &[(&str, SocketAddr)]) {
+    let listens: Vec<String> = addresses.iter().map(|(door, at)| format!("{door}={at}")).collect();
+    let listens = listens.join(" ");
+    tracing::info!(listens, version = env!("CARGO_PKG_VERSION"), "ready");
+    let mut out = std::io::stdout().lock();
+    // Nobody may be reading; the log has said it too.
+    let _ = writeln!(out, "usaged ready {listens}").and_then(|()| out.flush());
 }
 
 /// Waits until it is asked to end before the start is over. A wish to reload is heeded when it is.

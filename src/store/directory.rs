@@ -10,6 +10,7 @@ use rustix::fs::{FlockOperation, flock, statvfs};
 
 use super::fault::OpenError;
 use super::layout::FORMAT_VERSION;
+use super::options::Options;
 
 const FORMAT: &str = "FORMAT";
 const LOCK: &str = "LOCK";
@@ -169,6 +170,30 @@ impl Directory {
         };
         size(&self.path) + size(&self.database())
     }
+}
+
+/// Whether there is a store in `path`, or what is left of one: else opening it begins a new one.
+///
+/// # Errors
+/// If it cannot be looked at.
+pub fn is_begun(path: &Path) -> Result<bool, OpenError> {
+    for part in [FORMAT, DATABASE, WITNESS] {
+        if is_there(&path.join(part))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Refuses a directory without a store if there has to be one.
+///
+/// # Errors
+/// If there is none, or that cannot be seen.
+pub fn expect_store(options: &Options) -> Result<(), OpenError> {
+    if options.must_exist && !is_begun(&options.dir)? {
+        return Err(OpenError::Gone { path: options.dir.clone() });
+    }
+    Ok(())
 }
 
 /// Whether something is there. What cannot be looked at is not taken for absent: a store would be begun in its place.

@@ -134,6 +134,16 @@ pub enum OpenError {
         /// The data directory.
         path: PathBuf,
     },
+    /// There is none where there has to be one.
+    #[error(
+        "there is no store in {path}, and `store.must_exist` says that there is one: its volume is not mounted, or it was \
+         moved. Mount it, or restore a backup; if a new one is to be begun, start once with --set store.must_exist=false",
+        path = path.display()
+    )]
+    Gone {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// It was written under another root key.
     #[error(
         "the store in {path} was written with another root key ({wanted}, this one is {given}); start with that key, \
@@ -210,6 +220,7 @@ impl OpenError {
             | Self::UnknownFamily { .. }
             | Self::NotAStore { .. }
             | Self::Absent { .. }
+            | Self::Gone { .. }
             | Self::WrongRootKey { .. }
             | Self::Foreign { .. }
             | Self::Damaged { .. }

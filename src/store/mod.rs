@@ -274,6 +274,7 @@ pub use collected::{Collected, CollectedKey};
 pub use command::{Append, Appended, Fenced, MetaOp};
 pub use customers::{Basis, CustomerEntry, Customers, suppression_of, suppression_of_mark};
 pub use dedup::Dedup;
+pub use directory::{expect_store, is_begun};
 pub use epochs::{MAX_BRIDGES, Moved, Ratcheted};
 pub use fault::{AppendError, DatabaseFault, OpenError, RecordFault, SetError, StoreError};
 pub use find::Found;

@@ -12,7 +12,7 @@ use super::aside;
 use super::bytes::count;
 use super::catalogue::{Catalogue, Segment};
 use super::dedup::Generation;
-use super::directory::{Directory, Format, failed};
+use super::directory::{Directory, Format, expect_store, failed};
 use super::fault::{DatabaseFault, OpenError};
 use super::layout::{
     COLLECTED_BOUNDS, FORMAT_VERSION, Head, INCREMENT_BOUNDS, KEY_HEAD, KEY_OUTBOX, KEY_REGISTRY, KEY_STORE,
@@ -95,6 +95,7 @@ impl Judge<'_> {
 
 /// Opens what is there, or makes what is not.
 pub(super) fn recover(options: Options, key: &RootKey, clock: Clock) -> Result<Opened, OpenError> {
+    expect_store(&options)?;
     let directory = Directory::claim(&options.dir)?;
     let format = directory.format()?;
     let said = witness::read(&directory.witness()).map_err(|e| failed("read", &directory.witness(), e))?;

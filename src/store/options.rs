@@ -53,6 +53,8 @@ pub struct Options {
     /// Makes the entry of the ledger for each change of a participation; it is written together with the change.
     /// Default: none.
     pub notary: Option<Notary>,
+    /// Refuse to begin a new store: there is one. Default false.
+    pub must_exist: bool,
     /// Go on although data that was acknowledged is missing. For one start. Default false.
     pub accept_data_loss: bool,
     /// How long a rotating pseudonym stays the same, at least an hour. Default 30 d.
@@ -89,6 +91,7 @@ impl Options {
             witness_lag: Duration::from_millis(250),
             queue_depth: 1_024,
             notary: None,
+            must_exist: false,
             accept_data_loss: false,
             rotation: Rotation::default().length(),
             past_epochs: 2,

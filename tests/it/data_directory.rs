@@ -172,6 +172,36 @@ async fn data_that_was_acknowledged_and_is_gone_is_named_and_only_the_flag_goes_
     assert_ne!(chosen[1], "c1", "a number is not given twice");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_data_directory_that_is_not_mounted_is_told_of_and_refused_where_there_has_to_be_one() {
+    const TOLD: &str = "a new store is begun, and its keys were there before";
+    let (dir, place, load) = used().await;
+    assert!(!place.said().contains(TOLD), "the first start of all: {}", place.said());
+    let away = dir.path().join("away");
+    std::fs::rename(&place.data, &away).unwrap();
+    let firm = Place::new(dir.path()).with(&["--set", "store.must_exist=true"]);
+    let data = place.data.display().to_string();
+    // The directory that the volume is mounted on may be there.
+    for is_there in [false, true] {
+        if is_there {
+            std::fs::create_dir(&place.data).unwrap();
+            set_mode(&place.data, 0o700);
+        }
+        refused(&firm, 6, &["there is no store in", &data, "not mounted", "--set store.must_exist=false"]);
+        let checked = usaged(["serve", "--check", "--data-dir", &data, "--set", "store.must_exist=true"]);
+        assert!(checked.code == 6 && checked.err.contains("not mounted"), "{} {}", checked.code, checked.err);
+        assert_eq!(place.data.exists(), is_there);
+        let left = std::fs::read_dir(&place.data).map_or(0, std::iter::Iterator::count);
+        assert_eq!(left, 0, "nothing is made");
+    }
+    assert_eq!(place.start().end(), 0);
+    assert_eq!(place.said().matches(TOLD).count(), 1, "{}", place.said());
+    std::fs::remove_dir_all(&place.data).unwrap();
+    std::fs::rename(&away, &place.data).unwrap();
+    all_is_there(&firm, &load).await;
+    assert_eq!(place.said().matches(TOLD).count(), 1, "{}", place.said());
+}
+
 #[test]
 fn a_policy_or_configuration_with_mistakes_names_each_by_line_and_nothing_is_made() {
     let dir = tempfile::tempdir().unwrap();

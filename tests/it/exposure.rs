@@ -69,13 +69,14 @@ fn root_checks_for_the_user_whose_data_it_is_and_says_so() {
     write_policy(&policy, |file| file.text.clone());
     let with_policy = ["--policy-dir", policy.to_str().unwrap()];
     assert_eq!(check(&world, &with_policy).code, 0);
-    let root_key = world.path("data.key");
+    let (root_key, ledger_key) = (world.path("data.key"), world.path("data.ledger-key"));
     type Fault<'f> = (&'f Path, u32, u32, u32, &'f str);
-    let faults: [Fault<'_>; 6] = [
+    let faults: [Fault<'_>; 7] = [
         (&key, 0, USER, 0o644, "can be read by others (mode 644)"),
         (&key, 0, USER, 0o660, "can be read by others (mode 660)"),
         (&key, USER + 1, USER, 0o600, "belongs to the user with the number"),
         (&root_key, USER + 1, USER, 0o600, "belongs to the user with the number"),
+        (&ledger_key, USER + 1, USER, 0o600, "belongs to the user with the number"),
         (&policy, USER + 1, USER, 0o755, "belongs to the user with the number"),
         (&world.path("data"), USER, USER, 0o755, "is open to others (mode 755)"),
     ];

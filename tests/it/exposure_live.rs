@@ -12,6 +12,9 @@ use crate::fault_daemon::{Daemon, Place, until};
 use crate::identity_world::{IDENTITIES, World, write};
 use crate::term::write_policy;
 
+/// Nobody on any machine.
+const USER: u32 = 64_066;
+
 fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
@@ -56,6 +59,27 @@ fn what_others_can_change_or_read_is_told_while_the_collector_runs_and_it_goes_o
         mode(path, right);
         daemon.signal(Signal::HUP);
         until("it is over", || metric(&daemon, "usaged_exposed_files") == "0");
+    }
+    // Whoever owns a key can read and replace it, whatever its mode.
+    for key in ["data.key", "data.ledger-key"] {
+        let key = dir.path().join(key);
+        let give = |user| std::os::unix::fs::chown(&key, Some(user), None).unwrap();
+        let before = place.said().len();
+        give(USER);
+        daemon.signal(Signal::HUP);
+        until("it is told", || metric(&daemon, "usaged_exposed_files") == "1");
+        let told = place.said().split_off(before);
+        let said = format!("{} belongs to the user with the number {USER}", key.display());
+        assert!(told.contains(&said), "{told}");
+        give(0);
+        daemon.signal(Signal::HUP);
+        until("it is over", || metric(&daemon, "usaged_exposed_files") == "0");
+        give(USER);
+        let (code, refused) = Place::new(dir.path()).refused();
+        assert!(code == 3 && refused.contains(&said), "{code}: {refused}");
+        give(0);
+        daemon.signal(Signal::HUP);
+        until("it is over again", || metric(&daemon, "usaged_exposed_files") == "0");
     }
     assert_eq!(daemon.end(), 0);
 }

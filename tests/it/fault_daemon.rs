@@ -132,6 +132,10 @@ impl Starting {
         Err((code, std::fs::read_to_string(&self.log).unwrap()))
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.0.id()
+    }
+
     /// Kills it with SIGKILL, wherever it is.
     pub fn kill(self) {
         drop(self.child);

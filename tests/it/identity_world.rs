@@ -33,6 +33,8 @@ pub struct Names<'n> {
     pub serial: u64,
     /// Whether it has expired.
     pub is_over: bool,
+    /// Whether it does not hold yet.
+    pub is_later: bool,
 }
 
 /// So many days from now.
@@ -79,8 +81,11 @@ impl Ca {
         if names.serial > 0 {
             params.serial_number = Some(SerialNumber::from(names.serial));
         }
-        (params.not_before, params.not_after) =
-            if names.is_over { (days!(-9), days!(-1)) } else { (days!(-1), days!(90)) };
+        (params.not_before, params.not_after) = match names {
+            Names { is_over: true, .. } => (days!(-9), days!(-1)),
+            Names { is_later: true, .. } => (days!(1), days!(90)),
+            _ => (days!(-1), days!(90)),
+        };
         self.sign(params)
     }
 

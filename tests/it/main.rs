@@ -139,6 +139,7 @@ mod soak;
 mod soak_cast;
 mod soak_oracle;
 mod soak_world;
+mod start_accepts;
 mod start_again;
 mod start_ended;
 mod store_basis;

@@ -2,7 +2,7 @@
 //! that let the user in, and says nothing of what the service manager hands over.
 
 use std::fs::Permissions;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -60,10 +60,15 @@ impl Service {
 
     /// The collector as its user starts it.
     fn place(&self) -> Place {
+        self.place_in("--clear-groups")
+    }
+
+    /// The same in more groups, as a unit gives them to it.
+    fn place_in(&self, groups: &str) -> Place {
         let (user, group) = (format!("--reuid={USER}"), format!("--regid={USER}"));
         let place = self.world.place().with(&["--policy-dir", &self.policy.display().to_string()]);
         let place = place.program(&self.program.path().join("usaged"));
-        place.under(&["setpriv", &user, &group, "--clear-groups"])
+        place.under(&["setpriv", &user, &group, groups])
     }
 }
 
@@ -111,6 +116,40 @@ fn what_the_user_of_the_service_cannot_read_is_refused_to_root_with_the_commands
         assert_eq!(again.code, 0, "{name}, after {commands:?}: {}", again.err);
     }
     assert_eq!(service.place().start().end(), 0, "after all that it was told to do");
+}
+
+/// As `SupplementaryGroups=` of a unit gives it: the key of the certificate is also others', and stays theirs.
+#[test]
+fn what_a_group_may_read_is_left_to_it_and_a_group_that_the_unit_gives_is_named_to_the_check() {
+    const GROUP: u32 = 64_065;
+    let service = Service::new();
+    let (also, given) = (GROUP.to_string(), format!("--groups={GROUP}"));
+    let (key, dir) = (service.world.path("pki/server.key"), service.world.path("pki"));
+    for (path, right, shut) in [(&key, 0o640, "read"), (&dir, 0o710, "go through")] {
+        let before = std::fs::metadata(path).unwrap();
+        chown(path, Some(0), Some(GROUP)).unwrap();
+        mode(path, right);
+        let said = service.check(&[]);
+        assert!(said.code == 3 && said.err.contains("Permission denied"), "{}: {}", said.code, said.err);
+        assert_eq!(commands(&said.err), Vec::<String>::new(), "nothing is taken from the group");
+        for word in [
+            format!("let the user with the number {USER} {shut}"),
+            format!("usermod -aG {GROUP}"),
+            format!("--supplementary-group {GROUP}"),
+        ] {
+            assert!(said.err.contains(&word), "{word}: {}", said.err);
+        }
+        let said = service.check(&["--supplementary-group", &also]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        assert_eq!(service.place_in(&given).start().end(), 0, "and so it is");
+        let (code, of_a_start) = service.place().refused();
+        let word = format!("SupplementaryGroups={GROUP}");
+        assert!(code == 3 && of_a_start.contains(&word), "{code}: {of_a_start}");
+        chown(path, Some(before.uid()), Some(before.gid())).unwrap();
+        mode(path, before.mode() & 0o777);
+    }
+    let said = service.check(&["--supplementary-group", "no such group"]);
+    assert!(said.code == 2 && said.err.contains("there is no group"), "{}: {}", said.code, said.err);
 }
 
 #[test]

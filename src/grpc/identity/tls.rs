@@ -52,10 +52,18 @@ pub struct TlsError {
     pub what: String,
     /// What to do.
     pub remedy: &'static str,
+    /// Whether the time alone is the reason: it may be good at another, or once a clock is right, with no change that a
+    /// person makes.
+    pub is_of_the_time: bool,
 }
 
 pub(super) fn wrong(key: &'static str, what: impl Into<String>, remedy: &'static str) -> TlsError {
-    TlsError { key, what: what.into(), remedy }
+    TlsError { key, what: what.into(), remedy, is_of_the_time: false }
+}
+
+/// What is wrong at this time.
+fn untimely(key: &'static str, what: impl Into<String>, remedy: &'static str) -> TlsError {
+    TlsError { is_of_the_time: true, ..wrong(key, what, remedy) }
 }
 
 /// Makes what rustls takes of the texts, for use from `now` on.
@@ -140,13 +148,13 @@ fn certificates(
             return None;
         };
         if now >= names.until {
-            problems.push(wrong(
+            problems.push(untimely(
                 key,
                 format!("certificate {at} of it has expired, at {}", day(names.until)),
                 "renew it: every client would refuse it, or be refused",
             ));
         } else if now < names.from {
-            problems.push(wrong(
+            problems.push(untimely(
                 key,
                 format!("certificate {at} of it does not hold before {}", day(names.from)),
                 "wait until then, or set the clock of this machine right",
@@ -228,7 +236,7 @@ fn revocations(
         let until = list.next_update;
         read.push(list);
         if now >= until {
-            problems.push(wrong(
+            problems.push(untimely(
                 "tls.client_crl",
                 format!("revocation list {at} of it is out of date since {}", day(until)),
                 "fetch the next one: what was revoked since then would be let in",
