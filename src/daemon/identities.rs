@@ -1,5 +1,6 @@
 //! Taking over changed certificates, revocation lists, identities and provider keys: whole and at once, or not at
-//! all. Connections and streams go on; each is asked again by what is in force then.
+//! all; only what a good file takes back is taken back although another is refused. Connections and streams go on; each
+//! is asked again by what is in force then.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::identity_files::{self, Loaded};
+use super::identity_files::{self, Loaded, Refused};
 use super::provider_keys::ProviderKeys;
 use super::runner::Runner;
 use super::watched::Watch;
@@ -57,6 +58,8 @@ struct State {
     print: [u8; 32],
     /// What the files were refused for when they were read last.
     refused: Option<Vec<String>>,
+    /// What files that were refused have taken away from what is in force, by their print.
+    narrowed: Option<[u8; 32]>,
 }
 
 /// Why files are read again.
@@ -77,7 +80,9 @@ pub(super) struct Prepared(Option<(Identities, Loaded, Watch)>);
 /// Every mistake.
 pub fn check_identities(config: &Config, runner: &Runner) -> Result<(), Vec<Problem>> {
     let Some(identities) = &config.identities else { return Ok(()) };
-    identity_files::load(identities, Clock::system().now(), runner).map(|_| ())
+    identity_files::load(identities, Clock::system().now(), runner)
+        .map(|_| ())
+        .map_err(|refused| refused.problems)
 }
 
 impl Prepared {
@@ -88,7 +93,8 @@ impl Prepared {
     pub(super) fn load(identities: Option<&Identities>, clock: &Clock) -> Result<Self, Vec<Problem>> {
         let Some(identities) = identities else { return Ok(Self(None)) };
         let watch = Watch::files(identity_files::files(identities));
-        let loaded = identity_files::load(identities, clock.now(), &Runner::present())?;
+        let loaded = identity_files::load(identities, clock.now(), &Runner::present());
+        let loaded = loaded.map_err(|refused| refused.problems)?;
         Ok(Self(Some((identities.clone(), loaded, watch))))
     }
 
@@ -104,7 +110,7 @@ impl Prepared {
         Metric::IdentityLoads.add(&[("result", "loaded")], 1);
         tell_ends(&ends, clock.now());
         tell_namesakes(&authority);
-        let state = Mutex::new(State { number: 0, print, refused: None });
+        let state = Mutex::new(State { number: 0, print, refused: None, narrowed: None });
         let (tokens, clock) = (tokens.clone(), clock.clone());
         let (keys, ends) = (ProviderKeys::of(&identities), ArcSwap::from_pointee(ends));
         let begun = AtomicU64::new(0);
@@ -213,6 +219,9 @@ impl Inner {
         state.number = number;
         match loaded {
             Ok(loaded) if loaded.print == state.print => {
+                if state.narrowed.take().is_some() {
+                    self.authority.widen();
+                }
                 if state.refused.take().is_some() {
                     tracing::info!("certificates and identities are those in force again");
                 }
@@ -220,11 +229,17 @@ impl Inner {
                 true
             }
             Ok(loaded) => {
-                (state.print, state.refused) = (loaded.print, None);
+                (state.print, state.refused, state.narrowed) = (loaded.print, None, None);
                 self.take_over(loaded);
                 true
             }
-            Err(problems) => {
+            Err(refused) => {
+                let Refused { problems, narrowing, print } = *refused;
+                // A mistake in one file lets nobody in; nor does it keep anybody in whom a good one has put out.
+                if state.narrowed != Some(print) {
+                    self.authority.narrow(narrowing);
+                    state.narrowed = Some(print);
+                }
                 let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 if !is_again || state.refused.as_ref() != Some(&problems) {
                     tell_refusal(&problems);
@@ -270,7 +285,10 @@ fn tell_refusal(problems: &[String]) {
         tracing::error!(problem, "identities refused");
     }
     let mistakes = problems.len();
-    tracing::error!(mistakes, "certificates and identities refused as a whole, those before stay");
+    tracing::error!(
+        mistakes,
+        "certificates and identities refused as a whole, those before stay, less whom a good file has put out"
+    );
 }
 
 fn tell_ends(ends: &[(&'static str, UnixMillis)], now: UnixMillis) {

@@ -12,7 +12,7 @@ use super::identity_rights::{Holds, exposed, exposed_places};
 use super::reach::let_in;
 use super::runner::Runner;
 use crate::config::{Identities, KeysFrom, Problem, TlsFiles, is_of_the_system};
-use crate::grpc::{Provider, Standing, TlsTexts, build_tls};
+use crate::grpc::{Narrowing, Provider, Standing, TlsTexts, build_tls, tls_verifier};
 use crate::identity::{Credential, KeySet, Rules, digest, parse_rules};
 use crate::model::UnixMillis;
 
@@ -31,6 +31,16 @@ pub(super) struct Loaded {
     pub print: [u8; 32],
 }
 
+/// Files that are refused, all of them.
+pub(super) struct Refused {
+    /// Every mistake.
+    pub problems: Vec<Problem>,
+    /// What those that are good take away from what is in force.
+    pub narrowing: Narrowing,
+    /// Tells one content of what could be read from another.
+    pub print: [u8; 32],
+}
+
 /// The texts of files while they are checked.
 struct Reader<'r> {
     /// Who is to read them.
@@ -40,11 +50,19 @@ struct Reader<'r> {
     print: [u8; 32],
     /// Directories that were told of, each once.
     open: BTreeSet<PathBuf>,
+    /// What is good.
+    narrowing: Narrowing,
 }
 
 impl<'r> Reader<'r> {
-    const fn new(runner: &'r Runner) -> Self {
-        Self { runner, problems: Vec::new(), print: [0; 32], open: BTreeSet::new() }
+    fn new(runner: &'r Runner) -> Self {
+        Self {
+            runner,
+            problems: Vec::new(),
+            print: [0; 32],
+            open: BTreeSet::new(),
+            narrowing: Narrowing::default(),
+        }
     }
 }
 
@@ -88,7 +106,7 @@ pub(super) fn load(
     identities: &Identities,
     now: UnixMillis,
     runner: &Runner,
-) -> Result<Loaded, Vec<Problem>> {
+) -> Result<Loaded, Box<Refused>> {
     let mut reader = Reader::new(runner);
     let rules = identities.file.as_deref().and_then(|path| reader.rules(path));
     let tls = identities.tls.as_ref().and_then(|files| reader.tls(files, now));
@@ -97,7 +115,10 @@ pub(super) fn load(
             let text = reader.text("jwt.jwks_file", path, Holds::Trust)?;
             let read = KeySet::read(&text, &options.algorithms);
             match read {
-                Ok(keys) => Some(keys),
+                Ok(keys) => {
+                    reader.narrowing.keys = Some(keys.clone());
+                    Some(keys)
+                }
                 Err(error) => {
                     reader.report("jwt.jwks_file", path, error.to_string(), "correct the key set");
                     None
@@ -109,12 +130,13 @@ pub(super) fn load(
     if let Err(problem) = provider(identities, &mut reader) {
         reader.problems.push(problem);
     }
-    let rules = rules.unwrap_or_default();
-    if let Some(path) = &identities.file {
-        reader.fits(identities, path, &rules);
+    if let (Some(path), Some(rules)) = (&identities.file, &rules) {
+        reader.fits(identities, path, rules);
     }
+    let rules = rules.unwrap_or_default();
     if !reader.problems.is_empty() {
-        return Err(reader.problems);
+        let Reader { problems, narrowing, print, .. } = reader;
+        return Err(Box::new(Refused { problems, narrowing, print }));
     }
     let (server, clients, mut ends) = match tls {
         Some(tls) => (Some(tls.server), tls.clients, tls.ends),
@@ -124,7 +146,8 @@ pub(super) fn load(
     let jwt = identities.jwt.as_ref().map(|(options, _)| options.clone());
     let fetches_keys = matches!(identities.jwt, Some((_, KeysFrom::Address { .. })));
     let accepts_tokens = identities.accepts_tokens;
-    let standing = Standing { rules, server, clients, jwt, fetches_keys, accepts_tokens };
+    let standing =
+        Standing { rules, server, clients, jwt, fetches_keys, accepts_tokens, ..Standing::default() };
     Ok(Loaded { standing, keys, ends, print: reader.print })
 }
 
@@ -248,14 +271,17 @@ impl Reader<'_> {
         // A file that is named and cannot be read was reported, and does not count as one that is not named.
         let ca = ca.map_or(Some(None), |text| text.map(Some))?;
         let crl = crl.map_or(Some(None), |text| text.map(Some))?;
-        let (certificate, key) = (certificate?, key?);
+        let none = Zeroizing::default();
         let texts = TlsTexts {
-            certificate: &certificate,
-            key: &key,
+            certificate: certificate.as_ref().unwrap_or(&none),
+            key: key.as_ref().unwrap_or(&none),
             client_ca: ca.as_ref().map(|text| text.as_slice()),
             client_crl: crl.as_ref().map(|text| text.as_slice()),
             allows_none: files.allows_none,
         };
+        self.narrowing.clients = tls_verifier(&texts, now);
+        // One that cannot be read was reported.
+        let (Some(_), Some(_)) = (&certificate, &key) else { return None };
         build_tls(&texts, now)
             .map_err(|errors| {
                 for error in errors {
@@ -273,10 +299,11 @@ impl Reader<'_> {
             .ok()
     }
 
-    /// Reports identities that nobody can prove, and a file without any.
+    /// Reports identities that nobody can prove, and a file without any; what is good of it narrows what is in force.
     fn fits(&mut self, identities: &Identities, path: &Path, rules: &Rules) {
         let has_ca = identities.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         let has_jwt = identities.jwt.is_some();
+        let before = self.problems.len();
         for rule in rules.all() {
             let (is_provable, remedy) = match rule.credential() {
                 Credential::Certificate => {
@@ -290,13 +317,16 @@ impl Reader<'_> {
                 self.report(&key, path, "nobody can prove to be it", remedy);
             }
         }
-        if rules.all().is_empty() && !identities.accepts_tokens && self.problems.is_empty() {
+        if rules.all().is_empty() && !identities.accepts_tokens {
             self.report(
                 "identity.file",
                 path,
                 "has no identity: nobody could call",
                 "write one, as docs/identities.md says",
             );
+        }
+        if self.problems.len() == before {
+            self.narrowing.rules = Some(rules.clone());
         }
     }
 }

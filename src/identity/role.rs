@@ -112,6 +112,30 @@ impl Role {
         }
     }
 
+    /// What both let their holder do; `None` if that is nothing.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Option<Self> {
+        match (self, other) {
+            (same, other) if same == other => Some(same.clone()),
+            (Self::Sender(customer), Self::Relay(customers))
+            | (Self::Relay(customers), Self::Sender(customer)) => {
+                customers.contains(customer).then(|| Self::Sender(customer.clone()))
+            }
+            (Self::Relay(some), Self::Relay(others)) => {
+                let both = some & others;
+                (!both.is_empty()).then_some(Self::Relay(both))
+            }
+            (Self::Drainer(some), Self::Drainer(others)) => {
+                let both = some & others;
+                (!both.is_empty()).then_some(Self::Drainer(both))
+            }
+            (
+                Self::Sender(_) | Self::Relay(_) | Self::Drainer(_) | Self::Operator | Self::Auditor,
+                Self::Sender(_) | Self::Relay(_) | Self::Drainer(_) | Self::Operator | Self::Auditor,
+            ) => None,
+        }
+    }
+
     /// Whether it lets the data of a customer in.
     #[must_use]
     pub fn customers(&self) -> Vec<&CustomerId> {
@@ -143,6 +167,30 @@ mod tests {
 
     fn subscriptions(names: &[&str]) -> BTreeSet<SubscriptionName> {
         names.iter().map(|name| SubscriptionName::new(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_two_roles_have_in_common_is_in_both_and_of_one_kind() {
+        let relay = |names: &[&str]| Role::Relay(customers(names));
+        let drainer = |names: &[&str]| Role::Drainer(subscriptions(names));
+        let sender = |name: &str| Role::Sender(CustomerId::new(name).unwrap());
+        let table = [
+            (relay(&["a", "b"]), relay(&["b", "c"]), Some(relay(&["b"]))),
+            (relay(&["a"]), relay(&["a", "b"]), Some(relay(&["a"]))),
+            (relay(&["a"]), relay(&["b"]), None),
+            (relay(&["a", "b"]), sender("a"), Some(sender("a"))),
+            (relay(&["a", "b"]), sender("c"), None),
+            (sender("a"), sender("b"), None),
+            (drainer(&["x", "y"]), drainer(&["y"]), Some(drainer(&["y"]))),
+            (drainer(&["x"]), drainer(&["y"]), None),
+            (drainer(&["x"]), relay(&["x"]), None),
+            (Role::Operator, Role::Operator, Some(Role::Operator)),
+            (Role::Operator, Role::Auditor, None),
+        ];
+        for (one, other, both) in table {
+            assert_eq!(one.common(&other), both, "{one:?} {other:?}");
+            assert_eq!(other.common(&one), both, "{other:?} {one:?}");
+        }
     }
 
     #[test]

@@ -77,6 +77,25 @@ pub enum RuleMatch {
     Several,
 }
 
+impl RuleMatch {
+    /// Whom both make of a caller, with what both let it do.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::One(name, role), Self::One(_, other)) => match role.common(&other) {
+                Some(both) if both == *role => Self::One(name, role),
+                Some(both) => Self::One(name, Arc::new(both)),
+                None => Self::Several,
+            },
+            (Self::Nobody, Self::Nobody | Self::One(..) | Self::Several) | (Self::One(..), Self::Nobody) => {
+                Self::Nobody
+            }
+            (Self::One(..), Self::Several)
+            | (Self::Several, Self::Nobody | Self::One(..) | Self::Several) => Self::Several,
+        }
+    }
+}
+
 impl Rule {
     /// What an operator calls the identity.
     #[must_use]

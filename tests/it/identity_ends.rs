@@ -3,14 +3,14 @@
 
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use usaged::grpc::client::{ClientTls, Streaming};
+use usaged::grpc::client::{ClientTls, Code, Streaming};
 use usaged::grpc::proto::drain as pb;
 use usaged::grpc::proto::drain::drain_service_client::DrainServiceClient;
 
 use crate::cli_run::usaged;
 use crate::fault_daemon::{Daemon, until};
 use crate::identity_live::{Stream, ended, loads, ok, refusal};
-use crate::identity_world::{IDENTITIES, World, channel};
+use crate::identity_world::{IDENTITIES, Names, World, channel};
 
 /// A token that is made offline: how a client shows it, and its table for the file of identities.
 fn token(world: &World, name: &str, role: &[&str]) -> (ClientTls, String) {
@@ -90,5 +90,72 @@ async fn an_end_of_a_token_of_the_file_that_is_brought_forward_ends_what_runs_by
         }
     };
     assert_eq!(end, ended());
+    assert_eq!(daemon.end(), 0);
+}
+
+/// What a stream ends with, however soon.
+async fn end(stream: &mut Stream) -> (Code, String) {
+    let begun = std::time::Instant::now();
+    loop {
+        let came = stream.goes_on().await;
+        if came != ok() {
+            return came;
+        }
+        assert!(begun.elapsed() < crate::fault_daemon::SOON, "the stream goes on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whom_a_good_file_puts_out_is_out_although_another_is_refused_and_nobody_gets_in_by_it() {
+    let world = World::new();
+    let (gate, table) = token(&world, "gate", &["sender", "--customer", "acme"]);
+    let (late, other) = token(&world, "late", &["sender", "--customer", "acme"]);
+    let (with_gate, with_late) = (format!("{IDENTITIES}\n{table}\n"), format!("{IDENTITIES}\n{other}\n"));
+    let list = std::fs::read_to_string(world.path("pki/ca.crl")).unwrap();
+    world.put("pki/identities.toml", &with_gate);
+    let daemon = world.place().start();
+    let names =
+        Names { uri: Some("spiffe://vendor.example/customer/acme"), serial: 4711, ..Names::default() };
+    let revoked = world.with(&world.ca.client(names));
+    let opened = async |tls: &ClientTls| Stream::try_open(&channel(&daemon.grpc, tls).await).await;
+    let mut by_token = opened(&gate).await.unwrap();
+    let mut by_certificate = opened(&revoked).await.unwrap();
+    let mut goes_on = opened(&world.with(&world.sender("acme"))).await.unwrap();
+    let (loaded, unchanged) = (loads(&daemon, "loaded"), loads(&daemon, "unchanged"));
+    let unknown = (Code::Unauthenticated, "CREDENTIAL_INVALID".to_owned());
+
+    // The list of revoked certificates is out of date; meanwhile a token is taken out, and another put in.
+    world.put("pki/ca.crl", &world.ca.revokes(&[], -2));
+    until("the list is refused", || loads(&daemon, "refused") > 0);
+    for stream in [&mut by_token, &mut by_certificate, &mut goes_on] {
+        assert_eq!(stream.goes_on().await, ok(), "a mistake puts nobody out");
+    }
+    world.put("pki/identities.toml", &with_late);
+    assert_eq!(end(&mut by_token).await, unknown);
+    assert_eq!(opened(&gate).await.err(), Some(unknown.clone()));
+    assert_eq!(
+        opened(&late).await.err(),
+        Some(unknown.clone()),
+        "nobody is let in by files that were refused"
+    );
+    assert_eq!(goes_on.goes_on().await, ok());
+
+    // The other way round: a certificate is revoked while the identities are refused.
+    world.put("pki/identities.toml", "nonsense");
+    world.put("pki/ca.crl", &world.ca.revokes(&[4711], 30));
+    assert_eq!(end(&mut by_certificate).await, ended());
+    assert_eq!(opened(&gate).await.err(), Some(unknown.clone()), "it stays out until a good file names it");
+    assert_eq!(goes_on.goes_on().await, ok());
+
+    // What is in force is there again, whole.
+    world.put("pki/ca.crl", &list);
+    world.put("pki/identities.toml", &with_gate);
+    until("it is read", || loads(&daemon, "unchanged") > unchanged);
+    for tls in [&gate, &revoked] {
+        assert_eq!(opened(tls).await.unwrap().goes_on().await, ok());
+    }
+    assert_eq!(opened(&late).await.err(), Some(unknown));
+    assert_eq!(goes_on.goes_on().await, ok());
+    assert_eq!(loads(&daemon, "loaded"), loaded);
     assert_eq!(daemon.end(), 0);
 }

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use super::access::Proof;
 use super::awaited::{Awaited, KeyFetch};
 use super::certificate::{ClientCertificate, Verifier};
+use super::narrowing::Narrowing;
 use super::refused::Refused;
 use super::seen::Seen;
 use super::tokens::Tokens;
@@ -24,7 +25,7 @@ use crate::model::UnixMillis;
 use crate::observe::{Clock, Metric};
 
 /// What an authority goes by: all of it at once.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Standing {
     /// The identities of the file.
     pub rules: Rules,
@@ -38,6 +39,8 @@ pub struct Standing {
     pub fetches_keys: bool,
     /// Whether the tokens in the store are accepted.
     pub accepts_tokens: bool,
+    /// What is taken away from all this.
+    pub narrowing: Narrowing,
 }
 
 /// Decides who is calling. Clones share it.
@@ -97,6 +100,19 @@ impl Authority {
     pub fn replace(&self, standing: Standing) {
         self.0.standing.store(Arc::new(standing));
         self.0.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes away from what is in force what `narrowing` does not let in, from running calls too, until it is replaced.
+    pub fn narrow(&self, narrowing: Narrowing) {
+        let before = self.0.standing.load();
+        let narrowing = narrowing.after(&before.narrowing);
+        self.replace(Standing { narrowing, ..Standing::clone(&before) });
+    }
+
+    /// Goes by all of what is in force again.
+    pub fn widen(&self) {
+        let before = self.0.standing.load();
+        self.replace(Standing { narrowing: Narrowing::default(), ..Standing::clone(&before) });
     }
 
     /// Takes other keys of the identity provider.
@@ -209,7 +225,8 @@ impl Authority {
         let standing = self.0.standing.load();
         // A CA that was taken away takes its certificates with it.
         certificate.check(standing.clients.as_ref().ok_or(Refused::Ended)?, now)?;
-        let found = standing.rules.of_certificate(&certificate.names);
+        standing.narrowing.check(certificate, now)?;
+        let found = standing.narrowing.of(&standing.rules, |rules| rules.of_certificate(&certificate.names));
         principal(found, Some(certificate.names.until))
     }
 
@@ -221,18 +238,24 @@ impl Authority {
 
     fn named_by(&self, proof: &Proof, now: UnixMillis) -> Result<Principal, Refused> {
         let standing = self.0.standing.load();
+        let narrowing = &standing.narrowing;
         match proof {
             Proof::Certificate(certificate) => self.by_certificate(certificate, now),
-            Proof::Token(id, hash) => match standing.rules.of_token(*id, hash) {
-                RuleMatch::Nobody if standing.accepts_tokens => self.0.tokens.find(*id, hash, now),
-                RuleMatch::Nobody => Err(Refused::Invalid),
-                found @ (RuleMatch::One(..) | RuleMatch::Several) => {
-                    principal(found, standing.rules.token_ends(*id))
+            Proof::Token(id, hash) => {
+                match narrowing.of(&standing.rules, |rules| rules.of_token(*id, hash)) {
+                    RuleMatch::Nobody if standing.accepts_tokens => self.0.tokens.find(*id, hash, now),
+                    RuleMatch::Nobody => Err(Refused::Invalid),
+                    found @ (RuleMatch::One(..) | RuleMatch::Several) => {
+                        principal(found, narrowing.token_ends(&standing.rules, *id))
+                    }
                 }
-            },
+            }
             Proof::Provided(verified) => {
                 let keys = self.0.keys.load();
                 if standing.jwt.is_none() || now >= verified.until {
+                    return Err(Refused::Ended);
+                }
+                if narrowing.lacks(verified.key) {
                     return Err(Refused::Ended);
                 }
                 if !keys.has(verified.key) {
@@ -240,7 +263,8 @@ impl Authority {
                     let may_come = standing.fetches_keys && keys.is_empty();
                     return Err(if may_come { Refused::Unchecked } else { Refused::Ended });
                 }
-                principal(standing.rules.of_claims(&verified.claims), Some(verified.until))
+                let found = narrowing.of(&standing.rules, |rules| rules.of_claims(&verified.claims));
+                principal(found, Some(verified.until))
             }
         }
     }

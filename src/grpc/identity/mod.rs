@@ -5,6 +5,7 @@
 //! - `gate`: what is asked of a request, and of a connection
 //! - `access`: what a call may do, also later, while it runs
 //! - `authority`: who a certificate or a token proves somebody to be
+//! - `narrowing`: what is taken away from that while files are refused
 //! - `awaited`: keys of an identity provider that are not here, and may come
 //! - `tokens`: the bearer tokens in the store
 //! - `tls`: certificates, keys, CAs and revocation lists, checked whole
@@ -16,6 +17,7 @@ mod authority;
 mod awaited;
 mod certificate;
 mod gate;
+mod narrowing;
 mod provider;
 mod refused;
 mod revocation;
@@ -29,9 +31,10 @@ pub use access::Access;
 pub use authority::{Authority, Standing};
 pub use awaited::KeyFetch;
 pub use gate::{Gate, Visitor};
+pub use narrowing::Narrowing;
 pub(in crate::grpc) use provider::roots;
 pub use provider::{FetchError, Provider};
-pub use tls::{TlsError, TlsMaterial, TlsTexts, build as build_tls};
+pub use tls::{TlsError, TlsMaterial, TlsTexts, build as build_tls, verifier as tls_verifier};
 pub use tokens::{NewToken, Tokens};
 
 /// The metadata key in which a caller names its customer.

@@ -85,6 +85,15 @@ pub fn build(texts: &TlsTexts<'_>, now: UnixMillis) -> Result<TlsMaterial, Vec<T
     Ok(TlsMaterial { server: Arc::new(server), clients, ends })
 }
 
+/// Who decides about client certificates by the CAs and revocation lists of `texts`, if nothing is wrong with them, whatever
+/// is wrong with the rest.
+#[must_use]
+pub fn verifier(texts: &TlsTexts<'_>, now: UnixMillis) -> Option<Verifier> {
+    let mut problems = Vec::new();
+    let made = clients(texts, now, &mut Vec::new(), &mut problems);
+    made.ok().flatten().filter(|_| problems.is_empty())
+}
+
 fn server(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
