@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::collections::btree_map::Entry as MapEntry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bound::{Bound, Span};
 use super::due::{Change, Due, Judge};
@@ -26,17 +27,17 @@ const NOTED: usize = if cfg!(test) { 1 } else { 1_000 };
 impl Amend {
     /// Looks at the records of a customer soon: its participation was changed.
     pub fn participation_changed(&self, customer: CustomerKey) {
-        self.shared.waiting.add(customer, self.shared.clock.now());
+        self.shared.waiting.add(customer, self.shared.clock.steady());
         self.shared.bell.notify_one();
     }
 
     /// Looks at all records when it is time: another policy is in force. Said again, without another policy: soon, if
     /// what is stored follows that one already.
     pub fn policy_changed(&self) {
-        let (shared, now) = (&self.shared, self.shared.clock.now());
+        let shared = &self.shared;
         shared.policy_in_force();
-        if shared.settling.waits(now).is_none() {
-            shared.waiting.everybody(now);
+        if shared.settling.left().is_none() {
+            shared.waiting.everybody(shared.clock.steady());
         }
         shared.bell.notify_one();
     }
@@ -77,7 +78,8 @@ impl Shared {
         let is_waiting = is_waiting || (of_this.is_none() && !self.waiting.has_looked_since(changed));
         if is_waiting && of_this.is_none() && !self.waiting.has(entry.key) {
             // Nobody said that it was changed, and nobody has looked since: whoever did must have failed on the way.
-            self.waiting.add(entry.key, changed);
+            let ago = u64::try_from(self.clock.now().ms_since(changed)).unwrap_or(0);
+            self.waiting.add(entry.key, self.clock.steady().saturating_sub(Duration::from_millis(ago)));
             self.bell.notify_one();
         }
         let due = self.due_of(changed);
@@ -96,8 +98,9 @@ impl Shared {
     /// Tells of changes that the disk should follow by now and does not.
     pub(super) fn tell_overdue(&self) {
         let within = self.options.bind_within;
-        let (overdue, news) = self.waiting.overdue(self.clock.now(), within);
-        let (due, oldest) = self.waiting.due(self.clock.now());
+        let now = self.clock.steady();
+        let (overdue, news) = self.waiting.overdue(now, within);
+        let (due, oldest) = self.waiting.due(now);
         let count = |n: usize| u64::try_from(n).unwrap_or(u64::MAX);
         Metric::BindingsDue.set_count(&[], count(due));
         Metric::BindingOldest.set(&[], oldest.as_secs_f64());

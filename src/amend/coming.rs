@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::due::{Due, Judge};
+use super::settling::Follow;
+use super::waiting::Who;
 use super::{AmendError, Shared, blocking};
 use crate::model::{CommitNumber, CustomerKey};
 use crate::policy::Policy;
@@ -81,9 +83,9 @@ impl Coming {
 impl Shared {
     /// The policy in force; takes note of it, if it is another one than before.
     pub(super) fn policy_in_force(&self) -> Arc<Policy> {
-        let (policy, now) = (self.policy.load(), self.clock.now());
-        if self.settling.note(&policy, now) {
-            self.waiting.later(now);
+        let policy = self.policy.load();
+        if self.settling.note(&policy) {
+            self.waiting.later(self.clock.steady());
             self.bell.notify_one();
         }
         policy
@@ -92,10 +94,21 @@ impl Shared {
     /// Has what is stored follow the policy in force, if it is time; tells what is to come if it is not.
     pub(super) async fn follow_policy(self: &Arc<Self>) -> Result<(), AmendError> {
         self.policy_in_force();
-        if self.settling.settle(self.clock.now()) {
-            self.waiting.now();
-            tracing::info!("what is stored follows the policy from now on");
+        match self.settling.settle() {
+            Follow::Whole => {
+                self.waiting.now();
+                tracing::info!("what is stored follows the policy from now on");
+            }
+            Follow::Agreed => {
+                self.waiting.look();
+                tracing::warn!(
+                    "the policy changes before it has been in force for long enough: what is stored follows what every \
+                     policy of late has in common"
+                );
+            }
+            Follow::Not => {}
         }
+        self.settling.has_moved();
         if let Some(row) = self.settling.unwritten() {
             self.store.write_meta(vec![row.put()?], true).await?;
             self.settling.written(&row);
@@ -109,11 +122,19 @@ impl Shared {
         Ok(())
     }
 
+    /// A look at the records of `who` has come to its end.
+    pub(super) fn followed(&self, who: &Who) {
+        if *who == Who::Everybody
+            && let Some(since) = self.settling.followed()
+        {
+            self.waiting.later_from(since);
+        }
+    }
+
     fn tell_coming(&self, policy: &Policy, coming: Coming) {
         let removed = coming.removed.batches;
         let (lowered, customers) = coming.sum();
-        let waits = self.settling.waits(self.clock.now());
-        let left = waits.map(|(_, left)| left).unwrap_or_default();
+        let left = self.settling.left().unwrap_or_default();
         if removed.saturating_add(lowered) == 0 {
             tracing::info!(
                 policy = policy.version(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::AmendError;
+use super::common::common;
 use super::report::{Line, LineKey};
 use super::settling::Before;
 use crate::drain::Histories;
@@ -47,12 +48,14 @@ pub(super) struct Judge<'j> {
     /// What is judged by besides the policy, while that is too new.
     pub(super) before: Option<Before>,
     histories: &'j Histories,
-    scratch: Scratch,
+    pub(super) scratch: Scratch,
 }
 
 /// What may be left of a record.
-enum Left {
+pub(super) enum Left {
     Plan(Arc<Plan>, u32),
+    /// What all of these leave: those of policies that change too often.
+    Common(Vec<(Arc<Plan>, u32)>),
     Nothing,
     /// It is not known (any more) what it was stored under.
     Unknown,
@@ -91,6 +94,10 @@ impl<'j> Judge<'j> {
             }
             Left::Plan(plan, _) if plan.fingerprint == header.plan => Ok(Due::Same),
             Left::Plan(plan, accepted_version) => self.lowered(at, &entry, &plan, accepted_version),
+            Left::Common(plans) => match self.least_strict(at, &entry, &plans)? {
+                Some((plan, accepted_version)) => self.lowered(at, &entry, plan, *accepted_version),
+                None => Ok(Due::Waits),
+            },
         }
     }
 
@@ -98,7 +105,7 @@ impl<'j> Judge<'j> {
     pub(super) fn plan_of(&mut self, header: &RecordHeader) -> Result<Option<[u8; 8]>, AmendError> {
         Ok(match self.left(header)? {
             Some((_, Left::Plan(plan, _))) => Some(plan.fingerprint),
-            Some((_, Left::Nothing | Left::Unknown)) | None => None,
+            Some((_, Left::Common(_) | Left::Nothing | Left::Unknown)) | None => None,
         })
     }
 
@@ -135,7 +142,7 @@ impl<'j> Judge<'j> {
     }
 
     /// A record and what is in it, if it can be read.
-    fn opened(
+    pub(super) fn opened(
         &self,
         at: &HeaderAt,
         entry: &CustomerEntry,
@@ -195,7 +202,8 @@ impl<'j> Judge<'j> {
         }
     }
 
-    /// What may be left of a record by what its customer has chosen, while the policy is too new to take anything.
+    /// What may be left of a record by what its customer has chosen, and by what the policies of late have in common,
+    /// while the policy in force is too new to take anything by itself.
     fn meanwhile(
         &self,
         before: &Before,
@@ -203,19 +211,32 @@ impl<'j> Judge<'j> {
         stored: &StoredUnder<'_>,
         participations: &[&Participation],
     ) -> Left {
+        // Whoever takes part no more takes everything along, whatever the policy.
+        if participations.iter().any(|one| !one.takes_part(stored.program, stored.product)) {
+            return Left::Nothing;
+        }
         let by = |policy: &Policy, chosen: &[&Participation]| self.left_by(policy, stored, chosen);
-        let earlier = || before.recent.iter().chain(&before.follows).map(Arc::as_ref);
-        // As one of those before wants it: it is the policy that changed.
-        if let Some(left) =
-            earlier().map(|policy| by(policy, participations)).find(|left| left.is_as_stored(header))
-        {
-            return left;
+        let of_late = || std::iter::once(self.policy).chain(before.recent.iter().map(Arc::as_ref));
+        // As one of them wants it: it is the policy that changed.
+        let lefts: Vec<Left> = of_late().map(|policy| by(policy, participations)).collect();
+        if let Some(at) = lefts.iter().position(|left| left.is_as_stored(header)) {
+            return lefts.into_iter().nth(at).unwrap_or(Left::Unknown);
         }
         // The customer has changed something: it goes by the policy that it was stored under.
         let first = participations.get(..1).unwrap_or_default();
-        let mut all = std::iter::once(self.policy).chain(earlier());
-        let own = all.find(|policy| by(policy, first).is_as_stored(header));
-        own.or(before.follows.as_deref()).map_or(Left::Unknown, |policy| by(policy, participations))
+        let older = || before.older.iter().chain(&before.follows).map(Arc::as_ref);
+        let own = of_late().chain(older()).find(|policy| by(policy, first).is_as_stored(header));
+        match own.map(|policy| by(policy, participations)) {
+            Some(left) if !left.is_as_stored(header) => return left,
+            Some(_) => {}
+            None if before.is_unknown => return Left::Unknown,
+            None => {
+                if let Some(follows) = &before.follows {
+                    return by(follows, participations);
+                }
+            }
+        }
+        if before.is_unknown { Left::Unknown } else { common(lefts) }
     }
 }
 

@@ -9,6 +9,7 @@ mod again;
 mod binding;
 mod bound;
 mod coming;
+mod common;
 mod counting;
 mod due;
 mod erase;
@@ -168,11 +169,12 @@ impl Amend {
         let Parts { store, customers, policy, drain, ledger, clock } = parts;
         let reader = store.clone();
         let loaded = blocking(move || Ok::<_, AmendError>((Remembered::load(&reader)?, Row::read(&reader)?)));
-        let ((erasures, row), now) = (loaded.await??, clock.now());
+        let (erasures, row) = loaded.await??;
+        let now = clock.steady();
         let waiting = Waiting::everybody_since(now);
-        let settling = Settling::begin(row, policy.load(), now, options.bind_within);
-        if let Some((since, _)) = settling.waits(now) {
-            waiting.later(since);
+        let settling = Settling::begin(row, policy.load(), clock.clone(), options.bind_within);
+        if settling.left().is_some() {
+            waiting.later(now);
         }
         let shared = Shared {
             store,
@@ -211,6 +213,9 @@ impl Amend {
         loop {
             looks.tick().await;
             self.shared.tell_overdue();
+            if self.shared.settling.has_moved() {
+                self.shared.bell.notify_one();
+            }
             let (due, oldest) = self.shared.remembered().due(self.shared.clock.now());
             Metric::ErasuresDue.set_count(&[], due);
             Metric::ErasureOldest.set(&[], oldest.as_secs_f64());
@@ -238,9 +243,9 @@ impl Amend {
                     }
                 },
             };
-            let policy = self.shared.settling.waits(self.shared.clock.now());
+            let policy = self.shared.settling.next();
             // Not so short that a clock that stands still keeps a processor busy.
-            let sleep = policy.map_or(pause, |(_, left)| pause.min(left.max(SHORTEST)));
+            let sleep = policy.map_or(pause, |left| pause.min(left.max(SHORTEST)));
             tokio::select! {
                 () = &mut shutdown => return,
                 () = self.shared.bell.notified() => {}
@@ -269,6 +274,7 @@ impl Amend {
                 return result.and(Err(error));
             }
             shared.waiting.done();
+            shared.followed(&who);
         }
         result
     }

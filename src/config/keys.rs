@@ -257,8 +257,9 @@ keys! {
     AmendKeys "amend" {
         /// By when what is queued on disk follows a lowered level or a stricter policy. What leaves follows at once.
         /// The work on disk begins at once for a level; for a policy when that has been in force for half of this
-        /// time, so that a policy which is put back before has taken nothing from the disk. What is not done in
-        /// time is said in the log and in the metric `usaged_bindings_overdue`.
+        /// time by the monotonic clock, so that a policy which is put back before has taken nothing from the disk.
+        /// Of policies that change more often, what they have in common is followed. What is not done in time is
+        /// said in the log and in the metric `usaged_bindings_overdue`.
         bind_within: Span = Span::secs(10 * 60), Span::secs(1) => Span::days(7);
     }
 }

@@ -382,6 +382,8 @@ mod finished_calls;
 #[cfg(test)]
 mod finished_tests;
 #[cfg(test)]
+mod policy_model_tests;
+#[cfg(test)]
 mod policy_tests;
 #[cfg(test)]
 mod restore_tests;

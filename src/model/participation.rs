@@ -62,6 +62,15 @@ const fn deliver() -> Delivery {
 }
 
 impl Participation {
+    /// Whether anything of a product may be stored for a program by what the customer chose, whatever the policy.
+    #[must_use]
+    pub fn takes_part(&self, program: &str, product: &str) -> bool {
+        let level = self.levels.iter().find(|(name, _)| name.as_str() == program).map(|(_, level)| level);
+        let of_product = self.product_levels.iter().filter(|one| one.product.as_str() == product);
+        let mut of_both = of_product.filter(|one| one.program.as_str() == program);
+        level.is_some_and(|level| !level.is_none()) && !of_both.any(|one| one.level.is_none())
+    }
+
     /// A customer who takes part in nothing.
     #[must_use]
     pub fn none(customer: CustomerId) -> Self {

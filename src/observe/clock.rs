@@ -65,6 +65,13 @@ impl Clock {
         settling.settled(steady, wait(age)).map(UnixMillis)
     }
 
+    /// How much time has passed since this clock was begun, by the monotonic clock, which nobody sets: for how long
+    /// something has been so.
+    #[must_use]
+    pub fn steady(&self) -> Duration {
+        self.source.steady()
+    }
+
     /// Lets time pass on a manual clock; the system's is not to be moved.
     pub fn advance_ms(&self, ms: i64) {
         if let Source::Manual(times) = &self.source {
@@ -96,11 +103,15 @@ impl Source {
     /// Notes what both clocks show; gives the monotonic one.
     fn see(&self, settling: &mut Settling) -> Duration {
         let wall = self.now();
-        let steady = match self {
-            Self::System(begun) => begun.elapsed(),
-            Self::Manual(times) => Duration::from_millis(times.steady_ms.load(Ordering::Acquire)),
-        };
+        let steady = self.steady();
         settling.see(wall.0, steady);
         steady
+    }
+
+    fn steady(&self) -> Duration {
+        match self {
+            Self::System(begun) => begun.elapsed(),
+            Self::Manual(times) => Duration::from_millis(times.steady_ms.load(Ordering::Acquire)),
+        }
     }
 }

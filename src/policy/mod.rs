@@ -1,6 +1,7 @@
 //! Levels, classes, treatments and dictionaries: parsed from TOML, proved, compiled into plans and
 //! explained. Pure: it is given the texts of files and never reads one.
 
+mod alike;
 mod bind;
 mod class_use;
 mod collection;

@@ -78,6 +78,13 @@ pub fn lower(body: &[u8], to: &LowerTo<'_>, scratch: &mut Scratch) -> Result<Low
     Ok(Lowered::Less { batch, counts })
 }
 
+/// Whether two stored batches say the same, whatever versions of policy and dictionary they name.
+#[must_use]
+pub fn say_the_same(a: &[u8], b: &[u8]) -> bool {
+    let (a, b) = (StoredBatch::read(a), StoredBatch::read(b));
+    a.is_ok_and(|a| b.is_ok_and(|b| a.says_the_same_as(&b)))
+}
+
 type Finished = (LowerCounts, (Option<SanitizedBatch>, Buffers));
 
 fn finish<'a>(

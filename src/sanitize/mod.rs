@@ -66,7 +66,7 @@ pub use keys::{CustomerSalt, CustomerSecret, ProgramKeys, pseudonym_text};
 pub use keys_root::{DataRoot, KeyError, RootKey, key_id};
 pub use live::LiveEpochs;
 pub use look_up::{LookUp, LookedUp, Pseudonym};
-pub use lower::{LowerTo, Lowered, lower};
+pub use lower::{LowerTo, Lowered, lower, say_the_same};
 pub use lower_counts::{FieldCounts, LowerCounts};
 pub use named::{Named, named};
 pub use pass::{Scratch, sanitize, withheld};
