@@ -5,7 +5,8 @@
 //! percent    %40, of UTF-8 %C3%A9, %u0040
 //! HTML       &#64; &#x40; (the semicolon may be missing), the names in `NAMES`
 //! backslash  \u0040, pairs of surrogates, \u{40}, \U00000040, \x40, of UTF-8 \xc3\xa9, \x{40}, \/
-//!            behind more than one backslash too: text that was escaped twice
+//!            behind two backslashes, four or eight too: text that was escaped more than once; behind another number
+//!            the first are backslashes of the text (`CORP\\\u00dcser` is what JSON in ASCII has for `CORP\Üser`)
 //! zero       a zero by itself, which is half of a character in UTF-16; whoever decodes drops it
 //! ```
 
@@ -189,9 +190,16 @@ fn past_backslashes(text: &[u8], at: usize) -> usize {
     at + rest.iter().take(BACKSLASHES).take_while(|byte| **byte == b'\\').count()
 }
 
-/// What begins with a backslash.
+/// What begins with a backslash: a character, or a backslash before others that are of one.
 fn backslash(text: &[u8], at: usize) -> Option<(char, usize)> {
     let from = past_backslashes(text, at);
+    let found = behind_backslashes(text, at, from)?;
+    let is_itself = text.get(from) != Some(&b'/') && !(from - at).is_power_of_two();
+    Some(if is_itself { ('\\', at + 1) } else { found })
+}
+
+/// What the backslashes from `at` to `from` are the beginning of.
+fn behind_backslashes(text: &[u8], at: usize, from: usize) -> Option<(char, usize)> {
     match text.get(from)? {
         b'/' => Some(('/', from + 1)),
         b'u' => {
@@ -226,7 +234,7 @@ fn surrogates(text: &[u8], first: u32, at: usize) -> Option<(char, usize)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{first, read};
+    use super::{decoded, first, read};
 
     #[test]
     fn every_escape_stands_for_its_character_and_ends_where_it_ends() {
@@ -264,6 +272,19 @@ mod tests {
         assert_eq!(read(b"&#64example", 0), Some(('@', 4)));
         assert_eq!(read(b"%C3%41", 0), None);
         assert_eq!(read(b"\\ud83d\\u0041", 0), None);
+    }
+
+    #[test]
+    fn backslashes_before_that_of_an_escape_are_of_the_text() {
+        for (text, expected) in [
+            ("CORP\\\\\\u00dcser", "CORP\\\u{dc}ser"),
+            ("CORP\\\\\\xc3\\x9cser", "CORP\\\u{dc}ser"),
+            ("CORP\\\\\\\\\\\\u00dcser", "CORP\\\\\u{dc}ser"),
+            ("\\\\\\ud83d\\ude00 \\\\\\/", "\\\u{1f600} /"),
+            ("CORP\\\\u00dcser", "CORP\u{dc}ser"),
+        ] {
+            assert_eq!(decoded(text).as_deref().map(String::as_str), Some(expected), "{text}");
+        }
     }
 
     #[test]

@@ -263,8 +263,8 @@ proptest! {
         let first = format!("{}7a {}", announce.0, words[..to].join(" "));
         let second = format!("{} a7", words[from..].join(" "));
         let written = write.1(&write.0(&whole));
-        // A backslash before an escape is of the escape.
-        let before = if before.ends_with('\\') && written.starts_with('\\') { "" } else { before };
+        // As it is written before an escape: alone it would be of this.
+        let before = if written.starts_with('\\') { before.replace('\\', "\\\\") } else { before.to_owned() };
         let text = format!("x {before}{written}{after} y");
         let once = redacted(&none(), &text, &[(class, &first), (class, &second)]);
         let stays = understood(&once);

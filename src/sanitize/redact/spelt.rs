@@ -141,6 +141,10 @@ impl Spelt {
         let Self { arena, words, .. } = self;
         let from = arena.len();
         arena.extend(Compared::new(spelling));
+        // A line end that is written at its end is none of its letters: what stands behind it is another word.
+        while arena.len() > from && arena.last() == Some(&b' ') {
+            arena.pop();
+        }
         if !arena.get(from..).is_some_and(spelling::is_telling) {
             return arena.truncate(from);
         }

@@ -50,6 +50,7 @@ fn an_identifier_of_a_field_is_found_in_other_spellings_than_the_field_has() {
             "[object_name] up",
         ),
         (Class::ObjectName, "Stra\u{df}e 1", "STRASSE 1", "[object_name]"),
+        (Class::CustomerContent, "first line\\n", "first line\\nsecond", "[customer_content]\\nsecond"),
     ] {
         assert_eq!(redacted(&rules, text, &[(class, value)]), expected, "{value} in {text}");
     }
@@ -64,7 +65,7 @@ fn the_short_name_of_two_hosts_is_a_marker_and_no_pseudonym() {
     assert_eq!(redacted(&rules, "db1 of db1.a.example", &known), format!("[host_name] of {a}"));
 }
 
-const WORDS: [&str; 16] = [
+const WORDS: [&str; 17] = [
     "Prod",
     "VM",
     "web",
@@ -79,6 +80,7 @@ const WORDS: [&str; 16] = [
     "\u{8d22}\u{52a1}",
     "(A)",
     "naIve",
+    "A\\\u{dc}x",
     "Finance",
     "and",
 ];
@@ -114,7 +116,7 @@ fn what_is_long_is_found_piece_by_piece() {
 /// Another way to write a text.
 type Writing = fn(&str) -> String;
 
-const WRITINGS: [(&str, Writing); 11] = [
+const WRITINGS: [(&str, Writing); 12] = [
     ("as it is", str::to_owned),
     ("in small letters", |text| text.chars().flat_map(char::to_lowercase).collect()),
     ("in capitals", str::to_uppercase),
@@ -130,6 +132,18 @@ const WRITINGS: [(&str, Writing); 11] = [
     ("as JSON", |text| serde_json::to_string(text).unwrap_or_default()),
     ("as JSON in JSON", |text| {
         serde_json::to_string(&serde_json::to_string(text).unwrap_or_default()).unwrap_or_default()
+    }),
+    ("as JSON in ASCII", |text| {
+        let ascii = |c: char| {
+            let mut units = [0; 2];
+            let escape = |unit: &u16| format!("\\u{unit:04x}");
+            if c.is_ascii() {
+                c.to_string()
+            } else {
+                c.encode_utf16(&mut units).iter().map(escape).collect::<String>()
+            }
+        };
+        serde_json::to_string(text).unwrap_or_default().chars().map(ascii).collect::<String>()
     }),
     ("in a URL", |text| {
         let escape = |byte: u8| {
