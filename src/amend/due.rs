@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::AmendError;
-use super::common::common;
+use super::agreed::common;
 use super::report::{Line, LineKey};
 use super::settling::Before;
 use crate::drain::Histories;

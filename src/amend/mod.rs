@@ -6,10 +6,10 @@
 //! so a crash costs no more than doing it again.
 
 mod again;
+mod agreed;
 mod binding;
 mod bound;
 mod coming;
-mod common;
 mod counting;
 mod due;
 mod erase;
