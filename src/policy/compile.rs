@@ -8,6 +8,7 @@ use super::compiled::Policy;
 use super::dictionary::Field;
 use super::field_type::type_word;
 use super::nearest::remedy;
+use super::pair::note_for_nobody;
 use super::problem::{Place, Problem, Problems};
 use super::product_file::{self, EventDraft, ProductDraft};
 use super::program::{Level, Program};
@@ -168,6 +169,7 @@ impl Drafts {
         let Some(program) = self.programs.iter().find(|program| program.name == event.program) else {
             return;
         };
+        note_for_nobody(&event.fields, problems);
         for (field, place) in &event.fields {
             check_text_treatments(program, field, place, problems);
             note_never_stored(program, field, place, problems);

@@ -16,6 +16,8 @@ pub struct Product {
     pub(super) index: EventIndex,
     /// Every field and container of all events. The fields of a plan have the same positions.
     pub(super) nodes: Vec<Node>,
+    /// For each of them, the other halves of the pairs of maps that it is in, with the fields that each of them has.
+    pub(super) other_halves: Vec<Vec<Vec<u32>>>,
 }
 
 impl Product {
@@ -58,13 +60,21 @@ impl Product {
 
     /// The fields of an event in the order of the file, each with its number in plans.
     pub fn fields(&self, event: &Event) -> impl Iterator<Item = (u32, &Field)> {
-        event.leaves.iter().filter_map(|at| {
-            let node = self.nodes.get(usize::try_from(*at).ok()?)?;
-            match &node.part {
-                Part::Field(field) => Some((*at, field)),
-                Part::Record { .. } | Part::List { .. } | Part::Map { .. } => None,
-            }
-        })
+        event.leaves.iter().filter_map(|at| Some((*at, self.field(*at)?)))
+    }
+
+    /// The field of this number in plans, if it is one.
+    pub(super) fn field(&self, number: u32) -> Option<&Field> {
+        match &self.nodes.get(usize::try_from(number).ok()?)?.part {
+            Part::Field(field) => Some(field),
+            Part::Record { .. } | Part::List { .. } | Part::Map { .. } => None,
+        }
+    }
+
+    /// The other halves of the pairs of maps that a field is in: the fields of each.
+    pub(super) fn other_halves(&self, number: u32) -> &[Vec<u32>] {
+        let halves = usize::try_from(number).ok().and_then(|at| self.other_halves.get(at));
+        halves.map(Vec::as_slice).unwrap_or_default()
     }
 }
 

@@ -61,7 +61,7 @@ impl Policy {
         let withheld = terms.withhold_event(event);
         let (plan, holders) = (self.plan(key), Holders::new(terms.product));
         let fields = terms.product.fields(event).map(|(number, field)| {
-            let judgement = terms.judge(field);
+            let judgement = terms.judge(number, field);
             let mut treatment = judgement.action(&terms, field).treatment();
             let mut why = self.why(&terms, judgement, field);
             let hindrance = holders.hindrance(&plan, number).filter(|_| treatment != DROP);
@@ -87,8 +87,8 @@ impl Policy {
     fn why_of_pair(&self, terms: &Terms<'_>, event: &Event, hindrance: Hindrance) -> String {
         let mut fields = terms.product.fields(event);
         let other = fields.find(|(number, _)| *number == hindrance.field);
-        let of_other = other.map(|(_, other)| {
-            format!(", and `{}` is not: {}", other.path, self.why(terms, terms.judge(other), other))
+        let of_other = other.map(|(number, other)| {
+            format!(", and `{}` is not: {}", other.path, self.why(terms, terms.judge(number, other), other))
         });
         format!("a pair of a map is stored whole or not at all{}", of_other.unwrap_or_default())
     }
@@ -109,6 +109,10 @@ impl Policy {
                 let left = field.purposes.and(terms.level.purposes());
                 format!("the customer switched off {}, all that `{level}` would allow it for", listed(left))
             }
+            Judgement::PurposeOfPair => format!(
+                "it would be for {}, and the other half of its pair of a map is not: nobody could have both",
+                listed(terms.purposes_alone(field))
+            ),
             Judgement::TooNew => format!(
                 "version {} of the dictionary brought it, and the customer has accepted version {}",
                 field.since,

@@ -1,6 +1,7 @@
 //! What a field is held in keeps it from being stored: a pair of a map is stored whole or not at all.
 
-use super::dictionary::{Part, Product};
+use super::dictionary::{Field, Node, Part, Product};
+use super::problem::{Place, Problems};
 use super::{Action, Plan, Shape};
 use crate::model::Reason;
 
@@ -14,6 +15,60 @@ pub(super) struct Hindrance {
     pub field: u32,
     /// Why that one is.
     pub reason: Reason,
+}
+
+/// For each node, the other halves of the pairs that it is in, with the fields that each of them has. That of a key is
+/// the value of its map; that of everything in a value, the key.
+pub(super) fn other_halves(nodes: &[Node]) -> Vec<Vec<Vec<u32>>> {
+    let mut halves = vec![Vec::new(); nodes.len()];
+    let mut put = |at: u32, half: Vec<u32>| {
+        if let Some(slot) = usize::try_from(at).ok().and_then(|at| halves.get_mut(at)) {
+            slot.push(half);
+        }
+    };
+    for node in nodes {
+        if let Part::Map { key, value } = &node.part {
+            let inside = fields_in(nodes, *value);
+            for field in &inside {
+                put(*field, vec![*key]);
+            }
+            put(*key, inside);
+        }
+    }
+    halves
+}
+
+fn fields_in(nodes: &[Node], top: u32) -> Vec<u32> {
+    let (mut fields, mut open) = (Vec::new(), vec![top]);
+    while let Some(at) = open.pop() {
+        match usize::try_from(at).ok().and_then(|at| nodes.get(at)).map(|node| &node.part) {
+            Some(Part::Field(_)) => fields.push(at),
+            Some(Part::Record { children, .. }) => open.extend(children),
+            Some(Part::List { item }) => open.push(*item),
+            Some(Part::Map { key, value }) => open.extend([key, value]),
+            None => {}
+        }
+    }
+    fields
+}
+
+/// Tells of a value of a map that shares no purpose with its key: nobody can have the two.
+pub(super) fn note_for_nobody(fields: &[(Field, Place)], problems: &mut Problems) {
+    let key_of = |map: &str| {
+        let path = format!("{map}{{key}}");
+        fields.iter().map(|(field, _)| field).find(|field| field.path().as_str() == path)
+    };
+    for (field, place) in fields {
+        let path = field.path().as_str();
+        let keys = path.match_indices("{}").filter_map(|(at, _)| key_of(path.get(..at)?));
+        if let Some(key) = keys.into_iter().find(|key| key.purposes().and(field.purposes()).is_empty()) {
+            problems.note(
+                &place.below("purposes"),
+                format!("the key `{}` of its map has none of these purposes", key.path()),
+                "nothing is stored of this field, because nobody could have it with its key: correct one of the two",
+            );
+        }
+    }
 }
 
 impl Holders {

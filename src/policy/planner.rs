@@ -35,6 +35,8 @@ pub(super) enum Judgement {
     PurposeOfLevel,
     /// The customer switched off every purpose that is left.
     PurposeOff,
+    /// It is in a pair of a map, and the other half is for none of the purposes that are left of it.
+    PurposeOfPair,
     /// Newer than what the customer accepted.
     TooNew,
     /// The class's treatment applies.
@@ -61,16 +63,33 @@ impl<'p> Terms<'p> {
         })
     }
 
-    /// The purposes of a field that are left.
-    pub(super) fn purposes(&self, field: &Field) -> Purposes {
+    /// The purposes that are left of a field by itself.
+    pub(super) fn purposes_alone(&self, field: &Field) -> Purposes {
         field.purposes.and(self.level.purposes).without(self.purposes_off)
+    }
+
+    /// The purposes for which a field is stored, that has this number in plans. A pair of a map is for those that both
+    /// halves have: nobody is given the one without the other.
+    pub(super) fn purposes(&self, number: u32, field: &Field) -> Purposes {
+        let halves = self.product.other_halves(number).iter();
+        halves.fold(self.purposes_alone(field), |left, half| {
+            let fields = half.iter().filter_map(|number| self.product.field(*number));
+            let stored = fields.filter(|field| self.is_stored_alone(field));
+            let of_half = stored.map(|field| self.purposes_alone(field)).reduce(Purposes::or);
+            // A half of which nothing is stored hides the whole pair, and says why.
+            of_half.map_or(left, |of_half| left.and(of_half))
+        })
+    }
+
+    fn is_stored_alone(&self, field: &Field) -> bool {
+        matches!(self.judge_alone(field), Judgement::Treat(treatment) if treatment != Treatment::Drop)
     }
 
     /// The purposes of an event: those that are left of the fields which the level includes.
     pub(super) fn event_purposes(&self, event: &Event) -> Purposes {
         let included = self.product.fields(event).map(|(_, field)| field);
-        let included = included.filter(|field| matches!(self.judge(field), Judgement::Treat(_)));
-        included.fold(Purposes::NONE, |purposes, field| purposes.or(self.purposes(field)))
+        let included = included.filter(|field| matches!(self.judge_alone(field), Judgement::Treat(_)));
+        included.fold(Purposes::NONE, |purposes, field| purposes.or(self.purposes_alone(field)))
     }
 
     /// Whether something this new may be stored.
@@ -82,15 +101,24 @@ impl<'p> Terms<'p> {
         self.program.treatment(self.rank, self.regions, class, asked)
     }
 
-    /// What becomes of a field. The first rule that withholds it is the one that is told.
-    pub(super) fn judge(&self, field: &Field) -> Judgement {
+    /// What becomes of a field, that has this number in plans. The first rule that withholds it is the one that is told.
+    pub(super) fn judge(&self, number: u32, field: &Field) -> Judgement {
+        let alone = self.judge_alone(field);
+        if self.is_stored_alone(field) && self.purposes(number, field).is_empty() {
+            return Judgement::PurposeOfPair;
+        }
+        alone
+    }
+
+    /// What becomes of a field whatever it is in.
+    fn judge_alone(&self, field: &Field) -> Judgement {
         if field.class.is_forbidden() {
             Judgement::Forbidden
         } else if !self.level.categories.contains(&field.category) {
             Judgement::Category
         } else if field.purposes.and(self.level.purposes).is_empty() {
             Judgement::PurposeOfLevel
-        } else if self.purposes(field).is_empty() {
+        } else if self.purposes_alone(field).is_empty() {
             Judgement::PurposeOff
         } else if !self.is_accepted(field.since) {
             Judgement::TooNew
@@ -108,7 +136,7 @@ impl<'p> Terms<'p> {
         if !self.is_accepted(event.since()) {
             return Some(Reason::NotYetAccepted);
         }
-        let judgements = || self.product.fields(event).map(|(_, field)| self.judge(field));
+        let judgements = || self.product.fields(event).map(|(_, field)| self.judge_alone(field));
         if judgements().any(|judgement| matches!(judgement, Judgement::Treat(_))) {
             return None;
         }
@@ -126,7 +154,7 @@ impl Judgement {
         match self {
             Self::Forbidden => Some(Reason::Forbidden),
             Self::Category => Some(Reason::Level),
-            Self::PurposeOfLevel | Self::PurposeOff => Some(Reason::Purpose),
+            Self::PurposeOfLevel | Self::PurposeOff | Self::PurposeOfPair => Some(Reason::Purpose),
             Self::TooNew => Some(Reason::NotYetAccepted),
             Self::Treat(_) => None,
         }
@@ -241,12 +269,13 @@ fn fields(terms: &Terms<'_>, nodes: &[Node]) -> Vec<FieldPlan> {
         let mut max_bytes = u32::MAX;
         let (class, (purposes, category), shape) = match &node.part {
             Part::Field(field) => {
-                let action = terms.judge(field).action(terms, field);
+                let number = u32::try_from(at).unwrap_or(u32::MAX);
+                let action = terms.judge(number, field).action(terms, field);
                 max_bytes = field.max_bytes;
                 let stored = if matches!(action, Action::Withhold(_)) {
                     Purposes::NONE
                 } else {
-                    terms.purposes(field)
+                    terms.purposes(number, field)
                 };
                 (field.class, (stored, Some(field.category)), Shape::Scalar { kind: field.kind, action })
             }
@@ -259,10 +288,9 @@ fn fields(terms: &Terms<'_>, nodes: &[Node]) -> Vec<FieldPlan> {
                 (IdentifierClass::NotIdentifying, inner(item), Shape::List { item: *item })
             }
             Part::Map { key, value } => {
-                // A pair is stored whole or not at all.
-                let whole = ![key, value].into_iter().any(|part| inner(part).0.is_empty());
-                let (purposes, category) = sum([key, value].into_iter().map(inner));
-                let held = (if whole { purposes } else { Purposes::NONE }, category);
+                // A pair is stored whole or not at all, and given to whoever may have both halves.
+                let (_, category) = sum([key, value].into_iter().map(inner));
+                let held = (inner(key).0.and(inner(value).0), category);
                 (IdentifierClass::NotIdentifying, held, Shape::Map { key: *key, value: *value })
             }
         };

@@ -3,6 +3,7 @@
 use super::dictionary::{Event, EventIndex, Field, Node, Part, Product};
 use super::document::{self, Entry, Section, parse_id};
 use super::field_path::{Branch, Tree};
+use super::pair::other_halves;
 use super::problem::{Place, Problems};
 use super::program_file::named_as_file;
 use super::{NameTable, field_file};
@@ -116,6 +117,7 @@ impl ProductDraft {
             version: self.version,
             events,
             index,
+            other_halves: other_halves(&nodes),
             nodes,
         }
     }

@@ -79,8 +79,9 @@ impl<'p> Sight<'p> {
     /// What is seen of every field of an event, by its path.
     pub(super) fn of_fields(terms: &Terms<'p>, event: &'p Event) -> BTreeMap<&'p str, (&'p Field, Self)> {
         let fields = terms.product.fields(event);
-        let mut sights: BTreeMap<&str, (&Field, Self)> =
-            fields.map(|(_, field)| (field.path.as_str(), (field, Self::of_field(terms, field)))).collect();
+        let mut sights: BTreeMap<&str, (&Field, Self)> = fields
+            .map(|(at, field)| (field.path.as_str(), (field, Self::of_field(terms, at, field))))
+            .collect();
         let is_hidden = |sight: &Self| sight.seen.is_none();
         let mut hidden: BTreeSet<&str> =
             sights.iter().filter(|(_, (_, sight))| is_hidden(sight)).map(|(path, _)| *path).collect();
@@ -111,12 +112,15 @@ impl<'p> Sight<'p> {
         sights
     }
 
-    fn of_field(terms: &Terms<'p>, field: &'p Field) -> Self {
-        let treatment = match terms.judge(field) {
+    fn of_field(terms: &Terms<'p>, number: u32, field: &'p Field) -> Self {
+        let treatment = match terms.judge(number, field) {
             Judgement::Forbidden => return Self::hidden("never stored"),
             Judgement::Category => return Self::hidden("drop: category"),
             Judgement::PurposeOfLevel => return Self::hidden("drop: purpose"),
             Judgement::PurposeOff => return Self::hidden("drop: purpose switched off"),
+            Judgement::PurposeOfPair => {
+                return Self::hidden("drop: no purpose in common with the other half of its pair");
+            }
             Judgement::TooNew => return Self::hidden("withheld until accepted"),
             Judgement::Treat(Treatment::Drop) => return Self::hidden("drop"),
             Judgement::Treat(treatment) => treatment,
@@ -140,7 +144,7 @@ impl<'p> Sight<'p> {
             },
         };
         let seen = Some(Seen { class: field.class, kind: field.kind, form });
-        Self { seen, purposes: terms.purposes(field), why: "" }
+        Self { seen, purposes: terms.purposes(number, field), why: "" }
     }
 
     /// What is seen of what is not there.
