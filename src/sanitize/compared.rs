@@ -1,6 +1,7 @@
 //! Text as spellings are compared: in small letters, a run of white space as one blank, and what stands behind
-//! backslashes as what it is written for: a line end (`\n`), a quote (`\"`), a backslash. A `+` between words is the blank
-//! that forms write as one (`Prod+VM+1`).
+//! backslashes as what it is written for: a line end (`\n`), a quote (`\"`), a backslash. A blank behind
+//! one is a blank, and any other sign itself, as shells write them (`Prod\ VM\ \(old\)`). A `+` beside no white
+//! space is the blank that forms write as one (`Prod+VM+1`, `Doe,+Jane`).
 //!
 //! A letter becomes one letter, by itself: what several letters stand for in capitals (`STRASSE`) is a spelling of its
 //! own. Nothing is allocated.
@@ -57,10 +58,9 @@ impl<'t> Compared<'t> {
 
     /// The byte of a blank, or of a control character.
     fn blank(&mut self, byte: u8) -> u8 {
-        let len = |at: usize| blank_len(self.text.get(at..).unwrap_or_default());
         let (from, mut end) = (self.at, self.at);
         while end < from + BLANKS
-            && let more @ 1.. = len(end)
+            && let more @ 1.. = self.blank_len(end)
         {
             end += more;
         }
@@ -72,21 +72,51 @@ impl<'t> Compared<'t> {
         byte
     }
 
-    /// Whether the sign here has letters or digits on both sides.
-    fn is_between_words(&self) -> bool {
-        let beside = [self.at.checked_sub(1), self.at.checked_add(1)];
-        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
-        beside.into_iter().all(|at| at.and_then(|at| self.text.get(at)).is_some_and(is_word))
+    /// Bytes of the blank at a place; 0 if there is none.
+    fn blank_len(&self, at: usize) -> usize {
+        let rest = self.text.get(at..).unwrap_or_default();
+        let backslashes = backslashes(rest);
+        match rest.get(backslashes) {
+            Some(b'+') if self.is_written_blank(at, backslashes) => backslashes + 1,
+            Some(b'+') => 0,
+            Some(_) | None => blank_len(rest),
+        }
+    }
+
+    /// Whether the `+` behind some backslashes at a place is a blank: no white space is beside it, but a letter or digit, or
+    /// anything else on both sides that is no `+`.
+    fn is_written_blank(&self, at: usize, backslashes: usize) -> bool {
+        let before = self.text.get(..at).unwrap_or_default();
+        let behind = self.text.get(at + backslashes + 1..).unwrap_or_default();
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
+        let is_within = match (before.last(), behind.first()) {
+            (Some(before), Some(behind)) => {
+                is_word(*before) || is_word(*behind) || (*before != b'+' && *behind != b'+')
+            }
+            (Some(byte), None) | (None, Some(byte)) => is_word(*byte),
+            (None, None) => false,
+        };
+        is_within && blank_len(behind) == 0 && !ends_in_blank(before)
+    }
+
+    /// A `+` behind some backslashes.
+    fn plus(&mut self, backslashes: usize) -> u8 {
+        if self.is_written_blank(self.at, backslashes) {
+            return self.blank(b' ');
+        }
+        self.at += backslashes + 1;
+        b'+'
     }
 
     fn backslashes(&mut self) -> u8 {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let len = backslashes(rest);
         match rest.get(len) {
-            Some(b'n' | b'r' | b't' | b'N' | b'R' | b'T') => self.blank(b'\\'),
-            Some(quote @ (b'"' | b'\'')) => {
+            Some(b'n' | b'r' | b't' | b'N' | b'R' | b'T' | b' ') => self.blank(b'\\'),
+            Some(b'+') => self.plus(len),
+            Some(sign) if is_escaped(*sign) => {
                 self.at += len + 1;
-                *quote
+                *sign
             }
             _ => {
                 self.at += len;
@@ -136,9 +166,8 @@ impl Iterator for Compared<'_> {
         if byte == b'\\' {
             return Some(self.backslashes());
         }
-        if byte == b'+' && self.is_between_words() {
-            self.at += 1;
-            return Some(b' ');
+        if byte == b'+' {
+            return Some(self.plus(0));
         }
         let is_blank = byte.is_ascii() || blank_len(self.text.get(self.at..)?) > 0;
         Some(if is_blank { self.blank(byte) } else { self.beyond_ascii(byte) })
@@ -151,13 +180,23 @@ fn blank_len(text: &[u8]) -> usize {
         [b' ' | b'\t'..=b'\r', ..] => 1,
         [b'\\', ..] => {
             let len = backslashes(text);
-            let is_end = matches!(text.get(len), Some(b'n' | b'r' | b't' | b'N' | b'R' | b'T'));
-            if is_end { len + 1 } else { 0 }
+            let is_blank = matches!(text.get(len), Some(b'n' | b'r' | b't' | b'N' | b'R' | b'T' | b' '));
+            if is_blank { len + 1 } else { 0 }
         }
         [0xc2, 0x85, ..] => 2,
         [0xe2, 0x80, 0xa8 | 0xa9, ..] => 3,
         _ => 0,
     }
+}
+
+/// Whether a text ends in white space of ASCII, or in a line end as it is written.
+fn ends_in_blank(text: &[u8]) -> bool {
+    matches!(text, [.., b' ' | b'\t'..=b'\r'] | [.., b'\\', b'n' | b'r' | b't' | b'N' | b'R' | b'T'])
+}
+
+/// Whether a sign is itself behind backslashes: quotes in JSON, and what a shell or a pattern would read as something else.
+const fn is_escaped(sign: u8) -> bool {
+    sign.is_ascii_punctuation() && !matches!(sign, b'\\' | b'/' | b'_' | b'+')
 }
 
 fn backslashes(text: &[u8]) -> usize {
@@ -206,7 +245,13 @@ mod tests {
             ("CORP\\\\jdoe\\", "corp\\jdoe\\"),
             // In capitals a name with a backslash in it (`CORP\nancy`) has another letter behind it.
             ("CORP\\nancy CORP\\NANCY", "corp ancy corp ancy"),
-            ("Prod+VM+1 C++ +49 a+", "prod vm 1 c++ +49 a+"),
+            ("Prod+VM+1 C++ +49 a+ b +c", "prod vm 1 c + +49 a+ b +c"),
+            ("Doe,+Jane+M.+D VM+-+old VM+(old)+(new)", "doe, jane m. d vm - old vm (old) (new)"),
+            // What a name has a `+` in is read as its form is: `C%2B%2B+x`, `A+%2B+B`, `A++B` of two blanks.
+            ("C++ x C++11 C\\+\\+11", "c + x c 11 c 11"),
+            ("C+++x A + B A+++B A++B", "c + x a + b a + b a b"),
+            ("a\\n+b \\+c a\\ \\+c", "a +b +c a +c"),
+            ("Prod\\ VM\\  1\\\\ \\(old\\) esx\\.corp", "prod vm 1 (old) esx.corp"),
             ("\u{418}\u{412}\u{410}\u{41d}\u{41e}\u{412}", "\u{438}\u{432}\u{430}\u{43d}\u{43e}\u{432}"),
             ("\u{dc}BER U\u{308}", "\u{fc}ber u\u{308}"),
             ("\u{39f}\u{394}\u{39f}\u{3a3} \u{3c3}\u{3c2}", "\u{3bf}\u{3b4}\u{3bf}\u{3c3} \u{3c3}\u{3c3}"),

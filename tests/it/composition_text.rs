@@ -72,12 +72,13 @@ fn policy(low: &str, high: &str, hosts: [&str; 2]) -> Result<Policy, Vec<Problem
 }
 
 /// Text with identifiers of its own, and with one that only a field of the request names.
-const SAID: [&str; 7] = [
+const SAID: [&str; 8] = [
     "on",
     "esx-7",
     "nothing that names anybody",
     "login of jane.doe@example.com from 10.1.2.3 on esx-7 failed, and once more from 10.1.2.4 and 10.1.2.5",
     "esx-7 is up",
+    "lost#012esx-7 ^[[31m10.1.2.3^[[0m IP 10.1.2.3.22 > x fe80::21b:21ff:feab:cdef%vmk0 by CORP\\jdoe:x name=a+esx-7",
     "https://user:secret@portal.example.com:8443/a/b?c=d",
     "[host_name] p1-host_name-s-0123456789abcdefghijklmnop \u{df}\u{1f600}",
 ];

@@ -47,6 +47,19 @@ pub(super) fn parse_v6(text: &str) -> Option<IpAddr> {
     address.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_canonical())
 }
 
+/// Whether an address of one link is made of the MAC address of its interface (EUI-64, RFC 4291). Its word tells nobody; it
+/// itself does.
+pub(in crate::sanitize) fn tells_mac(text: &[u8]) -> bool {
+    let address = std::str::from_utf8(text).ok().and_then(parse_v6);
+    address.is_some_and(|address| match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => {
+            let [.., fifth, sixth, _] = address.segments();
+            address.is_unicast_link_local() && fifth & 0xff == 0xff && sixth >> 8 == 0xfe
+        }
+    })
+}
+
 /// Reads an address of either kind.
 pub(super) fn parse(text: &str) -> Option<IpAddr> {
     parse_v4(text).map(IpAddr::V4).or_else(|| parse_v6(text))
@@ -180,6 +193,23 @@ fn push_network(address: IpAddr, out: &mut Vec<u8>) {
 mod tests {
     use crate::model::IdentifierClass::IpAddress;
     use crate::sanitize::canonical::checks::{borrowed, cases, malformed};
+
+    #[test]
+    fn an_address_of_a_link_tells_the_mac_address_that_it_is_made_of() {
+        for (text, tells) in [
+            ("fe80::21b:21ff:feab:cdef", true),
+            ("FE80:0:0:0:021B:21FF:FEAB:CDEF%vmk0", true),
+            ("fe80::1", false),
+            ("fe80::ff:fe00", false),
+            ("fe80::a1b2:c3d4:e5f6:708", false),
+            // This one has a pseudonym.
+            ("2001:db8::21b:21ff:feab:cdef", false),
+            ("169.254.7.9", false),
+            ("esx01", false),
+        ] {
+            assert_eq!(super::tells_mac(text.as_bytes()), tells, "{text}");
+        }
+    }
 
     #[test]
     fn every_text_form_of_an_address_is_one_address() {

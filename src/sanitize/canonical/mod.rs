@@ -51,6 +51,7 @@ use crate::model::IdentifierClass;
 
 pub use bytes::{canonical_bytes, canonical_int};
 pub use generalise::{generalise, generalise_bytes};
+pub(in crate::sanitize) use ip::tells_mac;
 pub use known::{WORDS, known_word};
 pub use number::{generalise_double, generalise_number};
 

@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use super::near::is_said;
 use super::view::{self, BEYOND_HEX, DIGIT, LETTER, Set, UNDERSCORE, View, WORD, Word};
-use super::{Finding, mac};
+use super::{Finding, mac, port};
 use crate::model::IdentifierClass as Class;
 
 /// Words before four numbers that make them a version.
@@ -50,14 +50,16 @@ pub(super) fn v4(view: View<'_>, word: Word, free: usize) -> Option<Finding> {
         }
     }
     // A letter right after it, or one more group, makes it a version or another kind of number; but five
-    // groups of which the last is a port are how tcpdump writes an address.
+    // groups of which the last is a port are how tcpdump and netstat write an address.
     if view::is(view.at(end), WORD) {
         return None;
     }
     if view.at(end) == b'.' && view::is(view.at(end + 1), WORD) {
         let next = view.word(end + 1);
         let is_last = view.at(next.end) != b'.' || !view::is(view.at(next.end + 1), DIGIT);
-        let is_port = next.is_number() && is_last && number(view.slice(next.start, next.end))? > 255;
+        let is_port = next.is_number()
+            && is_last
+            && (number(view.slice(next.start, next.end))? > 255 || port::is_said(view, word.start, next.end));
         let in_name = view::is(view.at(next.start), LETTER) && !matches!(before, b'-' | b'_');
         if !is_port && !in_name {
             return None;
@@ -122,9 +124,13 @@ pub(super) fn v6(view: View<'_>, word: Word) -> Option<Finding> {
     while matches!(view.before(end), b'.') || (view.before(end) == b':' && view.before(end - 1) != b':') {
         end -= 1;
     }
-    let text = std::str::from_utf8(view.slice(start, end)).ok()?;
-    text.parse::<Ipv6Addr>().ok()?;
-    if view::is(view.at(end), WORD | UNDERSCORE) {
+    // A port, or the name of one, stands behind a dot.
+    let mut text = std::str::from_utf8(view.slice(start, end)).ok()?;
+    while text.parse::<Ipv6Addr>().is_err() {
+        text = text.get(..text.rfind('.')?)?;
+    }
+    end = start + text.len();
+    if view::is(view.at(end), WORD) {
         return None;
     }
     if view.at(end) == b'%' {

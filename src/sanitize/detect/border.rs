@@ -1,10 +1,11 @@
 //! One more reading of a text, in which a word also ends where it does not look like it: at characters beyond ASCII
-//! (`用户10.1.2.3登录`, `a→10.1.2.3`: many scripts have no spaces, and an arrow is none), at line ends that are written
-//! as `\n`, and at the colours of a terminal.
+//! (`用户10.1.2.3登录`, `a→10.1.2.3`: many scripts have no spaces, and an arrow is none), at line ends and other control
+//! characters that are written as `\n`, `#012` or `^I`, and at the colours of a terminal.
 //!
 //! It has as many bytes as the text that it is made of, so a place in the one is a place in the other. Names with such
 //! characters (`bücher.example`) are whole only without it: as with escapes, what any reading shows is replaced.
 
+use super::control;
 use super::view::{self, SPACE};
 
 /// What stands for each byte that words end at.
@@ -13,9 +14,7 @@ const ESCAPE: u8 = 0x1b;
 /// Backslashes before the letter of a line end.
 const BACKSLASHES: usize = 8;
 /// Bytes that are looked at together.
-const BLOCK: usize = 256;
-/// Bytes of the numbers of a colour.
-const COLOUR: usize = 24;
+const BLOCK: usize = 32;
 
 /// Whether anything that could be a part of an identifier stands at a border.
 pub(super) fn is_needed(text: &[u8]) -> bool {
@@ -37,7 +36,8 @@ pub(super) fn draw(text: &mut [u8]) {
     let mut at = 0;
     while let Some((start, end)) = next(text, at) {
         if let Some(stretch) = text.get_mut(start..end) {
-            stretch.fill(BORDER);
+            // A name may go on in the next line.
+            stretch.fill(if control::is_white(stretch) { b'\n' } else { BORDER });
         }
         at = end;
     }
@@ -45,8 +45,15 @@ pub(super) fn draw(text: &mut [u8]) {
 
 /// How many bytes at the beginning certainly hold no border: most texts have none, and are passed over block by block.
 fn plain(text: &[u8]) -> usize {
-    let has_none = |block: &&[u8]| block.is_ascii() && memchr::memchr2(b'\\', ESCAPE, block).is_none();
+    let has_none = |block: &&[u8]| block.iter().fold(0, |seen, byte| seen | begins(*byte)) == 0;
     text.chunks(BLOCK).take_while(has_none).map(<[u8]>::len).sum()
+}
+
+/// Not zero for a byte that a border can begin with. Without a branch, so that a block is one step.
+#[inline]
+fn begins(byte: u8) -> u8 {
+    let is = |sign: u8| u8::from(byte == sign);
+    byte & 0x80 | is(b'\\') | is(ESCAPE) | is(b'#') | is(b'^') | is(b'[')
 }
 
 /// The next border from a place on: where it begins and ends.
@@ -55,12 +62,18 @@ fn next(text: &[u8], from: usize) -> Option<(usize, usize)> {
     loop {
         at = text.len().min(at + plain(text.get(at..)?));
         let rest = text.get(at..)?;
-        at += rest.iter().position(|byte| !byte.is_ascii() || matches!(*byte, b'\\' | ESCAPE))?;
+        at += rest.iter().position(|byte| begins(*byte) != 0)?;
         let rest = text.get(at..)?;
         let len = match rest.first()? {
-            b'\\' => line_end(rest, at.checked_sub(1).and_then(|before| text.get(before))),
-            &ESCAPE => colour(rest),
-            _ => rest.iter().take_while(|byte| !byte.is_ascii()).count(),
+            b'\\' => {
+                let before = at.checked_sub(1).and_then(|before| text.get(before));
+                line_end(rest, before).max(control::behind_backslashes(rest, backslashes(rest)))
+            }
+            &ESCAPE => control::with_sequence(1, rest),
+            b'#' => control::behind_hash(rest),
+            b'^' => control::behind_caret(rest),
+            b'[' => control::bare_colour(rest),
+            _ => beyond(rest),
         };
         #[cfg(any(test, fuzzing))]
         super::work::count(u64::try_from(len + 1).unwrap_or(0));
@@ -72,9 +85,13 @@ fn next(text: &[u8], from: usize) -> Option<(usize, usize)> {
     }
 }
 
+fn backslashes(rest: &[u8]) -> usize {
+    rest.iter().take(BACKSLASHES).take_while(|byte| **byte == b'\\').count()
+}
+
 /// Bytes of `\n`, behind one backslash or several; 0 if it is none. `\\nas01\share` is a server.
 fn line_end(rest: &[u8], before: Option<&u8>) -> usize {
-    let backslashes = rest.iter().take(BACKSLASHES).take_while(|byte| **byte == b'\\').count();
+    let backslashes = backslashes(rest);
     let begins =
         before.is_none_or(|byte| view::is(*byte, SPACE | view::QUOTE) || matches!(byte, b'=' | b'('));
     let is_server = matches!(backslashes, 2 | 4) && begins;
@@ -82,20 +99,17 @@ fn line_end(rest: &[u8], before: Option<&u8>) -> usize {
     if is_end { backslashes + 1 } else { 0 }
 }
 
-/// Bytes of a sequence that sets a colour, such as `ESC [31m`; 0 if it is none.
-fn colour(rest: &[u8]) -> usize {
-    if rest.get(1) != Some(&b'[') {
-        return 0;
-    }
-    let numbers = rest.iter().skip(2).take(COLOUR);
-    let len = numbers.take_while(|byte| byte.is_ascii_digit() || matches!(byte, b';' | b':' | b'?')).count();
-    if rest.get(2 + len).is_some_and(u8::is_ascii_alphabetic) { len + 3 } else { 0 }
+/// Bytes of a run beyond ASCII, with the numbers of a colour behind the sign that is both bytes of `ESC [` in one.
+fn beyond(rest: &[u8]) -> usize {
+    let len = rest.iter().take_while(|byte| !byte.is_ascii()).count();
+    let (run, behind) = rest.split_at(len);
+    if run.ends_with(&[0xc2, 0x9b]) { len + control::numbers(behind) } else { len }
 }
 
 /// Whether a text ends in the beginning of a colour, up to its letter.
 pub(in crate::sanitize) fn opens_colour(text: &[u8]) -> bool {
     let is_part = |byte: &&u8| byte.is_ascii_digit() || matches!(byte, b';' | b':' | b'?');
-    let numbers = text.iter().rev().take(COLOUR).take_while(is_part).count();
+    let numbers = text.iter().rev().take(control::NUMBERS).take_while(is_part).count();
     text.get(..text.len() - numbers).is_some_and(|before| before.ends_with(&[ESCAPE, b'[']))
 }
 
@@ -144,7 +158,7 @@ mod tests {
     fn drawn(text: &str) -> String {
         let mut bytes = text.as_bytes().to_vec();
         draw(&mut bytes);
-        let mut told = String::from_utf8(bytes).unwrap_or_default();
+        let mut told = String::from_utf8(bytes).unwrap_or_default().replace('\n', "\u{1e}");
         while told.contains("\u{1e}\u{1e}") {
             told = told.replace("\u{1e}\u{1e}", "\u{1e}");
         }
@@ -158,6 +172,10 @@ mod tests {
             ("a\u{2192}10.1.2.3", "a|10.1.2.3"),
             ("boot\\n10.1.2.3\\\\tx", "boot|10.1.2.3|x"),
             ("\u{1b}[1;31m10.1.2.3\u{1b}[0m", "|10.1.2.3|"),
+            ("\u{9b}31m10.1.2.3\u{241b}[0m", "|10.1.2.3|"),
+            ("at#01210.1.2.3#033[31mx#033[0m", "at|10.1.2.3|x|"),
+            ("at^I10.1.2.3^[[31mx^[[0m[1;32my", "at|10.1.2.3|x|y"),
+            ("at\\01110.1.2.3\\\\e[31mx\\b1", "at|10.1.2.3|x|1"),
             (
                 "at \\\\nas01\\share C:\\\\x \\ \u{1b} \u{1b}[",
                 "at \\\\nas01\\share C:\\\\x \\ \u{1b} \u{1b}[",
@@ -172,6 +190,10 @@ mod tests {
     fn borders_are_needed_where_something_touches_one() {
         for (text, needed) in [
             ("plain \\\\nas01 C:\\x", false),
+            ("issue #12 of sshd[123]: a^b [31] \\esx01", false),
+            ("x#0111", true),
+            ("x^Iy", true),
+            ("[31mx", true),
             ("\u{7528}\u{6237} 10.1.2.3 \u{767b}\u{5f55}", false),
             ("said \u{2014} nothing", false),
             ("\u{7528}\u{6237}10.1.2.3", true),

@@ -19,6 +19,7 @@ mod announce;
 mod border;
 mod card;
 mod check_digit;
+mod control;
 mod digits;
 mod domain;
 mod email;
@@ -40,6 +41,7 @@ mod path;
 mod phone;
 mod place;
 mod plain;
+mod port;
 mod scan;
 mod secret;
 mod sentence;
@@ -52,6 +54,8 @@ mod view;
 #[cfg(any(test, fuzzing))]
 pub(super) mod work;
 
+#[cfg(test)]
+mod border_tests;
 #[cfg(test)]
 mod cost_tests;
 #[cfg(test)]

@@ -143,10 +143,7 @@ pub(super) fn domain_account(view: View<'_>, word: Word) -> Option<Finding> {
     end += usize::from(view.at(end) == b'$');
     let (domain, name) = (view.slice(word.start, slash), view.slice(user, end));
     let begins = name.first().is_some_and(|byte| view::is(*byte, WORD | UNDERSCORE));
-    if !begins
-        || name.len() < 2
-        || matches!(view.at(end), b'\\' | b'/' | b'(' | b':') && view.at(end + 1) != b' '
-    {
+    if !begins || name.len() < 2 || goes_on(view, name, end) {
         return None;
     }
     if NO_DOMAIN.iter().any(|word| domain.eq_ignore_ascii_case(word)) || domain.starts_with(b"HKEY") {
@@ -154,6 +151,27 @@ pub(super) fn domain_account(view: View<'_>, word: Word) -> Option<Finding> {
     }
     let is_file = name.contains(&b'.') && is_program(name);
     if is_file || !is_domain(domain, name) { None } else { Finding::of(word.start, end, Class::UserId) }
+}
+
+/// Whether what stands behind a name makes it a part of something else: a path, a function, a method, a line of a file.
+fn goes_on(view: View<'_>, name: &[u8], end: usize) -> bool {
+    let next = view.at(end + 1);
+    match view.at(end) {
+        b'\\' | b'/' | b'(' => next != b' ',
+        b':' => matches!(next, b'\\' | b'/' | b':') || view::is(next, DIGIT) && is_source(name),
+        _ => false,
+    }
+}
+
+/// Whether a name is that of a file of source code: `src\main.rs:12`.
+fn is_source(name: &[u8]) -> bool {
+    const ENDINGS: [&[u8]; 24] = [
+        b"c", b"cc", b"cxx", b"h", b"hpp", b"rs", b"go", b"java", b"kt", b"js", b"jsx", b"ts", b"tsx", b"rb",
+        b"php", b"pl", b"ps1", b"psm1", b"vb", b"sql", b"swift", b"lua", b"m", b"scala",
+    ];
+    let dot = name.iter().rposition(|byte| *byte == b'.');
+    let ending = dot.and_then(|dot| name.get(dot + 1..)).unwrap_or_default();
+    ENDINGS.iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
 fn is_program(name: &[u8]) -> bool {

@@ -5,7 +5,7 @@ use super::{Class, Epoch, Workspace, keys, redact, redacted, rules, token};
 
 /// What stands beside identifiers in logs and is no white space: scripts without spaces and with particles, alphabets,
 /// arrows, stops, line ends as they are written, colours of a terminal.
-const BESIDE: [&str; 18] = [
+const BESIDE: [&str; 23] = [
     "",
     " ",
     "\u{7528}\u{6237}",
@@ -24,6 +24,11 @@ const BESIDE: [&str; 18] = [
     "\u{1b}[31m",
     "\\u001b[1;31m",
     "%1b[m",
+    "#012",
+    "^I",
+    "#033[31m",
+    "\\\\033[0;1m",
+    "[31m",
 ];
 
 /// One of each class, and names that only a field tells.
@@ -98,6 +103,8 @@ fn beside_other_scripts_an_identifier_has_the_token_that_it_has_in_a_field() {
         ("\u{4e3b}\u{673a}esx01.corp.example.com\u{6545}\u{969c} x", format!("{host} x")),
         ("at \u{2192}esx01.corp.example.com\u{2190}", format!("at {host}")),
         ("boot\\nesx01.corp.example.com up", format!("boot\\{host} up")),
+        ("boot#012esx01.corp.example.com up", format!("boot#{host} up")),
+        ("^[[31mesx01.corp.example.com^[[0m up", format!("^[[{host}^[[0m up")),
         ("at b\u{fc}cher.example.com", format!("at {idn}")),
         ("\\\\nas01.corp.example.com\\x", {
             format!("\\\\{}\\x", token(Class::HostName, Epoch::Stable, "nas01.corp.example.com"))

@@ -1,6 +1,6 @@
 //! What is found in a text, by place: for measuring the detectors, and for whoever wants to see before choosing.
 
-use crate::sanitize::canonical::{Canonical, Scratch, canonical};
+use crate::sanitize::canonical::{Canonical, Scratch, canonical, tells_mac};
 use crate::sanitize::detect::{Folded, Nothing, What};
 
 /// A stretch of a text that redaction replaces.
@@ -28,6 +28,7 @@ impl Finder {
             let stays = match found.what {
                 What::Class(class) => {
                     !found.is_joined
+                        && !tells_mac(found.text)
                         && matches!(canonical(class, found.text, &mut self.scratch), Canonical::Known(_))
                 }
                 What::NationalId

@@ -240,7 +240,7 @@ fn identify<'f>(
         }
     };
     match canonical::canonical(class, found.text, scratch) {
-        Canonical::Known(_) if !found.is_joined => None,
+        Canonical::Known(_) if !found.is_joined && !canonical::tells_mac(found.text) => None,
         Canonical::Known(_) | Canonical::Malformed => Some((found.what, None)),
         Canonical::Identifier(canonical) => {
             // The same identifier in a field says what it is.

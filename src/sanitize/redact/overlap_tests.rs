@@ -146,7 +146,7 @@ const WORDS: [&str; 14] = [
 ];
 
 /// What can stand before a name and take a part of it.
-const BEFORE: [&str; 26] = [
+const BEFORE: [&str; 29] = [
     "",
     "user=",
     "user ",
@@ -155,6 +155,9 @@ const BEFORE: [&str; 26] = [
     "CORP\\",
     "\\n",
     "\\\\t",
+    "#012",
+    "^I",
+    "\\033[1;31m",
     "jane@",
     "https://",
     "https://h.example.com/?q=",

@@ -36,6 +36,12 @@ fn an_identifier_of_a_field_is_found_in_other_spellings_than_the_field_has() {
         (Class::ObjectName, "say \"x\" 1", "{\"a\":\"say \\\"x\\\" 1\"}", "{\"a\":\"[object_name]\"}"),
         (Class::ObjectName, "O'Brien's VM", "'O\\'Brien\\'s VM'", "'[object_name]'"),
         (Class::ObjectName, "Prod VM 1", "name=Prod+VM+1&x=1", "name=[object_name]&x=1"),
+        (Class::PersonName, "Doe, Jane", "body: name=Doe%2C+Jane&x=1", "body: name=[person_name]&x=1"),
+        (Class::PersonName, "Jane M. Doe", "name=Jane+M.+Doe&x=1", "name=[person_name]&x=1"),
+        (Class::ObjectName, "Prod VM (old)", "name=Prod+VM+%28old%29&x=1", "name=[object_name]%29&x=1"),
+        (Class::ObjectName, "Prod VM - old", "name=Prod+VM+-+old&x=1", "name=[object_name]&x=1"),
+        (Class::ObjectName, "R+D C++ 1", "name=R%2BD+C%2B%2B+1&x=1", "name=[object_name]&x=1"),
+        (Class::ObjectName, "Prod VM 1", "/ds1/Prod\\ VM\\ 1/x", "/ds1/[object_name]/x"),
         (Class::UserId, "CORP\\nancy", "for CORP\\NANCY now", &{
             format!("for {} now", token(Class::UserId, Epoch::Stable, "corp\\nancy"))
         }),
@@ -65,7 +71,7 @@ fn the_short_name_of_two_hosts_is_a_marker_and_no_pseudonym() {
     assert_eq!(redacted(&rules, "db1 of db1.a.example", &known), format!("[host_name] of {a}"));
 }
 
-const WORDS: [&str; 17] = [
+const WORDS: [&str; 19] = [
     "Prod",
     "VM",
     "web",
@@ -83,6 +89,8 @@ const WORDS: [&str; 17] = [
     "A\\\u{dc}x",
     "Finance",
     "and",
+    "J.",
+    "R+D",
 ];
 
 /// The names that objects have: a few words. And what is longer than is looked for as a whole.
@@ -116,7 +124,7 @@ fn what_is_long_is_found_piece_by_piece() {
 /// Another way to write a text.
 type Writing = fn(&str) -> String;
 
-const WRITINGS: [(&str, Writing); 12] = [
+const WRITINGS: [(&str, Writing); 14] = [
     ("as it is", str::to_owned),
     ("in small letters", |text| text.chars().flat_map(char::to_lowercase).collect()),
     ("in capitals", str::to_uppercase),
@@ -145,6 +153,23 @@ const WRITINGS: [(&str, Writing); 12] = [
         };
         serde_json::to_string(text).unwrap_or_default().chars().map(ascii).collect::<String>()
     }),
+    // What is no letter or digit of ASCII in percent, but a blank as `+`.
+    ("in a form", |text| {
+        let write = |byte: u8| match byte {
+            b' ' => "+".to_owned(),
+            byte if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.') => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        };
+        text.bytes().map(write).collect()
+    }),
+    ("in a shell", |text| {
+        let write = |c: char| {
+            if c.is_ascii() && !c.is_ascii_alphanumeric() { format!("\\{c}") } else { c.to_string() }
+        };
+        text.chars().map(write).collect()
+    }),
     ("in a URL", |text| {
         let escape = |byte: u8| {
             if byte.is_ascii_graphic() { char::from(byte).to_string() } else { format!("%{byte:02x}") }
@@ -164,7 +189,13 @@ const WRITINGS: [(&str, Writing); 12] = [
 /// The letters and digits of a text that are not of a marker.
 fn left(text: &str) -> String {
     let mut left = String::new();
-    for (at, piece) in text.replace("%20", " ").replace("\\n", " ").split('[').enumerate() {
+    for (at, piece) in ["%20", "%22", "%27", "%28", "%29"]
+        .iter()
+        .fold(text.to_owned(), |text, sign| text.replace(sign, " "))
+        .replace("\\n", " ")
+        .split('[')
+        .enumerate()
+    {
         let rest = if at == 0 { piece } else { piece.split_once(']').map_or(piece, |(_, rest)| rest) };
         left.extend(rest.chars().filter(|c| c.is_alphanumeric()));
     }
