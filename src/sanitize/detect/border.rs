@@ -106,24 +106,6 @@ fn beyond(rest: &[u8]) -> usize {
     if run.ends_with(&[0xc2, 0x9b]) { len + control::numbers(behind) } else { len }
 }
 
-/// Whether a text ends in the beginning of a colour, up to its letter.
-pub(in crate::sanitize) fn opens_colour(text: &[u8]) -> bool {
-    let is_part = |byte: &&u8| byte.is_ascii_digit() || matches!(byte, b';' | b':' | b'?');
-    let numbers = text.iter().rev().take(control::NUMBERS).take_while(is_part).count();
-    text.get(..text.len() - numbers).is_some_and(|before| before.ends_with(&[ESCAPE, b'[']))
-}
-
-/// Whether the word that begins at a place, behind this byte, can have the end of a written line end in it, or of a colour.
-#[inline]
-pub(super) fn may_be_in(text: &[u8], at: usize, before: u8) -> bool {
-    match before {
-        b'\\' => true,
-        b'[' => at.checked_sub(2).and_then(|at| text.get(at)) == Some(&ESCAPE),
-        b';' | b':' | b'?' => opens_colour(text.get(..at).unwrap_or_default()),
-        _ => false,
-    }
-}
-
 /// Whether a character, by its first two bytes, is a letter of an alphabet whose names have letters of ASCII in them
 /// (Latin with accents, Greek, Cyrillic): `bücher.example` is one name, and `主机esx01.corp` a name after a word.
 pub(in crate::sanitize) const fn is_alphabet(first: u8, second: u8) -> bool {

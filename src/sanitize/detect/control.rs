@@ -10,7 +10,7 @@
 use crate::sanitize::redact::item;
 
 /// Bytes of the numbers of a colour.
-pub(super) const NUMBERS: usize = 24;
+const NUMBERS: usize = 24;
 
 /// Three octal digits of a control character.
 fn is_octal(digits: &[u8]) -> bool {
@@ -98,9 +98,67 @@ pub(super) fn numbers(rest: &[u8]) -> usize {
     if rest.get(len).is_some_and(u8::is_ascii_alphabetic) { len + 1 } else { 0 }
 }
 
+/// Whether a control character as it is written, or a colour, ends at the end of a text. It is not asked to the last
+/// whether it is one: a known identifier that begins behind it is one all the same.
+pub(in crate::sanitize) fn ends(text: &[u8]) -> bool {
+    match text {
+        [.., b'\\', b'n' | b'r' | b't' | b'a' | b'b' | b'f' | b'v']
+        | [.., b'^', b'?'..=b'_']
+        | [.., b'(' | b')', b'0' | b'A' | b'B'] => true,
+        [.., b'#' | b'\\', a, b, c] if c.is_ascii_digit() => is_octal(&[*a, *b, *c]),
+        [before @ .., last] if last.is_ascii_alphabetic() => opens_colour(before),
+        _ => false,
+    }
+}
+
+/// Whether a text ends in the beginning of a colour, up to its letter.
+fn opens_colour(text: &[u8]) -> bool {
+    let is_part = |byte: &&u8| byte.is_ascii_digit() || matches!(byte, b';' | b':' | b'?');
+    let numbers = text.iter().rev().take(NUMBERS).take_while(is_part).count();
+    text.get(..text.len() - numbers).is_some_and(|before| before.ends_with(b"["))
+}
+
+/// Whether the word that begins at a place can have the end of one in it.
+#[inline]
+pub(super) fn may_end_in(text: &[u8], at: usize) -> bool {
+    let back = |by: usize| at.checked_sub(by).and_then(|at| text.get(at)).copied().unwrap_or(0);
+    match back(1) {
+        b'\\' | b'#' | b'^' | b'(' | b')' => true,
+        // Behind a bracket of anything else stand most words of a log that have one before them.
+        b'[' => {
+            text.get(at).is_some_and(u8::is_ascii_digit)
+                || matches!(back(2), 0x1b | b'[' | b'3' | b'e' | b'E')
+        }
+        b';' | b':' | b'?' => opens_colour(text.get(..at).unwrap_or_default()),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{bare_colour, behind_backslashes, behind_caret, behind_hash};
+
+    #[test]
+    fn what_ends_in_one_is_told_from_its_end() {
+        for (text, is) in [
+            ("x\\n", true),
+            ("x#012", true),
+            ("x\\033", true),
+            ("x^I", true),
+            ("x^[[1;31m", true),
+            ("x\u{1b}[m", true),
+            ("x#033(B", true),
+            ("x[0K", true),
+            ("x#123", false),
+            ("x12", false),
+            ("x^i", false),
+            ("[mail", false),
+            ("x", false),
+            ("", false),
+        ] {
+            assert_eq!(super::ends(text.as_bytes()), is, "{text:?}");
+        }
+    }
 
     #[test]
     fn white_space_is_told_from_other_control_characters() {

@@ -68,7 +68,7 @@ mod encoded_tests;
 mod hostile_tests;
 
 pub(super) use border::is_alphabet;
-pub(super) use border::opens_colour;
+pub(super) use control::ends as ends_control;
 pub(super) use escape::decoded;
 pub(super) use finding::{Finding, What};
 pub(super) use findings::{Findings, Hit};

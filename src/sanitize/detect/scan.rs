@@ -7,7 +7,7 @@ use super::encoded::{self, Tried};
 use super::url::Url;
 use super::value_end::ValueEnds;
 use super::view::{self, HIGH, View, WORD, Word};
-use super::{Finding, Lookup, What, border, email, join, plain};
+use super::{Finding, Lookup, What, border, control, email, join, plain};
 use crate::sanitize::redact::item::{self, Item};
 
 /// Reads one reading of a text finding by finding.
@@ -81,7 +81,7 @@ impl<'t, L: Lookup + Copy> Scan<'t, L> {
     /// Goes on at `end`, behind a word by which nothing was found.
     #[inline]
     fn leave(&mut self, word: Word, end: usize) {
-        if word.bits & HIGH != 0 || border::may_be_in(self.text, word.start, self.view.before(word.start)) {
+        if word.bits & HIGH != 0 || control::may_end_in(self.text, word.start) {
             self.known.pass(&mut self.memory, self.text, end);
         }
         self.at = end;

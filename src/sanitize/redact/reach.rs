@@ -11,7 +11,7 @@
 use std::cell::Cell;
 
 use super::known::Known;
-use crate::sanitize::detect::{Lookup, opens_colour};
+use crate::sanitize::detect::{Lookup, ends_control};
 
 /// The known identifier that reaches farthest in one reading of a text, as far as it was looked through.
 #[derive(Clone, Copy, Default)]
@@ -98,8 +98,8 @@ impl Lookup for Reach<'_> {
     }
 }
 
-/// Whether a known identifier can begin at a place: where a word does, at a character beyond ASCII or behind it, behind the
-/// letter of a line end that is written as `\n`, and behind the colour of a terminal (`ESC [31m`).
+/// Whether a known identifier can begin at a place: where a word does, at a character beyond ASCII or behind it, behind a
+/// line end or another control character that is written (`\n`, `#012`, `^I`), and behind the colour of a terminal.
 fn begins(text: &[u8], at: usize) -> bool {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
     let back = |by: usize| at.checked_sub(by).and_then(|at| text.get(at)).copied().unwrap_or(0);
@@ -108,8 +108,10 @@ fn begins(text: &[u8], at: usize) -> bool {
     !is_word(before)
         || byte >= 0xc0
         || byte & 0xc0 != 0x80 && !before.is_ascii()
-        || matches!(before, b'n' | b'r' | b't') && back(2) == b'\\'
-        || before.is_ascii_alphabetic()
-            && matches!(back(2), b'0'..=b'9' | b'[' | b';' | b':' | b'?')
-            && opens_colour(text.get(..at - 1).unwrap_or_default())
+        || matches!(
+            (back(2), before),
+            (b'\\' | b'^' | b'(' | b')', _)
+                | (b'0'..=b'9', b'0'..=b'9')
+                | (b'0'..=b'9' | b'[' | b';' | b':' | b'?', b'a'..=b'z' | b'A'..=b'Z')
+        ) && ends_control(text.get(..at).unwrap_or_default())
 }
