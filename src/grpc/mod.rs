@@ -101,9 +101,11 @@ impl Health {
 }
 
 /// The routes of a collector: its services, health and reflection. Health is "not serving"
-/// until it is set.
+/// until it is set. The counts of what will be refused begin here, so that they are there before the collector says that it
+/// is ready.
 #[must_use]
 pub fn routes(services: Services) -> (Routes, Health) {
+    Cause::begin_counts();
     let Services { ingest, drain, admin, keys, ledger, amend, store, tokens } = services;
     let (reporter, health) = health_reporter();
     let health = health.max_decoding_message_size(HEALTH_REQUEST_BYTES);

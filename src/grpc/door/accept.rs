@@ -15,7 +15,6 @@ use super::heart::Heart;
 use super::peers::{Caps, Peers};
 use super::socket::Entrance;
 use super::{Budget, Options};
-use crate::grpc::Cause;
 use crate::grpc::identity::Gate;
 use crate::observe::Metric;
 
@@ -68,7 +67,6 @@ pub async fn serve_guarded(
     let connections = TaskTracker::new();
     let (closing, cut) = (CancellationToken::new(), CancellationToken::new());
     let mut pause = PAUSE.0;
-    Cause::begin_counts();
     let mut tell = tokio::time::interval(TELL);
     tell.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
