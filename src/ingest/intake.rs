@@ -14,17 +14,18 @@ use super::fair::{self, Account, Accounts};
 use super::meters::Meters;
 use super::plan::{CollectionPlan, PlanAsk, PlanTtl, Told};
 use super::prepared::Prepared;
+use super::queued::{Queued, refused};
 use super::receipt::Receipt;
 use super::refusal::{RETRY, Refusal, UNAVAILABLE};
 use super::told::{Reckoning, Watched, unknown};
 use super::untold::Untold;
 use crate::ledger::{Refusal as Refused, Refusals};
 use crate::model::{CustomerId, Delivery, LevelName, ProgramName, limits};
-use crate::observe::{Clock, Metric, trace};
+use crate::observe::{Clock, trace};
 use crate::policy::Handle;
 use crate::sanitize::wire::{Head, HeadError, ProtoReader};
 use crate::sanitize::{Applicant, Permit, Rotation, Scratch, sanitize};
-use crate::store::{AppendError, Appended, CustomerEntry, Customers, Store, StoreError};
+use crate::store::{CustomerEntry, Customers, Store, StoreError};
 
 /// Requests of at most so many bytes are sanitised on the thread that received them: about a millisecond of
 /// work, and some if all of it is tiny identifiers. Larger ones go to a thread that may block, so that they do
@@ -266,46 +267,11 @@ impl Inner {
             reckoning.count(&receipt, &self.meters);
             return Ok(Some(receipt));
         };
-        let queued = match self.store.enqueue(append).await {
-            Ok(queued) => queued,
+        let answer = match self.store.enqueue(append).await {
+            Ok(answer) => answer,
             Err(error) => return refused(error).map_or(Ok(None), Err),
         };
-        // A task of its own: what is queued will be stored, so it is counted also when the caller goes away.
-        // There are never more of them than commands in the queue and in the group that is being written.
         let meters = Arc::clone(&self.meters);
-        let settled =
-            tokio::spawn(async move { settle(queued.answer().await, receipt, (&reckoning, &meters)) });
-        settled.await.map_err(|_| UNAVAILABLE)?
-    }
-}
-
-/// What the sender is told when the store has answered. Counts what was stored.
-fn settle(
-    answer: Result<Appended, AppendError>,
-    mut receipt: Receipt,
-    (reckoning, meters): (&Reckoning, &Meters),
-) -> Result<Option<Receipt>, Refusal> {
-    match answer {
-        Ok(Appended::Stored { last }) => receipt.commit = last,
-        Ok(Appended::Duplicate { last, receipt: short }) => {
-            Metric::Duplicates.add(&[], 1);
-            let first = Receipt::from_short(&short, last).ok_or(UNAVAILABLE)?;
-            let Receipt { places, places_truncated, plan, .. } = receipt;
-            return Ok(Some(Receipt { places, places_truncated, plan, ..first }));
-        }
-        Ok(Appended::Conflict) => return Err(Refusal::Conflict),
-        Err(error) => return refused(error).map_or(Ok(None), Err),
-    }
-    reckoning.count(&receipt, meters);
-    Ok(Some(receipt))
-}
-
-/// `None` if the batch is to be decided anew.
-const fn refused(error: AppendError) -> Option<Refusal> {
-    match error {
-        AppendError::Stale => None,
-        AppendError::Full { retry_after } => Some(Refusal::Full { retry_after }),
-        AppendError::Busy { retry_after } => Some(Refusal::Busy { retry_after }),
-        AppendError::Failed | AppendError::Closed => Some(UNAVAILABLE),
+        Queued { answer, receipt, reckoning, meters }.settled().await
     }
 }

@@ -10,6 +10,7 @@ mod intake;
 mod meters;
 mod plan;
 mod prepared;
+mod queued;
 mod receipt;
 mod refusal;
 mod stored;

@@ -284,8 +284,8 @@ impl Queued {
     ///
     /// # Errors
     /// As [`Store::append`].
-    pub async fn answer(self) -> Result<Appended, AppendError> {
-        self.0.await.map_err(|_| AppendError::Closed)?
+    pub async fn answer(&mut self) -> Result<Appended, AppendError> {
+        (&mut self.0).await.map_err(|_| AppendError::Closed)?
     }
 }
 

@@ -367,3 +367,39 @@ async fn segments_that_every_subscription_has_drained_make_room_and_are_not_coun
     assert_eq!((dropped(&read, "size"), read.outcome("improve", "expired")), (0, 0));
     assert_eq!(collector.end(), 0);
 }
+
+// covers: P3
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_is_counted_also_when_its_sender_hangs_up_before_the_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let collector = Collector::start(dir.path(), &[]);
+    let channel = connect(&collector.grpc).await.unwrap();
+    participate(&channel, "acme", &[("ceip", "enhanced")]).await;
+    let mut sender = Sender { ingest: EncodedIngest::new(channel.clone()), told: Told::default(), next: 0 };
+    let one = || batch("vcenter", vec![event("vm.inventory", "vcpus", Kind::IntValue(4))]);
+    // Some hang up before their batch is read, some while it is written: until enough of it was stored.
+    let (mut answered, mut wait) = (0, Duration::ZERO);
+    let stored = || Reading::of(&collector).sum(Metric::RecordsStored, &[]);
+    for _ in 0..400 {
+        let hung_up = tokio::time::timeout(wait, sender.send("acme", one())).await.is_err();
+        answered += u64::from(!hung_up);
+        sender.send("acme", one()).await;
+        answered += 1;
+        // A little later each time, until one is answered in time.
+        wait = if hung_up { wait + Duration::from_micros(100) } else { Duration::ZERO };
+        if stored() >= answered + 5 {
+            break;
+        }
+    }
+    assert!(stored() >= answered + 5, "of those that hung up, some are stored");
+    reading(&collector, "what is stored is counted", |read| {
+        let of = |metric| read.sum(metric, &[]);
+        of(Metric::EventsStored) == of(Metric::RecordsStored)
+            && of(Metric::EventsAccepted) == of(Metric::EventsStored)
+            && of(Metric::EventsReceived) == of(Metric::EventsAccepted)
+    })
+    .await;
+    assert_eq!(collector.end(), 0);
+    let ledger = dir.path().join("data/ledger");
+    assert!(sums(&ledger, "collected").events >= answered + 5, "and told to the ledger");
+}
