@@ -189,7 +189,7 @@ const WRITINGS: [(&str, Writing); 14] = [
 /// The letters and digits of a text that are not of a marker.
 fn left(text: &str) -> String {
     let mut left = String::new();
-    for (at, piece) in ["%20", "%22", "%27", "%28", "%29"]
+    for (at, piece) in ["%20", "%22", "%27", "%28", "%29", "%5C"]
         .iter()
         .fold(text.to_owned(), |text, sign| text.replace(sign, " "))
         .replace("\\n", " ")
