@@ -12,7 +12,11 @@ FLAGS := --release --locked
 BIN   := $(CARGO_TARGET_DIR)/release/usaged
 MSRV   = $(shell sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help setup build demo test lint doc bench detectors load soak kills fuzz attack faults fixture look deb deploy-check deploy-boot msrv clean
+# The properties that are checked on made-up cases. `make test` makes the same cases each time, so that what it says is about
+# the change and not about the dice; `make properties` makes new ones.
+PROPERTIES = $(notdir $(patsubst %.rs,%::,$(shell grep -lE 'proptest!|composition::config' tests/it/*.rs)))
+
+.PHONY: help setup build demo test properties lint doc bench detectors load soak kills fuzz attack faults fixture look deb deploy-check deploy-boot msrv clean
 
 help: ## Show this list.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/'
@@ -27,9 +31,15 @@ build: setup ## Build the program. The first build compiles RocksDB: about half 
 demo: build ## Run the main job end to end on a temporary directory and loopback ports.
 	$(BIN) demo
 
+test: export PROPTEST_RNG_SEED ?= 20261128
 test: setup lint doc ## Check formatting, lints and docs, then run all tests and doctests.
 	$(CARGO) test $(FLAGS) --lib --bins --tests
 	$(CARGO) test $(FLAGS) --doc
+
+ROUNDS ?= 20
+properties: setup ## Property tests with new cases, ROUNDS times; what fails prints its case. About a minute a round.
+	@for round in $$(seq $(ROUNDS)); do echo "round $$round of $(ROUNDS)"; \
+	  $(CARGO) test -q $(FLAGS) --lib && $(CARGO) test -q $(FLAGS) --test it -- $(PROPERTIES) || exit 1; done
 
 lint: setup
 	$(CARGO) fmt --check

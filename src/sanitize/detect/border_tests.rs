@@ -61,22 +61,24 @@ const WRITTEN: [&str; 29] = [
     "[1;31m",
 ];
 
+/// One of each class that its form tells, whatever stands around it.
+pub(in crate::sanitize) const ONE_OF_EACH: [&str; 9] = [
+    "10.1.2.3",
+    "2001:db8::a7f3",
+    "00:50:56:ab:cd:ef",
+    "564d8a3b-1234-abcd-8899-aabbccddeeff",
+    "jane@example.com",
+    "esx01.corp.example.com",
+    "4111111111111111",
+    "DE89370400440532013000",
+    "AKIAIOSFODNN7EXAMPLE",
+];
+
 // covers: P1
 #[test]
 fn control_characters_hide_nothing_however_they_are_written() {
-    let identifiers = [
-        "10.1.2.3",
-        "2001:db8::a7f3",
-        "00:50:56:ab:cd:ef",
-        "564d8a3b-1234-abcd-8899-aabbccddeeff",
-        "jane@example.com",
-        "esx01.corp.example.com",
-        "4111111111111111",
-        "DE89370400440532013000",
-        "AKIAIOSFODNN7EXAMPLE",
-    ];
     let mut wrong = Vec::new();
-    for identifier in identifiers {
+    for identifier in ONE_OF_EACH {
         for (before, after) in WRITTEN.iter().flat_map(|before| WRITTEN.map(|after| (*before, after))) {
             for text in
                 [format!("at {before}{identifier}{after} x"), format!("at{before}{identifier}{after}x")]

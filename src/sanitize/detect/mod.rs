@@ -57,6 +57,8 @@ pub(super) mod work;
 #[cfg(test)]
 mod border_tests;
 #[cfg(test)]
+pub(super) use border_tests::ONE_OF_EACH;
+#[cfg(test)]
 mod cost_tests;
 #[cfg(test)]
 mod detect_tests;

@@ -195,7 +195,9 @@ impl Known {
             self.spelt.add_loose(canonical, None, entry);
         } else if class == Class::Phone {
             let digits = canonical.strip_prefix(b"+").unwrap_or(canonical);
-            self.spelt.add_loose(digits, Some(SUBSCRIBER), entry);
+            // Of what is no number (a name, a digest) an end would say nothing: `example.com` is not the host in the field.
+            let is_number = digits.iter().all(u8::is_ascii_digit);
+            self.spelt.add_loose(digits, is_number.then_some(SUBSCRIBER), entry);
         }
     }
 

@@ -51,6 +51,25 @@ fn the_longest_known_spelling_that_is_a_whole_word_is_found() {
     }
 }
 
+// covers: P1, P8
+#[test]
+fn a_telephone_number_is_found_by_its_end_and_what_is_none_is_not() {
+    let known = known(&[
+        (Class::Phone, "+49 30 748359133"),
+        (Class::Phone, "esx01.corp.example.com"),
+        (Class::Phone, "da39a3ee5e6b4b0d3255bfef95601890afd80709"),
+    ]);
+    for (text, expected) in [
+        ("748 359-133 rings", Some("+4930748359133")),
+        ("esx01.corp.example.com", Some("esx01.corp.example.com")),
+        ("example.com is up", None),
+        ("afd80709", None),
+    ] {
+        let form = known.longest(text.as_bytes(), 0).map(|(_, number)| known.get(number).unwrap().1.unwrap());
+        assert_eq!(form, expected.map(str::as_bytes), "{text}");
+    }
+}
+
 // covers: P1, P4
 #[test]
 fn what_is_a_part_of_several_is_of_none_of_them() {
