@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::files_tests::{copy, holding};
 use super::rooms_tests::{BATCHES, HOST, NAMED, Rooms, START, acme, jobs};
 use crate::amend::{BindingStage, NewErasure, Target};
 use crate::drain::AckFailure;
@@ -118,43 +119,6 @@ fn crash(from: &Path, act: Act, nth: u32) -> Option<(tempfile::TempDir, String)>
     // 6 is SIGABRT: it ended where it was told to.
     assert_eq!(output.status.signal(), Some(6), "{act:?} {nth}: {said}");
     Some((home, step.unwrap()))
-}
-
-pub(super) fn copy(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let (path, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-        if path.is_dir() {
-            fs::create_dir_all(&to).unwrap();
-            copy(&path, &to);
-        } else if let Err(error) = fs::copy(path, to) {
-            // It went meanwhile: a store that is open takes its files away.
-            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}");
-        }
-    }
-}
-
-/// The names of the files under `dir` that hold one of these.
-pub(super) fn holding<'a>(dir: &Path, needles: impl IntoIterator<Item = &'a [u8]>) -> Vec<PathBuf> {
-    let needles: Vec<_> = needles.into_iter().map(memchr::memmem::Finder::new).collect();
-    let (mut todo, mut found) = (vec![dir.to_owned()], Vec::new());
-    while let Some(dir) = todo.pop() {
-        for entry in fs::read_dir(&dir).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                todo.push(path);
-                continue;
-            }
-            let bytes = match fs::read(&path) {
-                // It went meanwhile: a store that is open takes its files away.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                read => read.unwrap(),
-            };
-            if needles.iter().any(|needle| needle.find(&bytes).is_some()) {
-                found.push(path);
-            }
-        }
-    }
-    found
 }
 
 /// A stopped collector with its queue, and what is known of it.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::crash_tests::{copy, holding};
+use super::files_tests::{copy, holding};
 use super::rooms_tests::{BATCHES, HOST, NAMED, Rooms, acme};
 use crate::amend::{Counts, NewErasure, Stage, Target};
 use crate::model::{CustomerId, ErasureId, IdentifierClass};

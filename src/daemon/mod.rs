@@ -378,6 +378,8 @@ mod erasures_purge_tests;
 #[cfg(test)]
 mod erasures_tests;
 #[cfg(test)]
+mod files_tests;
+#[cfg(test)]
 mod finished_calls;
 #[cfg(test)]
 mod finished_tests;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::crash_tests::holding;
+use super::files_tests::holding;
 use super::rooms_tests::{Rooms, START, acme, jobs, root};
 use crate::amend::{self, BindingStage};
 use crate::drain::SeekTarget;

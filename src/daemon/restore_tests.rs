@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::crash_tests::holding;
+use super::files_tests::holding;
 use super::rooms_tests::{Rooms, START, acme};
 use crate::amend::{NewErasure, Target};
 use crate::backup::{self, Places, Request};

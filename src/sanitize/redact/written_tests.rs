@@ -186,20 +186,31 @@ const WRITINGS: [(&str, Writing); 14] = [
     }),
 ];
 
-/// The letters and digits of a text that are not of a marker.
+/// The letters and digits of a text that are neither of a marker nor of the escape of a sign: between two pieces of a long name
+/// the sign may stay, however it is written.
 fn left(text: &str) -> String {
     let mut left = String::new();
-    for (at, piece) in ["%20", "%22", "%27", "%28", "%29", "%5C"]
-        .iter()
-        .fold(text.to_owned(), |text, sign| text.replace(sign, " "))
-        .replace("\\n", " ")
-        .split('[')
-        .enumerate()
-    {
+    for (at, piece) in without_signs(text).replace("\\n", " ").split('[').enumerate() {
         let rest = if at == 0 { piece } else { piece.split_once(']').map_or(piece, |(_, rest)| rest) };
         left.extend(rest.chars().filter(|c| c.is_alphanumeric()));
     }
     left
+}
+
+/// A text in which signs of ASCII that are written in percent are blanks.
+fn without_signs(text: &str) -> String {
+    let mut pieces = text.split('%');
+    let mut out = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2).unwrap_or(("", piece));
+        let byte = u8::from_str_radix(digits, 16).ok();
+        if byte.is_some_and(|byte| byte.is_ascii() && !byte.is_ascii_alphanumeric()) {
+            out.extend([" ", rest]);
+        } else {
+            out.extend(["%", piece]);
+        }
+    }
+    out
 }
 
 proptest! {
