@@ -314,6 +314,27 @@ fn every_source_that_the_threat_model_names_is_there() {
     }
 }
 
+/// A test that a document names, as `file::test`, is one.
+#[test]
+fn every_test_that_a_document_names_is_there() {
+    let mut named = BTreeMap::<String, BTreeSet<String>>::new();
+    for (_, text) in documents() {
+        for (_, code) in code(&text) {
+            if let Some((file, test)) = code.split_once("::").filter(|(_, test)| test.contains('_')) {
+                let path = repository("tests/it").join(file).with_extension("rs");
+                let source = std::fs::read_to_string(path).unwrap_or_default();
+                let is_there = source.contains(&format!("fn {test}("));
+                named.entry(file.to_owned()).or_default().insert(test.to_owned());
+                assert!(is_there, "there is no `{code}`");
+            }
+        }
+    }
+    let pains = std::fs::read_to_string(repository("docs/pains.md")).unwrap();
+    let rows: Vec<_> = pains.lines().filter(|line| line.starts_with("| **")).collect();
+    assert!(rows.len() == 12 && rows.iter().all(|row| row.contains("::")), "each has its test");
+    assert!(named.len() > 20, "{named:?}");
+}
+
 fn scripts(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
