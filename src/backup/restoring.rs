@@ -65,6 +65,7 @@ pub struct Report {
 pub fn restore(request: &Request<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Report, BackupFault> {
     let manifest = Manifest::read(request.backup)?;
     is_empty(request.to)?;
+    store::check_restored(request.backup, request.to)?;
     let file = store::personal_contents(request.personal)?;
     if HEXLOWER.encode(&file.store) != manifest.store {
         return Err(BackupError::Foreign.into());

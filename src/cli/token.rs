@@ -1,5 +1,6 @@
 //! `usaged token`: the bearer tokens that callers prove themselves with.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -329,7 +330,16 @@ impl Secret {
         use std::os::unix::fs::OpenOptionsExt as _;
         let path = path.into();
         let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let file = file.map_err(Failure::io(format!("making {}", path.display())))?;
+        let file = file.map_err(|error| {
+            let place = path.display();
+            if error.kind() == ErrorKind::AlreadyExists {
+                Failure::Failed(format!(
+                    "{place} is there already, and nothing is written over; name another file, or delete that one"
+                ))
+            } else {
+                Failure::Failed(format!("making {place}: {error}"))
+            }
+        })?;
         Ok(Self { path, file })
     }
 

@@ -5,7 +5,20 @@ use std::path::{Path, PathBuf};
 
 use super::error::DaemonError;
 use crate::config::{Config, RootKeySource};
-use crate::store;
+use crate::store::{self, OpenError};
+
+/// Refuses to begin a store where the ledger of one is, unless a break of the ledger is accepted.
+///
+/// # Errors
+/// If there is only a ledger.
+pub(super) fn check_ledger(config: &Config) -> Result<(), DaemonError> {
+    let (path, ledger) = (&config.store.dir, &config.ledger.dir);
+    let has_ledger = || std::fs::read_dir(ledger).is_ok_and(|mut entries| entries.next().is_some());
+    if config.ledger.accept_break || store::is_begun(path)? || !has_ledger() {
+        return Ok(());
+    }
+    Err(OpenError::LedgerAlone { path: path.clone(), ledger: ledger.clone() }.into())
+}
 
 /// Where a store is opened, and with which keys.
 pub(super) struct Begun {

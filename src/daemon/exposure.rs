@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::error::DaemonError;
 use super::runner::Runner;
-use super::{ledger_key, root_key};
+use super::{begun, ledger_key, root_key};
 use crate::config::{Config, Problem};
 use crate::store;
 
@@ -29,6 +29,7 @@ pub fn check_files(config: &Config, runner: &Runner) -> Result<(), DaemonError> 
 pub fn check_places(config: &Config, runner: &Runner) -> Result<(), DaemonError> {
     // What is not there is made, unless it has to be there.
     store::expect_store(&config.store)?;
+    begun::check_ledger(config)?;
     let problems = problems(config, runner);
     if problems.is_empty() { Ok(()) } else { Err(DaemonError::Exposed(problems)) }
 }

@@ -8,11 +8,6 @@ use super::unfinished::Left;
 
 /// The three places are apart. Gives where the rows really go.
 pub(super) fn check_apart(data: &Path, dir: &Path, rows: &Path) -> Result<PathBuf, BackupError> {
-    let real = |path: &Path| -> Result<PathBuf, BackupError> {
-        // What does not exist yet is named by the directory that it comes into.
-        let parent = fs::canonicalize(parent(path)).map_err(at(parent(path)))?;
-        Ok(path.file_name().map_or(parent.clone(), |name| parent.join(name)))
-    };
     let data = fs::canonicalize(data).map_err(at(data))?;
     let (dir, rows) = (real(dir)?, real(rows)?);
     let apart = !dir.starts_with(&data)
@@ -20,6 +15,18 @@ pub(super) fn check_apart(data: &Path, dir: &Path, rows: &Path) -> Result<PathBu
         && !rows.starts_with(&dir)
         && !rows.starts_with(&data);
     if apart { Ok(rows) } else { Err(BackupError::Inside) }
+}
+
+/// The directory that a backup is restored to and the backup are apart: what is copied must not copy keys of customers.
+pub fn check_restored(backup: &Path, to: &Path) -> Result<(), BackupError> {
+    let (backup, to) = (fs::canonicalize(backup).map_err(at(backup))?, real(to)?);
+    if to.starts_with(&backup) || backup.starts_with(&to) { Err(BackupError::Inside) } else { Ok(()) }
+}
+
+/// Where something really is. What does not exist yet is named by the directory that it comes into.
+fn real(path: &Path) -> Result<PathBuf, BackupError> {
+    let parent = fs::canonicalize(parent(path)).map_err(at(parent(path)))?;
+    Ok(path.file_name().map_or(parent.clone(), |name| parent.join(name)))
 }
 
 /// Nothing is overwritten.

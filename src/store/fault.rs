@@ -144,6 +144,19 @@ pub enum OpenError {
         /// The data directory.
         path: PathBuf,
     },
+    /// There is none where the ledger of one is.
+    #[error(
+        "there is no store in {path}, and the ledger of one is in {ledger}: its volume is not mounted, or the database is \
+         gone, and all that was queued with it. Mount it, or restore a backup; if a new store is to be begun, start once \
+         with --accept-ledger-break",
+        path = path.display(), ledger = ledger.display()
+    )]
+    LedgerAlone {
+        /// The data directory.
+        path: PathBuf,
+        /// The directory of the ledger.
+        ledger: PathBuf,
+    },
     /// It was written under another root key.
     #[error(
         "the store in {path} was written with another root key ({wanted}, this one is {given}); start with that key, \
@@ -221,6 +234,7 @@ impl OpenError {
             | Self::NotAStore { .. }
             | Self::Absent { .. }
             | Self::Gone { .. }
+            | Self::LedgerAlone { .. }
             | Self::WrongRootKey { .. }
             | Self::Foreign { .. }
             | Self::Damaged { .. }

@@ -268,6 +268,7 @@ pub use amend::{Amended, Amendment};
 pub use backup::{Backup, BackupProgress, PersonalBackup, backup_closed, backup_personal_closed};
 pub use backup_error::BackupError;
 pub use backup_files::FileSum;
+pub use backup_places::check_restored;
 pub use check::Check;
 pub use check_told::{CheckProgress, Checked, Fault, Faults};
 pub use collected::{Collected, CollectedKey};

@@ -273,6 +273,11 @@ fn a_backup_of_a_store_that_does_not_run_is_the_same_and_nothing_goes_over_what_
     assert!(!world.path("personal-cold-2").exists());
     let inside = offline("data/inside", "personal-inside");
     assert_eq!(inside.code, 2, "{}", inside.err);
+    // Nor is a store made in a backup, whose directory is copied on and has no keys in it.
+    let [cold, rows, to] = ["cold", "personal-cold", "cold/x"].map(|name| world.text(name));
+    let into = usaged(["store", "restore", &cold, "--personal", &rows, "--to", &to]);
+    assert!(into.code == 2 && into.err.contains("must not lie in each other"), "{} {}", into.code, into.err);
+    assert!(!world.path("cold/x").exists() && !world.path("cold/x.restoring").exists());
     // A file that is no file of personal rows is never replaced.
     let notes = world.path("notes");
     std::fs::write(&notes, b"mine").unwrap();

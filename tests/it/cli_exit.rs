@@ -143,6 +143,15 @@ fn a_store_that_is_absent_ends_with_2_and_one_that_is_in_use_with_1() {
     let data = dir.path().join("data").display().to_string();
     let absent = usaged(["store", "inspect", &data]);
     assert!(absent.code == 2 && absent.err.contains(&data), "{}", absent.err);
+    let personal = dir.path().join("personal").display().to_string();
+    for args in [
+        vec!["check", &data],
+        vec!["backup", "kept", "--personal", &personal, "--data-dir", &data],
+        vec!["personal", &personal, "--data-dir", &data],
+    ] {
+        let absent = usaged([&["store"], &args[..]].concat());
+        assert!(absent.code == 2 && absent.err.contains("there is no"), "{args:?}: {}", absent.err);
+    }
     let absent = usaged(["ledger", "verify", &data]);
     assert!(absent.code == 2 && absent.err.contains(&data), "{}", absent.err);
     let absent = usaged(["policy", "check", &data]);

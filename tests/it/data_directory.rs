@@ -202,6 +202,36 @@ async fn a_data_directory_that_is_not_mounted_is_told_of_and_refused_where_there
     assert_eq!(place.said().matches(TOLD).count(), 1, "{}", place.said());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_store_is_begun_beside_the_ledger_of_one_that_is_gone_unless_that_is_accepted() {
+    let (dir, place, load) = used().await;
+    let data = place.data.display().to_string();
+    let ledger = place.data.join("ledger").display().to_string();
+    let (away, parts) = (dir.path().join("away"), ["db", "FORMAT", "witness"]);
+    std::fs::create_dir(&away).unwrap();
+    for part in parts {
+        std::fs::rename(place.data.join(part), away.join(part)).unwrap();
+    }
+    for _ in 0..2 {
+        let said = refused(&place, 6, &[&data, &ledger, "restore a backup", "--accept-ledger-break"]);
+        assert!(!said.contains("belongs to another store"), "{said}");
+        assert!(parts.iter().all(|part| !place.data.join(part).exists()), "nothing is made");
+    }
+    let checked = usaged(["serve", "--check", "--data-dir", &data]);
+    assert!(checked.code == 6 && checked.err.contains(&ledger), "{} {}", checked.code, checked.err);
+    for part in parts {
+        std::fs::rename(away.join(part), place.data.join(part)).unwrap();
+    }
+    all_is_there(&place, &load).await;
+    std::fs::remove_dir_all(place.data.join("db")).unwrap();
+    for part in &parts[1..] {
+        std::fs::remove_file(place.data.join(part)).unwrap();
+    }
+    let accepting = Place::new(dir.path()).with(&["--accept-ledger-break"]);
+    assert_eq!(accepting.start().end(), 0);
+    assert_eq!(place.start().end(), 0, "the flag is needed once");
+}
+
 #[test]
 fn a_policy_or_configuration_with_mistakes_names_each_by_line_and_nothing_is_made() {
     let dir = tempfile::tempdir().unwrap();

@@ -339,6 +339,9 @@ fn the_first_operator_comes_in_by_a_token_that_is_made_offline() {
     let made =
         usaged(["token", "issue", "--name", "first", "--role", "operator", "--offline", "--out", &token]);
     assert_eq!(made.code, 0, "{}", made.err);
+    let again =
+        usaged(["token", "issue", "--name", "first", "--role", "operator", "--offline", "--out", &token]);
+    assert!(again.code == 1 && again.err.contains("name another file"), "{} {}", again.code, again.err);
     let expires = made.out.lines().find_map(|line| line.strip_prefix("expires = ")).unwrap();
     let expires: jiff::Timestamp = expires.trim_matches('"').parse().unwrap();
     let days = expires.duration_since(jiff::Timestamp::now()).as_hours() / 24;

@@ -17,7 +17,7 @@ use crate::backup::BackupFault;
 use crate::config;
 use crate::daemon::{self, DaemonError};
 use crate::sanitize::RootKey;
-use crate::store::{BackupError, OpenError};
+use crate::store::{self, BackupError, OpenError};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -104,9 +104,15 @@ fn failure(fault: &BackupFault) -> Failure {
     }
 }
 
-/// A store that does not open: it was refused, or the system did not do its part, or another process has it.
+/// A store that does not open: there is none, it was refused, the system did not do its part, or another process has it.
 fn refused(error: &OpenError, text: String) -> Failure {
-    if error.is_of_the_system() { Failure::Failed(text) } else { Failure::Store(text) }
+    if matches!(error, OpenError::Absent { path } if matches!(store::is_begun(path), Ok(false))) {
+        Failure::Usage(text)
+    } else if error.is_of_the_system() {
+        Failure::Failed(text)
+    } else {
+        Failure::Store(text)
+    }
 }
 
 /// A path that a collector on this host finds too.
