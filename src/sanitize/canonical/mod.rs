@@ -54,6 +54,7 @@ pub use generalise::{generalise, generalise_bytes};
 pub(in crate::sanitize) use ip::tells_mac;
 pub use known::{WORDS, known_word};
 pub use number::{generalise_double, generalise_number};
+pub(in crate::sanitize) use phone::without_extension;
 
 /// A value in its canonical form. `Debug` hides it.
 #[derive(Clone, Copy, PartialEq, Eq)]

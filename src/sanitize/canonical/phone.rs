@@ -5,6 +5,10 @@ use super::{Found, digest, known};
 /// Digits of the shortest number (an extension of a private exchange) and of the longest (E.164).
 const DIGITS: std::ops::RangeInclusive<usize> = 3..=15;
 
+/// Digits of an extension, and what stands before them; the longer words first.
+const EXTENSION: std::ops::RangeInclusive<usize> = 1..=6;
+const WORDS: [&[u8]; 8] = [b"extension", b"durchwahl", b"ext.", b"ext=", b"ext", b"poste", b"x", b"#"];
+
 /// What people put between digits.
 const fn is_separator(c: char) -> bool {
     matches!(
@@ -59,8 +63,27 @@ fn number<'t>(text: &'t str, out: &mut Vec<u8>) -> Option<Found<'t>> {
     )
 }
 
+/// A number as text without the extension behind it, if it has one: `+1 555 123 4567 ext. 89`, `…x89`, `tel:…;ext=89`. With it, it is
+/// no number of E.164; without, it is the same line.
+pub(in crate::sanitize) fn without_extension(text: &[u8]) -> Option<&[u8]> {
+    let end = text.iter().rposition(|byte| !byte.is_ascii_digit())? + 1;
+    let (before, digits) = text.split_at_checked(end)?;
+    if !EXTENSION.contains(&digits.len()) {
+        return None;
+    }
+    let word = before.trim_ascii_end();
+    let number = WORDS.iter().find_map(|name| {
+        let (number, last) = word.split_at_checked(word.len().checked_sub(name.len())?)?;
+        last.eq_ignore_ascii_case(name).then_some(number)
+    })?;
+    let number = number.trim_ascii_end();
+    let number = number.strip_suffix(b",").or_else(|| number.strip_suffix(b";")).unwrap_or(number);
+    (!number.is_empty()).then_some(number)
+}
+
 #[cfg(test)]
 mod tests {
+    use super::without_extension;
     use crate::model::IdentifierClass::Phone;
     use crate::sanitize::canonical::checks::{cases, malformed};
 
@@ -86,6 +109,25 @@ mod tests {
                 ("n/a", "=placeholder"),
             ],
         );
+    }
+
+    #[test]
+    fn an_extension_is_told_from_the_number_before_it() {
+        for (text, number) in [
+            ("+49 30 748359133 ext. 5", Some("+49 30 748359133")),
+            ("555-1234x5", Some("555-1234")),
+            ("555-1234, Extension 12", Some("555-1234")),
+            ("tel:+1-201-555-0123;ext=123", Some("tel:+1-201-555-0123")),
+            ("555 1234 #9", Some("555 1234")),
+            ("555-1234 ext.", None),
+            ("555-1234 ext. 1234567", None),
+            ("+49 30 748359133", None),
+            ("ext. 5", None),
+            ("12", None),
+            ("", None),
+        ] {
+            assert_eq!(without_extension(text.as_bytes()), number.map(str::as_bytes), "{text}");
+        }
     }
 
     #[test]

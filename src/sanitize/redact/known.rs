@@ -121,10 +121,11 @@ impl Known {
             Canonical::Malformed if std::str::from_utf8(value).is_ok() => self.insert(class, value, value),
             Canonical::Known(_) | Canonical::Malformed => return,
         }
-        if class == Class::HostName
-            && let Some(host) = spelling::without_port(value)
-        {
-            self.add(class, host, scratch);
+        let is_host = class == Class::HostName;
+        let is_phone = class == Class::Phone;
+        let host = || spelling::without_port(value).filter(|_| is_host);
+        if let Some(bare) = host().or_else(|| canonical::without_extension(value).filter(|_| is_phone)) {
+            self.add(class, bare, scratch);
         }
     }
 

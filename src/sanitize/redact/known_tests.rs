@@ -56,11 +56,14 @@ fn the_longest_known_spelling_that_is_a_whole_word_is_found() {
 fn a_telephone_number_is_found_by_its_end_and_what_is_none_is_not() {
     let known = known(&[
         (Class::Phone, "+49 30 748359133"),
+        (Class::Phone, "+49 89 5551234 ext. 5"),
         (Class::Phone, "esx01.corp.example.com"),
         (Class::Phone, "da39a3ee5e6b4b0d3255bfef95601890afd80709"),
     ]);
     for (text, expected) in [
         ("748 359-133 rings", Some("+4930748359133")),
+        ("555-1234 rings", Some("+49895551234")),
+        ("089/5551234", Some("+49895551234")),
         ("esx01.corp.example.com", Some("esx01.corp.example.com")),
         ("example.com is up", None),
         ("afd80709", None),

@@ -176,8 +176,10 @@ pub(super) fn redact<'t>(
     let has_known = Cell::new(false);
     let mut findings = folded.findings(text, Reach::new(known, &has_known));
     let mut next = findings.next();
-    // What looks like a token of ours is found like anything else; that none gets past is not left to that.
-    if next.is_none() && rules.cut.is_none() && memchr::memmem::find(raw, b"p1-").is_none() {
+    // Where nothing is found, what stays can have a known identifier in it all the same. What looks like a token of ours is
+    // found like anything else; that none gets past is not left to that.
+    let is_clean = next.is_none() && !has_known.get();
+    if is_clean && rules.cut.is_none() && memchr::memmem::find(raw, b"p1-").is_none() {
         return Ok(raw);
     }
     let rest = Rest::new(known, findings.readings());

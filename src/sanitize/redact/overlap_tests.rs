@@ -86,6 +86,17 @@ fn what_a_finding_takes_of_a_known_identifier_takes_the_rest_with_it() {
     }
 }
 
+// covers: P1, P6
+#[test]
+fn what_no_finding_is_of_is_replaced_also_where_there_is_no_finding_at_all_and_no_bound() {
+    for text in ["[0ndb1", "x[1;2ndb1 y"] {
+        for cut in [None, Some(4_096)] {
+            let once = redacted(&rules(&[], cut), text, &[(Class::ObjectName, "db1")]);
+            assert_eq!(once, text.replace("db1", "[object_name]"), "{cut:?}");
+        }
+    }
+}
+
 // covers: P1, P4
 #[test]
 fn of_two_known_identifiers_that_overlap_each_has_its_token() {
