@@ -56,6 +56,8 @@ struct State {
     /// Which reading that was: what one that was begun before has found is not taken over any more.
     number: u64,
     print: [u8; 32],
+    /// The text of the CAs that client certificates come from.
+    client_ca: Option<Arc<[u8]>>,
     /// What the files were refused for when they were read last.
     refused: Option<Vec<String>>,
     /// What files that were refused have taken away from what is in force, by their print.
@@ -80,7 +82,7 @@ pub(super) struct Prepared(Option<(Identities, Loaded, Watch)>);
 /// Every mistake.
 pub fn check_identities(config: &Config, runner: &Runner) -> Result<(), Vec<Problem>> {
     let Some(identities) = &config.identities else { return Ok(()) };
-    identity_files::load(identities, Clock::system().now(), runner)
+    identity_files::load(identities, Clock::system().now(), runner, None)
         .map(|_| ())
         .map_err(|refused| refused.problems)
 }
@@ -93,7 +95,7 @@ impl Prepared {
     pub(super) fn load(identities: Option<&Identities>, clock: &Clock) -> Result<Self, Vec<Problem>> {
         let Some(identities) = identities else { return Ok(Self(None)) };
         let watch = Watch::files(identity_files::files(identities));
-        let loaded = identity_files::load(identities, clock.now(), &Runner::present());
+        let loaded = identity_files::load(identities, clock.now(), &Runner::present(), None);
         let loaded = loaded.map_err(|refused| refused.problems)?;
         Ok(Self(Some((identities.clone(), loaded, watch))))
     }
@@ -101,7 +103,7 @@ impl Prepared {
     /// Puts it in force.
     pub(super) fn begin(self, tokens: &Tokens, refusals: &Refusals, clock: &Clock) -> IdentitySource {
         let Some((identities, loaded, watch)) = self.0 else { return IdentitySource(None) };
-        let Loaded { standing, keys, ends, print } = loaded;
+        let Loaded { standing, keys, ends, client_ca, print } = loaded;
         let authority = Authority::new(standing, tokens.clone(), refusals.clone(), clock.clone());
         if let Some(keys) = keys {
             authority.replace_keys(keys);
@@ -110,7 +112,7 @@ impl Prepared {
         Metric::IdentityLoads.add(&[("result", "loaded")], 1);
         tell_ends(&ends, clock.now());
         tell_namesakes(&authority);
-        let state = Mutex::new(State { number: 0, print, refused: None, narrowed: None });
+        let state = Mutex::new(State { number: 0, print, client_ca, refused: None, narrowed: None });
         let (tokens, clock) = (tokens.clone(), clock.clone());
         let (keys, ends) = (ProviderKeys::of(&identities), ArcSwap::from_pointee(ends));
         let begun = AtomicU64::new(0);
@@ -210,7 +212,8 @@ impl Inner {
             return true;
         }
         self.watch.renew();
-        let loaded = identity_files::load(&self.identities, self.clock.now(), &Runner::present());
+        let client_ca = self.state().client_ca.clone();
+        let loaded = identity_files::load(&self.identities, self.clock.now(), &Runner::present(), client_ca);
         let mut state = self.state();
         if number < state.number {
             // One that was begun later, and has seen every change that this one has, came to its end before.
@@ -230,6 +233,7 @@ impl Inner {
             }
             Ok(loaded) => {
                 (state.print, state.refused, state.narrowed) = (loaded.print, None, None);
+                state.client_ca.clone_from(&loaded.client_ca);
                 self.take_over(loaded);
                 true
             }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
@@ -12,7 +13,7 @@ use super::identity_rights::{Holds, exposed, exposed_places};
 use super::reach::let_in;
 use super::runner::Runner;
 use crate::config::{Identities, KeysFrom, Problem, TlsFiles, is_of_the_system};
-use crate::grpc::{Narrowing, Provider, Standing, TlsTexts, build_tls, tls_verifier};
+use crate::grpc::{ClientNarrowing, Narrowing, Provider, Standing, TlsTexts, build_tls};
 use crate::identity::{Credential, KeySet, Rules, digest, parse_rules};
 use crate::model::UnixMillis;
 
@@ -27,6 +28,8 @@ pub(super) struct Loaded {
     pub keys: Option<KeySet>,
     /// When the first certificate, list or token of each kind of file ends.
     pub ends: Vec<(&'static str, UnixMillis)>,
+    /// The text of the CAs that client certificates come from.
+    pub client_ca: Option<Arc<[u8]>>,
     /// Tells one content of all files from another.
     pub print: [u8; 32],
 }
@@ -52,6 +55,8 @@ struct Reader<'r> {
     open: BTreeSet<PathBuf>,
     /// What is good.
     narrowing: Narrowing,
+    /// The CAs of client certificates: those in force, then those that were read.
+    client_ca: Option<Arc<[u8]>>,
 }
 
 impl<'r> Reader<'r> {
@@ -62,6 +67,7 @@ impl<'r> Reader<'r> {
             print: [0; 32],
             open: BTreeSet::new(),
             narrowing: Narrowing::default(),
+            client_ca: None,
         }
     }
 }
@@ -98,7 +104,8 @@ pub(super) fn exposed_of(identities: &Identities, runner: &Runner) -> Vec<Proble
     files.iter().filter_map(of).chain(places).collect()
 }
 
-/// Reads and checks everything, for use by `runner` from `now` on.
+/// Reads and checks everything, for use by `runner` from `now` on. `client_ca` is the text of the CAs in force: lists are theirs
+/// when the file of CAs is refused.
 ///
 /// # Errors
 /// Every mistake, by the file and the key of the configuration that names it.
@@ -106,8 +113,9 @@ pub(super) fn load(
     identities: &Identities,
     now: UnixMillis,
     runner: &Runner,
+    client_ca: Option<Arc<[u8]>>,
 ) -> Result<Loaded, Box<Refused>> {
-    let mut reader = Reader::new(runner);
+    let mut reader = Reader { client_ca, ..Reader::new(runner) };
     let rules = identities.file.as_deref().and_then(|path| reader.rules(path));
     let tls = identities.tls.as_ref().and_then(|files| reader.tls(files, now));
     let keys = identities.jwt.as_ref().and_then(|(options, from)| match from {
@@ -148,7 +156,7 @@ pub(super) fn load(
     let accepts_tokens = identities.accepts_tokens;
     let standing =
         Standing { rules, server, clients, jwt, fetches_keys, accepts_tokens, ..Standing::default() };
-    Ok(Loaded { standing, keys, ends, print: reader.print })
+    Ok(Loaded { standing, keys, ends, client_ca: reader.client_ca, print: reader.print })
 }
 
 /// Where keys are fetched from, if they are.
@@ -268,6 +276,11 @@ impl Reader<'_> {
         let key = self.text("tls.key", &files.key, Holds::Secret);
         let ca = files.client_ca.as_deref().map(|path| self.text("tls.client_ca", path, Holds::Trust));
         let crl = files.client_crl.as_deref().map(|path| self.text("tls.client_crl", path, Holds::Trust));
+        // Each takes away what it does, whatever is wrong with the others.
+        let read = |text: &'_ Option<Option<Zeroizing<Vec<u8>>>>| text.clone().flatten();
+        let (read_ca, read_crl) = (read(&ca), read(&crl));
+        let [good_ca, good_crl] = [&read_ca, &read_crl].map(|text| text.as_ref().map(|text| text.as_slice()));
+        self.narrowing.clients = ClientNarrowing::of(good_ca, good_crl, self.client_ca.as_deref());
         // A file that is named and cannot be read was reported, and does not count as one that is not named.
         let ca = ca.map_or(Some(None), |text| text.map(Some))?;
         let crl = crl.map_or(Some(None), |text| text.map(Some))?;
@@ -279,7 +292,7 @@ impl Reader<'_> {
             client_crl: crl.as_ref().map(|text| text.as_slice()),
             allows_none: files.allows_none,
         };
-        self.narrowing.clients = tls_verifier(&texts, now);
+        self.client_ca = texts.client_ca.map(Arc::from);
         // One that cannot be read was reported.
         let (Some(_), Some(_)) = (&certificate, &key) else { return None };
         build_tls(&texts, now)

@@ -41,8 +41,8 @@ pub(crate) use self::door::Peer;
 pub use self::door::{Budget, Caller, Ended, Heart, Options, Reservation, Share, serve, serve_guarded};
 pub use self::drain::DrainDoor;
 pub use self::identity::{
-    Access, Authority, CUSTOMER_KEY, FetchError, Gate, KeyFetch, Narrowing, NewToken, NotLoopback, Provider,
-    Standing, TlsError, TlsMaterial, TlsTexts, Tokens, build_tls, tls_verifier,
+    Access, Authority, CUSTOMER_KEY, ClientNarrowing, FetchError, Gate, KeyFetch, Narrowing, NewToken,
+    NotLoopback, Provider, Standing, TlsError, TlsMaterial, TlsTexts, Tokens, build_tls,
 };
 pub use self::ingest::IngestDoor;
 pub use self::keys::{KeyDoor, RootKeyPlace};

@@ -1,6 +1,9 @@
 //! What is taken back in the file of identities ends what runs by it: a token whose end is brought forward, and one that
 //! is gone.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use usaged::grpc::client::{ClientTls, Code, Streaming};
@@ -10,7 +13,7 @@ use usaged::grpc::proto::drain::drain_service_client::DrainServiceClient;
 use crate::cli_run::usaged;
 use crate::fault_daemon::{Daemon, until};
 use crate::identity_live::{Stream, ended, loads, ok, refusal};
-use crate::identity_world::{IDENTITIES, Names, World, channel};
+use crate::identity_world::{Ca, IDENTITIES, Names, World, channel};
 
 /// A token that is made offline: how a client shows it, and its table for the file of identities.
 fn token(world: &World, name: &str, role: &[&str]) -> (ClientTls, String) {
@@ -157,5 +160,89 @@ async fn whom_a_good_file_puts_out_is_out_although_another_is_refused_and_nobody
     assert_eq!(opened(&late).await.err(), Some(unknown));
     assert_eq!(goes_on.goes_on().await, ok());
     assert_eq!(loads(&daemon, "loaded"), loaded);
+    assert_eq!(daemon.end(), 0);
+}
+
+/// A client of a certificate authority, for the customer of most tests.
+fn client(world: &World, ca: &Ca, serial: u64) -> ClientTls {
+    let uri = Some("spiffe://vendor.example/customer/acme");
+    world.with(&ca.client(Names { uri, serial, ..Names::default() }))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_and_a_file_of_cas_each_put_out_whom_they_do_although_the_other_is_refused() {
+    let world = World::new();
+    let (own, other, over) = (&world.ca, &Ca::new("CA 2"), &Ca::until("CA 3", -1));
+    let cas = |all: &[&Ca]| all.iter().map(|ca| ca.pem.as_str()).collect::<Vec<_>>().join("\n");
+    let lists = |revoked: &[u64]| format!("{}\n{}", own.revokes(revoked, 30), other.revokes(&[], 30));
+    let (both, none) = (cas(&[own, other]), lists(&[]));
+    world.put("pki/ca.pem", &both);
+    world.put("pki/ca.crl", &none);
+    let daemon = world.place().start();
+    let opened = async |tls: &ClientTls| Stream::try_open(&channel(&daemon.grpc, tls).await).await;
+    let clients = [(own, 4711), (other, 12), (own, 4712), (own, 4713)].map(|(ca, of)| client(&world, ca, of));
+    let [first, second, third, stays] = &clients;
+    let (mut by_first, mut by_second) = (opened(first).await.unwrap(), opened(second).await.unwrap());
+    let (mut by_third, mut goes_on) = (opened(third).await.unwrap(), opened(stays).await.unwrap());
+    let (loaded, unchanged) = (loads(&daemon, "loaded"), loads(&daemon, "unchanged"));
+    let refused = |what: &str| {
+        let before = loads(&daemon, "refused");
+        (what.to_owned(), move |daemon: &Daemon| loads(daemon, "refused") > before)
+    };
+
+    // A CA that nobody uses has expired, and a certificate of another is revoked.
+    let (what, is_refused) = refused("a CA that has expired");
+    world.put("pki/ca.pem", &cas(&[own, other, over]));
+    until(&what, || is_refused(&daemon));
+    for stream in [&mut by_first, &mut by_second, &mut by_third, &mut goes_on] {
+        assert_eq!(stream.goes_on().await, ok(), "a mistake puts nobody out");
+    }
+    world.put("pki/ca.crl", &lists(&[4711]));
+    assert_eq!(end(&mut by_first).await, ended());
+    assert_eq!(opened(first).await.err(), Some(ended()));
+
+    // A CA is taken out, and its list stands in the other file still.
+    world.put("pki/ca.pem", &own.pem);
+    assert_eq!(end(&mut by_second).await, ended());
+
+    // Others could have changed the CAs; and one is revoked by those in force.
+    std::fs::set_permissions(world.path("pki/ca.pem"), Permissions::from_mode(0o664)).unwrap();
+    world.put("pki/ca.crl", &lists(&[4711, 4712]));
+    assert_eq!(end(&mut by_third).await, ended());
+    // A list that is none gives nobody back.
+    let (what, is_refused) = refused("no list");
+    world.put("pki/ca.crl", "nonsense");
+    until(&what, || is_refused(&daemon));
+    for tls in [first, second, third] {
+        assert_eq!(opened(tls).await.err(), Some(ended()));
+    }
+    assert_eq!(goes_on.goes_on().await, ok());
+
+    world.put("pki/ca.crl", &none);
+    world.put("pki/ca.pem", &both);
+    until("it is read", || loads(&daemon, "unchanged") > unchanged);
+    for tls in &clients {
+        assert_eq!(opened(tls).await.unwrap().goes_on().await, ok());
+    }
+    assert_eq!(goes_on.goes_on().await, ok());
+    assert_eq!(loads(&daemon, "loaded"), loaded);
+    assert_eq!(daemon.end(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_that_is_taken_from_a_relay_is_gone_from_it_although_another_file_is_refused() {
+    let world = World::new();
+    let daemon = world.place().start();
+    let dns = Some("relay.vendor.example");
+    let relay = world.with(&world.ca.client(Names { dns, ..Names::default() }));
+    let connected = channel(&daemon.grpc, &relay).await;
+    let mut by_relay = Stream::try_open_for(&connected, Some("acme")).await.unwrap();
+    world.put("pki/ca.crl", &world.ca.revokes(&[], -2));
+    until("the list is refused", || loads(&daemon, "refused") > 0);
+    assert_eq!(by_relay.goes_on().await, ok());
+    world.put("pki/identities.toml", &IDENTITIES.replace("[\"acme\", \"globex\"]", "[\"globex\"]"));
+    assert_eq!(end(&mut by_relay).await.0, Code::PermissionDenied);
+    let again = Stream::try_open_for(&connected, Some("acme")).await.err();
+    assert_eq!(again, Some((Code::PermissionDenied, "CUSTOMER_NOT_PERMITTED".to_owned())));
     assert_eq!(daemon.end(), 0);
 }

@@ -58,10 +58,19 @@ impl Stream {
 
     /// A stream whose first batch was answered, or how it was refused.
     pub async fn try_open(channel: &Channel) -> Result<Self, (Code, String)> {
+        Self::try_open_for(channel, None).await
+    }
+
+    /// The same for a customer that is named, as a relay has to.
+    pub async fn try_open_for(channel: &Channel, customer: Option<&str>) -> Result<Self, (Code, String)> {
         let (batches, sent) = mpsc::channel(1);
         batches.send(batch()).await.unwrap();
         let mut ingest = IngestServiceClient::new(channel.clone());
-        let opened = ingest.submit_stream(Request::new(ReceiverStream::new(sent))).await;
+        let mut request = Request::new(ReceiverStream::new(sent));
+        if let Some(customer) = customer {
+            request.metadata_mut().insert("usaged-customer", customer.parse().unwrap());
+        }
+        let opened = ingest.submit_stream(request).await;
         let answers = opened.map_err(|status| refusal::<()>(Err(status)))?.into_inner();
         let mut stream = Self { batches, answers };
         let first = stream.answer().await;

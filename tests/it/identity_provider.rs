@@ -16,6 +16,7 @@ use usaged::grpc::proto::admin::GetStatusRequest;
 use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
 
 use crate::fault_daemon::{Daemon, until};
+use crate::identity_live::loads;
 use crate::identity_world::{Pair, World, channel};
 
 /// A key of a provider.
@@ -126,6 +127,18 @@ async fn a_provider_s_token_is_who_its_claims_say_by_keys_that_are_swapped() {
         ok,
         "a key that is withdrawn takes its tokens with it"
     );
+
+    // Also while another file is refused; the key that takes its place lets nobody in.
+    world.put("pki/identities.toml", "nonsense");
+    until("the identities are refused", || loads(&daemon, "refused") > 0);
+    assert_eq!(as_operator(&world, &daemon, &second.token(issuer, "operators")).await, ok);
+    let refused = loads(&daemon, "refused");
+    world.put("pki/jwks.json", &first.set());
+    until("the keys are read", || loads(&daemon, "refused") > refused);
+    let ended = (Code::Unauthenticated, "CREDENTIAL_ENDED".to_owned());
+    for (key, expected) in [(&first, invalid), (&second, ended)] {
+        assert_eq!(as_operator(&world, &daemon, &key.token(issuer, "operators")).await, expected);
+    }
     assert_eq!(daemon.end(), 0);
 }
 

@@ -48,12 +48,17 @@ macro_rules! days {
 
 impl Ca {
     pub fn new(name: &str) -> Self {
+        Self::until(name, 365)
+    }
+
+    /// One that holds for so many days from now.
+    pub fn until(name: &str, days: i64) -> Self {
         let mut params = CertificateParams::new(vec![]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages =
             vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign];
-        (params.not_before, params.not_after) = (days!(-1), days!(365));
+        (params.not_before, params.not_after) = (days!(-9), days!(days));
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         Self { issuer: Issuer::new(params, key), pem }

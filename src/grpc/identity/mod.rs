@@ -31,10 +31,10 @@ pub use access::Access;
 pub use authority::{Authority, Standing};
 pub use awaited::KeyFetch;
 pub use gate::{Gate, Visitor};
-pub use narrowing::Narrowing;
+pub use narrowing::{ClientNarrowing, Narrowing};
 pub(in crate::grpc) use provider::roots;
 pub use provider::{FetchError, Provider};
-pub use tls::{TlsError, TlsMaterial, TlsTexts, build as build_tls, verifier as tls_verifier};
+pub use tls::{TlsError, TlsMaterial, TlsTexts, build as build_tls};
 pub use tokens::{NewToken, Tokens};
 
 /// The metadata key in which a caller names its customer.

@@ -17,36 +17,61 @@ pub(super) fn check(
     cas: &[CertificateDer<'_>],
     stated: &[CertificateDer<'_>],
 ) -> Vec<TlsError> {
-    let read = |cas: &[CertificateDer<'_>]| -> Vec<IssuerCertificate> {
-        cas.iter().filter_map(|ca| IssuerCertificate::read(ca)).collect()
-    };
-    let (cas, mut stated) = (read(cas), read(stated));
     let mut problems = Vec::new();
-    // Each that one of those before has issued, until no more are.
-    let mut known = cas;
-    loop {
-        let (issued, others): (Vec<_>, Vec<_>) = stated.into_iter().partition(|one| {
-            known.iter().any(|ca| ca.subject == one.signed.issuer && is_by(&one.signed, ca))
-        });
-        stated = others;
-        if issued.is_empty() {
-            break;
-        }
-        for one in issued {
-            if !one.may_revoke {
-                let what = format!("the CA {} may not sign revocation lists (key usage cRLSign)", one.name);
-                problems.push(wrong(KEY, what, "issue its certificate anew"));
-            }
-            known.push(one);
-        }
-    }
-    problems.extend(stated.iter().map(|one| {
+    let Issuers { known, issued, strangers } = issuers(cas, stated);
+    problems.extend(known.iter().skip(known.len() - issued).filter(|one| !one.may_revoke).map(|one| {
+        let what = format!("the CA {} may not sign revocation lists (key usage cRLSign)", one.name);
+        wrong(KEY, what, "issue its certificate anew")
+    }));
+    problems.extend(strangers.iter().map(|one| {
         let what = format!("the CA {}, which stands in it, is issued by none in tls.client_ca", one.name);
         wrong(KEY, what, "take its certificate out, or name the CA that issued it in tls.client_ca")
     }));
     problems.extend((1..).zip(lists).filter_map(|(at, list)| foreign(at, list, &known)));
     problems.extend(known.iter().filter_map(|ca| uncovered(ca, lists, &known)));
     problems
+}
+
+/// Who may have signed a list.
+struct Issuers {
+    /// The CAs that clients come from, and behind them those that they have issued.
+    known: Vec<IssuerCertificate>,
+    /// How many of them those are.
+    issued: usize,
+    /// Whom none of them has issued.
+    strangers: Vec<IssuerCertificate>,
+}
+
+fn issuers(cas: &[CertificateDer<'_>], stated: &[CertificateDer<'_>]) -> Issuers {
+    let read = |cas: &[CertificateDer<'_>]| -> Vec<IssuerCertificate> {
+        cas.iter().filter_map(|ca| IssuerCertificate::read(ca)).collect()
+    };
+    let (mut known, mut strangers) = (read(cas), read(stated));
+    let first = known.len();
+    // Each that one of those before has issued, until no more are.
+    loop {
+        let (more, others): (Vec<_>, Vec<_>) = strangers.into_iter().partition(|one| {
+            known.iter().any(|ca| ca.subject == one.signed.issuer && is_by(&one.signed, ca))
+        });
+        strangers = others;
+        if more.is_empty() {
+            return Issuers { issued: known.len() - first, known, strangers };
+        }
+        known.extend(more);
+    }
+}
+
+/// The CAs that may sign a list: `cas`, and of those that are stated with the lists whom they have issued for that.
+pub(super) fn known(cas: &[CertificateDer<'_>], stated: &[CertificateDer<'_>]) -> Vec<IssuerCertificate> {
+    let Issuers { known, issued, .. } = issuers(cas, stated);
+    let first = known.len() - issued;
+    known.into_iter().enumerate().filter(|(at, ca)| *at < first || ca.may_revoke).map(|(_, ca)| ca).collect()
+}
+
+/// Whether a list is of one of these CAs, and of no other by its name.
+pub(super) fn is_genuine(list: &RevocationList, known: &[IssuerCertificate]) -> bool {
+    let mut named = known.iter().filter(|ca| ca.subject == list.signed.issuer).peekable();
+    named.peek().is_some() && named.all(|ca| is_by(&list.signed, ca))
 }
 
 /// What is wrong if a list is of none of the CAs.

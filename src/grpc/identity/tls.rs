@@ -85,15 +85,6 @@ pub fn build(texts: &TlsTexts<'_>, now: UnixMillis) -> Result<TlsMaterial, Vec<T
     Ok(TlsMaterial { server: Arc::new(server), clients, ends })
 }
 
-/// Who decides about client certificates by the CAs and revocation lists of `texts`, if nothing is wrong with them, whatever
-/// is wrong with the rest.
-#[must_use]
-pub fn verifier(texts: &TlsTexts<'_>, now: UnixMillis) -> Option<Verifier> {
-    let mut problems = Vec::new();
-    let made = clients(texts, now, &mut Vec::new(), &mut problems);
-    made.ok().flatten().filter(|_| problems.is_empty())
-}
-
 fn server(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -182,6 +173,32 @@ fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
             "write it in PEM (PKCS#8, PKCS#1 or SEC1), without a passphrase",
         )
     })
+}
+
+/// The CAs in the text of a file, whatever the time; `None` if they cannot be used.
+pub(super) fn authorities(pem: &[u8]) -> Option<(Vec<CertificateDer<'static>>, RootCertStore)> {
+    let mut roots = RootCertStore::empty();
+    let (cas, _) = certificates("tls.client_ca", pem, UnixMillis(0), &mut Vec::new())?;
+    cas.iter().all(|ca| roots.add(ca.clone()).is_ok()).then_some((cas, roots))
+}
+
+/// The revocation lists in the text of a file, whatever the time, that one of these CAs has signed, or one that it has issued and
+/// that stands in the file.
+pub(super) fn genuine_lists(
+    pem: &[u8],
+    cas: &[CertificateDer<'_>],
+) -> Option<Vec<CertificateRevocationListDer<'static>>> {
+    let lists: Result<Vec<_>, _> =
+        CertificateRevocationListDer::pem_slice_iter(pem).take(MOST.saturating_add(1)).collect();
+    let stated: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(pem).take(MOST.saturating_add(1)).collect();
+    let lists = lists.ok().filter(|lists| lists.len() <= MOST)?;
+    let stated = stated.ok().filter(|stated| stated.len() <= MOST)?;
+    let known = revocation::known(cas, &stated);
+    let is_genuine = |list: &CertificateRevocationListDer<'_>| {
+        RevocationList::read(list).is_some_and(|list| revocation::is_genuine(&list, &known))
+    };
+    Some(lists.into_iter().filter(is_genuine).collect())
 }
 
 fn clients(
