@@ -34,6 +34,23 @@ pub struct Again {
     pub need_restart: Vec<String>,
 }
 
+impl Origin {
+    fn read(&self) -> Result<String, Problem> {
+        // Whoever opens a pipe waits for somebody to write to it.
+        if std::fs::metadata(&self.file).is_ok_and(|found| !found.is_file()) {
+            return Err(Problem {
+                place: self.file.display().to_string(),
+                line: 0,
+                key: String::new(),
+                what: "is no file any more, and is not read".to_owned(),
+                remedy: "put a regular file in its place".to_owned(),
+                is_of_the_system: false,
+            });
+        }
+        super::read_text(&self.file)
+    }
+}
+
 impl InForce {
     pub(super) const fn of(settings: Settings) -> Self {
         Self { settings, origin: None }
@@ -61,7 +78,7 @@ impl InForce {
     /// Every mistake; nothing has changed then.
     pub fn read_again(&mut self, is_asked: bool) -> Result<Option<Again>, Vec<Problem>> {
         let Some(origin) = &mut self.origin else { return Ok(None) };
-        let read = super::read_text(&origin.file);
+        let read = origin.read();
         if !is_asked && read == origin.last {
             return Ok(None);
         }
@@ -155,6 +172,11 @@ mod tests {
         let gone = in_force.read_again(false).unwrap_err();
         assert!(gone.first().unwrap().to_string().contains("cannot be read"), "{gone:?}");
         assert_eq!(in_force.read_again(false), Ok(None));
+        let mkfifo = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+        assert!(mkfifo.success());
+        let pipe = in_force.read_again(false).unwrap_err();
+        assert!(pipe.first().unwrap().to_string().contains("is no file any more"), "{pipe:?}");
+        std::fs::remove_file(&file).unwrap();
         std::fs::write(&file, START).unwrap();
         let again = in_force.read_again(false).unwrap().unwrap();
         assert_eq!(

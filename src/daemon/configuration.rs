@@ -1,11 +1,12 @@
 //! Taking over changed rates of customers from the configuration: the file is read again as a whole, and is good or
 //! changes nothing. What else differs in it takes a restart, which the log says.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
 use super::exposure::{self, Place};
+use super::readings::{Need, Readings, Unread};
 use super::runner::Runner;
 use super::watched::Watch;
 use crate::config::{Again, InForce, Problem};
@@ -18,7 +19,8 @@ use crate::observe::{Clock, Metric};
 pub(super) struct ConfigurationSource(Arc<Inner>);
 
 struct Inner {
-    /// Locked over a whole reload, so that two of them cannot take over in the wrong order.
+    readings: Readings,
+    /// Never locked while the file is read or looked at.
     state: Mutex<State>,
     accounts: Accounts,
     watch: Option<Watch>,
@@ -30,6 +32,15 @@ struct State {
     in_force: InForce,
     /// Why the file was not even read, when it was to be read last.
     exposed: Option<Problem>,
+    /// Whether it was said that the file cannot be read, since it was read last.
+    is_unread: bool,
+}
+
+/// What a reading has found.
+struct Found {
+    exposed: Option<Problem>,
+    /// What is in force if it is taken over, and what to tell; nothing, if the file was not even read.
+    read: Option<(InForce, Result<Option<Again>, Vec<Problem>>)>,
 }
 
 impl ConfigurationSource {
@@ -40,8 +51,9 @@ impl ConfigurationSource {
             Metric::ConfigurationLoads.begin(&[("result", result)]);
         }
         Metric::ConfigurationRefused.set(&[], 0.0);
-        let (state, last) = (Mutex::new(State { in_force, exposed: None }), watch::Sender::new(None));
-        Self(Arc::new(Inner { state, accounts, watch, last }))
+        let state = Mutex::new(State { in_force, exposed: None, is_unread: false });
+        let (readings, last) = (Readings::new(), watch::Sender::new(None));
+        Self(Arc::new(Inner { readings, state, accounts, watch, last }))
     }
 
     /// What the last reload did; nothing before the first.
@@ -54,44 +66,77 @@ impl ConfigurationSource {
     pub(super) async fn follow(self) {
         let Some(watch) = &self.0.watch else { return std::future::pending().await };
         // It may have changed since it was read first, before it was watched.
+        let mut need = Need::Maybe;
         loop {
-            self.reload_aside(false).await;
-            watch.changed().await;
+            self.reload(need, false).await;
+            need = if watch.changed().await { Need::Sure } else { Need::Maybe };
         }
     }
 
+    /// Reads the file because a signal asks for it; gives whether there was no mistake.
+    pub(super) async fn reload_aside(&self) -> bool {
+        self.reload(Need::Sure, true).await
+    }
+
     /// Reads the file again on a thread that may block, and takes over what is good; gives whether there was no mistake.
-    /// One that has not changed is read again only if `is_asked`.
-    pub(super) async fn reload_aside(&self, is_asked: bool) -> bool {
-        let inner = Arc::clone(&self.0);
-        let done = tokio::task::spawn_blocking(move || inner.reload(is_asked)).await;
-        done.unwrap_or_else(|_| {
-            tracing::error!("the reload of the configuration panicked, the rates before stay");
-            false
-        })
+    /// One that has not changed is read again only if `is_asked`. Waits only so long.
+    async fn reload(&self, need: Need, is_asked: bool) -> bool {
+        let (inner, late) = (Arc::clone(&self.0), Arc::clone(&self.0));
+        let read = move || inner.read(is_asked);
+        let again = move || late.watch.iter().for_each(Watch::ring);
+        self.0.readings.read(need, read, again, |found| self.0.found(is_asked, found)).await
     }
 }
 
 impl Inner {
-    fn reload(&self, is_asked: bool) -> bool {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read(&self, is_asked: bool) -> Found {
         if let Some(watch) = &self.watch {
             watch.renew();
         }
-        let State { in_force, exposed } = &mut *state;
-        let found = in_force.file().map(Place::Configuration);
-        let found = found.and_then(|file| exposure::of(file, &Runner::present()));
-        if let Some(problem) = &found
-            && (is_asked || *exposed != found)
+        let (mut in_force, is_untold) = {
+            let state = self.state();
+            (state.in_force.clone(), state.exposed.is_some() || state.is_unread)
+        };
+        let file = in_force.file().map(Place::Configuration);
+        let exposed = file.and_then(|file| exposure::of(file, &Runner::present()));
+        if exposed.is_some() {
+            // What somebody else may have written is not read. Once it is known who wrote it, it is, and what it says is told.
+            return Found { exposed, read: None };
+        }
+        let again = in_force.read_again(is_asked || is_untold);
+        Found { exposed, read: Some((in_force, again)) }
+    }
+
+    fn found(&self, is_asked: bool, found: Result<Found, Unread>) -> bool {
+        let Found { exposed, read } = match found {
+            Ok(found) => found,
+            Err(Unread::Waits) => return false,
+            Err(Unread::Hangs) => {
+                self.cannot_be_read(is_asked);
+                return false;
+            }
+            Err(Unread::Panicked) => {
+                Metric::ConfigurationRefused.set(&[], 1.0);
+                tracing::error!("the reload of the configuration panicked, the rates before stay");
+                return false;
+            }
+        };
+        let mut state = self.state();
+        let was_unread = std::mem::take(&mut state.is_unread);
+        let is_another = state.exposed != exposed;
+        state.exposed.clone_from(&exposed);
+        if let Some(problem) = &exposed
+            && (is_asked || is_another || was_unread)
         {
             self.refuse(std::slice::from_ref(problem), asked_by(is_asked));
         }
-        // What somebody else may have written is not read. Once it is known who wrote it, it is, and what it says is told.
-        let was_exposed = std::mem::replace(exposed, found).is_some();
-        if exposed.is_some() {
-            return false;
-        }
-        match in_force.read_again(is_asked || was_exposed) {
+        let Some((in_force, again)) = read else { return false };
+        state.in_force = in_force;
+        match again {
             Ok(None) => true,
             Ok(Some(again)) => {
                 self.take_over(again, asked_by(is_asked));
@@ -102,6 +147,19 @@ impl Inner {
                 false
             }
         }
+    }
+
+    /// Tells that the file cannot be read: once, and whenever a signal asks for it.
+    fn cannot_be_read(&self, is_asked: bool) {
+        let mut state = self.state();
+        if std::mem::replace(&mut state.is_unread, true) && !is_asked {
+            return;
+        }
+        tracing::error!("configuration cannot be read: its disk does not answer; the rates before stay");
+        let file = state.in_force.file().map(|file| file.display().to_string()).unwrap_or_default();
+        let remedy = "look at its mount; it is read by itself when it answers";
+        let problem = format!("{file}: cannot be read: its disk does not answer; {remedy}");
+        self.tell_refused(vec![problem], asked_by(is_asked));
     }
 
     fn take_over(&self, Again { limits, need_restart }: Again, asked_by: &'static str) {
@@ -134,11 +192,15 @@ impl Inner {
         }
         let mistakes = problems.len();
         tracing::error!(mistakes, "configuration refused as a whole, the rates before stay");
+        self.tell_refused(problems, asked_by);
+        Metric::ConfigurationLoads.add(&[("result", "refused")], 1);
+    }
+
+    fn tell_refused(&self, problems: Vec<String>, asked_by: &'static str) {
         let (at, outcome) = (Clock::system().now(), ReloadOutcome::Refused);
         let need_restart = Vec::new();
         self.last.send_replace(Some(LastConfiguration { at, asked_by, outcome, problems, need_restart }));
         Metric::ConfigurationRefused.set(&[], 1.0);
-        Metric::ConfigurationLoads.add(&[("result", "refused")], 1);
     }
 }
 

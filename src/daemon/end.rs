@@ -70,10 +70,14 @@ async fn reload_whenever(asked: &Notify, sources: Sources<'_>) -> Infallible {
     loop {
         asked.notified().await;
         systemd::reloading();
-        let taken_over = policy.reload_aside("signal").await;
-        let taken_over = identities.reload_aside().await && taken_over;
-        let taken_over = configuration.reload_aside(true).await && taken_over;
-        guarded.look_aside().await;
+        // None of them waits for the disk of another.
+        let (of_policy, of_identities, of_configuration, ()) = tokio::join!(
+            policy.reload_aside(),
+            identities.reload_aside(),
+            configuration.reload_aside(),
+            guarded.look_aside(),
+        );
+        let taken_over = of_policy && of_identities && of_configuration;
         let policy = policy.handle().load();
         if taken_over {
             systemd::ready(policy.version());

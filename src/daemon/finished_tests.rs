@@ -62,11 +62,15 @@ pub(super) async fn open(home: &Path, root: &RootKey) -> World {
     let reload: Reload = {
         let (at, reloads) = (Arc::clone(&at_reload), Arc::clone(&reloads));
         Arc::new(move || {
-            if let Some(happens) = at.lock().unwrap().take() {
-                happens();
-            }
-            *reloads.lock().unwrap() += 1;
-            Ok(("as before".to_owned(), false))
+            let (at, reloads) = (Arc::clone(&at), Arc::clone(&reloads));
+            let reload = move || {
+                if let Some(happens) = at.lock().unwrap().take() {
+                    happens();
+                }
+                *reloads.lock().unwrap() += 1;
+                Ok(("as before".to_owned(), false))
+            };
+            Box::pin(async { tokio::task::spawn_blocking(reload).await.unwrap() })
         })
     };
     let dir = home.join("data/ledger");

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::error::with_causes;
 use super::exposure::{self, Place};
+use super::readings::{Need, Readings, Unread};
 use super::runner::Runner;
 use super::watched::LOOKED_EVERY;
 use super::{identity_files, ledger_key, policy_files, root_key};
@@ -23,6 +24,7 @@ struct Inner {
     identities: Option<Identities>,
     root_key: Option<PathBuf>,
     ledger_key: PathBuf,
+    readings: Readings,
     /// What was said last.
     told: Mutex<Vec<String>>,
 }
@@ -40,6 +42,7 @@ impl Guarded {
             identities: config.identities.clone(),
             root_key,
             ledger_key: config.ledger_key.clone(),
+            readings: Readings::new(),
             told: Mutex::default(),
         }))
     }
@@ -55,15 +58,19 @@ impl Guarded {
     /// Looks on a thread that may block.
     pub(super) async fn look_aside(&self) {
         let inner = Arc::clone(&self.0);
-        if tokio::task::spawn_blocking(move || inner.look()).await.is_err() {
-            tracing::error!("looking at who can change or read files panicked");
-        }
+        let look = move || inner.exposed(&Runner::present());
+        // That a disk does not answer is told by whoever reads what is on it. It is looked again soon.
+        let tell = |found| match found {
+            Ok(found) => self.0.tell(found),
+            Err(Unread::Panicked) => tracing::error!("looking at who can change or read files panicked"),
+            Err(Unread::Waits | Unread::Hangs) => {}
+        };
+        self.0.readings.read(Need::Maybe, look, || (), tell).await;
     }
 }
 
 impl Inner {
-    fn look(&self) {
-        let found = self.exposed(&Runner::present());
+    fn tell(&self, found: Vec<String>) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         Metric::ExposedFiles.set_count(&[], u64::try_from(found.len()).unwrap_or(u64::MAX));
         for problem in found.iter().filter(|problem| !told.contains(problem)) {

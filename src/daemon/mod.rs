@@ -26,6 +26,8 @@ mod provider_keys;
 mod pulse;
 mod pump;
 mod reach;
+mod readings;
+mod regular;
 mod reload;
 mod root_key;
 mod runner;

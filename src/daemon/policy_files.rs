@@ -1,7 +1,7 @@
 //! Where the policy comes from: the texts of a directory, or the shipped ones inside the program.
 //! `policy` itself never touches a file.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::io::{ErrorKind, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, StatVfsMountFlags, StatxAttributes, StatxFlags, s
 
 use super::exposure::changeable;
 use super::reach::let_in;
+use super::regular::{self, NotOpened};
 use super::runner::Runner;
 use crate::config::is_of_the_system;
 use crate::policy::{PolicyFile, Problem, Severity};
@@ -120,13 +121,16 @@ impl Reader<'_> {
             let looked_at = std::fs::metadata(path);
             return looked_at.map_or((), |metadata| self.judge(&metadata, path, || false));
         }
-        let opened = File::open(path).and_then(|file| Ok((file.metadata()?, file)));
-        let (metadata, file) = match opened {
-            Ok((metadata, _)) if metadata.len() > MAX_FILE_BYTES => {
+        let (file, metadata) = match regular::open(path) {
+            Ok((_, metadata)) if metadata.len() > MAX_FILE_BYTES => {
                 return self.refuse(path, "is larger than 1 MiB", "split the dictionary");
             }
             Ok(opened) => opened,
-            Err(error) => return self.unread(path, &error, "make it readable"),
+            Err(NotOpened::Other(kind)) => {
+                let what = format!("is {kind} and no regular file");
+                return self.refuse(path, what, "take it out of the policy, or put a file in its place");
+            }
+            Err(NotOpened::Failed(error)) => return self.unread(path, &error, "make it readable"),
         };
         self.judge(&metadata, path, || false);
         let mut text = String::new();

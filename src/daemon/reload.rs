@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::policy_files;
+use super::readings::{Need, Readings, SLOW, Unread};
 use super::runner::Runner;
 use super::watched::Watch;
-use crate::grpc::{LastReload, Reload, ReloadOutcome};
+use crate::grpc::{LastReload, NotReloaded, Reload, ReloadOutcome};
 use crate::ledger::{Refusal, Refusals};
 use crate::model::{LevelName, ProgramName};
 use crate::observe::{Clock, Metric};
@@ -25,8 +28,9 @@ pub(super) struct PolicySource {
     /// What the configuration caps for all customers: every policy has to have these levels.
     caps: Arc<Caps>,
     handle: Handle,
-    /// Held over a whole reload, so that two of them cannot take over in the wrong order.
-    turn: Arc<Mutex<()>>,
+    readings: Readings,
+    /// Whether it was said that the files cannot be read, since they were read last.
+    is_told: Arc<AtomicBool>,
     /// Tells the version of every policy that comes into force.
     version: Arc<watch::Sender<Arc<str>>>,
     /// What the last reload did.
@@ -59,7 +63,8 @@ impl PolicySource {
             dir,
             caps: Arc::new(caps),
             handle: Handle::new(Arc::new(policy)),
-            turn: Arc::default(),
+            readings: Readings::new(),
+            is_told: Arc::default(),
             watch,
             refusals,
         })
@@ -80,33 +85,80 @@ impl PolicySource {
         self.last.subscribe()
     }
 
-    /// Reads the files again and puts them in force, if there is no mistake in them; keeps and logs what became of
-    /// it. Blocks.
-    fn reload(&self, asked_by: &'static str) -> Result<Reloaded, Vec<Problem>> {
-        let done = self.read_again();
-        let outcome = match &done {
-            Ok(Reloaded { changed: true, .. }) => ReloadOutcome::TakenOver,
-            Ok(_) => ReloadOutcome::Unchanged,
-            Err(_) => ReloadOutcome::Refused,
+    /// Reads the files again and puts them in force, if there is no mistake in them; keeps and logs what became of it. Waits
+    /// only so long.
+    async fn reload(&self, need: Need, asked_by: &'static str) -> Result<Reloaded, NotReloaded> {
+        let source = self.clone();
+        let read = move || {
+            if let Some(watch) = &source.watch {
+                watch.renew();
+            }
+            read_policy(source.dir.as_deref(), &source.caps, &Runner::present())
         };
-        let problems = done
-            .as_ref()
-            .map_or_else(|problems| problems.iter().map(ToString::to_string).collect(), |_| Vec::new());
+        self.readings.read(need, read, self.again(), |found| self.take_over(asked_by, found)).await
+    }
+
+    /// What a reading does that comes to its end when nobody waits for it any more: what it has found may be old.
+    fn again(&self) -> impl FnOnce() + Send + 'static {
+        let watch = self.watch.clone();
+        move || {
+            if let Some(watch) = watch {
+                watch.ring();
+            }
+        }
+    }
+
+    fn take_over(
+        &self,
+        asked_by: &'static str,
+        found: Result<Result<Policy, Vec<Problem>>, Unread>,
+    ) -> Result<Reloaded, NotReloaded> {
+        let found = match found {
+            Ok(found) => found,
+            Err(Unread::Waits) => return Err(NotReloaded::Hangs),
+            Err(Unread::Hangs) => return Err(self.cannot_be_read(asked_by)),
+            Err(Unread::Panicked) => {
+                Metric::PolicyRefused.set(&[], 1.0);
+                tracing::error!("policy reload panicked, the one before stays");
+                return Err(NotReloaded::Failed);
+            }
+        };
+        self.is_told.store(false, Ordering::Relaxed);
+        let done = self.put_in_force(found);
+        let (outcome, problems) = match &done {
+            Ok(Reloaded { changed: true, .. }) => (ReloadOutcome::TakenOver, Vec::new()),
+            Ok(_) => (ReloadOutcome::Unchanged, Vec::new()),
+            Err(problems) => (ReloadOutcome::Refused, problems.iter().map(ToString::to_string).collect()),
+        };
+        self.tell(asked_by, outcome, problems);
+        done.map_err(|problems| {
+            let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
+            NotReloaded::Refused(lines.join("\n"))
+        })
+    }
+
+    /// Tells that the files cannot be read: once, and whenever a signal asks for it.
+    fn cannot_be_read(&self, asked_by: &'static str) -> NotReloaded {
+        Metric::PolicyRefused.set(&[], 1.0);
+        if !self.is_told.swap(true, Ordering::Relaxed) || asked_by == SIGNAL {
+            tracing::error!("policy cannot be read: its disk does not answer; the one before stays");
+            let what = format!("{}: cannot be read: its disk does not answer", place(self.dir.as_deref()));
+            let remedy = "look at its mount; it is read by itself when it answers";
+            self.tell(asked_by, ReloadOutcome::Refused, vec![format!("{what}; {remedy}")]);
+        }
+        NotReloaded::Hangs
+    }
+
+    fn tell(&self, asked_by: &'static str, outcome: ReloadOutcome, problems: Vec<String>) {
         let policy_version = self.handle.load().version().to_owned();
         tracing::info!(asked_by, outcome = outcome.as_str(), policy = policy_version, "reload done");
         let at = Clock::system().now();
         self.last.send_replace(Some(LastReload { at, asked_by, outcome, policy_version, problems }));
-        done
     }
 
-    fn read_again(&self) -> Result<Reloaded, Vec<Problem>> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(watch) = &self.watch {
-            watch.renew();
-        }
-        let result = read_policy(self.dir.as_deref(), &self.caps, &Runner::present());
+    fn put_in_force(&self, found: Result<Policy, Vec<Problem>>) -> Result<Reloaded, Vec<Problem>> {
         let before = self.handle.load().version().to_owned();
-        match result {
+        match found {
             Ok(policy) if policy.version() == before => {
                 tell_load("unchanged");
                 tracing::info!(version = before, "policy unchanged");
@@ -137,15 +189,18 @@ impl PolicySource {
         }
     }
 
-    /// What the admin API calls: the version in force and whether it changed, or every problem.
+    /// What the admin API calls. The reload goes on although its caller goes away: what it finds out is told to others, too.
     pub fn on_demand(&self) -> Reload {
         let source = self.clone();
-        Arc::new(move || match source.reload("admin API") {
-            Ok(reloaded) => Ok((reloaded.version, reloaded.changed)),
-            Err(problems) => {
-                let lines: Vec<_> = problems.iter().map(ToString::to_string).collect();
-                Err(lines.join("\n"))
-            }
+        Arc::new(move || {
+            let source = source.clone();
+            let reload = tokio::spawn(async move { source.reload(Need::Maybe, "admin API").await });
+            Box::pin(async move {
+                // Its turn comes when one that hangs is given up: who called is not kept that long.
+                let reloaded = timeout(SLOW, reload).await.map_err(|_| NotReloaded::Hangs)?;
+                let Reloaded { version, changed } = reloaded.unwrap_or(Err(NotReloaded::Failed))?;
+                Ok((version, changed))
+            })
         })
     }
 
@@ -157,7 +212,7 @@ impl PolicySource {
             if !watch.changed().await && !self.is_good_again().await {
                 continue;
             }
-            self.reload_aside("change of a file").await;
+            let _told = self.reload(Need::Sure, "change of a file").await;
         }
     }
 
@@ -169,20 +224,16 @@ impl PolicySource {
         }
         let source = self.clone();
         let read = move || read_policy(source.dir.as_deref(), &source.caps, &Runner::present()).is_ok();
-        tokio::task::spawn_blocking(read).await.unwrap_or_default()
+        self.readings.read(Need::Maybe, read, self.again(), |found| found.unwrap_or_default()).await
     }
 
-    /// Reloads on a thread that may block; gives whether there was no mistake.
-    pub async fn reload_aside(&self, asked_by: &'static str) -> bool {
-        let source = self.clone();
-        let done = tokio::task::spawn_blocking(move || source.reload(asked_by).is_ok()).await;
-        done.unwrap_or_else(|_| {
-            tracing::error!("policy reload panicked, the one before stays");
-            false
-        })
+    /// Reloads because a signal asks for it; gives whether there was no mistake.
+    pub async fn reload_aside(&self) -> bool {
+        self.reload(Need::Sure, SIGNAL).await.is_ok()
     }
 }
 
+const SIGNAL: &str = "signal";
 const REFUSED: &str = "refused";
 
 /// Tells of a load and what came of it.

@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::timeout;
+
+use super::readings::SLOW;
 
 /// Editors write a file in several steps, and a checkout writes many: wait until it has been quiet for so long.
 const QUIET: Duration = Duration::from_millis(300);
@@ -28,6 +31,9 @@ pub(super) struct Watch(Arc<Inner>);
 struct Inner {
     what: What,
     rung: Arc<Notify>,
+    /// Whoever looks now.
+    looking: Arc<Semaphore>,
+    /// Never locked while a file or directory is looked at.
     state: Mutex<State>,
 }
 
@@ -92,7 +98,8 @@ impl Watch {
 
     fn begin(what: What) -> Self {
         let state = Mutex::new(State { seen: Print::default(), watcher: None, is_told: false });
-        let watch = Self(Arc::new(Inner { what, rung: Arc::default(), state }));
+        let looking = Arc::new(Semaphore::new(1));
+        let watch = Self(Arc::new(Inner { what, rung: Arc::default(), looking, state }));
         watch.renew();
         watch
     }
@@ -101,24 +108,41 @@ impl Watch {
     /// read, so that no change falls in between. Blocks.
     pub(super) fn renew(&self) -> bool {
         let found = self.0.what.print();
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.watcher.is_none() || found.directories != state.seen.directories {
-            state.watch(self.0.watcher(&found));
+        let is_watched = {
+            let state = self.0.state();
+            state.watcher.is_some() && found.directories == state.seen.directories
+        };
+        let made = (!is_watched).then(|| self.0.watcher(&found));
+        let mut state = self.0.state();
+        if let Some(made) = made {
+            state.watch(made);
         }
         state.seen = found;
         state.watcher.is_some()
     }
 
+    /// Tells of a change that nobody else can have seen.
+    pub(super) fn ring(&self) {
+        self.0.rung.notify_one();
+    }
+
     /// Waits for a change, and until it is over; for a while. Gives whether there was one.
     pub(super) async fn changed(&self) -> bool {
-        if tokio::time::timeout(LOOKED_EVERY, self.0.rung.notified()).await.is_err() {
+        if timeout(LOOKED_EVERY, self.0.rung.notified()).await.is_err() {
+            // What takes too long to look at is to be read, which tells that its disk does not answer; and to be looked at
+            // by nobody else meanwhile.
+            let Ok(alone) = Arc::clone(&self.0.looking).try_acquire_owned() else { return false };
             let watch = self.clone();
-            if !tokio::task::spawn_blocking(move || watch.is_another()).await.unwrap_or_default() {
+            let looked = tokio::task::spawn_blocking(move || {
+                let _alone = alone;
+                watch.is_another()
+            });
+            if !timeout(SLOW, looked).await.map_or(true, Result::unwrap_or_default) {
                 return false;
             }
         }
         for _ in 0..QUIET_TRIES {
-            if tokio::time::timeout(QUIET, self.0.rung.notified()).await.is_err() {
+            if timeout(QUIET, self.0.rung.notified()).await.is_err() {
                 break;
             }
         }
@@ -128,18 +152,26 @@ impl Watch {
     /// Whether something else is there than what was read last.
     fn is_another(&self) -> bool {
         let found = self.0.what.print();
-        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if found != state.seen {
-            return true;
-        }
-        if state.watcher.is_none() {
-            state.watch(self.0.watcher(&found));
+        let is_watched = {
+            let state = self.0.state();
+            if found != state.seen {
+                return true;
+            }
+            state.watcher.is_some()
+        };
+        if !is_watched {
+            let made = self.0.watcher(&found);
+            self.0.state().watch(made);
         }
         false
     }
 }
 
 impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Has the system tell of the directories.
     fn watcher(&self, print: &Print) -> notify::Result<RecommendedWatcher> {
         let ring = Arc::clone(&self.rung);

@@ -33,7 +33,10 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, health_reporter};
 
-pub use self::admin::{AdminDoor, EventsAsk, LastConfiguration, LastReload, Reload, ReloadOutcome, Reloads};
+pub use self::admin::{
+    AdminDoor, EventsAsk, LastConfiguration, LastReload, NotReloaded, Reload, ReloadOutcome, Reloading,
+    Reloads,
+};
 pub use self::amend::AmendDoor;
 #[cfg(test)]
 pub(crate) use self::door::Inside;

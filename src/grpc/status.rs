@@ -121,6 +121,8 @@ causes! {
     CountTooLong = FailedPrecondition "COUNT_TOO_LONG",
     /// The policy on disk has a mistake; the one in force stays.
     PolicyRefused = FailedPrecondition "POLICY_REFUSED",
+    /// The policy on disk cannot be read, because its disk does not answer; the one in force stays.
+    PolicyUnread = Unavailable "POLICY_UNREADABLE",
     /// The new root key cannot be used; the present one stays.
     RootKeyRefused = FailedPrecondition "ROOT_KEY_REFUSED",
     /// A backup could not be made; nothing is left of it.

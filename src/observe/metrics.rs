@@ -78,7 +78,7 @@ metrics! {
     CertificateExpiry = Gauge "usaged_certificate_expiry_seconds" ["file"] "Seconds until the first certificate of a file expires, or its revocation list is out of date; negative after it.";
     CommitNumber = Gauge "usaged_commit_number" [] "The last commit number that is on disk.";
     ConfigurationLoads = Counter "usaged_configuration_loads_total" ["result"] "Configuration files that were read again: loaded, unchanged or refused.";
-    ConfigurationRefused = Gauge "usaged_configuration_refused" [] "1 if the configuration that was read last while the collector runs was refused, else 0.";
+    ConfigurationRefused = Gauge "usaged_configuration_refused" [] "1 if the configuration that was read last while the collector runs was refused, or its disk does not answer, else 0.";
     Connections = Gauge "usaged_connections" [] "Open gRPC connections.";
     ConnectionsRefused = Counter "usaged_connections_refused_total" ["reason"] "Connections closed by the door, by reason.";
     CustomerCacheMisses = Counter "usaged_customer_cache_misses_total" [] "Participations read from the store because the cache did not hold them.";
@@ -114,7 +114,7 @@ metrics! {
     PersonalRowsTime = Gauge "usaged_personal_rows_timestamp_seconds" [] "When this process last wrote a file of personal rows, alone or with a backup, in seconds since 1970; 0 if it has not.";
     PolicyLoadTime = Gauge "usaged_policy_load_timestamp_seconds" [] "When the policy was last loaded or refused, in seconds since 1970.";
     PolicyLoads = Counter "usaged_policy_loads_total" ["result"] "Policy loads: loaded, unchanged or refused.";
-    PolicyRefused = Gauge "usaged_policy_refused" [] "1 if the last load of the policy was refused, else 0.";
+    PolicyRefused = Gauge "usaged_policy_refused" [] "1 if the last load of the policy was refused, or its disk does not answer, else 0.";
     Ready = Gauge "usaged_ready" [] "1 while batches are taken and given, else 0.";
     RecordsStored = Counter "usaged_records_stored_total" [] "Records that the store has committed.";
     RequestBytes = Counter "usaged_request_bytes_total" [] "Bytes of ingest requests that were read whole.";

@@ -18,7 +18,8 @@ use usaged::grpc::proto::drain::{CreateSubscriptionRequest, Purpose, Subscriptio
 use usaged::grpc::proto::ingest::ingest_service_client::IngestServiceClient;
 use usaged::grpc::proto::ingest::{Event, Field, SubmitRequest, Value, value::Kind};
 use usaged::grpc::{
-    Behind, Ended, Health, Opening, Options, Reload, RootKeyPlace, Services, Tokens, routes, serve,
+    Behind, Ended, Health, NotReloaded, Opening, Options, Reload, RootKeyPlace, Services, Tokens, routes,
+    serve,
 };
 use usaged::ingest::{self, Intake};
 use usaged::model::CustomerId;
@@ -82,9 +83,13 @@ impl Collector {
         let policy_is_bad = Arc::new(AtomicBool::new(false));
         let reload: Reload = {
             let (policy, is_bad) = (policy.clone(), Arc::clone(&policy_is_bad));
-            Arc::new(move || match is_bad.load(Ordering::Relaxed) {
-                true => Err("programs/ceip.toml:3: levels: there are none; add one".to_owned()),
-                false => Ok((policy.load().version().to_owned(), false)),
+            Arc::new(move || {
+                let problem = "programs/ceip.toml:3: levels: there are none; add one";
+                let reloaded = match is_bad.load(Ordering::Relaxed) {
+                    true => Err(NotReloaded::Refused(problem.to_owned())),
+                    false => Ok((policy.load().version().to_owned(), false)),
+                };
+                Box::pin(std::future::ready(reloaded))
             })
         };
         let options = Options::default();

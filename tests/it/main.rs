@@ -135,6 +135,7 @@ mod reach;
 mod reload_slow;
 mod rot;
 mod slow_disk;
+mod slow_file;
 mod soak;
 mod soak_cast;
 mod soak_oracle;

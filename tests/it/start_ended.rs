@@ -1,16 +1,13 @@
 //! A start that takes long is ended as soon as it is asked to, and what it was doing harms nothing.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
 use std::time::Instant;
 
-use rustix::fs::{FileType, Mode, OFlags};
 use rustix::process::Signal;
 
 use crate::fault_daemon::{Place, SOON, until};
 use crate::identity_world::World;
+use crate::slow_file::{slow_from_the_start, until_only_held};
 use crate::sync_error::need_strace;
 use crate::term::write_policy;
 
@@ -52,29 +49,6 @@ fn a_start_that_waits_for_the_disk_is_ended_by_a_signal_and_the_next_one_goes_on
     }
 }
 
-/// A file whose reader waits until this is dropped: what a disk that does not answer does to it.
-struct Slow<'p>(&'p Path);
-
-impl<'p> Slow<'p> {
-    fn put(path: &'p Path) -> Self {
-        let _ = std::fs::remove_file(path);
-        let mode = Mode::RUSR | Mode::WUSR;
-        rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, mode, 0).unwrap();
-        Self(path)
-    }
-
-    /// The other end, once somebody waits for what is in the file.
-    fn is_read(&self) -> File {
-        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
-        let mut end = None;
-        until("the file is read", || {
-            end = OpenOptions::new().write(true).custom_flags(flags).open(self.0).ok();
-            end.is_some()
-        });
-        end.unwrap()
-    }
-}
-
 /// covers: S1
 #[test]
 fn a_start_that_waits_for_a_file_is_ended_by_a_signal_at_once() {
@@ -82,17 +56,17 @@ fn a_start_that_waits_for_a_file_is_ended_by_a_signal_at_once() {
     for (name, signal) in names.into_iter().zip([Signal::TERM, Signal::INT].into_iter().cycle()) {
         let world = World::new();
         write_policy(&world.path("policy"), |file| file.text.clone());
-        let slow = world.path(name);
-        let slow = Slow::put(&slow);
+        let (noted, slow) = slow_from_the_start(&world.path(name), &world.path(""));
+        let slow: Vec<&str> = slow.iter().map(String::as_str).collect();
         let policy = world.path("policy").display().to_string();
-        let place = world.place().with(&["--policy-dir", &policy]);
+        let place = world.place().with(&["--policy-dir", &policy]).under(&slow);
         let starting = place.spawn();
-        let held = slow.is_read();
+        noted.is_opened();
         let asked = Instant::now();
         starting.signal(signal);
+        until_only_held(starting.pid());
         assert_eq!(starting.ended(), 0, "{name}: {}", place.said());
         assert!(asked.elapsed() < SOON / 2, "{name}: it took {:?}", asked.elapsed());
         assert!(place.said().contains("asked to end while it started"), "{name}: {}", place.said());
-        drop(held);
     }
 }

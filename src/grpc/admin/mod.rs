@@ -20,7 +20,9 @@ use self::convert::api_participation;
 pub(super) use self::convert::written;
 pub(in crate::grpc) use self::convert::{customer, participation};
 use self::registry::Registry;
-pub use self::reloads::{LastConfiguration, LastReload, ReloadOutcome, Reloads};
+pub use self::reloads::{
+    LastConfiguration, LastReload, NotReloaded, Reload, ReloadOutcome, Reloading, Reloads,
+};
 use super::identity::Access;
 use super::page;
 use super::proto::admin as pb;
@@ -34,10 +36,6 @@ use crate::model::{CustomerId, UnixMillis};
 use crate::observe::Clock;
 use crate::policy::PolicyFile;
 use crate::store::Customers;
-
-/// Loads the policy directory again: the version now in force and whether it changed, or every
-/// problem with the files.
-pub type Reload = Arc<dyn Fn() -> Result<(String, bool), String> + Send + Sync>;
 
 /// The operators' door.
 pub struct AdminDoor {
@@ -230,13 +228,8 @@ impl AdminService for Arc<AdminDoor> {
         &self,
         _: Request<pb::ReloadPolicyRequest>,
     ) -> Result<Response<pb::ReloadPolicyResponse>, Status> {
-        let reload = Arc::clone(&self.reload);
-        match aside(move || reload()).await? {
-            Ok((policy_version, changed)) => {
-                Ok(Response::new(pb::ReloadPolicyResponse { policy_version, changed }))
-            }
-            Err(problems) => Err(Fault::of(Cause::PolicyRefused, problems).into()),
-        }
+        let (policy_version, changed) = (self.reload)().await.map_err(Fault::from)?;
+        Ok(Response::new(pb::ReloadPolicyResponse { policy_version, changed }))
     }
 
     async fn explain_event(

@@ -1,13 +1,54 @@
 //! What the last reloads did: of the policy, and of the configuration.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::sync::watch;
 
 use crate::grpc::proto::admin as pb;
+use crate::grpc::status::{Cause, Fault};
 use crate::grpc::times::timestamp;
 use crate::model::UnixMillis;
 
 /// Mistakes of what was refused that are told with the state; the log has all.
 const PROBLEMS: usize = 20;
+
+/// Files on a disk that does not answer are not asked for sooner than that.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Loads the policy directory again: the version now in force and whether it changed.
+pub type Reload = Arc<dyn Fn() -> Reloading + Send + Sync>;
+
+/// A reload under way, which ends in bounded time.
+pub type Reloading = Pin<Box<dyn Future<Output = Result<(String, bool), NotReloaded>> + Send>>;
+
+/// Why the policy was not loaded again. The one in force stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotReloaded {
+    /// Every mistake in the files.
+    Refused(String),
+    /// The disk of the files does not answer.
+    Hangs,
+    /// A mistake in the collector.
+    Failed,
+}
+
+impl From<NotReloaded> for Fault {
+    fn from(why: NotReloaded) -> Self {
+        match why {
+            NotReloaded::Refused(problems) => Self::of(Cause::PolicyRefused, problems),
+            NotReloaded::Hangs => {
+                let told = "the disk of the policy does not answer, and the policy in force stays; look at its mount. \
+                            The files are taken over by themselves when they can be read";
+                Self::of(Cause::PolicyUnread, told).spread(AGAIN)
+            }
+            NotReloaded::Failed => {
+                Self::of(Cause::Internal, "the collector failed on this request; it is logged")
+            }
+        }
+    }
+}
 
 /// What became of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
