@@ -36,11 +36,14 @@ struct State {
     is_unread: bool,
 }
 
+/// What a file says that is another, or that was asked for; or every mistake in it.
+type Said = Result<Option<Again>, Vec<Problem>>;
+
 /// What a reading has found.
 struct Found {
     exposed: Option<Problem>,
     /// What is in force if it is taken over, and what to tell; nothing, if the file was not even read.
-    read: Option<(InForce, Result<Option<Again>, Vec<Problem>>)>,
+    read: Option<(InForce, Said)>,
 }
 
 impl ConfigurationSource {

@@ -80,13 +80,12 @@ impl Readings {
                 too_late();
             }
         });
-        let found = match timeout(SLOW, &mut found).await {
-            Ok(found) => found.map_err(|_| Unread::Panicked),
-            Err(_) => {
-                // From here on it is too late; it may have come just before.
-                found.close();
-                found.try_recv().map_err(|_| Unread::Hangs)
-            }
+        let found = if let Ok(found) = timeout(SLOW, &mut found).await {
+            found.map_err(|_| Unread::Panicked)
+        } else {
+            // From here on it is too late; it may have come just before.
+            found.close();
+            found.try_recv().map_err(|_| Unread::Hangs)
         };
         take_over(found)
     }
@@ -102,8 +101,8 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     /// A reading that hangs until what is given is dropped; what it tells when it comes too late.
-    async fn hang(readings: &Readings) -> (mpsc::Sender<()>, oneshot::Receiver<()>) {
-        let (held, hangs) = mpsc::channel::<()>();
+    async fn hang(readings: &Readings) -> (mpsc::SyncSender<()>, oneshot::Receiver<()>) {
+        let (held, hangs) = mpsc::sync_channel::<()>(1);
         let (tell, late) = oneshot::channel();
         let read = move || hangs.recv().is_err();
         let found =

@@ -224,7 +224,7 @@ impl PolicySource {
         }
         let source = self.clone();
         let read = move || read_policy(source.dir.as_deref(), &source.caps, &Runner::present()).is_ok();
-        self.readings.read(Need::Maybe, read, self.again(), |found| found.unwrap_or_default()).await
+        self.readings.read(Need::Maybe, read, self.again(), Result::unwrap_or_default).await
     }
 
     /// Reloads because a signal asks for it; gives whether there was no mistake.
