@@ -4,20 +4,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, Semaphore, watch};
-use tokio::time::timeout;
+use tokio::sync::{Notify, watch};
 
 use super::configuration::ConfigurationSource;
 use super::error::DaemonError;
 use super::guarded::Guarded;
 use super::identities::IdentitySource;
 use super::ledger::Keeper;
-use super::readings::SLOW;
 use super::reload::PolicySource;
 use super::systemd;
-
-/// Readings of identities, asked for by signals, that are under way at a time.
-const READINGS: usize = 2;
 
 /// The signals that the daemon listens to. To be made before it says that it is ready.
 pub(super) struct Signals {
@@ -72,14 +67,13 @@ pub(super) async fn follow_files(policy: PolicySource, configuration: Configurat
 /// Reads everything again whenever it is asked for; once more if that was during a reload. Never returns.
 async fn reload_whenever(asked: &Notify, sources: Sources<'_>) -> Infallible {
     let Sources { policy, identities, configuration, guarded } = sources;
-    let places = Arc::new(Semaphore::new(READINGS));
     loop {
         asked.notified().await;
         systemd::reloading();
         // None of them waits for the disk of another.
         let (of_policy, of_identities, of_configuration, ()) = tokio::join!(
             policy.reload_aside(),
-            reload_identities(identities, &places),
+            identities.reload_aside(),
             configuration.reload_aside(),
             guarded.look_aside(),
         );
@@ -91,17 +85,6 @@ async fn reload_whenever(asked: &Notify, sources: Sources<'_>) -> Infallible {
             systemd::refused(policy.version());
         }
     }
-}
-
-/// Has identities read, and waits no longer than until it was told that they cannot be; a few readings may hang.
-async fn reload_identities(identities: &IdentitySource, places: &Arc<Semaphore>) -> bool {
-    let Ok(place) = Arc::clone(places).try_acquire_owned() else { return false };
-    let identities = identities.clone();
-    let reading = tokio::spawn(async move {
-        let _place = place;
-        identities.reload_aside().await
-    });
-    matches!(timeout(2 * SLOW, reading).await, Ok(Ok(true)))
 }
 
 /// Serves until a signal asks for the end, or the store or the ledger fails. Reloads go on beside: files on a disk that

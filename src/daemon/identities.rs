@@ -2,16 +2,16 @@
 //! all; only what a good file takes back is taken back although another is refused. Connections and streams go on; each
 //! is asked again by what is in force then.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::identity_files::{self, Loaded, Refused};
 use super::provider_keys::ProviderKeys;
+use super::readings::{Need, Readings, Unread};
 use super::runner::Runner;
 use super::watched::Watch;
 use crate::config::{Config, Identities, Problem};
@@ -26,8 +26,6 @@ const TOLD_EVERY: Duration = Duration::from_secs(15);
 const NEVER: UnixMillis = UnixMillis(i64::MAX);
 /// Tokens with the name of an identity that are told of at a time.
 const NAMESAKES: usize = 16;
-/// Files that take longer to read lie on a disk that does not answer.
-const SLOW: Duration = Duration::from_secs(10);
 /// How long a start waits for the keys of the provider.
 const FIRST_KEYS: Duration = Duration::from_secs(5);
 
@@ -40,8 +38,7 @@ struct Inner {
     authority: Authority,
     tokens: Tokens,
     clock: Clock,
-    /// Readings of the files that were begun.
-    begun: AtomicU64,
+    readings: Readings,
     state: Mutex<State>,
     /// When the certificates and tokens in force end. Looked at by what may not wait for a disk.
     ends: ArcSwap<Ends>,
@@ -53,8 +50,6 @@ type Ends = Vec<(&'static str, UnixMillis)>;
 
 /// What was loaded last. Never locked while a file is read or looked at.
 struct State {
-    /// Which reading that was: what one that was begun before has found is not taken over any more.
-    number: u64,
     print: [u8; 32],
     /// The text of the CAs that client certificates come from.
     client_ca: Option<Arc<[u8]>>,
@@ -62,16 +57,12 @@ struct State {
     refused: Option<Vec<String>>,
     /// What files that were refused have taken away from what is in force, by their print.
     narrowed: Option<[u8; 32]>,
+    /// Whether it was said that they cannot be read, since they were read last.
+    is_hanging: bool,
 }
 
-/// Why files are read again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
-    /// By a signal, or because they have changed.
-    Now,
-    /// They were refused; what is in the way may be gone without a change that is seen.
-    Again,
-}
+/// What a reading found: everything good, or refused; `None` if nothing asked for it.
+type Found = Option<Result<Loaded, Box<Refused>>>;
 
 /// What was loaded before the store opened.
 pub(super) struct Prepared(Option<(Identities, Loaded, Watch)>);
@@ -112,11 +103,11 @@ impl Prepared {
         Metric::IdentityLoads.add(&[("result", "loaded")], 1);
         tell_ends(&ends, clock.now());
         tell_namesakes(&authority);
-        let state = Mutex::new(State { number: 0, print, client_ca, refused: None, narrowed: None });
+        let state = Mutex::new(State { print, client_ca, refused: None, narrowed: None, is_hanging: false });
         let (tokens, clock) = (tokens.clone(), clock.clone());
         let (keys, ends) = (ProviderKeys::of(&identities), ArcSwap::from_pointee(ends));
-        let begun = AtomicU64::new(0);
-        let inner = Inner { identities, authority, tokens, clock, begun, state, ends, keys, watch };
+        let readings = Readings::new();
+        let inner = Inner { identities, authority, tokens, clock, readings, state, ends, keys, watch };
         IdentitySource(Some(Arc::new(inner)))
     }
 }
@@ -132,28 +123,18 @@ impl IdentitySource {
         self.0.as_ref().is_none_or(|inner| inner.identities.accepts_tokens)
     }
 
-    /// Reads the files again on a thread that may block, and takes over what is good; gives whether there was no mistake.
+    /// Reads the files again because a signal asks for it, and takes over what is good; gives whether there was no mistake.
+    /// Waits only so long.
     pub(super) async fn reload_aside(&self) -> bool {
-        self.read_aside(Asked::Now).await
+        self.read(Need::Sure).await
     }
 
-    async fn read_aside(&self, asked: Asked) -> bool {
-        let Some(inner) = self.0.clone() else { return true };
-        let mut reading = tokio::task::spawn_blocking(move || inner.reload(asked));
-        let done = if let Ok(done) = timeout(SLOW, &mut reading).await {
-            done
-        } else {
-            Metric::IdentitiesRefused.set(&[], 1.0);
-            tracing::error!(
-                "certificates and identities cannot be read: their disk does not answer; those before stay"
-            );
-            reading.await
-        };
-        done.unwrap_or_else(|_| {
-            Metric::IdentitiesRefused.set(&[], 1.0);
-            tracing::error!("the reload of identities panicked, those before stay");
-            false
-        })
+    async fn read(&self, need: Need) -> bool {
+        let Some(inner) = &self.0 else { return true };
+        let (source, late) = (Arc::clone(inner), Arc::clone(inner));
+        // What comes too late may be old.
+        let again = move || late.watch.ring();
+        inner.readings.read(need, move || source.find(need), again, |found| inner.take(need, found)).await
     }
 
     /// Waits until the keys of the provider were asked for once, if they are fetched, but not for long: who comes before
@@ -184,8 +165,8 @@ impl IdentitySource {
     async fn follow_files(&self) {
         let Some(inner) = &self.0 else { return std::future::pending().await };
         loop {
-            let asked = if inner.watch.changed().await { Asked::Now } else { Asked::Again };
-            self.read_aside(asked).await;
+            let need = if inner.watch.changed().await { Need::Sure } else { Need::Maybe };
+            self.read(need).await;
         }
     }
 }
@@ -195,31 +176,51 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reload(&self, asked: Asked) -> bool {
-        let done = self.read_again(asked);
-        let state = self.state();
+    /// Reads the files, unless nothing asks for it. Blocks.
+    fn find(&self, need: Need) -> Found {
+        let (is_refused, client_ca) = {
+            let state = self.state();
+            (state.refused.is_some() || state.is_hanging, state.client_ca.clone())
+        };
+        let is_exposed = || !identity_files::exposed_of(&self.identities, &Runner::present()).is_empty();
+        if need == Need::Maybe && !is_refused && !is_exposed() {
+            return None;
+        }
+        self.watch.renew();
+        Some(identity_files::load(&self.identities, self.clock.now(), &Runner::present(), client_ca))
+    }
+
+    /// Takes over what was found, or tells why there is nothing; gives whether there is no mistake.
+    fn take(&self, need: Need, found: Result<Found, Unread>) -> bool {
+        let done = match found {
+            Ok(None) => return true,
+            Ok(Some(loaded)) => self.take_over_or_tell(need, loaded),
+            Err(Unread::Waits) => return false,
+            Err(Unread::Hangs) => {
+                let is_news = !std::mem::replace(&mut self.state().is_hanging, true);
+                Metric::IdentitiesRefused.set(&[], 1.0);
+                if is_news || need == Need::Sure {
+                    tracing::error!(
+                        "certificates and identities cannot be read: their disk does not answer; those before stay"
+                    );
+                }
+                return false;
+            }
+            Err(Unread::Panicked) => {
+                Metric::IdentitiesRefused.set(&[], 1.0);
+                tracing::error!("the reload of identities panicked, those before stay");
+                return false;
+            }
+        };
+        let mut state = self.state();
+        state.is_hanging = false;
         // A count of refusals stands still after the last, while the files are as wrong as before.
         Metric::IdentitiesRefused.set(&[], if state.refused.is_some() { 1.0 } else { 0.0 });
         done
     }
 
-    fn read_again(&self, asked: Asked) -> bool {
-        let number = self.begun.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let is_again = asked == Asked::Again;
-        let is_refused = self.state().refused.is_some();
-        let is_exposed = || !identity_files::exposed_of(&self.identities, &Runner::present()).is_empty();
-        if is_again && !is_refused && !is_exposed() {
-            return true;
-        }
-        self.watch.renew();
-        let client_ca = self.state().client_ca.clone();
-        let loaded = identity_files::load(&self.identities, self.clock.now(), &Runner::present(), client_ca);
+    fn take_over_or_tell(&self, need: Need, loaded: Result<Loaded, Box<Refused>>) -> bool {
         let mut state = self.state();
-        if number < state.number {
-            // One that was begun later, and has seen every change that this one has, came to its end before.
-            return state.refused.is_none();
-        }
-        state.number = number;
         match loaded {
             Ok(loaded) if loaded.print == state.print => {
                 if state.narrowed.take().is_some() {
@@ -234,7 +235,7 @@ impl Inner {
             Ok(loaded) => {
                 (state.print, state.refused, state.narrowed) = (loaded.print, None, None);
                 state.client_ca.clone_from(&loaded.client_ca);
-                self.take_over(loaded);
+                self.put_in_force(loaded);
                 true
             }
             Err(refused) => {
@@ -245,7 +246,7 @@ impl Inner {
                     state.narrowed = Some(print);
                 }
                 let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                if !is_again || state.refused.as_ref() != Some(&problems) {
+                if need == Need::Sure || state.refused.as_ref() != Some(&problems) {
                     tell_refusal(&problems);
                     state.refused = Some(problems);
                 }
@@ -254,7 +255,7 @@ impl Inner {
         }
     }
 
-    fn take_over(&self, Loaded { standing, keys, mut ends, .. }: Loaded) {
+    fn put_in_force(&self, Loaded { standing, keys, mut ends, .. }: Loaded) {
         // A file in which nothing ends any more would be told of as it was.
         let before = self.ends.load();
         let gone = before.iter().filter(|(file, _)| ends.iter().all(|(other, _)| other != file));

@@ -2,7 +2,6 @@
 //! identities themselves and the keys of a provider. All of them are good, or none is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::identity_rights::{Holds, exposed, exposed_places};
 use super::reach::let_in;
+use super::regular::{self, NotOpened};
 use super::runner::Runner;
 use crate::config::{Identities, KeysFrom, Problem, TlsFiles, is_of_the_system};
 use crate::grpc::{ClientNarrowing, Narrowing, Provider, Standing, TlsTexts, build_tls};
@@ -204,33 +204,25 @@ impl Reader<'_> {
     /// The bytes of a file that nobody else could have changed or put there, or read if it holds a secret.
     fn text(&mut self, key: &str, path: &Path, holds: Holds) -> Option<Zeroizing<Vec<u8>>> {
         let mut text = Zeroizing::new(Vec::new());
-        let read = File::open(path).and_then(|file| {
-            let metadata = file.metadata()?;
-            file.take(MOST_BYTES + 1).read_to_end(&mut text)?;
+        let read = regular::open(path).and_then(|(file, metadata)| {
+            file.take(MOST_BYTES + 1).read_to_end(&mut text).map_err(NotOpened::Failed)?;
             Ok(metadata)
         });
         let metadata = match read {
             Ok(metadata) => metadata,
-            Err(error) => {
-                // What is somebody else's is not let in to.
-                let found = std::fs::metadata(path).ok();
-                if let Some((what, remedy)) = found.and_then(|found| exposed(&found, holds, self.runner)) {
-                    self.report(key, path, what, remedy);
-                    return None;
-                }
-                let remedy = if error.kind() == ErrorKind::PermissionDenied {
-                    let_in(path, self.runner)
-                } else {
-                    "name a readable file".to_owned()
-                };
-                let found = problem(key, Some(path), 0, format!("cannot be read: {error}"), remedy);
-                let is_of_the_system = is_of_the_system(&error);
-                self.problems.push(Problem { is_of_the_system, ..found });
+            Err(NotOpened::Other(kind)) => {
+                self.report(
+                    key,
+                    path,
+                    format!("is {kind} and no regular file"),
+                    "name the file that is meant",
+                );
                 return None;
             }
+            Err(NotOpened::Failed(error)) => return self.unread(key, path, holds, &error),
         };
-        if !metadata.is_file() || u64::try_from(text.len()).is_ok_and(|bytes| bytes > MOST_BYTES) {
-            self.report(key, path, "is no file, or larger than 4 MiB", "name the file that is meant");
+        if u64::try_from(text.len()).is_ok_and(|bytes| bytes > MOST_BYTES) {
+            self.report(key, path, "is larger than 4 MiB", "name the file that is meant");
             return None;
         }
         if let Some((what, remedy)) = exposed(&metadata, holds, self.runner) {
@@ -251,6 +243,25 @@ impl Reader<'_> {
         whole.extend_from_slice(&text);
         self.print = digest(&whole);
         Some(text)
+    }
+
+    /// Reports a file that cannot be read.
+    fn unread<T>(&mut self, key: &str, path: &Path, holds: Holds, error: &std::io::Error) -> Option<T> {
+        // What is somebody else's is not let in to.
+        let found = std::fs::metadata(path).ok();
+        if let Some((what, remedy)) = found.and_then(|found| exposed(&found, holds, self.runner)) {
+            self.report(key, path, what, remedy);
+            return None;
+        }
+        let remedy = if error.kind() == ErrorKind::PermissionDenied {
+            let_in(path, self.runner)
+        } else {
+            "name a readable file".to_owned()
+        };
+        let found = problem(key, Some(path), 0, format!("cannot be read: {error}"), remedy);
+        let is_of_the_system = is_of_the_system(error);
+        self.problems.push(Problem { is_of_the_system, ..found });
+        None
     }
 
     fn rules(&mut self, path: &Path) -> Option<Rules> {

@@ -100,7 +100,7 @@ metrics! {
     GoneKeysOldest = Gauge "usaged_gone_keys_oldest_seconds" [] "Seconds since the oldest keys were destroyed or wrapped anew that files may still hold, or since the start; 0 if none does.";
     GroupBytes = Histogram "usaged_group_bytes" [] "Bytes of records that shared one sync.";
     GroupRecords = Histogram "usaged_group_records" [] "Records that shared one sync.";
-    IdentitiesRefused = Gauge "usaged_identities_refused" [] "1 if the certificates, revocation lists and identities that were read last while the collector runs were refused, else 0.";
+    IdentitiesRefused = Gauge "usaged_identities_refused" [] "1 if the certificates, revocation lists and identities that were read last while the collector runs were refused, or their disk does not answer, else 0.";
     IdentityKeyFetches = Counter "usaged_identity_key_fetches_total" ["result"] "Fetches of an identity provider's keys: fetched or failed.";
     IdentityLoads = Counter "usaged_identity_loads_total" ["result"] "Loads of certificates, revocation lists and identities: loaded, unchanged or refused.";
     KeyEpoch = Gauge "usaged_key_epoch" [] "The number of the present epoch of rotating pseudonyms.";

@@ -53,6 +53,15 @@ const MISTAKES: &[Mistake] = &[
         "could be read on the way",
     ),
     (
+        "a pipe that nobody writes to, in place of the identities",
+        |world| {
+            let file = world.path("pki/identities.toml");
+            std::fs::remove_file(&file).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+        },
+        "is a pipe and no regular file",
+    ),
+    (
         "TLS without identities",
         |world| config(world, |text| text.split("client_ca").next().unwrap().to_owned()),
         "nobody asked who they are",

@@ -1,8 +1,6 @@
 //! A reload that hangs, because a disk of its files does not answer, holds up nothing else: the collector ends when it is
 //! asked to, and when its store fails; it says that it cannot read them; and what else changes comes into force.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,7 +11,8 @@ use usaged::grpc::proto::admin::admin_service_client::AdminServiceClient;
 
 use crate::cli_run::usaged;
 use crate::fault_daemon::{Daemon, Place, until};
-use crate::identity_world::{World, write};
+use crate::identity_live::loads;
+use crate::identity_world::{IDENTITIES, World, write};
 use crate::slow_file::{Slow, until_only_held};
 use crate::term::write_policy;
 
@@ -33,18 +32,6 @@ fn hung(dir: &Path, more: &[String]) -> (Place, Daemon, Slow) {
     daemon.signal(Signal::HUP);
     slow.is_opened();
     (place, daemon, slow)
-}
-
-/// Waits until somebody reads from a pipe; the end that holds whoever does.
-fn read_from(fifo: &Path) -> File {
-    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
-    let mut held = None;
-    // It can be opened so only once somebody reads it.
-    until("the reload reads the file", || {
-        held = OpenOptions::new().write(true).custom_flags(nonblock).open(fifo).ok();
-        held.is_some()
-    });
-    held.unwrap()
 }
 
 // covers: S1
@@ -236,11 +223,10 @@ fn identities_on_a_disk_that_does_not_answer_hold_up_nothing_and_are_told_of() {
     let world = World::new();
     let place = world.place();
     let daemon = place.start();
-    let fifo = world.path("pki/beside.toml");
-    assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&fifo).status().unwrap().success());
-    std::fs::rename(&fifo, world.path("pki/identities.toml")).unwrap();
+    let file = world.path("pki/identities.toml");
+    let slow = Slow::hold(&daemon, &file, &world.path(""), &[]);
     daemon.signal(Signal::HUP);
-    let held = read_from(&world.path("pki/identities.toml"));
+    slow.is_opened();
 
     // What is told at regular intervals is told on, for all that is held.
     let left = || gauge(&daemon, "usaged_certificate_expiry_seconds{file=\"certificate\"}");
@@ -251,8 +237,70 @@ fn identities_on_a_disk_that_does_not_answer_hold_up_nothing_and_are_told_of() {
     assert!(place.said().contains("their disk does not answer"), "{}", place.said());
     assert!(daemon.page("/livez").starts_with("HTTP/1.1 200"));
     world.done(&daemon.grpc, &["token", "list"]);
-    assert_eq!(daemon.end(), 0);
+    daemon.signal(Signal::TERM);
+    until_only_held(daemon.pid());
+    assert_eq!(daemon.ended(), 0);
     let said = place.said();
     assert!(said.contains("asked to end") && !said.contains("taken over"), "{said}");
-    drop(held);
+    drop(slow);
+}
+
+/// Another good file of identities: with one more.
+const ONE_MORE: &str = "[[identity]]\nname = \"x\"\nrole = \"auditor\"\nsan_dns = \"x.example\"\n";
+const IDENTITIES_UNREAD: &str = "certificates and identities cannot be read: their disk does not answer";
+
+// covers: S1
+#[test]
+fn a_reading_of_identities_that_hangs_keeps_no_later_one_back_and_what_came_is_in_force_when_the_disk_answers()
+ {
+    let world = World::new();
+    let place = world.place();
+    let daemon = place.start();
+    let file = world.path("pki/identities.toml");
+    let slow = Slow::hold(&daemon, &file, &world.path(""), &[]);
+    let one_more = format!("{IDENTITIES}\n{ONE_MORE}");
+    // All of it is noticed without a signal.
+    world.put("pki/identities.toml", &one_more);
+    slow.is_opened();
+    until("it is told", || gauge(&daemon, "usaged_identities_refused") == "1");
+    assert!(place.said().contains(IDENTITIES_UNREAD), "{}", place.said());
+    // What waits for the file goes on waiting; that it is gone is found out beside.
+    let refused = loads(&daemon, "refused");
+    std::fs::remove_file(&file).unwrap();
+    until("the next is read", || loads(&daemon, "refused") > refused);
+    assert!(!place.said().contains("identities taken over"), "{}", place.said());
+    world.put("pki/identities.toml", &one_more);
+    drop(slow);
+    until("they are in force", || place.said().contains("identities taken over"));
+    until("all is well", || gauge(&daemon, "usaged_identities_refused") == "0");
+    world.put("pki/identities.toml", IDENTITIES);
+    until("so are the next", || place.said().matches("identities taken over").count() == 2);
+    assert_eq!(daemon.end(), 0);
+}
+
+#[test]
+fn a_pipe_in_the_place_of_a_file_of_identities_is_refused_by_name_and_nobody_waits_for_it() {
+    let world = World::new();
+    let place = world.place();
+    let daemon = place.start();
+    let config = world.path("usaged.toml").display().to_string();
+    for name in ["identities.toml", "ca.crl", "server.key"] {
+        let (file, pipe) = (world.path(&format!("pki/{name}")), world.path("pipe"));
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(Command::new("mkfifo").args(["-m", "600"]).arg(&pipe).status().unwrap().success());
+        std::fs::rename(&pipe, &file).unwrap();
+        let what = format!("{}: ", file.display());
+        let is_told = |said: &str| {
+            said.lines().any(|line| line.contains(&what) && line.contains("is a pipe and no regular file"))
+        };
+        until("it is refused", || gauge(&daemon, "usaged_identities_refused") == "1");
+        assert!(is_told(&place.said()), "{name}: {}", place.said());
+        let checked = usaged(["serve", "--check", "--config", &config]);
+        let said = format!("{}{}", checked.out, checked.err);
+        assert!(checked.code == 3 && is_told(&said), "{name}: {}: {said}", checked.code);
+        write(&file, &text);
+        until("all is well", || gauge(&daemon, "usaged_identities_refused") == "0");
+    }
+    assert!(!place.said().contains(IDENTITIES_UNREAD), "{}", place.said());
+    assert_eq!(daemon.end(), 0);
 }

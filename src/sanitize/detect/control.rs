@@ -78,6 +78,21 @@ pub(super) fn bare_colour(rest: &[u8]) -> usize {
     if matches!(rest.get(len), Some(b'm' | b'K')) && len > 0 { len + 1 } else { 0 }
 }
 
+/// Bytes of a colour, with its ESC as it is or as it is written, or without; 0 if there is none.
+pub(super) fn colour(rest: &[u8]) -> usize {
+    let backslashes = rest.iter().take_while(|byte| **byte == b'\\').count();
+    let len = match rest {
+        [0x1b, ..] => with_sequence(1, rest),
+        [b'^', b'[', ..] => behind_caret(rest),
+        [b'#', b'0', b'3', b'3', ..] => behind_hash(rest),
+        [b'[', ..] => bare_colour(rest),
+        _ if backslashes > 0 => behind_backslashes(rest, backslashes),
+        _ => 0,
+    };
+    // An ESC by itself is none.
+    if rest.get(..len).is_some_and(|colour| colour.contains(&b'[')) { len } else { 0 }
+}
+
 /// Bytes of what stands behind an ESC: `[31m`, or the choice of a set of characters (`(B`); 0 if it is neither. A marker of
 /// ours is none.
 fn sequence(rest: &[u8]) -> usize {
@@ -157,6 +172,28 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(super::ends(text.as_bytes()), is, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn colours_are_told_from_other_control_characters() {
+        for (text, len) in [
+            ("\u{1b}[0m: x", 4),
+            ("\u{1b}[1;31mx", 7),
+            ("^[[0m=", 5),
+            ("#033[0m=", 7),
+            ("\\033[0m=", 7),
+            ("\\\\e[31m=", 7),
+            ("[31m=", 4),
+            ("[hidden]", 0),
+            ("\u{1b}x", 0),
+            ("^I", 0),
+            ("#012", 0),
+            ("\\n[", 0),
+            ("x", 0),
+            ("", 0),
+        ] {
+            assert_eq!(super::colour(text.as_bytes()), len, "{text:?}");
         }
     }
 

@@ -146,6 +146,33 @@ fn a_name_that_its_place_gives_away_is_replaced_to_its_end_however_long_it_is() 
     ]);
 }
 
+// covers: P1
+#[test]
+fn neither_a_colour_nor_json_in_json_parts_a_name_from_its_value() {
+    cases(&[
+        ("\u{1b}[31mpassword\u{1b}[0m: S3cr3t9xQv", "\u{1b}[31mpassword\u{1b}[0m: [secret]"),
+        ("\u{1b}[36mpassword\u{1b}[0m=S3cr3t9xQv x", "\u{1b}[36mpassword\u{1b}[0m=[secret] x"),
+        ("password\u{1b}[0m=\u{1b}[31mS3cr3t9xQv", "password\u{1b}[0m=\u{1b}[31m[secret]"),
+        ("password#033[0m=S3cr3t9xQv", "password#033[0m=[secret]"),
+        ("password^[[0m: S3cr3t9xQv", "password^[[0m: [secret]"),
+        ("password\\e[0m=S3cr3t9xQv", "password\\e[0m=[secret]"),
+        ("{\"password\":\"S3cr3t9xQv\"}", "{\"password\":\"[secret]\"}"),
+        (r#"{\"password\":\"S3cr3t9xQv\"}"#, r#"{\"password\":\"[secret]\"}"#),
+        (r#"{\\\"password\\\":\\\"S3cr3t9xQv\\\"}"#, r#"{\\\"password\\\":\\\"[secret]\\\"}"#),
+    ]);
+}
+
+// covers: P1
+#[test]
+fn servers_and_accounts_of_windows_are_found_in_long_paths_and_behind_their_name() {
+    cases(&[
+        (r"copy \\?\UNC\fs01q\home\x", r"copy \\?\UNC\[host_name]\home\x"),
+        (r"copy \\\\?\\UNC\\fs01q\\home", r"copy \\\\?\\[host_name]\\[host_name]\\home"),
+        (r"user:CORP\qzjansen x", r"user:[user_id] x"),
+        ("/mnt/c/Users/qzjansen/x", "/mnt/c/Users/[user_id]/x"),
+    ]);
+}
+
 #[test]
 fn what_is_replaced_neither_announces_nor_denies_what_follows() {
     let digits = "0123456789abcdef0123456789abcdef";

@@ -3,15 +3,19 @@
 use super::announce::Announced::{Cookie, Coordinate, Host, Password, Token, User};
 use super::announce::announced;
 use super::secret::is_opaque;
-use super::value_end::{self, ValueEnds};
+use super::value_end::{self, BACKSLASHES, ValueEnds};
 use super::view::{self, DIGIT, DOT, HYPHEN, LETTER, NAME, QUOTE, SPACE, UNDERSCORE, View, Word};
-use super::{Finding, What, host, place};
+use super::{Finding, What, control, host, place};
 use crate::model::IdentifierClass as Class;
 
 /// Bytes of a token or a line of cookies that are judged: what is none is not read to its end for each of its words.
 const JUDGED_BYTES: usize = 1024;
 /// Bytes of a name of an account, of a host, or of a coordinate.
 const NAMED_BYTES: usize = 256;
+
+/// Colours between a name and its value, and bytes of one.
+const COLOURS: usize = 4;
+const COLOUR_BYTES: usize = 32;
 
 /// Values that say that there is none, or that it is hidden already.
 const NONE: [&[u8]; 34] = [
@@ -58,19 +62,45 @@ pub(super) fn may_follow(view: View<'_>, word: Word, after: u8) -> bool {
     match after {
         b'=' | b':' => true,
         b'"' | b'\'' | b']' => matches!(next, b':' | b'=' | b' '),
-        b'\\' => matches!(next, b'"' | b'\''),
+        b'\\' => past_backslashes(view, word.end).is_some() || is_coloured(view, word.end),
+        0x1b | b'^' | b'#' | b'[' => is_coloured(view, word.end),
         b'>' => matches!(view.before(word.start), b'<' | b':'),
         _ => false,
     }
+}
+
+/// Where the quote is that stands behind some backslashes, as in JSON that is a text in JSON; `None` if there is none.
+fn past_backslashes(view: View<'_>, from: usize) -> Option<usize> {
+    let backslashes = view.ahead(from, BACKSLASHES).iter().take_while(|byte| **byte == b'\\').count();
+    matches!(view.at(from + backslashes), b'"' | b'\'').then_some(from + backslashes)
+}
+
+fn is_coloured(view: View<'_>, at: usize) -> bool {
+    control::colour(view.ahead(at, COLOUR_BYTES)) > 0
+}
+
+/// Where what is no blank and no colour begins.
+fn past_colours(view: View<'_>, from: usize, most: usize) -> usize {
+    let mut at = view.past_spaces(from, most);
+    for _ in 0..COLOURS {
+        if !matches!(view.at(at), 0x1b | b'^' | b'#' | b'[' | b'\\') {
+            break;
+        }
+        match control::colour(view.ahead(at, COLOUR_BYTES)) {
+            0 => break,
+            len => at = view.past_spaces(at + len, most),
+        }
+    }
+    at
 }
 
 /// Where the value begins that is written after a name, and the quote around it or 0.
 fn value_start(view: View<'_>, word: Word) -> Option<(usize, u8)> {
     let mut at = word.end;
     let flag = view.at(at) == b' ' && is_flag(view, word.start);
-    at += usize::from(view.at(at) == b'\\');
+    at = past_backslashes(view, at).unwrap_or(at);
     at += usize::from(matches!(view.at(at), b'"' | b'\'' | b']'));
-    at = view.past_spaces(at, 3);
+    at = past_colours(view, at, 3);
     let separator = view.at(at);
     match separator {
         b'=' | b':' => {
@@ -86,10 +116,10 @@ fn value_start(view: View<'_>, word: Word) -> Option<(usize, u8)> {
         _ if flag => {}
         _ => return None,
     }
-    at = view.past_spaces(at, 4);
-    let escaped = usize::from(view.at(at) == b'\\' && matches!(view.at(at + 1), b'"' | b'\''));
-    match view.at(at + escaped) {
-        quote @ (b'"' | b'\'' | b'`') => Some((at + escaped + 1, quote)),
+    at = past_colours(view, at, 4);
+    let quoted = past_backslashes(view, at).unwrap_or(at);
+    match view.at(quoted) {
+        quote @ (b'"' | b'\'' | b'`') => Some((past_colours(view, quoted + 1, 0), quote)),
         _ => Some((at, 0)),
     }
 }
@@ -183,6 +213,15 @@ fn user(view: View<'_>, start: usize, end: usize) -> Option<Finding> {
     let name = view.run_within(start, NAME, 64).min(end);
     let text = view.slice(start, name);
     let begins = text.first().is_some_and(|byte| view::is(*byte, LETTER | view::HIGH | UNDERSCORE));
+    // `/user:CORP\jdoe`
+    if begins && text.len() > 1 && view.at(name) == b'\\' {
+        let account = name + 1 + usize::from(view.at(name + 1) == b'\\');
+        let last = view.run_within(account, NAME, 64).min(end);
+        let is_whole = last == end || view::is(view.at(last), QUOTE | SPACE);
+        if is_whole && last > account + 1 && view::is(view.at(account), LETTER | view::HIGH | UNDERSCORE) {
+            return Finding::of(start, last, Class::UserId);
+        }
+    }
     let ends = name == end || view::is(view.at(name), QUOTE | SPACE | DOT);
     if begins && text.len() > 1 && ends { Finding::of(start, name, Class::UserId) } else { None }
 }

@@ -20,6 +20,8 @@ const EVERYBODY: [&[u8]; 8] = [
 ];
 /// Directories that homes are in, beside the root.
 const ABOVE_HOME: [&[u8]; 8] = [b"export", b"mnt", b"nfs", b"usr", b"var", b"data", b"net", b"rootfs"];
+/// What a long path of Windows to a share begins with. In JSON, `UNC` is taken for a server, too, which hides no less.
+const LONG: [&[u8]; 4] = [br"\\?\UNC", br"\\.\UNC", br"\\\\?\\UNC", br"\\\\.\\UNC"];
 /// Domains that name no domain.
 const NO_DOMAIN: [&[u8]; 12] = [
     b"hklm",
@@ -78,6 +80,10 @@ fn is_home(view: View<'_>, start: usize) -> bool {
     let above = view.before(start - 1);
     if view::is(above, WORD) {
         let name = view.slice(view.run_back(start - 1, LETTER, 8), start - 1);
+        // The drives of Windows, as its Linux has them.
+        if name.len() == 1 && view.behind(start - 2, 5) == b"/mnt/" {
+            return true;
+        }
         return ABOVE_HOME.iter().any(|directory| name.eq_ignore_ascii_case(directory));
     }
     !matches!(above, b'.' | b'~' | b'-' | b'_' | b')' | b']' | b'*')
@@ -116,8 +122,10 @@ pub(super) fn server(view: View<'_>, word: Word) -> Option<Finding> {
         slashes += 1;
     }
     let above = view.before(start);
-    if !matches!(slashes, 2 | 4) || view::is(above, WORD) || matches!(above, b':' | b'.' | b')' | b'%' | b'*')
-    {
+    let is_long = matches!(slashes, 1 | 2)
+        && LONG.iter().any(|long| view.behind(start, long.len()).eq_ignore_ascii_case(long));
+    let is_other = matches!(above, b':' | b'.' | b')' | b'%' | b'*');
+    if !is_long && (!matches!(slashes, 2 | 4) || view::is(above, WORD) || is_other) {
         return None;
     }
     let end = view.run_within(word.start, NAME, 253);

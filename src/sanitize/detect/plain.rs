@@ -31,11 +31,19 @@ pub(super) fn past(view: View<'_>, word: Word, inside: bool) -> Option<usize> {
     (ends && short && before != b':' && !announces(view, word, before, after)).then_some(word.end)
 }
 
-/// Whether a word with a space after it may say what follows.
+/// Whether a word with a space or a colour after it may say what follows.
 #[inline]
 fn announces(view: View<'_>, word: Word, before: u8, after: u8) -> bool {
-    after == b' '
-        && (matches!(view.at(word.end + 1), b'=' | b':') || before == b'-' || sentence::is_key(view, word))
+    match after {
+        b' ' => {
+            matches!(view.at(word.end + 1), b'=' | b':') || before == b'-' || sentence::is_key(view, word)
+        }
+        0x1b => true,
+        b'^' => view.at(word.end + 1) == b'[',
+        b'#' => view.at(word.end + 1) == b'0',
+        b'[' => view::is(view.at(word.end + 1), DIGIT),
+        _ => false,
+    }
 }
 
 /// A short number alone, a date or a time.

@@ -2,6 +2,9 @@
 
 use super::view::{self, NAME, SPACE, View, WORD};
 
+/// Backslashes before a quote: each level of JSON in JSON doubles them, and adds one.
+pub(super) const BACKSLASHES: usize = 15;
+
 /// The ends that were found last, by the quote around the value. In a text without spaces every value goes on to its
 /// end: when none is taken as a finding, each would be run through again for each name before it.
 #[derive(Debug, Default)]
@@ -71,7 +74,12 @@ pub(super) fn line_within(view: View<'_>, start: usize, most: usize) -> usize {
     at
 }
 
-/// A backslash before the closing quote is not of the value.
+/// Backslashes before the closing quote are not of the value.
 fn unescaped(view: View<'_>, start: usize, quote: u8, end: usize) -> usize {
-    end - usize::from(quote != 0 && view.before(end) == b'\\' && end > start)
+    let least = if quote == 0 { end } else { start.max(end.saturating_sub(BACKSLASHES)) };
+    let mut end = end;
+    while end > least && view.before(end) == b'\\' {
+        end -= 1;
+    }
+    end
 }
