@@ -9,6 +9,9 @@ const DIGITS: std::ops::RangeInclusive<usize> = 3..=15;
 const EXTENSION: std::ops::RangeInclusive<usize> = 1..=6;
 const WORDS: [&[u8]; 8] = [b"extension", b"durchwahl", b"ext.", b"ext=", b"ext", b"poste", b"x", b"#"];
 
+/// Bytes of the longest text that is looked at for one. What is longer is no number, and could have extensions without end.
+const LONGEST: usize = 64;
+
 /// What people put between digits.
 const fn is_separator(c: char) -> bool {
     matches!(
@@ -66,6 +69,9 @@ fn number<'t>(text: &'t str, out: &mut Vec<u8>) -> Option<Found<'t>> {
 /// A number as text without the extension behind it, if it has one: `+1 555 123 4567 ext. 89`, `…x89`, `tel:…;ext=89`. With it, it is
 /// no number of E.164; without, it is the same line.
 pub(in crate::sanitize) fn without_extension(text: &[u8]) -> Option<&[u8]> {
+    if text.len() > LONGEST {
+        return None;
+    }
     let end = text.iter().rposition(|byte| !byte.is_ascii_digit())? + 1;
     let (before, digits) = text.split_at_checked(end)?;
     if !EXTENSION.contains(&digits.len()) {
@@ -128,6 +134,8 @@ mod tests {
         ] {
             assert_eq!(without_extension(text.as_bytes()), number.map(str::as_bytes), "{text}");
         }
+        // covers: B1
+        assert_eq!(without_extension("1x1".repeat(20_000).as_bytes()), None);
     }
 
     #[test]
